@@ -1,0 +1,107 @@
+/* block.h - image nodes and the queues that do their I/O.
+ *
+ * A BlockNode is one node of an image graph, as QEMU's -blockdev names it: a protocol node (file,
+ * host_device, null-co) or a format over another node (raw). A BlockQueue is one I/O loop's way
+ * into a node: requests made on it complete in that loop. Any number of queues, in any loops, may
+ * use one node at once.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_BLOCK_BLOCK_H
+#define KILN_BLOCK_BLOCK_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "util/ioloop.h"
+
+typedef struct BlockNode BlockNode;
+typedef struct BlockQueue BlockQueue;
+
+enum {
+    BLOCK_SECTOR = 512,              /* unit of virtio-blk addresses and least request alignment */
+    BLOCK_MAX_IOV = 1024,            /* most buffers of one request, IOV_MAX */
+};
+
+/* What block_node_open() needs of whoever knows names. */
+typedef struct {
+    void *opaque;
+    /* Opens @filename with open(2) @flags (also "/dev/fdset/N"); returns a descriptor the caller
+     * owns, or -1 with @err set. */
+    int (*open_file)(void *opaque, const char *filename, int flags, GError **err);
+    /* The node named @name, not referenced for the caller, or NULL. */
+    BlockNode *(*find_node)(void *opaque, const char *name);
+} BlockOpenOps;
+
+/* Opens the node that @options describes (one object of -blockdev, QEMU's names: driver, node-name,
+ * read-only, auto-read-only, cache.direct, cache.no-flush, discard, detect-zeroes, locking, aio,
+ * filename, file, offset, size; nested objects and dotted keys are both understood; numbers and
+ * booleans may be strings). An option that is not known is refused by name. Main thread. The caller
+ * owns the result. */
+BlockNode *block_node_open(JsonObject *options, const BlockOpenOps *ops, GError **err);
+BlockNode *block_node_ref(BlockNode *node);
+void block_node_unref(BlockNode *node);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNode, block_node_unref)
+
+const char *block_node_name(const BlockNode *node);
+const char *block_node_driver(const BlockNode *node);      /* "raw", "file", … */
+const char *block_node_filename(const BlockNode *node);    /* of the protocol node below; may be NULL */
+uint64_t block_node_size(const BlockNode *node);           /* bytes, a multiple of BLOCK_SECTOR */
+bool block_node_read_only(const BlockNode *node);
+bool block_node_can_discard(const BlockNode *node);        /* discard=unmap and the host can */
+bool block_node_direct(const BlockNode *node);             /* cache.direct */
+bool block_node_no_flush(const BlockNode *node);           /* cache.no-flush */
+
+/* Claims the image for a device. @writable asks to write, @share_rw lets others write as well. The
+ * claim is taken as open-file-description locks on the bytes that QEMU uses (100 + permission,
+ * 200 + permission not shared), so that Kiln, QEMU and qemu-img respect each other. Refused with
+ * VIR_ERR_OPERATION_INVALID, naming the file, when another process holds it, or when another device
+ * of this process claimed the node and does not share. Main thread. */
+bool block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err);
+void block_node_release(BlockNode *node);
+
+/* Called once for each request, in the queue's loop: @ret is 0 or -errno. */
+typedef void (*BlockDone)(void *opaque, int ret);
+
+typedef enum {
+    BLOCK_FUA = 1 << 0,              /* on stable storage when done (writes and zeroes) */
+    BLOCK_UNMAP = 1 << 1,            /* zeroes: may give the space back */
+} BlockFlags;
+
+/* A queue of @node whose completions run in @loop; @depth is the number of requests expected in
+ * flight (more are held back and started in order). Uses io_uring, or a few threads where the
+ * kernel refuses io_uring or aio=threads was given. Main thread, before the sandbox is entered:
+ * later nothing more is opened. NULL with @err set on failure. */
+BlockQueue *block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err);
+/* In-flight requests are completed first. Main thread; the loop must be running or already ended. */
+void block_queue_free(BlockQueue *queue);
+
+/* Starts a request; in the loop's thread only. Offsets and lengths are bytes and must be multiples
+ * of BLOCK_SECTOR inside the node: anything else completes with -EINVAL (-EIO past the end). @iov
+ * and its buffers stay the caller's and must live until @done. Never calls @done before returning;
+ * never fails otherwise than through @done. */
+void block_queue_readv(BlockQueue *queue, uint64_t offset, const struct iovec *iov, int n_iov,
+                       BlockDone done, void *opaque);
+void block_queue_writev(BlockQueue *queue, uint64_t offset, const struct iovec *iov, int n_iov,
+                        BlockFlags flags, BlockDone done, void *opaque);
+void block_queue_write_zeroes(BlockQueue *queue, uint64_t offset, uint64_t length, BlockFlags flags,
+                              BlockDone done, void *opaque);
+void block_queue_discard(BlockQueue *queue, uint64_t offset, uint64_t length, BlockDone done,
+                         void *opaque);
+void block_queue_flush(BlockQueue *queue, BlockDone done, void *opaque);
+
+/* Hands what was started since the last call to the kernel: once for a batch. Loop's thread. */
+void block_queue_submit(BlockQueue *queue);
+
+/* Requests in flight or held back. Loop's thread. */
+unsigned block_queue_in_flight(const BlockQueue *queue);
+
+/* Waits until nothing is in flight; completions run meanwhile. Loop's thread. */
+void block_queue_drain(BlockQueue *queue);
+
+/* System calls that the thread of a queue makes, NULL-terminated; for seccomp lists. */
+extern const char *const block_queue_syscalls[];
+
+#endif

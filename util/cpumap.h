@@ -18,7 +18,7 @@ typedef struct CpuMap CpuMap;
 
 typedef enum { CPUMAP_EAX, CPUMAP_EBX, CPUMAP_ECX, CPUMAP_EDX } CpuMapRegister;
 
-/* Where one feature's bit is. A few features have more than one place; see CpuMapFeature. */
+/* Where one feature's bit is. */
 typedef struct {
     bool is_msr;
     uint32_t leaf, subleaf;          /* CPUID input; leaf is the MSR's index when is_msr */
@@ -28,13 +28,15 @@ typedef struct {
 
 typedef struct {
     const char *name;
+    const char *const *aliases;      /* QEMU's and Linux's other spellings; NULL-terminated */
+    bool migratable;
     CpuMapBit bit;
 } CpuMapFeature;
 
 typedef struct {
     const char *name;
     const char *vendor;              /* "Intel", "AMD", "Hygon" …; NULL: any */
-    uint32_t signature;              /* CPUID 1 EAX of the first signature; 0: none given */
+    const uint32_t *signatures;      /* family << 16 | model << 8; zero-terminated, may be empty */
     const CpuMapFeature *const *features; /* all of them, inherited included; NULL-terminated */
     bool host_usable;                /* decode host='on': may be chosen for host-model */
 } CpuMapModel;

@@ -1,0 +1,138 @@
+/* file.c - files written so that a crash leaves the old or the new content, never a mixture.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "util/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+static bool
+file_fail(GError **err, const char *what, const char *path)
+{
+    return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "%s '%s'", what, path);
+}
+
+static bool
+dir_sync_of(const char *path, GError **err)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok;
+
+    if (fd < 0)
+        return file_fail(err, "cannot open directory", dir);
+    ok = fsync(fd) == 0 || errno == EINVAL;     /* EINVAL: a file system that cannot sync directories */
+    if (!ok)
+        file_fail(err, "cannot sync directory", dir);
+    close(fd);
+    return ok;
+}
+
+static int
+write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        data += n;
+        len -= n;
+    }
+    return 0;
+}
+
+bool
+file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, GError **err)
+{
+    g_autofree char *temp = g_strdup_printf("%s.XXXXXX", path);
+    int fd = g_mkstemp_full(temp, O_RDWR | O_CLOEXEC, mode);
+    int r;
+
+    if (fd < 0)
+        return file_fail(err, "cannot create a temporary file beside", path);
+    /* the umask took bits from the mode that the caller asked for */
+    r = fchmod(fd, mode) < 0 ? -errno : write_all(fd, data, len);
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    if (close(fd) < 0 && r == 0)
+        r = -errno;
+    if (r == 0 && rename(temp, path) < 0)
+        r = -errno;
+    if (r < 0) {
+        unlink(temp);
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot write '%s'", path);
+    }
+    return dir_sync_of(path, err);
+}
+
+bool
+file_make_dirs(const char *path, mode_t mode, GError **err)
+{
+    return g_mkdir_with_parents(path, mode) == 0 || file_fail(err, "cannot create directory", path);
+}
+
+bool
+file_remove(const char *path, GError **err)
+{
+    if (unlink(path) < 0)
+        return errno == ENOENT || file_fail(err, "cannot remove", path);
+    return dir_sync_of(path, err);
+}
+
+bool
+file_link_atomic(const char *target, const char *link, GError **err)
+{
+    g_autofree char *temp = g_strdup_printf("%s.new", link);
+    struct stat st;
+
+    if (lstat(link, &st) == 0 && !S_ISLNK(st.st_mode))
+        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
+                              "'%s' exists and is not a symbolic link; move it away", link);
+    if ((unlink(temp) < 0 && errno != ENOENT) || symlink(target, temp) < 0)
+        return file_fail(err, "cannot create link", temp);
+    if (rename(temp, link) < 0) {
+        file_fail(err, "cannot create link", link);
+        unlink(temp);
+        return false;
+    }
+    return dir_sync_of(link, err);
+}
+
+char *
+file_read_limited(const char *path, size_t limit, size_t *ret_len, GError **err)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint8_t part[16384];
+    ssize_t n;
+
+    if (fd < 0) {
+        file_fail(err, "cannot open", path);
+        return NULL;
+    }
+    while ((n = read(fd, part, sizeof(part))) > 0 && bytes->len <= limit)
+        g_byte_array_append(bytes, part, n);
+    if (n < 0)
+        file_fail(err, "cannot read", path);
+    close(fd);
+    if (n < 0)
+        return NULL;
+    if (bytes->len > limit) {
+        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "'%s' is larger than the limit of %zu bytes", path,
+                       limit);
+        return NULL;
+    }
+    if (ret_len)
+        *ret_len = bytes->len;
+    g_byte_array_append(bytes, (const guint8 *)"", 1);
+    return (char *)g_byte_array_free(g_steal_pointer(&bytes), FALSE);
+}

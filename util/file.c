@@ -112,7 +112,7 @@ file_read_limited(const char *path, size_t limit, size_t *ret_len, GError **err)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    uint8_t part[16384];
+    guint8 part[16384];
     ssize_t n;
 
     if (fd < 0) {

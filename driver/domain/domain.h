@@ -1,0 +1,176 @@
+/* domain.h - guests as the daemon knows them: the registry of domains, their life, and what can be
+ * asked of one.
+ *
+ * Follows libvirt's domain objects (formatdomain, virDomain* API of libvirt 9.0). A Domain is
+ * reference-counted and stays readable after it left the registry.
+ *
+ * Threads: every function may be called from any thread but the manager's own (the callbacks of
+ * DomainOps run there or in the caller's thread; they must not call back into a change). A query
+ * takes the domain's short state lock and never waits for a change. A change (start, destroy,
+ * define ...) takes the domain's job first: one at a time for a domain, in order of arrival, at most
+ * 30 s of waiting, then VIR_ERR_OPERATION_TIMEOUT. Orders of locks: private.h, struct Domain.
+ *
+ * Errors are GErrors in KILN_ERROR with libvirt's codes. ret_ parameters are untouched on failure.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_DOMAIN_DOMAIN_H
+#define KILN_DRIVER_DOMAIN_DOMAIN_H
+
+#include <glib.h>
+#include <libvirt/libvirt.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "network/network.h"
+
+typedef struct DomainManager DomainManager;
+typedef struct Domain Domain;
+
+/* Where things are and who runs them. Strings are copied by domain_manager_new(). */
+typedef struct {
+    const char *config_dir;      /* /etc/kiln/domains: NAME.xml and autostart/ links */
+    const char *run_dir;         /* /run/kiln/domain: NAME.status, NAME.monitor, autostart marker */
+    const char *lib_dir;         /* /var/lib/kiln: channel/NAME/ sockets */
+    const char *log_dir;         /* /var/log/kiln: NAME.log */
+    const char *hook_program;    /* /etc/kiln/hooks/qemu; need not exist. NULL: no hooks */
+    const char *vmm;             /* kiln-vmm, absolute */
+    const char *kvm_device;      /* NULL: /dev/kvm */
+    const char *cgroup_root;     /* NULL: /sys/fs/cgroup */
+    const char *vmm_user;        /* system user that kiln-vmm becomes when @privileged; NULL: none */
+    bool privileged;             /* system daemon as root; false: session */
+} DomainConfig;
+
+/* One thing that happened, as libvirt's event callbacks tell it. */
+typedef struct {
+    int id;                      /* virDomainEventID */
+    const char *name;            /* the domain; valid during the call */
+    const uint8_t *uuid;         /* 16 bytes */
+    int domain_id;               /* -1: inactive */
+    int event, detail;           /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
+                                  * METADATA_CHANGE: type, 0. Else 0 */
+    uint64_t value;              /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
+    const char *text;            /* METADATA_CHANGE: namespace URI or NULL */
+} DomainEvent;
+
+typedef struct {
+    void (*event)(void *opaque, const DomainEvent *event);
+    /* Something an administrator should find in the log: a definition that could not be read, a
+     * guest that died while no daemon ran. */
+    void (*warn)(void *opaque, const char *message);
+} DomainOps;
+
+/* @ops, @opaque and @networks (NULL: guests with taps are refused) must outlive the manager; each
+ * callback may be NULL. Starts the manager's I/O thread; touches no file. */
+DomainManager *domain_manager_new(const DomainConfig *config, NetworkManager *networks,
+                                  const DomainOps *ops, void *opaque);
+
+/* Reads the definitions, takes up the guests that a former daemon left running, clears up after
+ * those that died or were half started, and on the host's first start of the daemon since boot
+ * starts what is marked autostart (in a thread of the manager; the call does not wait for it). A bad
+ * definition is told through warn() and passed over; false only when the directories cannot be used.
+ * Call once, before anything else but domain_manager_new(), after the networks are loaded. */
+bool domain_manager_load(DomainManager *manager, GError **err);
+
+/* Stops the manager's threads; guests go on running. */
+void domain_manager_free(DomainManager *manager);
+
+/* Destroys the guests that @client (any key that callers of create and start chose) asked to be
+ * destroyed with it (VIR_DOMAIN_START_AUTODESTROY), and ends its consoles. Does not wait. */
+void domain_manager_client_gone(DomainManager *manager, const void *client);
+
+/* Guests that run; for the daemon's idle exit and its status line. */
+unsigned domain_manager_count_active(DomainManager *manager);
+
+/* --- finding -------------------------------------------------------------------------------- */
+
+/* A new reference, or NULL with VIR_ERR_NO_DOMAIN (42). @name_hint, which may be NULL, is the name
+ * that the client remembers, for the message only. */
+Domain *domain_manager_lookup_uuid(DomainManager *manager, const uint8_t uuid[16],
+                                   const char *name_hint, GError **err);
+Domain *domain_manager_lookup_name(DomainManager *manager, const char *name, GError **err);
+Domain *domain_manager_lookup_id(DomainManager *manager, int id, GError **err);
+
+/* Domains (Domain *, references owned by the array) that match @flags, which are
+ * virConnectListAllDomainsFlags; groups without a flag do not filter. Sorted by name. */
+GPtrArray *domain_manager_list(DomainManager *manager, unsigned flags);
+
+Domain *domain_ref(Domain *domain);
+void domain_unref(Domain *domain);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Domain, domain_unref)
+
+/* --- reading one ---------------------------------------------------------------------------- */
+
+/* What goes on the wire as remote_nonnull_domain. The name can change (rename). */
+char *domain_dup_name(Domain *domain);
+const uint8_t *domain_uuid(const Domain *domain);
+int domain_id(Domain *domain);               /* -1: inactive */
+
+bool domain_is_active(Domain *domain);
+bool domain_is_persistent(Domain *domain);
+bool domain_is_updated(Domain *domain);
+bool domain_autostart(Domain *domain);
+/* virDomainState and its reason. */
+int domain_state(Domain *domain, int *ret_reason);
+
+typedef struct {
+    int state;                   /* virDomainState */
+    uint64_t max_memory, memory; /* KiB */
+    unsigned vcpus;
+    uint64_t cpu_time;           /* ns */
+} DomainInfo;
+void domain_info(Domain *domain, DomainInfo *ret_info);
+
+/* @flags: virDomainXMLFlags. g_free() the result. */
+char *domain_xml(Domain *domain, unsigned flags, GError **err);
+
+/* virDomainControlState; @ret_details 0, @ret_ms since the present job began. */
+int domain_control_state(Domain *domain, unsigned *ret_details, uint64_t *ret_ms, GError **err);
+
+/* --- changing ------------------------------------------------------------------------------- */
+
+/* Defines persistently (virDomainDefineFlags: VALIDATE). A running guest keeps its live definition
+ * until it stops. New reference. */
+Domain *domain_manager_define(DomainManager *manager, const char *xml, unsigned flags, GError **err);
+
+/* Starts a transient guest, or a persistent inactive one of the same name and UUID with this XML for
+ * the run (virDomainCreateFlags). @client: see domain_manager_client_gone(). New reference. */
+Domain *domain_manager_create(DomainManager *manager, const char *xml, unsigned flags,
+                              const void *client, GError **err);
+
+bool domain_start(Domain *domain, unsigned flags, const void *client, GError **err);
+bool domain_destroy(Domain *domain, unsigned flags, GError **err);       /* virDomainDestroyFlags */
+bool domain_shutdown(Domain *domain, unsigned flags, GError **err);      /* virDomainShutdownFlags */
+bool domain_reboot(Domain *domain, unsigned flags, GError **err);        /* virDomainRebootFlags */
+bool domain_reset(Domain *domain, GError **err);
+bool domain_suspend(Domain *domain, GError **err);
+bool domain_resume(Domain *domain, GError **err);
+bool domain_undefine(Domain *domain, unsigned flags, GError **err);      /* virDomainUndefineFlags */
+bool domain_set_autostart(Domain *domain, bool autostart, GError **err);
+bool domain_rename(Domain *domain, const char *name, GError **err);
+
+/* Sends a line to the guest's QMP (@hmp: as human-monitor-command) and returns the whole answer as
+ * text. g_free() the result. */
+char *domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **err);
+
+/* --- console -------------------------------------------------------------------------------- */
+
+typedef struct DomainConsole DomainConsole;
+
+/* Opens the pty of console, serial or channel @alias (NULL: the first console) for @client, or the
+ * socket of a channel (@channel; NULL name: the first). @flags: virDomainConsoleFlags or
+ * virDomainChannelFlags. VIR_ERR_OPERATION_FAILED when another client has it and FORCE is not given;
+ * with FORCE the other's descriptor sees end of file. */
+DomainConsole *domain_open_console(Domain *domain, const char *alias, unsigned flags,
+                                   const void *client, GError **err);
+DomainConsole *domain_open_channel(Domain *domain, const char *name, unsigned flags,
+                                   const void *client, GError **err);
+
+/* The descriptor to read and write, non-blocking: EOF or EIO when the guest has gone. The console's
+ * own. */
+int domain_console_fd(const DomainConsole *console);
+
+/* Closes it; the next client may open it. */
+void domain_console_free(DomainConsole *console);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_free)
+
+#endif

@@ -1,0 +1,127 @@
+/* device.h - what a device model is: one const DeviceClass, listed in hw/devices.def.
+ *
+ * Properties, saved state, reset and listings are walks over the class's tables; a class may stand
+ * on a base class (a PCI device, a virtio device) whose tables and functions come with it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_HW_CORE_DEVICE_H
+#define KILN_HW_CORE_DEVICE_H
+
+#include "hw/core/machine.h"
+#include "hw/core/saved.h"
+
+typedef struct DeviceClass DeviceClass;
+
+typedef enum { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_VIRTIO_SERIAL } BusKind;
+
+/* Where devices are plugged. Embedded in the device that offers it. */
+struct Bus {
+    const char *name;               /* "pcie.0"; owned by the one who adds the bus */
+    BusKind kind;
+    Device *owner;                  /* NULL: the board */
+    void *impl;                     /* PciBus, … */
+    unsigned children;              /* devices on it, counted by device_new */
+};
+
+bool bus_add(Machine *machine, Bus *bus, GError **err);
+void bus_remove(Machine *machine, Bus *bus);
+/* By name; NULL @name finds the first bus of that kind with room for a default device. */
+Bus *bus_find(Machine *machine, BusKind kind, const char *name, GError **err);
+
+/* How a property's text is read and what lies at its offset. */
+typedef enum {
+    PROP_BOOL,                      /* bool: on, off, true, false, yes, no */
+    PROP_ONOFFAUTO,                 /* int: OnOffAuto */
+    PROP_UINT8, PROP_UINT16, PROP_UINT32, PROP_UINT64,  /* decimal or 0x */
+    PROP_INT32,
+    PROP_SIZE,                      /* uint64_t bytes; suffix K M G T */
+    PROP_STRING,                    /* char *, owned by the device */
+    PROP_ENUM,                      /* int: index into names */
+    PROP_MAC,                       /* uint8_t[6] */
+    PROP_PCI_ADDRESS,               /* int32_t devfn, -1 unset; hexadecimal "SLOT[.FUNCTION]" */
+    PROP_BLOCK_NODE, PROP_NETDEV, PROP_CHARDEV, PROP_IOTHREAD, PROP_RNG,
+                                    /* PropObject: claimed from the machine, released at the end */
+} PropKind;
+
+typedef enum { ONOFFAUTO_AUTO, ONOFFAUTO_ON, ONOFFAUTO_OFF } OnOffAuto;
+
+typedef struct {
+    char *id;
+    void *object;                   /* NULL when the property was not given */
+} PropObject;
+
+typedef struct {
+    const char *name;
+    PropKind kind;
+    size_t offset;                  /* in the device's state struct */
+    const char *fallback;           /* text used when it is not given; NULL: zero, -1 or unset */
+    bool required;
+    uint64_t min, max;              /* numbers; max 0: the type's own limit */
+    const char *const *names;       /* PROP_ENUM, NULL-terminated */
+    size_t set_offset;              /* if nonzero: bool set true when the property was given */
+    const char *help;
+} DeviceProp;
+
+/* A model. Functions may be NULL. Those of a base class run too: realize base first, all others
+ * derived first. All are called in the main thread without the device's lock, vCPUs possibly
+ * running. */
+struct DeviceClass {
+    const char *name;               /* as in -device */
+    const char *const *aliases;     /* NULL-terminated, may be NULL */
+    const char *description;
+    const DeviceClass *base;
+    BusKind bus;
+    bool abstract;                  /* only a base */
+    bool board;                     /* made by the board, not by -device */
+    bool hotpluggable;
+    size_t state_size;              /* of the state struct, whose first member is a Device */
+    const DeviceProp *props;
+    size_t n_props;
+    const SavedTable *saved;        /* NULL: has no state */
+    bool (*realize)(Device *dev, GError **err);
+    void (*reset)(Device *dev);     /* power-on state, in flight drained; vCPUs stand still */
+    void (*unrealize)(Device *dev); /* undoes realize, also a partial one */
+    void (*set_running)(Device *dev, bool running);     /* false: drain, and start nothing new */
+    const void *details;            /* what the base wants to know: PciDetails, … */
+    const char *const *syscalls;    /* beyond the common ones, NULL-terminated */
+};
+
+struct Device {
+    const DeviceClass *class;
+    Machine *machine;
+    char *id;                       /* NULL when none was given */
+    char *path;                     /* unique name in saved state: id, or class name and a number */
+    Bus *bus;                       /* NULL on BUS_SYSTEM */
+    GMutex lock;                    /* guards the registers; taken by the access dispatcher */
+    bool realized;
+};
+
+/* A class by name or alias; NULL when there is none. */
+const DeviceClass *device_class_find(const char *name);
+/* All classes of hw/devices.def in its order. */
+const DeviceClass *const *device_class_list(size_t *ret_n);
+
+/* Makes a device on @machine from a property map (char * to char *, both borrowed; "driver" is
+ * ignored, "id" and "bus" are common to all). Refuses unknown, missing and bad properties by name.
+ * The machine owns the result. Main thread. */
+Device *device_new(Machine *machine, const char *driver, GHashTable *props, GError **err);
+/* The same for the board's own devices, from NAME, VALUE, …, NULL. */
+Device *device_new_board(Machine *machine, const char *driver, GError **err, ...)
+    G_GNUC_NULL_TERMINATED;
+
+/* Unplugs and frees. No vCPU may be inside one of its callbacks when realize'd regions are removed:
+ * unrealize removes them and synchronizes. Main thread. */
+void device_free(Device *dev);
+
+/* Text of "-device help" (classes) and "-device NAME,help" (properties). Caller frees. */
+char *device_help_classes(void);
+char *device_help_props(const DeviceClass *class);
+
+/* True when @class is @base or stands on it. */
+bool device_class_is(const DeviceClass *class, const DeviceClass *base);
+
+/* Sets @err with "device 'ID' (CLASS): …"; returns false. */
+bool device_error(Device *dev, GError **err, int code, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
+
+#endif

@@ -1,0 +1,198 @@
+/* pci.h - PCI Express functions: configuration space, BARs, capabilities, INTx, MSI and MSI-X.
+ *
+ * PCI Local Bus 3.0, PCI Express Base 4.0, PCI-to-PCI Bridge 1.2. What a function declares here at
+ * realize is all it does; the core answers configuration accesses, maps and moves BARs (only inside
+ * the windows of the bridges above), re-registers doorbells when a BAR moves, and routes
+ * interrupts.
+ *
+ * Order of locks: the root's lock (configuration accesses, topology), a device's lock, the MSI-X
+ * lock, the address map's own. A callback that holds its device's lock must not make configuration
+ * accesses.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_HW_PCI_PCI_H
+#define KILN_HW_PCI_PCI_H
+
+#include "hw/core/device.h"
+#include "hw/pci/regs.h"
+
+typedef struct PciDevice PciDevice;
+typedef struct PciBus PciBus;
+typedef struct PciMsix PciMsix;
+typedef struct PciMsi PciMsi;
+
+enum {
+    PCI_CONFIG_SIZE = 4096,
+    PCI_BARS = 6,
+    PCI_SUBSYSTEM_VENDOR = 0x1af4,  /* of every emulated function that names no other */
+    PCI_SUBSYSTEM_DEVICE = 0x1100,
+};
+
+/* What the PCI base wants to know of a class: DeviceClass.details of a class standing directly on
+ * pci_device_class. A base class of its own (virtio) may leave it NULL and call pci_set_ids(). */
+typedef struct {
+    uint16_t vendor, device;
+    uint16_t subsystem_vendor, subsystem; /* 0: the defaults above */
+    uint32_t class_code;            /* 24 bits: class, subclass, programming interface */
+    uint8_t revision;
+    uint8_t header_type;            /* PCI_HEADER_NORMAL or PCI_HEADER_BRIDGE */
+    bool express;                   /* has a PCI Express capability (added by the class) */
+    /* Optional. After the core has stored a write to [offset, offset + size) of configuration
+     * space. Root's and device's lock held. */
+    void (*config_written)(PciDevice *dev, unsigned offset, unsigned size);
+    /* Optional. Before a read of such bytes: bring them up to date. */
+    void (*config_read)(PciDevice *dev, unsigned offset, unsigned size);
+} PciDetails;
+
+typedef enum { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 } PciBarKind;
+
+typedef struct PciBarPart PciBarPart;
+
+typedef struct {
+    PciBarKind kind;
+    bool prefetch;
+    uint64_t size;                  /* power of two */
+    bool mapped;
+    uint64_t address;               /* where it is mapped now */
+    GPtrArray *parts;               /* PciBarPart: regions and doorbells at offsets of the BAR */
+} PciBar;
+
+struct PciDevice {
+    Device device;                  /* first */
+    const PciDetails *details;      /* NULL when the class has none */
+    PciBus *bus;
+    int32_t addr;                   /* property: devfn, -1 for the next free slot */
+    bool multifunction;
+    uint8_t devfn;
+    uint8_t config[PCI_CONFIG_SIZE];
+    uint8_t *writable;              /* mask of bits the guest may write */
+    uint8_t *clearable;             /* mask of bits the guest clears by writing one */
+    uint8_t *initial;               /* contents at reset, taken after realize */
+    PciBar bars[PCI_BARS];
+    unsigned caps_end;              /* next free byte for a capability, and for an extended one */
+    unsigned ext_caps_end, ext_caps_last;
+    unsigned express_cap;           /* offset, 0 when there is none */
+    GsiSource intx, intx_pic;
+    bool intx_level;
+    PciMsi *msi;
+    PciMsix *msix;
+    PciBus *secondary;              /* of a bridge */
+};
+
+/* Base of every PCI function. Properties: addr, multifunction. Its realize plugs the function into
+ * its bus. The class's own realize then adds BARs and capabilities; nothing can be added
+ * afterwards. */
+extern const DeviceClass pci_device_class;
+
+static inline PciDevice *
+pci_device(Device *dev)
+{
+    return (PciDevice *)dev;
+}
+
+/* For bases that do not use PciDetails; in realize. */
+void pci_set_ids(PciDevice *dev, uint16_t vendor, uint16_t device, uint16_t subsystem_vendor,
+                 uint16_t subsystem, uint32_t class_code, uint8_t revision);
+
+/* Bus, device and function as a 16-bit requester id, with the bus numbers in force. */
+uint16_t pci_requester_id(const PciDevice *dev);
+
+/* ---- BARs; all in realize unless noted ---- */
+
+/* Declares BAR @n; MEM64 takes n and n + 1. @size is a power of two, at least 16 (memory) or 4
+ * (I/O). */
+void pci_bar_add(PciDevice *dev, unsigned n, PciBarKind kind, bool prefetch, uint64_t size);
+
+/* Puts registers at @offset of BAR @n. @lock is taken around accesses, usually &dev->device.lock;
+ * NULL for none. Bytes of the BAR that no region covers read as all ones. */
+void pci_bar_add_region(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size,
+                        const IoOps *ops, void *opaque, GMutex *lock, const char *name);
+
+/* An eventfd signalled by guest writes at @offset of BAR @n: see IoEvent. May be added and removed
+ * at any time, in the main thread, with or without the device's lock; follows the BAR. Returns 0 or
+ * -errno (then nothing was added). @fd stays the caller's and must be open until removal. */
+int pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, bool match,
+                     uint64_t value, int fd);
+void pci_doorbell_remove(PciDevice *dev, unsigned n, uint64_t offset, int fd);
+
+/* ---- capabilities; in realize ---- */
+
+/* Adds a capability of @size bytes (with its 2-byte head) and returns its offset; the bytes are
+ * zero and read-only until set through config, writable, clearable. Returns 0 when there is no
+ * room. */
+unsigned pci_capability_add(PciDevice *dev, uint8_t id, unsigned size);
+/* An extended one (PCI Express configuration space, offset 0x100 and above), @size with its 4-byte
+ * head. */
+unsigned pci_ext_capability_add(PciDevice *dev, uint16_t id, uint8_t version, unsigned size);
+
+/* Adds the PCI Express capability: @type is PCI_EXP_TYPE_*. An endpoint on the root bus becomes a
+ * root-complex integrated endpoint. */
+unsigned pci_express_add(PciDevice *dev, unsigned type, uint8_t port);
+
+void pci_config_set(PciDevice *dev, unsigned offset, unsigned size, uint32_t value);
+uint32_t pci_config_get(const PciDevice *dev, unsigned offset, unsigned size);
+void pci_config_mask(PciDevice *dev, unsigned offset, unsigned size, uint32_t writable);
+
+/* True when the guest lets the device read and write memory (bus master enable). Any thread. */
+bool pci_bus_master(const PciDevice *dev);
+
+/* ---- interrupts ---- */
+
+/* Gives the function INTA#. In realize. */
+void pci_intx_init(PciDevice *dev);
+/* Drives it, honouring the command register's disable bit. Any thread, with the device's lock held.
+ */
+void pci_intx_set(PciDevice *dev, bool level);
+
+/* MSI with @vectors (1, 2, 4 … 32), 64-bit address, per-vector mask. In realize. */
+bool pci_msi_init(PciDevice *dev, unsigned vectors, GError **err);
+bool pci_msi_enabled(const PciDevice *dev);
+void pci_msi_notify(PciDevice *dev, unsigned vector);
+
+/* MSI-X with @vectors (1 to 2048); table and pending bits at the given offsets of BAR @n, which is
+ * already declared and large enough. In realize. */
+bool pci_msix_init(PciDevice *dev, unsigned vectors, unsigned n, uint64_t table, uint64_t pba,
+                   GError **err);
+
+/* MSI-X is on for the function. Any thread. */
+bool pci_msix_enabled(const PciDevice *dev);
+unsigned pci_msix_vectors(const PciDevice *dev);
+
+/* A vector in use by the driver has an eventfd and, while neither it nor the function is masked, an
+ * MSI route; use counts nest. Any thread but with no lock above the device's. Returns 0 or -errno.
+ */
+int pci_msix_use(PciDevice *dev, unsigned vector);
+void pci_msix_unuse(PciDevice *dev, unsigned vector);
+
+/* The eventfd of a vector in use: writing 8 bytes of 1 to it raises the interrupt, or makes it
+ * pending while masked. It stays the same from first use to last unuse, so it can be given to an
+ * I/O thread or vhost once. -1 for a vector not in use. */
+int pci_msix_fd(PciDevice *dev, unsigned vector);
+
+/* Raises a vector from any thread, without a lock; ignored when the vector is not in use or out of
+ * range. */
+void pci_msix_notify(PciDevice *dev, unsigned vector);
+
+/* ---- the tree ---- */
+
+struct PciBus {
+    Bus bus;
+    PciRoot *root;
+    PciDevice *bridge;              /* NULL for bus 0 */
+    PciDevice *devices[256];        /* by devfn */
+};
+
+/* Adds the bus behind @bridge (its realize), named after its id. */
+bool pci_bus_init(PciBus *bus, PciRoot *root, PciDevice *bridge, const char *name, GError **err);
+void pci_bus_fini(PciBus *bus);
+
+/* Configuration access by requester id and offset, as ECAM and CF8/CFC make it: @size 1, 2 or 4,
+ * inside one dword. Absent functions read all ones. Any thread, no device lock held. */
+uint32_t pci_config_read(PciRoot *root, uint16_t bdf, unsigned offset, unsigned size);
+void pci_config_write(PciRoot *root, uint16_t bdf, unsigned offset, unsigned size, uint32_t value);
+
+/* Calls @fn for each function, bridges before what is behind them. Main thread. */
+typedef void (*PciVisit)(PciDevice *dev, void *opaque);
+void pci_visit(PciRoot *root, PciVisit fn, void *opaque);
+
+#endif

@@ -1,0 +1,113 @@
+/* call.h - one procedure call being run, as its handler sees it.
+ *
+ * A handler is `bool call_NAME(Call *call, const ARGS *args, RET *ret, GError **err)` where NAME,
+ * ARGS and RET are columns of its row in procs.def; handlers.h declares them all. It runs in a
+ * worker thread (rows FAST and SLOW) or in the main loop's thread (rows INLINE: it must not wait
+ * for anything but short state locks). Before it runs the dispatcher has checked the right named in
+ * the row (read-only connections, secret flags), that the connection is open, and has looked up the
+ * domain or network of rows that name one.
+ *
+ * The handler returns true with *ret filled (it starts zeroed; strings and arrays are from
+ * g_malloc() or wire helpers, and are freed after they are sent), or false with *err set to a
+ * KILN_ERROR; *ret may then be half filled.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_CALLS_CALL_H
+#define KILN_DRIVER_CALLS_CALL_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/calls/events.h"
+#include "driver/calls/wire.h"
+#include "driver/paths.h"
+#include "driver/protocol/connect.h"
+#include "driver/protocol/domain.h"
+#include "driver/protocol/network.h"
+#include "driver/protocol/types.h"
+#include "driver/rpc/stream.h"
+#include "util/error.h"
+
+typedef struct Domain Domain;
+typedef struct DomainManager DomainManager;
+typedef struct Network Network;
+typedef struct NetworkManager NetworkManager;
+typedef struct Node Node;
+typedef struct CallConnection CallConnection;
+
+/* What the daemon offers to handlers. Set up by main.c before the first client and constant while
+ * clients are served. The find functions return a new reference or NULL. */
+typedef struct CallServices {
+    const DaemonPaths *paths;
+    EventHub *events;
+    Node *node;
+
+    DomainManager *domains;
+    Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16]);
+    void (*domain_unref)(Domain *domain);
+
+    NetworkManager *networks;
+    Network *(*network_find)(NetworkManager *networks, const uint8_t uuid[16]);
+    void (*network_unref)(Network *network);
+} CallServices;
+
+typedef struct Call {
+    const CallServices *services;
+    CallConnection *connection;
+    /* The object of the row, looked up by the UUID in the arguments; borrowed from the dispatcher
+     * for the length of the call. NULL in rows of object NONE. */
+    Domain *domain;
+    Network *network;
+} Call;
+
+/* The connection was opened read-only. Rights are already checked: this is for handlers that hide
+ * part of an answer. */
+bool call_is_read_only(const Call *call);
+
+/* The connection was opened with a qemu: URI (false: kiln:). */
+bool call_is_qemu(const Call *call);
+
+/* Peer of the connection, from SO_PEERCRED. */
+uid_t call_peer_uid(const Call *call);
+gid_t call_peer_gid(const Call *call);
+pid_t call_peer_pid(const Call *call);
+
+/* Number of descriptors that came with the call, and takes the @index'th out of the call (the
+ * caller closes it; those not taken are closed after the call). call_take_fd() returns -1 for one
+ * that is not there or already taken. */
+guint call_n_fds(const Call *call);
+int call_take_fd(Call *call, guint index);
+
+/* Sends @fd with the reply; the call owns it from now on. Only for rows marked FDS. */
+void call_return_fd(Call *call, int fd);
+
+/* Opens the stream of this call (only in rows marked STREAM), with @ops and @opaque as its far side.
+ * Data flows once the reply is sent. When the call fails afterwards, @ops->close still runs. Returns
+ * a new reference. Never fails for a row marked STREAM, unless one is already open. */
+RpcStream *call_open_stream(Call *call, const RpcStreamOps *ops, void *opaque);
+
+/* Opens the stream of this call over @fd (pty, socket, pipe; taken over, made non-blocking).
+ * @closed(@opaque) runs once in the main loop's thread when the stream is over, also when the call
+ * fails; NULL for none. Returns a new reference. */
+RpcStream *call_open_stream_fd(Call *call, int fd, RpcStreamDirection direction,
+                               void (*closed)(void *opaque), void *opaque);
+
+/* Runs @hook(@opaque) once when the connection ends (auto-destroy); runs at once if it has ended.
+ * Returns an id, never 0. The hook runs in a worker thread. */
+guint call_connection_add_hook(CallConnection *connection, void (*hook)(void *opaque),
+                               void *opaque, GDestroyNotify free_opaque);
+/* Forgets a hook that has not run. */
+void call_connection_remove_hook(CallConnection *connection, guint id);
+
+/* Connections are reference counted; an object that outlives the call keeps one. */
+CallConnection *call_connection_ref(CallConnection *connection);
+void call_connection_unref(CallConnection *connection);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallConnection, call_connection_unref)
+
+/* Refuses flags other than @allowed with libvirt's VIR_ERR_INVALID_ARG, naming them and
+ * @function ("virDomainCreateWithFlags"). */
+bool call_check_flags(unsigned int flags, unsigned int allowed, const char *function,
+                      GError **err);
+
+#endif

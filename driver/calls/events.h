@@ -1,0 +1,64 @@
+/* events.h - the hub that brings events of domains and networks to the clients that asked.
+ *
+ * Publishing is thread-safe, never blocks, and may be done with the lock of the domain or network
+ * held: the hub's lock is a leaf but for the lock of each client's outgoing queue. All clients see
+ * events in the order they were published.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_CALLS_EVENTS_H
+#define KILN_DRIVER_CALLS_EVENTS_H
+
+#include <glib.h>
+#include <stdint.h>
+
+typedef struct EventHub EventHub;
+
+/* Which domain or network an event is about; borrowed for the length of the publishing call.
+ * @id is the domain's id while it runs, -1 else. libvirt gives the id the domain had in the event
+ * that ends it. */
+typedef struct EventDomain {
+    const char *name;
+    const uint8_t *uuid;
+    int id;
+} EventDomain;
+
+typedef struct EventNetwork {
+    const char *name;
+    const uint8_t *uuid;
+} EventNetwork;
+
+EventHub *event_hub_new(void);
+void event_hub_free(EventHub *hub);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventHub, event_hub_free)
+
+/* VIR_DOMAIN_EVENT_ID_LIFECYCLE: @event is a virDomainEventType, @detail its virDomainEvent…Detail. */
+void event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event, int detail);
+/* VIR_DOMAIN_EVENT_ID_REBOOT: the guest reset itself or was reset. */
+void event_hub_domain_reboot(EventHub *hub, const EventDomain *dom);
+/* VIR_DOMAIN_EVENT_ID_RTC_CHANGE: the guest's clock is now @offset seconds off UTC. */
+void event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offset);
+/* VIR_DOMAIN_EVENT_ID_IO_ERROR and _IO_ERROR_REASON: @action is virDomainEventIOErrorAction. */
+void event_hub_domain_io_error(EventHub *hub, const EventDomain *dom, const char *path,
+                               const char *alias, int action, const char *reason);
+/* VIR_DOMAIN_EVENT_ID_CONTROL_ERROR: the control connection to the VMM broke. */
+void event_hub_domain_control_error(EventHub *hub, const EventDomain *dom);
+/* VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: memory the guest has now, in KiB. */
+void event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t actual);
+/* VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: virConnectDomainEventAgentLifecycleState and …Reason. */
+void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int state,
+                                      int reason);
+/* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _DEVICE_REMOVED, _DEVICE_REMOVAL_FAILED. */
+void event_hub_domain_device_added(EventHub *hub, const EventDomain *dom, const char *alias);
+void event_hub_domain_device_removed(EventHub *hub, const EventDomain *dom, const char *alias);
+/* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri NULL but for elements. */
+void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type,
+                                      const char *uri);
+
+/* VIR_NETWORK_EVENT_ID_LIFECYCLE: virNetworkEventLifecycleType; @detail is 0 in libvirt 9.0.0. */
+void event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int event, int detail);
+
+/* Tells every client that asked (virConnectRegisterCloseCallback) that the daemon closes its
+ * connection; @reason is a virConnectCloseReason. */
+void event_hub_connection_closed(EventHub *hub, int reason);
+
+#endif

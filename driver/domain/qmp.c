@@ -1,0 +1,376 @@
+/* qmp.c - the daemon's end of a guest's QMP socket.
+ *
+ * QEMU Machine Protocol specification 1.0: greeting, qmp_capabilities, commands matched by id,
+ * events. Leaves out out-of-band execution.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "driver/domain/qmp.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "driver/domain/qmp_parse.h"
+#include "util/error.h"
+
+enum { QMP_READ_SIZE = 16384, QMP_READS_PER_WAKE = 64, QMP_WAIT_SLICE_US = 50000 };
+
+/* A thread that waits for a reply; on its stack, in the table while it waits. */
+typedef struct {
+    JsonObject *reply;
+} QmpWaiter;
+
+/* Locks: callbacks (held while a callback runs and while closing), then lock. */
+struct Qmp {
+    gint refs;
+    const QmpOps *ops;
+    void *opaque;
+    GDestroyNotify free_opaque;
+
+    GRecMutex callbacks;
+    QmpParser parser;            /* the context's thread only */
+    GSource *source;             /* guarded by callbacks */
+
+    GMutex write_lock;           /* keeps commands of several threads apart on the socket */
+
+    GMutex lock;
+    GCond changed;
+    int fd;                      /* -1 once closed; the descriptor itself lives until the last ref */
+    int socket;
+    bool greeted;
+    char *failure;               /* why it closed */
+    unsigned next_id;
+    GHashTable *waiters;         /* char *id -> QmpWaiter * */
+};
+
+Qmp *
+qmp_ref(Qmp *qmp)
+{
+    g_atomic_int_inc(&qmp->refs);
+    return qmp;
+}
+
+void
+qmp_unref(Qmp *qmp)
+{
+    if (!qmp || !g_atomic_int_dec_and_test(&qmp->refs))
+        return;
+    if (qmp->free_opaque)
+        qmp->free_opaque(qmp->opaque);
+    qmp_parser_clear(&qmp->parser);
+    g_rec_mutex_clear(&qmp->callbacks);
+    g_mutex_clear(&qmp->write_lock);
+    g_mutex_clear(&qmp->lock);
+    g_cond_clear(&qmp->changed);
+    g_hash_table_unref(qmp->waiters);
+    g_free(qmp->failure);
+    close(qmp->socket);
+    g_free(qmp);
+}
+
+/* Wakes every waiter with a failure. True when it was open until now. */
+static bool
+qmp_fail(Qmp *qmp, const char *reason)
+{
+    bool was_open;
+
+    g_mutex_lock(&qmp->lock);
+    was_open = qmp->fd >= 0;
+    if (was_open) {
+        qmp->failure = g_strdup(reason);
+        qmp->fd = -1;
+        shutdown(qmp->socket, SHUT_RDWR);
+    }
+    g_cond_broadcast(&qmp->changed);
+    g_mutex_unlock(&qmp->lock);
+    return was_open;
+}
+
+static void
+qmp_drop_source(Qmp *qmp)
+{
+    if (qmp->source) {
+        g_source_destroy(qmp->source);
+        g_clear_pointer(&qmp->source, g_source_unref);
+    }
+}
+
+void
+qmp_close(Qmp *qmp)
+{
+    qmp_fail(qmp, "the monitor was closed");
+    g_rec_mutex_lock(&qmp->callbacks);
+    qmp_drop_source(qmp);
+    g_rec_mutex_unlock(&qmp->callbacks);
+}
+
+bool
+qmp_is_open(Qmp *qmp)
+{
+    bool open;
+
+    g_mutex_lock(&qmp->lock);
+    open = qmp->fd >= 0;
+    g_mutex_unlock(&qmp->lock);
+    return open;
+}
+
+static void
+qmp_reply(Qmp *qmp, JsonObject *message)
+{
+    JsonNode *id = json_object_get_member(message, "id");
+    const char *text = id && JSON_NODE_HOLDS_VALUE(id) ? json_node_get_string(id) : NULL;
+    QmpWaiter *waiter;
+
+    if (!text)
+        return;
+    g_mutex_lock(&qmp->lock);
+    waiter = g_hash_table_lookup(qmp->waiters, text);
+    if (waiter && !waiter->reply) {
+        waiter->reply = json_object_ref(message);
+        g_cond_broadcast(&qmp->changed);
+    }
+    g_mutex_unlock(&qmp->lock);
+}
+
+static JsonObject *
+member_object(JsonObject *object, const char *name)
+{
+    JsonNode *node = json_object_get_member(object, name);
+
+    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+static const char *
+member_string(JsonObject *object, const char *name)
+{
+    JsonNode *node = json_object_get_member(object, name);
+
+    return node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
+}
+
+static void
+qmp_message(void *opaque, JsonObject *message)
+{
+    Qmp *qmp = opaque;
+    const char *event = member_string(message, "event");
+
+    if (event) {
+        if (qmp->source)
+            qmp->ops->event(qmp->opaque, event, member_object(message, "data"));
+    } else if (json_object_has_member(message, "QMP")) {
+        g_mutex_lock(&qmp->lock);
+        qmp->greeted = true;
+        g_cond_broadcast(&qmp->changed);
+        g_mutex_unlock(&qmp->lock);
+    } else {
+        qmp_reply(qmp, message);
+    }
+}
+
+static gboolean
+qmp_readable(int fd, GIOCondition condition, void *opaque)
+{
+    g_autoptr(Qmp) qmp = qmp_ref(opaque);
+    g_autoptr(GError) err = NULL;
+    char part[QMP_READ_SIZE];
+    gboolean more = G_SOURCE_CONTINUE;
+
+    (void)condition;
+    g_rec_mutex_lock(&qmp->callbacks);
+    for (int i = 0; i < QMP_READS_PER_WAKE && qmp->source; i++) {
+        ssize_t n = recv(fd, part, sizeof(part), MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n > 0 && qmp_parser_feed(&qmp->parser, part, n, qmp_message, qmp, &err))
+            continue;
+        more = G_SOURCE_REMOVE;
+        if (qmp_fail(qmp, err ? err->message : n < 0 ? g_strerror(errno) : "end of file"))
+            qmp->ops->closed(qmp->opaque, qmp->failure);
+        break;
+    }
+    if (more == G_SOURCE_REMOVE)
+        qmp_drop_source(qmp);
+    g_rec_mutex_unlock(&qmp->callbacks);
+    return more;
+}
+
+Qmp *
+qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *opaque,
+            GDestroyNotify free_opaque, GError **err)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd;
+    Qmp *qmp;
+
+    if (g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >= sizeof(address.sun_path)) {
+        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                       "monitor path '%s' is longer than the %zu bytes of a unix socket's name", path,
+                       sizeof(address.sun_path) - 1);
+        return NULL;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        kiln_error_set_errno(err, VIR_ERR_INTERNAL_ERROR, errno,
+                             "cannot connect to the monitor socket '%s'", path);
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    qmp = g_new0(Qmp, 1);
+    qmp->refs = 1;
+    qmp->ops = ops;
+    qmp->opaque = opaque;
+    qmp->free_opaque = free_opaque;
+    qmp->fd = qmp->socket = fd;
+    g_rec_mutex_init(&qmp->callbacks);
+    g_mutex_init(&qmp->write_lock);
+    g_mutex_init(&qmp->lock);
+    g_cond_init(&qmp->changed);
+    qmp->waiters = g_hash_table_new(g_str_hash, g_str_equal);
+    qmp_parser_init(&qmp->parser);
+    qmp->source = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
+    g_source_set_callback(qmp->source, G_SOURCE_FUNC(qmp_readable), qmp_ref(qmp),
+                          (GDestroyNotify)qmp_unref);
+    g_source_attach(qmp->source, context);
+    return qmp;
+}
+
+/* Called with qmp->lock held. */
+static bool
+closed_error(Qmp *qmp, GError **err)
+{
+    return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the monitor connection is closed: %s",
+                          qmp->failure ? qmp->failure : "unknown reason");
+}
+
+bool
+qmp_handshake(Qmp *qmp, gint64 deadline, bool (*cancel)(void *opaque), void *opaque, GError **err)
+{
+    bool ok = true;
+
+    g_mutex_lock(&qmp->lock);
+    while (ok && !qmp->greeted) {
+        gint64 now = g_get_monotonic_time();
+
+        if (qmp->fd < 0)
+            ok = closed_error(qmp, err);
+        else if (now >= deadline)
+            ok = kiln_error_set(err, VIR_ERR_OPERATION_TIMEOUT,
+                                "no greeting from the monitor in time");
+        else if (cancel && cancel(opaque))
+            ok = kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the process has ended");
+        else
+            g_cond_wait_until(&qmp->changed, &qmp->lock, MIN(deadline, now + QMP_WAIT_SLICE_US));
+    }
+    g_mutex_unlock(&qmp->lock);
+    return ok && qmp_command(qmp, "qmp_capabilities", NULL,
+                             MAX(1, (deadline - g_get_monotonic_time()) / G_USEC_PER_SEC), err);
+}
+
+/* Called with the write lock held. */
+static bool
+write_all(Qmp *qmp, const char *text, size_t len, gint64 deadline, GError **err)
+{
+    while (len > 0) {
+        struct pollfd ready = { .fd = qmp->socket, .events = POLLOUT };
+        ssize_t n = send(qmp->socket, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n >= 0) {
+            text += n;
+            len -= n;
+        } else if (errno == EAGAIN) {
+            gint64 left = (deadline - g_get_monotonic_time()) / 1000;
+
+            if (left <= 0 || poll(&ready, 1, left) == 0)
+                return kiln_error_set(err, VIR_ERR_OPERATION_TIMEOUT,
+                                      "the monitor does not take the command");
+        } else if (errno != EINTR) {
+            return kiln_error_set_errno(err, VIR_ERR_INTERNAL_ERROR, errno,
+                                        "cannot write to the monitor");
+        }
+    }
+    return true;
+}
+
+static bool
+wait_reply(Qmp *qmp, QmpWaiter *waiter, const char *what, gint64 deadline, GError **err)
+{
+    while (!waiter->reply) {
+        if (qmp->fd < 0)
+            return closed_error(qmp, err);
+        if (!g_cond_wait_until(&qmp->changed, &qmp->lock, deadline) && !waiter->reply)
+            return kiln_error_set(err, VIR_ERR_OPERATION_TIMEOUT,
+                                  "the monitor did not answer '%s' in time", what);
+    }
+    return true;
+}
+
+JsonObject *
+qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
+    const char *what = member_string(command, "execute");
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    g_autofree char *text = NULL, *line = NULL, *id = NULL;
+    QmpWaiter waiter = { NULL };
+    bool ok;
+
+    g_mutex_lock(&qmp->lock);
+    id = g_strdup_printf("kiln-%u", ++qmp->next_id);
+    g_hash_table_insert(qmp->waiters, id, &waiter);
+    g_mutex_unlock(&qmp->lock);
+
+    json_object_set_string_member(command, "id", id);
+    json_node_set_object(node, command);
+    text = json_to_string(node, FALSE);
+    line = g_strconcat(text, "\r\n", NULL);
+    g_mutex_lock(&qmp->write_lock);
+    ok = write_all(qmp, line, strlen(line), deadline, err);
+    g_mutex_unlock(&qmp->write_lock);
+
+    g_mutex_lock(&qmp->lock);
+    ok = ok && wait_reply(qmp, &waiter, what ? what : "the command", deadline, err);
+    g_hash_table_remove(qmp->waiters, id);
+    g_mutex_unlock(&qmp->lock);
+    if (!ok)
+        g_clear_pointer(&waiter.reply, json_object_unref);
+    return waiter.reply;
+}
+
+JsonNode *
+qmp_execute(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds, GError **err)
+{
+    g_autoptr(JsonObject) request = json_object_new();
+    g_autoptr(JsonObject) reply = NULL;
+    JsonObject *failure;
+    const char *why;
+
+    json_object_set_string_member(request, "execute", command);
+    if (arguments)
+        json_object_set_object_member(request, "arguments", arguments);
+    if (!(reply = qmp_execute_raw(qmp, request, seconds, err)))
+        return NULL;
+    if (json_object_has_member(reply, "return"))
+        return json_object_dup_member(reply, "return");
+    failure = member_object(reply, "error");
+    why = failure ? member_string(failure, "desc") : NULL;
+    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "unable to execute the monitor command '%s': %s",
+                   command, why ? why : "an answer without a reason");
+    return NULL;
+}
+
+bool
+qmp_command(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds, GError **err)
+{
+    g_autoptr(JsonNode) result = qmp_execute(qmp, command, arguments, seconds, err);
+
+    return result != NULL;
+}

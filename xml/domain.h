@@ -1,0 +1,178 @@
+/* domain.h - <domain>: the definition of a guest (libvirt formatdomain, schema domain.rng of 9.0).
+ *
+ * What is legal libvirt XML but not understood stands whole in the kept lists, is printed again in its
+ * place, and is named by domain_def_unsupported() when the guest is to be started.
+ *
+ * Automatic choices that differ from libvirt's QEMU driver: an <interface> without a model is virtio;
+ * no USB controller, PS/2 input or AHCI controller is added that the XML does not ask for.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_XML_DOMAIN_H
+#define KILN_XML_DOMAIN_H
+
+#include "xml/domain_char.h"
+#include "xml/domain_cpu.h"
+#include "xml/domain_device.h"
+#include "xml/domain_disk.h"
+#include "xml/domain_net.h"
+#include "xml/domain_os.h"
+#include "xml/domain_tune.h"
+
+typedef enum {
+    DOMAIN_VIRT_NONE, DOMAIN_VIRT_QEMU, DOMAIN_VIRT_KQEMU, DOMAIN_VIRT_KVM, DOMAIN_VIRT_XEN,
+    DOMAIN_VIRT_LXC, DOMAIN_VIRT_UML, DOMAIN_VIRT_OPENVZ, DOMAIN_VIRT_TEST, DOMAIN_VIRT_VMWARE,
+    DOMAIN_VIRT_HYPERV, DOMAIN_VIRT_VBOX, DOMAIN_VIRT_PHYP, DOMAIN_VIRT_VZ, DOMAIN_VIRT_BHYVE,
+    DOMAIN_VIRT_HVF,
+} DomainVirtType;
+
+typedef struct {
+    char *model;                         /* "dac", "apparmor" … */
+    int type;                            /* 0, 1 dynamic, 2 static, 3 none */
+    int relabel;                         /* yes/no */
+    char *label, *imagelabel, *baselabel;
+} DomainSeclabel;
+
+typedef struct {
+    int virt_type;                       /* DomainVirtType; always set */
+    uint64_t id;                         /* live; XML_UNSET: not running */
+    char *name;                          /* always set */
+    char *uuid;                          /* set after completion */
+    int genid_present;                   /* 0 or 1 */
+    char *genid;                         /* UUID text; set after completion when present */
+    char *title, *description;
+    char *metadata;                      /* the whole element as XML */
+    uint64_t max_memory, max_memory_slots;       /* KiB; hotplug limit */
+    uint64_t memory;                     /* KiB; set after completion, a multiple of 1024 */
+    int dump_core;                       /* on/off */
+    uint64_t current_memory;             /* KiB; set after completion, at most @memory */
+    DomainMemoryBacking *memory_backing;
+    uint64_t vcpus;                      /* at most 65535; set after completion */
+    int vcpu_placement;                  /* 0, 1 static, 2 auto */
+    char *vcpu_cpuset;
+    uint64_t vcpus_current;              /* absent: all */
+    GPtrArray *vcpu_list;                /* DomainVcpu; empty or one per vCPU */
+    uint64_t iothreads;                  /* count; set after completion when there are any */
+    GPtrArray *iothread_ids;             /* DomainIothread; @iothreads long after completion */
+    int default_iothread;                /* 0 or 1 */
+    uint64_t default_pool_min, default_pool_max;
+    DomainCputune *cputune;
+    DomainNumatune *numatune;
+    char *partition;                     /* <resource> */
+    char *fc_appid;
+    GPtrArray *sysinfos;                 /* char *: each <sysinfo> as XML */
+    char *bootloader, *bootloader_args;
+    DomainOs os;
+    DomainFeatures *features;
+    DomainCpu *cpu;
+    DomainClock clock;
+    int on_poweroff, on_reboot, on_crash;        /* DomainLifecycleAction; set after completion */
+    int on_lockfailure;                  /* 0, 1 poweroff, 2 restart, 3 pause, 4 ignore */
+    int pm;                              /* 0 or 1: <pm> is there */
+    int pm_mem, pm_disk;                 /* yes/no */
+    GPtrArray *perf_events;              /* DomainPerfEvent */
+    char *emulator;                      /* set after completion */
+    GPtrArray *disks;                    /* DomainDisk */
+    GPtrArray *controllers;              /* DomainController */
+    GPtrArray *interfaces;               /* DomainInterface */
+    GPtrArray *serials, *parallels, *consoles, *channels;        /* DomainChar */
+    GPtrArray *inputs;                   /* DomainInput */
+    GPtrArray *videos;                   /* DomainVideo */
+    DomainBalloon *balloon;              /* set after completion (model none if unwanted) */
+    GPtrArray *rngs;                     /* DomainRng */
+    GPtrArray *seclabels;                /* DomainSeclabel */
+    GPtrArray *kept;                     /* XmlKept: everything else */
+} DomainDef;
+
+typedef struct {
+    char *name;
+    int enabled;                         /* yes/no */
+} DomainPerfEvent;
+
+/* The root type, for tables that hold a whole <domain> (the daemon's status file). Objects parsed by
+ * way of it are neither completed nor checked as a whole: call domain_def_complete(). */
+extern const XmlType domain_def_type;
+
+/* What the daemon, not the XML, decides. */
+typedef struct {
+    const char *emulator;                /* absolute path of kiln-vmm */
+    const char *machine;                 /* canonical name of the q35 board, "kiln-q35-1.0" */
+    bool session;                        /* a user's own daemon */
+} DomainDefaults;
+
+#define DOMAIN_DEFAULT_MACHINE "kiln-q35-1.0"
+
+typedef enum {
+    DOMAIN_PARSE_VALIDATE = 1 << 0,      /* check against the schema first */
+    DOMAIN_PARSE_LIVE = 1 << 1,          /* keep what only a running guest has (id, tty paths, taps'
+                                          * names, aliases); without it such things are dropped */
+} DomainParseFlags;
+
+/* Parses, completes and checks one <domain> (DomainParseFlags). Errors: VIR_ERR_XML_DETAIL (not well
+ * formed), VIR_ERR_XML_INVALID_SCHEMA, VIR_ERR_XML_ERROR (illegal or missing values),
+ * VIR_ERR_CONFIG_UNSUPPORTED (legal, but never possible here). Any thread. */
+DomainDef *domain_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults,
+                            GError **err);
+
+typedef enum {
+    DOMAIN_FORMAT_INACTIVE = 1 << 0,     /* without what only a running guest has */
+    DOMAIN_FORMAT_SECURE = 1 << 1,       /* with passwords */
+    DOMAIN_FORMAT_MIGRATABLE = 1 << 2,   /* for another host: without automatic devices' addresses
+                                          * being lost; today the same as without */
+    DOMAIN_FORMAT_STATUS = 1 << 3,       /* the daemon's own file: everything */
+} DomainFormatFlags;
+
+/* g_free() the text. */
+char *domain_def_format(const DomainDef *def, unsigned flags);
+
+DomainDef *domain_def_copy(const DomainDef *def);
+void domain_def_free(DomainDef *def);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainDef, domain_def_free)
+bool domain_def_equal(const DomainDef *a, const DomainDef *b);
+
+/* Makes the automatic choices that clients read back: UUID, sizes, machine, controllers, targets,
+ * addresses, MACs. Done by domain_def_parse(); call it again after changing a definition. What is
+ * already chosen stays. Then runs every check. */
+bool domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError **err);
+
+/* Refuses, by name (VIR_ERR_CONFIG_UNSUPPORTED), the first thing that Kiln keeps but cannot give a
+ * guest. To be asked before starting. */
+bool domain_def_unsupported(const DomainDef *def, GError **err);
+
+/* Whether a guest running with @a would see no difference under @b (save, migrate, update). */
+bool domain_def_abi_check(const DomainDef *a, const DomainDef *b, GError **err);
+
+/* --- live definitions ------------------------------------------------------------------------------- */
+
+/* Gives every device without one its alias, by libvirt's names: virtio-disk0, sata0-0-0, net0,
+ * serial0, console0, channel0, pci.1, pcie.0, virtio-serial0, rng0, balloon0, input0, video0. A
+ * console that mirrors the first serial gets that one's alias. */
+void domain_def_assign_aliases(DomainDef *def);
+
+/* Whether console @index is the first serial seen again, with no device of its own. */
+bool domain_def_console_is_serial(const DomainDef *def, unsigned index);
+/* Copies what the running guest made known of serial 0 (tty path, alias) to console 0 when that one
+ * mirrors it. */
+void domain_def_mirror_console(DomainDef *def);
+
+/* --- looking up --------------------------------------------------------------------------------------- */
+
+/* 16 bytes of @def's UUID, which must be set. */
+void domain_def_uuid(const DomainDef *def, uint8_t ret[16]);
+/* vCPUs that are on at start. */
+unsigned domain_def_vcpus_current(const DomainDef *def);
+/* The controller, or NULL. */
+DomainController *domain_def_controller(const DomainDef *def, DomainControllerType type,
+                                        uint64_t index);
+/* Every device info of a device with an own address, in libvirt's order, told with the element's name.
+ * Stops and returns false when @visit does. */
+typedef bool (*DomainDeviceVisit)(const char *element, void *device, DomainDeviceInfo *info,
+                                  void *opaque);
+bool domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaque);
+
+/* Whether @def's devices have automatic I/O threads: the entry of @id, or NULL. */
+DomainIothread *domain_def_iothread(const DomainDef *def, uint64_t id);
+
+/* The schema of <domain> as RELAX NG. g_free() the text. */
+char *domain_def_schema(void);
+
+#endif

@@ -16,6 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Names become file names ("NAME.addnhosts") and interface names. */
+enum { NETWORK_NAME_MAX = 200, NETWORK_BRIDGE_NAME_MAX = 15 };
+
 /* Order is that of network_forward_modes[]; 0 is "no <forward>", an isolated network. */
 typedef enum {
     NETWORK_FORWARD_NONE, NETWORK_FORWARD_NAT, NETWORK_FORWARD_ROUTE, NETWORK_FORWARD_OPEN,
@@ -52,6 +55,7 @@ typedef struct {
 } NetworkForwardInterface;
 
 typedef struct {
+    char *type;                  /* "pci" */
     uint64_t domain, bus, slot, function;
 } NetworkForwardAddress;
 
@@ -205,6 +209,9 @@ NetworkDef *network_def_parse(const char *xml, unsigned flags, GError **err);
 char *network_def_format(const NetworkDef *def);
 NetworkDef *network_def_copy(const NetworkDef *def);
 void network_def_free(NetworkDef *def);
+NetworkBridge *network_bridge_new(void);
+NetworkNat *network_nat_new(void);
+NetworkNatPort *network_nat_port_new(uint64_t start, uint64_t end);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkDef, network_def_free)
 
 NetworkForwardMode network_def_mode(const NetworkDef *def);

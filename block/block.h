@@ -47,7 +47,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNode, block_node_unref)
 
 const char *block_node_name(const BlockNode *node);
 const char *block_node_driver(const BlockNode *node);      /* "raw", "file", … */
-const char *block_node_filename(const BlockNode *node);    /* of the protocol node below; may be NULL */
+const char *block_node_filename(const BlockNode *node);    /* of the protocol node below */
 uint64_t block_node_size(const BlockNode *node);           /* bytes, a multiple of BLOCK_SECTOR */
 bool block_node_read_only(const BlockNode *node);
 bool block_node_can_discard(const BlockNode *node);        /* discard=unmap and the host can */

@@ -1,0 +1,173 @@
+/* test_block_node.c - opening nodes, options, claims and locks.
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/block/block_fixture.h"
+#include "util/error.h"
+
+static void
+test_properties(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(10 * BLOCK_SECTOR + 100);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(BlockNode) node = block_fixture_open(f, ", \"cache\": {\"no-flush\": true}", "", &err);
+
+    (void)state;
+    assert_non_null(node);
+    assert_string_equal(block_node_name(node), "disk");
+    assert_string_equal(block_node_driver(node), "raw");
+    assert_string_equal(block_node_filename(node), f->path);
+    assert_int_equal(block_node_size(node), 11 * BLOCK_SECTOR);
+    assert_false(block_node_read_only(node));
+    assert_true(block_node_no_flush(node));
+    assert_false(block_node_direct(node));
+    assert_false(block_node_can_discard(node));
+}
+
+static void
+refuse(BlockFixture *f, const char *protocol, const char *format, int code, const char *part)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(BlockNode) node = block_fixture_open(f, protocol, format, &err);
+
+    assert_null(node);
+    assert_int_equal(kiln_error_code(err), code);
+    if (!strstr(err->message, part))
+        fail_msg("'%s' does not say '%s'", err->message, part);
+}
+
+static void
+test_refusals_name_the_option(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(4096);
+
+    (void)state;
+    refuse(f, ", \"cach\": 1", "", VIR_ERR_CONFIG_UNSUPPORTED, "no option 'cach'");
+    refuse(f, ", \"locking\": \"maybe\"", "", VIR_ERR_CONFIG_UNSUPPORTED, "auto, on, off");
+    refuse(f, "", ", \"read-only\": \"perhaps\"", VIR_ERR_CONFIG_UNSUPPORTED, "read-only");
+    refuse(f, "", ", \"offset\": 4608", VIR_ERR_CONFIG_UNSUPPORTED, "offset 4608");
+    refuse(f, "", ", \"offset\": 100", VIR_ERR_CONFIG_UNSUPPORTED, "multiple of 512");
+    refuse(f, "", ", \"offset\": 512, \"size\": 4096", VIR_ERR_CONFIG_UNSUPPORTED, "size 4096");
+    refuse(f, "", ", \"detect-zeroes\": \"unmap\"", VIR_ERR_CONFIG_UNSUPPORTED, "discard");
+    refuse(f, "", ", \"discard\": [1]", VIR_ERR_CONFIG_UNSUPPORTED, "'discard'");
+    g_unlink(f->path);
+    refuse(f, "", "", VIR_ERR_SYSTEM_ERROR, f->path);
+    assert_int_equal(g_mkdir(f->path, 0700), 0);
+    refuse(f, ", \"read-only\": true", ", \"read-only\": true", VIR_ERR_CONFIG_UNSUPPORTED,
+           "not a regular file");
+    g_rmdir(f->path);
+}
+
+static void
+test_a_window_is_within_the_file(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(8192);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(BlockNode) node =
+        block_fixture_open(f, "", ", \"offset\": 1024, \"size\": \"2048\"", &err);
+
+    (void)state;
+    assert_non_null(node);
+    assert_int_equal(block_node_size(node), 2048);
+}
+
+static void
+test_a_writable_image_has_one_user(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(4096);
+    g_autoptr(BlockNode) one = block_fixture_open(f, "", "", NULL);
+    g_autoptr(BlockNode) two = block_fixture_open(f, "", "", NULL);
+    g_autoptr(GError) err = NULL;
+
+    (void)state;
+    assert_true(block_node_claim(one, true, false, NULL));
+    assert_false(block_node_claim(two, true, false, &err));
+    assert_int_equal(kiln_error_code(err), VIR_ERR_OPERATION_INVALID);
+    assert_non_null(strstr(err->message, f->path));
+    g_clear_error(&err);
+    assert_false(block_node_claim(two, false, false, &err));
+    g_clear_error(&err);
+    /* the same node twice, without <shareable/> */
+    assert_false(block_node_claim(one, true, false, &err));
+    block_node_release(one);
+    assert_true(block_node_claim(two, true, false, NULL));
+    block_node_release(two);
+}
+
+static void
+test_readers_and_sharers_get_along(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(4096);
+    g_autoptr(BlockNode) one = block_fixture_open(f, "", "", NULL);
+    g_autoptr(BlockNode) two = block_fixture_open(f, "", "", NULL);
+
+    (void)state;
+    assert_true(block_node_claim(one, false, false, NULL));
+    assert_true(block_node_claim(two, false, false, NULL));
+    assert_false(block_node_claim(two, true, false, NULL));
+    block_node_release(one);
+    block_node_release(two);
+    assert_true(block_node_claim(one, true, true, NULL));
+    assert_true(block_node_claim(two, true, true, NULL));
+    block_node_release(one);
+    block_node_release(two);
+}
+
+static void
+test_locking_off_asks_nobody(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(4096);
+    g_autoptr(BlockNode) one = block_fixture_open(f, "", "", NULL);
+    g_autoptr(BlockNode) two = block_fixture_open(f, ", \"locking\": \"off\"", "", NULL);
+
+    (void)state;
+    assert_true(block_node_claim(one, true, false, NULL));
+    assert_true(block_node_claim(two, true, false, NULL));
+}
+
+/* The oracle is qemu-img, which takes the same locks for its own writes and reads. */
+static void
+test_qemu_img_respects_the_lock(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(1 << 20);
+    g_autoptr(BlockNode) node = block_fixture_open(f, "", "", NULL);
+    const char *argv[] = { "qemu-img", "resize", "-f", "raw", f->path, "2M", NULL };
+    g_autofree char *out = NULL;
+    g_autofree char *errors = NULL;
+    int status;
+
+    (void)state;
+    assert_true(block_node_claim(node, true, false, NULL));
+    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &errors,
+                             &status, NULL));
+    assert_int_not_equal(status, 0);
+    assert_non_null(strstr(errors, "lock"));
+    block_node_release(node);
+    g_clear_pointer(&out, g_free);
+    g_clear_pointer(&errors, g_free);
+    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &errors,
+                             &status, NULL));
+    assert_int_equal(status, 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_refusals_name_the_option),
+        cmocka_unit_test(test_a_window_is_within_the_file),
+        cmocka_unit_test(test_a_writable_image_has_one_user),
+        cmocka_unit_test(test_readers_and_sharers_get_along),
+        cmocka_unit_test(test_locking_off_asks_nobody),
+        cmocka_unit_test(test_qemu_img_respects_the_lock),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

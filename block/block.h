@@ -21,8 +21,8 @@ typedef struct BlockNode BlockNode;
 typedef struct BlockQueue BlockQueue;
 
 enum {
-    BLOCK_SECTOR = 512,              /* unit of virtio-blk addresses and least request alignment */
-    BLOCK_MAX_IOV = 1024,            /* most buffers of one request, IOV_MAX */
+    BLOCK_SECTOR = 512,   /* unit of virtio-blk addresses and least request alignment */
+    BLOCK_MAX_IOV = 1024, /* most buffers of one request, IOV_MAX */
 };
 
 /* What block_node_open() needs of whoever knows names. */
@@ -46,13 +46,13 @@ void block_node_unref(BlockNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNode, block_node_unref)
 
 const char *block_node_name(const BlockNode *node);
-const char *block_node_driver(const BlockNode *node);      /* "raw", "file", … */
-const char *block_node_filename(const BlockNode *node);    /* of the protocol node below */
-uint64_t block_node_size(const BlockNode *node);           /* bytes, a multiple of BLOCK_SECTOR */
+const char *block_node_driver(const BlockNode *node);   /* "raw", "file", … */
+const char *block_node_filename(const BlockNode *node); /* of the protocol node below */
+uint64_t block_node_size(const BlockNode *node);        /* bytes, a multiple of BLOCK_SECTOR */
 bool block_node_read_only(const BlockNode *node);
-bool block_node_can_discard(const BlockNode *node);        /* discard=unmap and the host can */
-bool block_node_direct(const BlockNode *node);             /* cache.direct */
-bool block_node_no_flush(const BlockNode *node);           /* cache.no-flush */
+bool block_node_can_discard(const BlockNode *node); /* discard=unmap and the host can */
+bool block_node_direct(const BlockNode *node);      /* cache.direct */
+bool block_node_no_flush(const BlockNode *node);    /* cache.no-flush */
 
 /* Claims the image for a device. @writable asks to write, @share_rw lets others write as well. The
  * claim is taken as open-file-description locks on the bytes that QEMU uses (100 + permission,
@@ -66,8 +66,8 @@ void block_node_release(BlockNode *node);
 typedef void (*BlockDone)(void *opaque, int ret);
 
 typedef enum {
-    BLOCK_FUA = 1 << 0,              /* on stable storage when done (writes and zeroes) */
-    BLOCK_UNMAP = 1 << 1,            /* zeroes: may give the space back */
+    BLOCK_FUA = 1 << 0,   /* on stable storage when done (writes and zeroes) */
+    BLOCK_UNMAP = 1 << 1, /* zeroes: may give the space back */
 } BlockFlags;
 
 /* A queue of @node whose completions run in @loop; @depth is the number of requests expected in
@@ -75,7 +75,8 @@ typedef enum {
  * kernel refuses io_uring or aio=threads was given. Main thread, before the sandbox is entered:
  * later nothing more is opened. NULL with @err set on failure. */
 BlockQueue *block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err);
-/* In-flight requests are completed first. Main thread; the loop must be running or already ended. */
+/* In-flight requests are completed first. Main thread; the loop must be running or already ended.
+ */
 void block_queue_free(BlockQueue *queue);
 
 /* Starts a request; in the loop's thread only. Offsets and lengths are bytes and must be multiples

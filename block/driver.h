@@ -21,11 +21,11 @@ typedef struct {
 } BlockExtent;
 
 struct BlockNode {
-    gint refs;                       /* atomic */
+    gint refs; /* atomic */
     const BlockDriver *driver;
     char *name;
-    BlockNode *file;                 /* the node below; NULL for a protocol */
-    uint64_t size;                   /* bytes, rounded up to BLOCK_SECTOR */
+    BlockNode *file; /* the node below; NULL for a protocol */
+    uint64_t size;   /* bytes, rounded up to BLOCK_SECTOR */
 
     /* options every node has; a format takes cache and filename from the node below */
     bool read_only, direct, no_flush, discard, use_threads;
@@ -34,7 +34,7 @@ struct BlockNode {
     /* protocol nodes */
     char *filename;
     int fd;
-    bool is_device;                  /* a block device, not a regular file */
+    bool is_device; /* a block device, not a regular file */
     BlockLocking locking;
     unsigned mem_align, request_align; /* what O_DIRECT asks for; 1 and BLOCK_SECTOR otherwise */
 
@@ -50,10 +50,10 @@ struct BlockNode {
      * may run meanwhile. Only used when request_align > BLOCK_SECTOR. */
     struct {
         GMutex lock;
-        unsigned writers;            /* writes in flight, the exclusive one included */
+        unsigned writers; /* writes in flight, the exclusive one included */
         bool exclusive;
-        GQueue waiting;              /* of BlockRequest, in order */
-        GPtrArray *queues;           /* of BlockQueue, all of this node */
+        GQueue waiting;    /* of BlockRequest, in order */
+        GPtrArray *queues; /* of BlockQueue, all of this node */
     } gate;
 };
 

@@ -43,8 +43,8 @@ align_learn(BlockNode *node, uint64_t size)
     if (statx(node->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
         stx.stx_mask & STATX_DIOALIGN && stx.stx_dio_offset_align > 0) {
         node->mem_align = MAX(stx.stx_dio_mem_align, 1u);
-        node->request_align = CLAMP(stx.stx_dio_offset_align, (unsigned)BLOCK_SECTOR,
-                                    (unsigned)ALIGN_MAX);
+        node->request_align =
+            CLAMP(stx.stx_dio_offset_align, (unsigned)BLOCK_SECTOR, (unsigned)ALIGN_MAX);
         return;
     }
 #endif
@@ -70,13 +70,15 @@ file_check_access(BlockNode *node, bool auto_read_only, GError **err)
         if (!auto_read_only)
             return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                                   "image '%s' is open for reading only; give the disk <readonly/> "
-                                  "or make the file writable", node->filename);
+                                  "or make the file writable",
+                                  node->filename);
         node->read_only = true;
     }
     if (node->direct && !(flags & O_DIRECT) && fcntl(node->fd, F_SETFL, flags | O_DIRECT) < 0)
         return kiln_error_set_errno(err, VIR_ERR_CONFIG_UNSUPPORTED, errno,
                                     "image '%s' lies on a file system without O_DIRECT; use "
-                                    "cache='writeback'", node->filename);
+                                    "cache='writeback'",
+                                    node->filename);
     return true;
 }
 
@@ -101,12 +103,14 @@ file_size(BlockNode *node, bool want_device, GError **err)
     if (node->size > G_MAXINT64 - BLOCK_SECTOR)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "image '%s' has %" G_GUINT64_FORMAT " bytes, more than a file offset "
-                              "can say", node->filename, node->size);
+                              "can say",
+                              node->filename, node->size);
     return true;
 }
 
 static bool
-file_open_as(BlockNode *node, bool device, BlockOptions *opts, const BlockOpenOps *ops, GError **err)
+file_open_as(BlockNode *node, bool device, BlockOptions *opts, const BlockOpenOps *ops,
+             GError **err)
 {
     static const char *const locking[] = { "auto", "on", "off", NULL };
     bool auto_read_only = false;

@@ -1,7 +1,7 @@
 /* gate.c - keeps a small write's read-change-write apart from all other writes of the node.
  *
- * Only nodes whose O_DIRECT unit is larger than a guest's sector have it: there a write of one sector
- * rewrites its neighbours, and another queue may be writing those.
+ * Only nodes whose O_DIRECT unit is larger than a guest's sector have it: there a write of one
+ * sector rewrites its neighbours, and another queue may be writing those.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/queue_private.h"

@@ -2,8 +2,9 @@
  *
  * QEMU (docs/system/images, "Disk image file locking") takes open-file-description locks on single
  * bytes of the image: byte 100 + p says "I use permission p", byte 200 + p says "nobody else may".
- * Locks are shared ones, so that many may stand on one byte; a conflict is seen by asking whether an
- * exclusive one would fit. Taking comes before asking: of two that start at once at most one goes on.
+ * Locks are shared ones, so that many may stand on one byte; a conflict is seen by asking whether
+ * an exclusive one would fit. Taking comes before asking: of two that start at once at most one
+ * goes on.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/driver.h"

@@ -53,11 +53,12 @@ node_take_common(BlockNode *node, BlockOptions *opts, GError **err)
         return false;
     node->discard = discard_mode >= 2;
     node->detect_zeroes = detect_zeroes;
-    node->use_threads = engine == 1;        /* native asks for kernel I/O: io_uring is that */
+    node->use_threads = engine == 1; /* native asks for kernel I/O: io_uring is that */
     if (node->detect_zeroes == DETECT_ZEROES_UNMAP && !node->discard)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "block option 'detect-zeroes' is 'unmap', which needs 'discard' to be "
-                              "'unmap' as well");
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "block option 'detect-zeroes' is 'unmap', which needs 'discard' to be "
+            "'unmap' as well");
     return true;
 }
 
@@ -203,7 +204,8 @@ block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err)
         !(share_rw && protocol->claims_share))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "image '%s' is already used by another disk of this guest; give both "
-                              "<shareable/> if the guest can share it", protocol->filename);
+                              "<shareable/> if the guest can share it",
+                              protocol->filename);
     if (!block_lock_image(protocol, writable || protocol->writers > 0, share_rw, err))
         return false;
     protocol->claims_share = protocol->claims == 0 ? share_rw : protocol->claims_share && share_rw;

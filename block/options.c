@@ -9,10 +9,10 @@
 
 #include "util/error.h"
 
-enum { OPTIONS_DEPTH_MAX = 16 };     /* of nested objects */
+enum { OPTIONS_DEPTH_MAX = 16 }; /* of nested objects */
 
 struct BlockOptions {
-    GHashTable *values;              /* dotted key → text */
+    GHashTable *values; /* dotted key → text */
 };
 
 static BlockOptions *
@@ -68,7 +68,8 @@ options_flatten(BlockOptions *opts, JsonObject *object, const char *prefix, unsi
         if (!text)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "block option '%s' is neither a string, a whole number nor a "
-                                  "boolean", key);
+                                  "boolean",
+                                  key);
         g_hash_table_replace(opts->values, g_steal_pointer(&key), text);
     }
     return true;
@@ -130,7 +131,8 @@ block_options_take_size(BlockOptions *opts, const char *key, uint64_t *ret, GErr
     if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &n, NULL))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "block option '%s' is a number of bytes up to %" G_GINT64_FORMAT
-                              ", not '%s'", key, G_MAXINT64, text);
+                              ", not '%s'",
+                              key, G_MAXINT64, text);
     *ret = n;
     return true;
 }
@@ -165,7 +167,8 @@ block_options_take_sub(BlockOptions *opts, const char *prefix)
     g_hash_table_iter_init(&it, opts->values);
     while (g_hash_table_iter_next(&it, &key, &value))
         if (g_str_has_prefix(key, dotted)) {
-            g_hash_table_insert(sub->values, g_strdup((char *)key + strlen(dotted)), g_strdup(value));
+            g_hash_table_insert(sub->values, g_strdup((char *)key + strlen(dotted)),
+                                g_strdup(value));
             g_hash_table_iter_remove(&it);
         }
     return g_hash_table_size(sub->values) > 0 ? g_steal_pointer(&sub) : NULL;
@@ -180,6 +183,6 @@ block_options_finish(const BlockOptions *opts, const char *driver, GError **err)
     g_hash_table_iter_init(&it, opts->values);
     if (!g_hash_table_iter_next(&it, &key, NULL))
         return true;
-    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                          "block driver '%s' has no option '%s'", driver, (char *)key);
+    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "block driver '%s' has no option '%s'",
+                          driver, (char *)key);
 }

@@ -26,8 +26,8 @@ char *block_options_take(BlockOptions *opts, const char *key);
 bool block_options_take_bool(BlockOptions *opts, const char *key, bool *ret, GError **err);
 bool block_options_take_size(BlockOptions *opts, const char *key, uint64_t *ret, GError **err);
 /* @names is NULL-terminated; *ret is an index into it. */
-bool block_options_take_enum(BlockOptions *opts, const char *key, const char *const *names, int *ret,
-                             GError **err);
+bool block_options_take_enum(BlockOptions *opts, const char *key, const char *const *names,
+                             int *ret, GError **err);
 
 /* The options below @prefix ("file" takes "file.driver" as "driver"); NULL when there are none. */
 BlockOptions *block_options_take_sub(BlockOptions *opts, const char *prefix);

@@ -164,7 +164,8 @@ block_queue_write_zeroes(BlockQueue *queue, uint64_t offset, uint64_t length, Bl
 }
 
 void
-block_queue_discard(BlockQueue *queue, uint64_t offset, uint64_t length, BlockDone done, void *opaque)
+block_queue_discard(BlockQueue *queue, uint64_t offset, uint64_t length, BlockDone done,
+                    void *opaque)
 {
     queue_add_range(queue, request_new(queue, BLOCK_OP_DISCARD, done, opaque), offset, length);
 }
@@ -215,7 +216,8 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
     g_queue_init(&queue->free);
     g_queue_init(&queue->resumed);
     queue->engine = node->use_threads || block_node_protocol(node)->use_threads
-                        ? &block_engine_threads : &block_engine_uring;
+                        ? &block_engine_threads
+                        : &block_engine_uring;
     if (queue->engine->open(queue, &why)) {
         block_gate_add_queue(queue);
         return queue;
@@ -264,5 +266,6 @@ block_queue_free(BlockQueue *queue)
 }
 
 const char *const block_queue_syscalls[] = {
-    "io_uring_enter", "preadv", "pwritev2", "fallocate", "fdatasync", "read", "write", "futex", NULL,
+    "io_uring_enter", "preadv", "pwritev2", "fallocate", "fdatasync",
+    "read",           "write",  "futex",    NULL,
 };

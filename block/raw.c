@@ -16,16 +16,17 @@ raw_open(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **
         return false;
     if (node->window_offset % BLOCK_SECTOR != 0 || node->window_offset > below)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "raw: offset %" G_GUINT64_FORMAT " is not a multiple of %d inside the "
-                              "%" G_GUINT64_FORMAT " bytes of '%s'", node->window_offset,
-                              BLOCK_SECTOR, below, block_node_filename(node));
+                              "raw: offset %" G_GUINT64_FORMAT
+                              " is not a multiple of %d inside the "
+                              "%" G_GUINT64_FORMAT " bytes of '%s'",
+                              node->window_offset, BLOCK_SECTOR, below, block_node_filename(node));
     if (size == UINT64_MAX)
         size = below - node->window_offset;
     if (size % BLOCK_SECTOR != 0 || size > below - node->window_offset)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "raw: size %" G_GUINT64_FORMAT " is not a multiple of %d within the "
-                              "%" G_GUINT64_FORMAT " bytes after the offset", size, BLOCK_SECTOR,
-                              below - node->window_offset);
+                              "%" G_GUINT64_FORMAT " bytes after the offset",
+                              size, BLOCK_SECTOR, below - node->window_offset);
     node->size = size;
     return true;
 }

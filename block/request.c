@@ -8,9 +8,9 @@
 #include <string.h>
 
 enum {
-    BOUNCE_MAX = 1 << 20,            /* most bytes copied for one step */
-    ZERO_IOV = 64,                   /* zero buffers of one step: 4 MiB */
-    FALLOC_MAX = 1 << 30,            /* an SQE's length has 32 bits; stay well below */
+    BOUNCE_MAX = 1 << 20, /* most bytes copied for one step */
+    ZERO_IOV = 64,        /* zero buffers of one step: 4 MiB */
+    FALLOC_MAX = 1 << 30, /* an SQE's length has 32 bits; stay well below */
 };
 
 static void request_next_chunk(BlockRequest *req);

@@ -1,5 +1,5 @@
-/* threads.c - engine: steps by a few threads with preadv2(2) and its like, where io_uring is refused
- * or aio=threads was asked for.
+/* threads.c - engine: steps by a few threads with preadv2(2) and its like, where io_uring is
+ * refused or aio=threads was asked for.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/queue_private.h"
@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     GThreadPool *pool;
-    GAsyncQueue *outcomes;           /* of Outcome */
+    GAsyncQueue *outcomes; /* of Outcome */
     int eventfd;
 } Threads;
 
@@ -139,7 +139,7 @@ threads_start(BlockQueue *queue, BlockRequest *req)
 static void
 threads_submit(BlockQueue *queue)
 {
-    (void)queue;                     /* each step is handed over as it starts */
+    (void)queue; /* each step is handed over as it starts */
 }
 
 static void

@@ -15,7 +15,7 @@
 typedef struct {
     struct io_uring ring;
     unsigned unsubmitted;
-    bool in_completions;             /* what completions start is submitted once, after the batch */
+    bool in_completions; /* what completions start is submitted once, after the batch */
 } Uring;
 
 static void

@@ -11,13 +11,13 @@
 
 #include "util/error.h"
 
-enum { CPUMAP_FILE_MAX = 1 << 20 };  /* the largest file of libvirt 9.0 has 30 KiB */
+enum { CPUMAP_FILE_MAX = 1 << 20 }; /* the largest file of libvirt 9.0 has 30 KiB */
 
 typedef struct {
     CpuMap *map;
-    GPtrArray *includes;             /* of index.xml only */
+    GPtrArray *includes; /* of index.xml only */
     bool in_x86;
-    CpuMapFeature *feature;          /* being read; NULL outside one */
+    CpuMapFeature *feature; /* being read; NULL outside one */
     GPtrArray *aliases;
     CpuMapModel *model;
     GPtrArray *model_features;
@@ -110,9 +110,10 @@ model_read_child(Reader *r, const char *element, const char **names, const char 
         const CpuMapFeature *f = name ? cpumap_find_feature(r->map, name) : NULL;
 
         if (!f)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "CPU model '%s' has the feature '%s', which the map does not define",
-                                  r->model->name, name ? name : "");
+            return kiln_error_set(
+                err, VIR_ERR_CONFIG_UNSUPPORTED,
+                "CPU model '%s' has the feature '%s', which the map does not define",
+                r->model->name, name ? name : "");
         if (g_strcmp0(attr_get(names, values, "removed"), "yes") != 0)
             g_ptr_array_add(r->model_features, (gpointer)f);
     }
@@ -170,8 +171,8 @@ model_end(Reader *r)
 }
 
 static void
-reader_start(GMarkupParseContext *ctx, const char *element, const char **names,
-             const char **values, gpointer opaque, GError **err)
+reader_start(GMarkupParseContext *ctx, const char *element, const char **names, const char **values,
+             gpointer opaque, GError **err)
 {
     Reader *r = opaque;
     const char *name = attr_get(names, values, "name");
@@ -233,7 +234,8 @@ reader_clear(Reader *r)
 static bool
 map_read_file(CpuMap *map, const char *dir, const char *name, GPtrArray *includes, GError **err)
 {
-    static const GMarkupParser parser = { .start_element = reader_start, .end_element = reader_end };
+    static const GMarkupParser parser = { .start_element = reader_start,
+                                          .end_element = reader_end };
     g_autofree char *path = g_build_filename(dir, name, NULL);
     g_autofree char *text = NULL;
     g_autoptr(GError) why = NULL;
@@ -248,7 +250,8 @@ map_read_file(CpuMap *map, const char *dir, const char *name, GPtrArray *include
                               why->message);
     if (len > CPUMAP_FILE_MAX)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "CPU model map file '%s' has %" G_GSIZE_FORMAT " bytes, the limit is %d",
+                              "CPU model map file '%s' has %" G_GSIZE_FORMAT
+                              " bytes, the limit is %d",
                               path, len, CPUMAP_FILE_MAX);
     ctx = g_markup_parse_context_new(&parser, 0, &reader, NULL);
     ok = g_markup_parse_context_parse(ctx, text, len, &why) &&

@@ -21,30 +21,30 @@ typedef enum { CPUMAP_EAX, CPUMAP_EBX, CPUMAP_ECX, CPUMAP_EDX } CpuMapRegister;
 /* Where one feature's bit is. */
 typedef struct {
     bool is_msr;
-    uint32_t leaf, subleaf;          /* CPUID input; leaf is the MSR's index when is_msr */
-    CpuMapRegister reg;              /* MSR: CPUMAP_EAX low half, CPUMAP_EDX high half */
+    uint32_t leaf, subleaf; /* CPUID input; leaf is the MSR's index when is_msr */
+    CpuMapRegister reg;     /* MSR: CPUMAP_EAX low half, CPUMAP_EDX high half */
     uint32_t mask;
 } CpuMapBit;
 
 typedef struct {
     const char *name;
-    const char *const *aliases;      /* QEMU's and Linux's other spellings; NULL-terminated */
+    const char *const *aliases; /* QEMU's and Linux's other spellings; NULL-terminated */
     bool migratable;
     CpuMapBit bit;
 } CpuMapFeature;
 
 typedef struct {
     const char *name;
-    const char *vendor;              /* "Intel", "AMD", "Hygon" …; NULL: any */
-    const uint32_t *signatures;      /* family << 16 | model << 8; zero-terminated, may be empty */
+    const char *vendor;         /* "Intel", "AMD", "Hygon" …; NULL: any */
+    const uint32_t *signatures; /* family << 16 | model << 8; zero-terminated, may be empty */
     const CpuMapFeature *const *features; /* all of them, inherited included; NULL-terminated */
-    bool host_usable;                /* decode host='on': may be chosen for host-model */
+    bool host_usable;                     /* decode host='on': may be chosen for host-model */
 } CpuMapModel;
 
 /* One leaf as CPUID or KVM_GET_SUPPORTED_CPUID reports it. */
 typedef struct {
     uint32_t leaf, subleaf;
-    uint32_t reg[4];                 /* indexed by CpuMapRegister */
+    uint32_t reg[4]; /* indexed by CpuMapRegister */
 } CpuMapLeaf;
 
 /* Loads the x86 map below @dir. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the file that is
@@ -71,9 +71,9 @@ const CpuMapFeature *const *cpumap_features(const CpuMap *map);
 bool cpumap_leaves_have(const CpuMapLeaf *leaves, size_t n, const CpuMapFeature *feature);
 
 /* The named model nearest to @leaves: same vendor, the fewest features to add and remove, as
- * libvirt decodes a host CPU. @ret_extra gets the features that @leaves have beyond it, @ret_missing
- * those of the model that @leaves lack (NULL-terminated, g_free() the arrays, not the features).
- * NULL when no model of that vendor fits. */
+ * libvirt decodes a host CPU. @ret_extra gets the features that @leaves have beyond it,
+ * @ret_missing those of the model that @leaves lack (NULL-terminated, g_free() the arrays, not the
+ * features). NULL when no model of that vendor fits. */
 const CpuMapModel *cpumap_nearest_model(const CpuMap *map, const CpuMapLeaf *leaves, size_t n,
                                         const CpuMapFeature ***ret_extra,
                                         const CpuMapFeature ***ret_missing);

@@ -16,7 +16,7 @@
 
 #include "util/error.h"
 
-enum { KVM_LEAVES_MAX = 1024 };      /* KVM itself stops at 256 */
+enum { KVM_LEAVES_MAX = 1024 }; /* KVM itself stops at 256 */
 
 const CpuMapModel *
 cpumap_find_model(const CpuMap *map, const char *name)
@@ -82,7 +82,8 @@ cpumap_leaves_have(const CpuMapLeaf *leaves, size_t n, const CpuMapFeature *feat
     return l && (l->reg[bit->reg] & bit->mask) == bit->mask;
 }
 
-/* Family and model of CPUID 1 EAX with the extended fields added (SDM, CPUID, "Input EAX = 01H"). */
+/* Family and model of CPUID 1 EAX with the extended fields added (SDM, CPUID, "Input EAX = 01H").
+ */
 static uint32_t
 leaves_signature(const CpuMapLeaf *leaves, size_t n)
 {
@@ -164,9 +165,9 @@ cpumap_nearest_model(const CpuMap *map, const CpuMapLeaf *leaves, size_t n,
             continue;
         more = model_difference(map, *m, leaves, n, true);
         less = model_difference(map, *m, leaves, n, false);
-        if (best && (is_signed < best_signed ||
-                     (is_signed == best_signed &&
-                      more->len + less->len >= extra->len + missing->len)))
+        if (best &&
+            (is_signed < best_signed ||
+             (is_signed == best_signed && more->len + less->len >= extra->len + missing->len)))
             continue;
         best = *m;
         best_signed = is_signed;

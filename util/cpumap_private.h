@@ -7,10 +7,10 @@
 #include "util/cpumap.h"
 
 struct CpuMap {
-    GPtrArray *features, *models;    /* owned; NULL-terminated once loaded */
-    GHashTable *feature_by_name;     /* names and aliases; borrows from features */
-    GHashTable *model_by_name;       /* borrows from models */
-    GHashTable *vendors;             /* name → CPUID string */
+    GPtrArray *features, *models; /* owned; NULL-terminated once loaded */
+    GHashTable *feature_by_name;  /* names and aliases; borrows from features */
+    GHashTable *model_by_name;    /* borrows from models */
+    GHashTable *vendors;          /* name → CPUID string */
 };
 
 static inline uint32_t

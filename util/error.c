@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-G_DEFINE_QUARK(kiln-error, kiln_error)
+G_DEFINE_QUARK(kiln - error, kiln_error)
 
 bool
 kiln_error_set(GError **err, int code, const char *format, ...)

@@ -27,7 +27,7 @@ dir_sync_of(const char *path, GError **err)
 
     if (fd < 0)
         return file_fail(err, "cannot open directory", dir);
-    ok = fsync(fd) == 0 || errno == EINVAL;     /* EINVAL: a file system that cannot sync directories */
+    ok = fsync(fd) == 0 || errno == EINVAL; /* EINVAL: a file system that cannot sync directories */
     if (!ok)
         file_fail(err, "cannot sync directory", dir);
     close(fd);
@@ -127,8 +127,8 @@ file_read_limited(const char *path, size_t limit, size_t *ret_len, GError **err)
     if (n < 0)
         return NULL;
     if (bytes->len > limit) {
-        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "'%s' is larger than the limit of %zu bytes", path,
-                       limit);
+        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "'%s' is larger than the limit of %zu bytes",
+                       path, limit);
         return NULL;
     }
     if (ret_len)

@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 /* Replaces @path with @len bytes of @data: written to a temporary name in the same directory,
- * synced, renamed, and the directory synced. On failure the old file is intact, no temporary file is
- * left, and @err names the path (VIR_ERR_SYSTEM_ERROR). Any thread. */
+ * synced, renamed, and the directory synced. On failure the old file is intact, no temporary file
+ * is left, and @err names the path (VIR_ERR_SYSTEM_ERROR). Any thread. */
 bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, GError **err);
 
 /* Makes @path and its missing parents; those that exist keep their mode. */
@@ -22,7 +22,8 @@ bool file_remove(const char *path, GError **err);
 /* Makes @link a symbolic link to @target, replacing an older link; removes nothing else. */
 bool file_link_atomic(const char *target, const char *link, GError **err);
 
-/* Reads at most @limit bytes of a file into a NUL-terminated string; refuses a longer one by name. */
+/* Reads at most @limit bytes of a file into a NUL-terminated string; refuses a longer one by name.
+ */
 char *file_read_limited(const char *path, size_t limit, size_t *ret_len, GError **err);
 
 #endif

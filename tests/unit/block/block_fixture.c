@@ -65,9 +65,10 @@ BlockNode *
 block_fixture_open(BlockFixture *f, const char *protocol, const char *format, GError **err)
 {
     static const BlockOpenOps ops = { .open_file = fixture_open_file };
-    g_autofree char *text = g_strdup_printf(
-        "{\"driver\": \"raw\", \"node-name\": \"disk\"%s,"
-        " \"file\": {\"driver\": \"file\", \"filename\": \"%s\"%s}}", format, f->path, protocol);
+    g_autofree char *text =
+        g_strdup_printf("{\"driver\": \"raw\", \"node-name\": \"disk\"%s,"
+                        " \"file\": {\"driver\": \"file\", \"filename\": \"%s\"%s}}",
+                        format, f->path, protocol);
     g_autoptr(JsonNode) json = json_from_string(text, err);
 
     return json ? block_node_open(json_node_get_object(json), &ops, err) : NULL;

@@ -18,6 +18,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockFixture, block_fixture_free)
 
 /* Opens raw over file on the fixture's image; @protocol and @format are further JSON members
  * (", \"read-only\": true") or "". */
-BlockNode *block_fixture_open(BlockFixture *f, const char *protocol, const char *format, GError **err);
+BlockNode *block_fixture_open(BlockFixture *f, const char *protocol, const char *format,
+                              GError **err);
 
 #endif

@@ -17,7 +17,8 @@ test_properties(void **state)
 {
     g_autoptr(BlockFixture) f = block_fixture_new(10 * BLOCK_SECTOR + 100);
     g_autoptr(GError) err = NULL;
-    g_autoptr(BlockNode) node = block_fixture_open(f, ", \"cache\": {\"no-flush\": true}", "", &err);
+    g_autoptr(BlockNode) node =
+        block_fixture_open(f, ", \"cache\": {\"no-flush\": true}", "", &err);
 
     (void)state;
     assert_non_null(node);
@@ -145,15 +146,15 @@ test_qemu_img_respects_the_lock(void **state)
 
     (void)state;
     assert_true(block_node_claim(node, true, false, NULL));
-    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &errors,
-                             &status, NULL));
+    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
+                             &errors, &status, NULL));
     assert_int_not_equal(status, 0);
     assert_non_null(strstr(errors, "lock"));
     block_node_release(node);
     g_clear_pointer(&out, g_free);
     g_clear_pointer(&errors, g_free);
-    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &errors,
-                             &status, NULL));
+    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
+                             &errors, &status, NULL));
     assert_int_equal(status, 0);
 }
 

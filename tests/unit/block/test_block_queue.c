@@ -100,7 +100,7 @@ job_start(Job *job)
         break;
     }
     if (job->done)
-        abort();                     /* the contract: never before returning */
+        abort(); /* the contract: never before returning */
 }
 
 static void
@@ -123,8 +123,12 @@ run_rw(Rig *rig, bool write, uint64_t offset, void *buf, size_t len, BlockFlags 
 {
     struct iovec iov = { .iov_base = buf, .iov_len = len };
 
-    return job_run((Job){ .rig = rig, .op = write ? DO_WRITE : DO_READ, .offset = offset, .iov = &iov,
-                          .n_iov = 1, .flags = flags });
+    return job_run((Job){ .rig = rig,
+                          .op = write ? DO_WRITE : DO_READ,
+                          .offset = offset,
+                          .iov = &iov,
+                          .n_iov = 1,
+                          .flags = flags });
 }
 
 static void
@@ -182,17 +186,21 @@ test_zeroes_and_discard(void **state)
             rig_new(engine, ", \"discard\": \"unmap\"", ", \"discard\": \"unmap\"", IMAGE);
         uint64_t before;
 
-        assert_int_equal(job_run((Job){ .rig = rig, .op = DO_ZERO, .offset = 512, .length = 1 << 20,
-                                        .flags = BLOCK_FUA }), 0);
+        assert_int_equal(
+            job_run((Job){
+                .rig = rig, .op = DO_ZERO, .offset = 512, .length = 1 << 20, .flags = BLOCK_FUA }),
+            0);
         assert_true(range_is_zero(rig, 512, 1 << 20));
         assert_false(range_is_zero(rig, 512 + (1 << 20), 512));
         before = allocated_bytes(rig);
-        assert_int_equal(job_run((Job){ .rig = rig, .op = DO_DISCARD, .offset = 2 << 20,
-                                        .length = 1 << 20 }), 0);
+        assert_int_equal(
+            job_run((Job){ .rig = rig, .op = DO_DISCARD, .offset = 2 << 20, .length = 1 << 20 }),
+            0);
         assert_true(range_is_zero(rig, 2 << 20, 1 << 20));
         assert_true(allocated_bytes(rig) < before);
-        assert_int_equal(job_run((Job){ .rig = rig, .op = DO_DISCARD, .offset = IMAGE - 512,
-                                        .length = 1024 }), -EIO);
+        assert_int_equal(
+            job_run((Job){ .rig = rig, .op = DO_DISCARD, .offset = IMAGE - 512, .length = 1024 }),
+            -EIO);
     }
 }
 
@@ -282,8 +290,14 @@ random_rounds(Rig *rig)
             uint8_t *buf = scratch + at;
             Job *job = &round->jobs[i];
 
-            *job = (Job){ .rig = rig, .op = kind == 0 ? DO_READ : kind == 1 ? DO_ZERO : DO_WRITE,
-                          .offset = at, .length = length, .iov = iov[i], .flags = r % 2 };
+            *job = (Job){ .rig = rig,
+                          .op = kind == 0   ? DO_READ
+                                : kind == 1 ? DO_ZERO
+                                            : DO_WRITE,
+                          .offset = at,
+                          .length = length,
+                          .iov = iov[i],
+                          .flags = r % 2 };
             for (uint64_t b = 0; b < length; b++)
                 buf[b] = job->op == DO_WRITE ? (uint8_t)(r * 7 + b + i) : 0;
             if (job->op == DO_WRITE)
@@ -292,8 +306,9 @@ random_rounds(Rig *rig)
                 memset(model + at, 0, length);
             /* pieces of odd size, so that buffers are not aligned */
             while (length > 0) {
-                size_t piece = parts == SPAN - 1 ? length
-                                                 : MIN((uint64_t)g_rand_int_range(rand, 1, 9000), length);
+                size_t piece = parts == SPAN - 1
+                                   ? length
+                                   : MIN((uint64_t)g_rand_int_range(rand, 1, 9000), length);
 
                 iov[i][parts++] = (struct iovec){ .iov_base = buf, .iov_len = piece };
                 buf += piece;

@@ -64,7 +64,8 @@ test_models(void **state)
     assert_null(cpumap_find_model(*state, "Pentium 9"));
 }
 
-/* A CPU that has exactly a model's features is that model; with one more and one fewer, both show. */
+/* A CPU that has exactly a model's features is that model; with one more and one fewer, both show.
+ */
 static void
 test_nearest_model(void **state)
 {

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""The main job through every URI that users type. timeout below is for the emulated lab.
+
+# timeout: 900
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
+from suite import (Daemon, PROJECT, TMP, check, define, fails, guest_files, guest_xml, run, state,
+                   test, virsh, wait_for, wait_ready, write)  # noqa: E402
+
+
+def journey(label, *options):
+    argv = [os.path.join(PROJECT, "tests/journey.py"), "--guest-files", guest_files(), "--tests",
+            *options]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith(("ok ", "not ok ")):
+                word, rest = line.split("ok ", 1)
+                line = "%sok %s: %s" % (word, label, rest)
+            print(line, end="", flush=True)
+
+
+def read_only():
+    define("quiet")
+    out = run("virsh", "-r", "-c", "qemu:///system", "list", "--all")
+    check("quiet" in out, "a read-only client must see the guest")
+    run("virsh", "-r", "list", "--all")
+    run("virsh", "-r", "dumpxml", "quiet")
+    fails("virsh", "-r", "start", "quiet", expect="read only")
+    fails("virsh", "-r", "undefine", "quiet", expect="read only")
+    check(state("quiet") == "shut off", "a read-only client must not start anything")
+    virsh("undefine", "quiet")
+
+
+USER_NET = "<interface type='user'><model type='virtio'/></interface>"
+
+
+def session():
+    """An ordinary user's guest, with user networking, on kiln:///session."""
+    uid = 12345
+    home = os.path.join(TMP, "home")
+    runtime = os.path.join(TMP, "runtime")
+    for directory in (home, runtime):
+        os.makedirs(directory)
+        os.chown(directory, uid, uid)
+    os.chmod(TMP, 0o755)
+    os.chmod(runtime, 0o700)
+    os.chmod("/dev/kvm", 0o666)      # as udev leaves it for logged-in users
+    env = {"HOME": home, "XDG_RUNTIME_DIR": runtime}
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        os.environ.pop(name, None)
+    wrap = ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid, "--clear-groups"]
+    daemon = Daemon(wrap=wrap, env=env)
+    daemon.log = os.path.join(TMP, "session.log")
+
+    def user_virsh(*argv, **more):
+        return run(*wrap, "virsh", "-c", "kiln:///session", *argv, env=daemon.env, **more)
+
+    daemon.start("kiln:///session")
+    try:
+        path = write("mine.xml", guest_xml("mine", devices=USER_NET,
+                                           cmdline='kiln.run="wget -qO- http://203.0.113.1/hello.txt"'))
+        user_virsh("define", path)
+        user_virsh("start", "mine")
+        check("mine" in user_virsh("list"), "the session's guest is listed")
+        check("mine" not in virsh("list", "--all"), "the system must not see a session's guest")
+        log = os.path.join(TMP, "mine.console")
+        sys.path.insert(0, os.path.join(PROJECT, "tests"))
+        from console import Console
+        with Console([*wrap, "env", *("%s=%s" % i for i in env.items()), "virsh", "-c",
+                      "kiln:///session"], "mine") as terminal:
+            terminal.expect("Connected to domain", 30)
+            terminal.wake(150)
+            answer, status = terminal.command("wget -qO- http://203.0.113.1/hello.txt", 60)
+            check(status == 0 and answer.strip(), "the guest reaches outside by user networking: "
+                  + answer)
+        user_virsh("shutdown", "mine")
+        wait_for("the guest powers itself off",
+                 lambda: "shut off" in user_virsh("domstate", "mine"), 90)
+        user_virsh("undefine", "mine")
+        del log
+    except Exception:
+        print(daemon.tail())
+        raise
+    finally:
+        daemon.stop()
+
+
+os.environ["KILN_OUTSIDE_ADDRESS"] = "203.0.113.1"
+os.environ["KILN_OUTSIDE_NAME"] = "world.test"
+with Daemon() as system:
+    journey("qemu:///system", "--connect", "qemu:///system")
+    journey("kiln:///system", "--connect", "kiln:///system")
+    journey("bare virsh")
+    with test("read-only virsh sees and cannot change"):
+        read_only()
+    with test("session with user networking"):
+        session()

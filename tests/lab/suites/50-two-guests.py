@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""Two guests at once on the default network: they find each other by name.
+
+# timeout: 600
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
+from suite import (Daemon, TMP, address, check, console, define, fails, gone, guest_files, run, test,
+                   virsh, wait_ready, write, guest_xml)  # noqa: E402
+
+with Daemon():
+    with test("two guests run at once"):
+        disk = os.path.join(TMP, "shared.img")
+        run("cp", os.path.join(guest_files(), "disk.img"), disk)
+        define("alpha", disk=disk)
+        define("beta", vcpus=2)
+        virsh("start", "alpha")
+        virsh("start", "beta")
+        out = virsh("list")
+        check(re.search(r"1\s+alpha\s+running", out) and re.search(r"2\s+beta\s+running", out),
+              "ids count from 1: " + out)
+        wait_ready("alpha")
+        wait_ready("beta")
+    with test("each has a lease of its own"):
+        first, second = address("alpha"), address("beta")
+        check(first != second, "both have %s" % first)
+        leases = virsh("net-dhcp-leases", "default")
+        check("alpha" in leases and "beta" in leases, leases)
+    with test("they reach each other by name"):
+        for here, there in (("alpha", "beta"), ("beta", "alpha")):
+            with console(here) as terminal:
+                terminal.expect("Connected to domain", 20)
+                terminal.wake(30)
+                answer, status = terminal.command("ping -c 2 -w 10 %s" % there, 30)
+                check(status == 0, "%s does not reach %s: %s" % (here, there, answer))
+    with test("an image in use is refused to a second guest by name"):
+        virsh("define", write("gamma.xml", guest_xml("gamma", disk=disk)))
+        fails("virsh", "-c", "qemu:///system", "start", "gamma", expect=r"shared\.img")
+        virsh("undefine", "gamma")
+    with test("a clash of names and of UUIDs is refused"):
+        uuid = virsh("domuuid", "alpha").strip()
+        other = guest_xml("delta").replace("<name>", "<uuid>%s</uuid><name>" % uuid, 1)
+        fails("virsh", "-c", "qemu:///system", "define", write("delta.xml", other), expect="alpha")
+        fails("virsh", "-c", "qemu:///system", "start", "alpha", expect="already active|already running")
+    with test("destroy leaves nothing behind"):
+        virsh("destroy", "alpha")
+        virsh("destroy", "beta")
+        for name in ("alpha", "beta"):
+            gone(name)
+            virsh("undefine", name)

@@ -1,0 +1,235 @@
+/* xml_read.c - reading untrusted XML text with libxml2, and RELAX NG validation.
+ *
+ * No network, no document type and so no entities of the document's own, bounded length and depth.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "xmltab_private.h"
+#include "xmltab_strict.h"
+
+#include <libxml/parser.h>
+#include <libxml/parserInternals.h>
+#include <libxml/relaxng.h>
+#include <libxml/xmlschemastypes.h>
+#include <string.h>
+
+enum { READ_OPTIONS = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+                      XML_PARSE_NOBLANKS | XML_PARSE_NOCDATA };
+
+static void
+refuse_doctype(void *opaque, const xmlChar *name, const xmlChar *external, const xmlChar *system)
+{
+    xmlParserCtxt *ctxt = opaque;
+
+    (void)name;
+    (void)external;
+    (void)system;
+    ctxt->_private = ctxt;       /* a mark for xml_read() */
+    xmlStopParser(ctxt);
+}
+
+/* The line that the parser stopped in and a caret below the place. */
+static char *
+context_of(xmlParserCtxt *ctxt)
+{
+    const xmlParserInput *input = ctxt->input;
+    const xmlChar *cur, *base;
+    GString *text;
+    size_t before = 0, after = 0, caret;
+
+    if (!input || !input->base || !input->cur)
+        return g_strdup("");
+    cur = input->cur;
+    base = input->base;
+    while (cur > base && (*cur == '\n' || *cur == '\r' || !*cur))
+        cur--;
+    while (before < 60 && cur - before > base && cur[-(ptrdiff_t)before - 1] != '\n')
+        before++;
+    while (after < 20 && cur[after] && cur[after] != '\n')
+        after++;
+    text = g_string_new("\n");
+    g_string_append_len(text, (const char *)cur - before, (gssize)(before + after));
+    g_string_append_c(text, '\n');
+    for (caret = 0; caret < before; caret++)
+        g_string_append_c(text, '-');
+    g_string_append_c(text, '^');
+    for (gsize i = 0; i < text->len; i++)
+        if ((signed char)text->str[i] < 0 || (text->str[i] < 0x20 && text->str[i] != '\n'))
+            text->str[i] = '.';
+    return g_string_free(text, FALSE);
+}
+
+static void
+set_parse_error(xmlParserCtxt *ctxt, const char *what, GError **err)
+{
+    const xmlError *error = xmlCtxtGetLastError(ctxt);
+    g_autofree char *context = context_of(ctxt);
+    g_autofree char *message = g_utf8_make_valid(error && error->message ? error->message
+                                                                         : "the document is empty", -1);
+
+    g_strchomp(message);
+    kiln_error_set(err, VIR_ERR_XML_DETAIL, "(%s):%d: %s%s", what, error ? error->line : 1, message,
+                   context);
+}
+
+static bool
+too_deep(const xmlNode *node, unsigned depth)
+{
+    if (depth > XML_MAX_DEPTH)
+        return true;
+    for (const xmlNode *child = node->children; child; child = child->next)
+        if (child->type == XML_ELEMENT_NODE && too_deep(child, depth + 1))
+            return true;
+    return false;
+}
+
+xmlDoc *
+xml_read(const char *xml, size_t length, const char *what, GError **err)
+{
+    g_autoptr(xmlDoc) doc = NULL;
+    xmlParserCtxt *ctxt;
+    bool has_doctype;
+
+    if (length > XML_MAX_LENGTH) {
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "(%s): the document of %zu bytes is larger than the "
+                       "limit of %d", what, length, XML_MAX_LENGTH);
+        return NULL;
+    }
+    xmlInitParser();
+    ctxt = xmlNewParserCtxt();
+    if (!ctxt || !ctxt->sax) {
+        xmlFreeParserCtxt(ctxt);
+        kiln_error_set(err, VIR_ERR_NO_MEMORY, "(%s): no memory for the XML parser", what);
+        return NULL;
+    }
+    ctxt->sax->internalSubset = refuse_doctype;
+    doc = xmlCtxtReadMemory(ctxt, xml, (int)length, NULL, NULL, READ_OPTIONS);
+    has_doctype = ctxt->_private != NULL;
+    if (has_doctype)
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "(%s): a document type declaration (<!DOCTYPE …>) is "
+                       "not accepted; remove it and write entities out", what);
+    else if (!doc || !ctxt->wellFormed || !xmlDocGetRootElement(doc))
+        set_parse_error(ctxt, what, err);
+    else if (too_deep(xmlDocGetRootElement(doc), 1))
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "(%s): elements are nested deeper than the limit of %d",
+                       what, XML_MAX_DEPTH);
+    else {
+        xmlFreeParserCtxt(ctxt);
+        return g_steal_pointer(&doc);
+    }
+    if (!doc && ctxt->myDoc) {
+        xmlFreeDoc(ctxt->myDoc);
+        ctxt->myDoc = NULL;
+    }
+    xmlFreeParserCtxt(ctxt);
+    return NULL;
+}
+
+/* --- fragments -------------------------------------------------------------------------------------- */
+
+xmlDoc *
+xml_parse_fragment(const char *xml)
+{
+    xmlParserCtxt *ctxt;
+    xmlDoc *doc;
+
+    xmlInitParser();
+    ctxt = xmlNewParserCtxt();
+    if (!ctxt)
+        return NULL;
+    doc = xmlCtxtReadMemory(ctxt, xml, (int)strlen(xml), NULL, NULL, READ_OPTIONS);
+    xmlFreeParserCtxt(ctxt);
+    if (doc && !xmlDocGetRootElement(doc))
+        g_clear_pointer(&doc, xmlFreeDoc);
+    return doc;
+}
+
+char *
+xml_node_dump(xmlNode *node)
+{
+    g_autoptr(xmlDoc) doc = xmlNewDoc((const xmlChar *)"1.0");
+    xmlNode *copy = doc ? xmlDocCopyNode(node, doc, 1) : NULL;
+    xmlBuffer *buffer = xmlBufferCreate();
+    char *text = NULL;
+
+    if (copy) {
+        xmlDocSetRootElement(doc, copy);
+        if (buffer && xmlNodeDump(buffer, doc, copy, 0, 0) >= 0)
+            text = g_strdup((const char *)xmlBufferContent(buffer));
+    }
+    xmlBufferFree(buffer);
+    return text ? text : g_strdup("");
+}
+
+/* --- validation ------------------------------------------------------------------------------------- */
+
+/* libxml2 fills these tables at their first use, without a lock. */
+static void
+init_schema_types(void)
+{
+    static gsize done;
+
+    if (g_once_init_enter(&done)) {
+        xmlInitParser();
+        xmlSchemaInitTypes();
+        xmlRelaxNGInitTypes();
+        g_once_init_leave(&done, 1);
+    }
+}
+
+static void
+take_error(void *opaque, const xmlError *error)
+{
+    GString *text = opaque;
+
+    /* The first errors are about the outermost element and say least; keep the deepest line. */
+    if (!error || !error->message)
+        return;
+    g_string_append_printf(text, "%sline %d: %s", text->len ? "; " : "", error->line, error->message);
+    g_strchomp(text->str);
+    text->len = strlen(text->str);
+}
+
+bool
+xml_validate(const xmlDoc *doc, const char *schema, const XmlType *type, GError **err)
+{
+    g_autoptr(GString) errors = g_string_new(NULL);
+    xmlRelaxNGParserCtxt *parser;
+    xmlRelaxNG *grammar = NULL;
+    xmlRelaxNGValidCtxt *valid = NULL;
+    int result = -1;
+
+    init_schema_types();
+    parser = xmlRelaxNGNewMemParserCtxt(schema, (int)strlen(schema));
+    if (parser) {
+        xmlRelaxNGSetParserStructuredErrors(parser, (xmlStructuredErrorFunc)take_error, errors);
+        grammar = xmlRelaxNGParse(parser);
+    }
+    if (grammar)
+        valid = xmlRelaxNGNewValidCtxt(grammar);
+    if (valid) {
+        xmlRelaxNGSetValidStructuredErrors(valid, (xmlStructuredErrorFunc)take_error, errors);
+        result = xmlRelaxNGValidateDoc(valid, (xmlDoc *)doc);
+    }
+    xmlRelaxNGFreeValidCtxt(valid);
+    xmlRelaxNGFree(grammar);
+    xmlRelaxNGFreeParserCtxt(parser);
+    if (result == 0)
+        return true;
+    if (result < 0)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "Unable to use the RNG schema: %s",
+                              errors->str);
+    if (type && !xml_strict_check(type, xmlDocGetRootElement(doc), err))
+        return false;
+    if (type) {
+        /* Most values have a better message of their own. */
+        void *obj = xml_type_parse(type, xmlDocGetRootElement(doc), 0, err);
+
+        if (!obj) {
+            if (err && *err && (*err)->domain == KILN_ERROR)
+                (*err)->code = VIR_ERR_XML_INVALID_SCHEMA;
+            return false;
+        }
+        xml_type_free(type, obj);
+    }
+    return kiln_error_set(err, VIR_ERR_XML_INVALID_SCHEMA, "%s", errors->str);
+}

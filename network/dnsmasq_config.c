@@ -280,6 +280,15 @@ dnsmasq_config_text(const NetworkDef *def, const DnsmasqPaths *paths)
     return g_string_free(out, FALSE);
 }
 
+bool
+dnsmasq_config_same(const NetworkDef *a, const NetworkDef *b, const DnsmasqPaths *paths)
+{
+    g_autofree char *x = dnsmasq_config_text(a, paths);
+    g_autofree char *y = dnsmasq_config_text(b, paths);
+
+    return g_str_equal(x, y);
+}
+
 char *
 dnsmasq_hosts_text(const NetworkDef *def)
 {

@@ -25,6 +25,8 @@ bool dnsmasq_config_needed(const NetworkDef *def);
 
 /* @def has its bridge name. */
 char *dnsmasq_config_text(const NetworkDef *def, const DnsmasqPaths *paths);
+/* Whether both definitions give the same configuration, so that only host files differ. */
+bool dnsmasq_config_same(const NetworkDef *a, const NetworkDef *b, const DnsmasqPaths *paths);
 char *dnsmasq_hosts_text(const NetworkDef *def);
 char *dnsmasq_addn_hosts_text(const NetworkDef *def);
 

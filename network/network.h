@@ -52,8 +52,7 @@ NetworkManager *network_manager_new(const NetworkConfig *config, const NetworkOp
  * dnsmasq that died meanwhile), makes `default` when there has never been one, and starts what is
  * marked autostart. A single bad definition or a network that will not start is told through
  * warn() and passed over; false only when the directories cannot be used. A session manager has
- * nothing to load. Call once, before anything else, from any thread; the child watch runs on
- * GLib's default main context. */
+ * nothing to load. Call once, before anything else, from any thread. */
 bool network_manager_load(NetworkManager *manager, GError **err);
 
 /* Stops watching; networks stay up. Networks still referenced elsewhere stay readable. */
@@ -65,6 +64,8 @@ void network_manager_free(NetworkManager *manager);
 Network *network_manager_lookup_name(NetworkManager *manager, const char *name, GError **err);
 Network *network_manager_lookup_uuid(NetworkManager *manager, const uint8_t uuid[16],
                                      GError **err);
+/* The same without an error: NULL when there is none. */
+Network *network_manager_find(NetworkManager *manager, const uint8_t uuid[16]);
 
 /* Networks (Network *, references owned by the array) that match @flags, which are
  * virConnectListAllNetworksFlags; groups without a flag do not filter. Sorted by name. */
@@ -82,7 +83,7 @@ const uint8_t *network_uuid(const Network *network);
 
 bool network_is_active(Network *network);
 bool network_is_persistent(Network *network);
-bool network_autostart(Network *network, bool *ret_autostart, GError **err);
+bool network_autostart(Network *network);
 
 /* @flags: VIR_NETWORK_XML_INACTIVE. g_free() the result. */
 char *network_xml(Network *network, unsigned flags, GError **err);

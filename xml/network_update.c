@@ -9,7 +9,7 @@
 
 #include "util/error.h"
 
-#include <libvirt/libvirt-network.h>
+#include <libvirt/libvirt.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -381,5 +381,6 @@ network_def_update(NetworkDef *def, unsigned command, unsigned section, int pare
         return false;
     if (section == VIR_NETWORK_SECTION_FORWARD_INTERFACE)
         follow_first_interface(def->forward);
+    network_def_complete(def);
     return xml_type_check(&network_xml, def, err) && network_def_check(def, err);
 }

@@ -11,10 +11,33 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+/* An element with nothing in it is not printed by libvirt, and would read back as one. */
+static void
+drop_empty(NetworkDef *def)
+{
+    const NetworkDns *dns = def->dns;
+
+    if (dns && !dns->enable && !dns->forward_plain_names && !dns->forwarders->len &&
+        !dns->txts->len && !dns->srvs->len && !dns->hosts->len) {
+        xml_type_free(&network_dns_xml, def->dns);
+        def->dns = NULL;
+    }
+    for (guint i = 0; i < def->ips->len; i++) {
+        NetworkIp *ip = g_ptr_array_index(def->ips, i);
+
+        if (!ip->dhcp || ip->dhcp->ranges->len || ip->dhcp->hosts->len || ip->dhcp->bootp)
+            continue;
+        xml_type_free(&network_dhcp_xml, ip->dhcp);
+        ip->dhcp = NULL;
+    }
+}
+
 void
 network_def_complete(NetworkDef *def)
 {
     NetworkForward *forward = def->forward;
+
+    drop_empty(def);
 
     if (!def->uuid)
         def->uuid = xml_uuid_random();

@@ -1,0 +1,341 @@
+/* life.c - define, start, stop, undefine: the life of a network.
+ *
+ * A failed start leaves nothing behind. Error codes and wording follow libvirt's network driver.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "network/private.h"
+
+#include "network/hook.h"
+#include "network/netlink.h"
+#include "util/error.h"
+#include "xml/xmltab.h"
+
+#include <string.h>
+
+enum { BRIDGES_MAX = 256 };
+
+static bool
+check_privileged(const NetworkManager *m, GError **err)
+{
+    return m->privileged ||
+           kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED, "host networks need the system daemon "
+                          "(qemu:///system); a session's guests go online with "
+                          "<interface type='user'>");
+}
+
+/* Someone dropped the network from the registry while we waited for the lock. */
+bool
+network_check_registered(const Network *network, GError **err)
+{
+    return network->registered || kiln_error_set(err, VIR_ERR_NO_NETWORK,
+                                                 "no network with matching name '%s'",
+                                                 network->name);
+}
+
+/* --- bridge names ---------------------------------------------------------------------------- */
+
+static bool
+def_has_bridge(const NetworkDef *def, const char *bridge)
+{
+    return def && network_def_owns_bridge(def) && def->bridge->name &&
+           strcmp(def->bridge->name, bridge) == 0;
+}
+
+/* The network other than @self that has a bridge of that name, or NULL. */
+static const Network *
+bridge_owner(NetworkManager *m, const char *bridge, const char *self)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, m->by_name);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Network *n = value;
+
+        if (strcmp(n->name, self) != 0 &&
+            (def_has_bridge(n->def, bridge) || def_has_bridge(n->live, bridge)))
+            return n;
+    }
+    return NULL;
+}
+
+bool
+network_choose_bridge(NetworkManager *m, NetworkDef *def, GError **err)
+{
+    const char *given = def->bridge ? def->bridge->name : NULL;
+    const Network *owner;
+    const char *percent;
+
+    if (!network_def_owns_bridge(def))
+        return true;
+    percent = given ? strstr(given, "%d") : NULL;
+    if (given && !percent) {
+        owner = bridge_owner(m, given, def->name);
+        return !owner || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "bridge name '%s' already in use "
+                                        "by network '%s'", given, owner->name);
+    }
+    for (unsigned i = 0; i < BRIDGES_MAX; i++) {
+        g_autofree char *name =
+            percent ? g_strdup_printf("%.*s%u%s", (int)(percent - given), given, i, percent + 2)
+                    : g_strdup_printf("virbr%u", i);
+
+        if (strlen(name) > NETWORK_BRIDGE_NAME_MAX)
+            break;
+        if (bridge_owner(m, name, def->name) || if_nametoindex(name) != 0)
+            continue;
+        g_free(def->bridge->name);
+        def->bridge->name = g_steal_pointer(&name);
+        return true;
+    }
+    return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "Bridge generation exceeded max id %d",
+                          BRIDGES_MAX - 1);
+}
+
+/* --- start and stop ---------------------------------------------------------------------------- */
+
+bool
+network_run_hook(const Network *network, const NetworkDef *def, const char *operation, const char *sub,
+         GError **err)
+{
+    g_autofree char *xml = network_def_format(def);
+
+    return hook_run(network->manager->hook_program, network->name, operation, sub, xml, err);
+}
+
+/* What a running network shows that its definition leaves open. */
+static void
+fill_live(NetworkDef *live)
+{
+    NetworkForward *forward = live->forward;
+
+    if (!forward || forward->mode != NETWORK_FORWARD_NAT)
+        return;
+    if (!forward->nat)
+        forward->nat = network_nat_new();
+    if (!forward->nat->port)
+        forward->nat->port = network_nat_port_new(1024, 65535);
+}
+
+bool
+network_start_locked(Network *network, NetworkDef *live, GError **err)
+{
+    NetworkManager *m = network->manager;
+    g_autoptr(NetworkDef) def = live;
+
+    fill_live(def);
+    if (!network_check_applied(def, err) || !network_run_hook(network, def, "start", "begin", err))
+        return false;
+    if (!network_bring_up(def, err))
+        return false;
+    if (!network_serve(network, def, false, err))
+        goto down;
+    if (!network_store_live(m, def, err))
+        goto unserve;
+    network_rejoin_ports(network, def);
+    network_set_live(network, g_steal_pointer(&def));
+    if (!network_run_hook(network, network->live, "started", "begin", err)) {
+        def = network_def_copy(network->live);
+        network_set_live(network, NULL);
+        goto unserve;
+    }
+    network_manager_event(network, VIR_NETWORK_EVENT_STARTED);
+    return true;
+
+unserve:
+    network_unserve(network, def, network->def == NULL);
+    network_store_remove_live(m, network->name);
+down:
+    network_take_down(def);
+    return false;
+}
+
+bool
+network_stop_locked(Network *network, GError **err)
+{
+    NetworkManager *m = network->manager;
+    g_autoptr(GError) hook = NULL;
+    g_autoptr(NetworkDef) live = NULL;
+
+    if (!network->live)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
+                              network->name);
+    live = network_def_copy(network->live);
+    network_unserve(network, live, network->def == NULL);
+    network_take_down(live);
+    network_store_remove_live(m, network->name);
+    network_set_live(network, NULL);
+    if (!network_run_hook(network, live, "stopped", "end", &hook))
+        network_manager_warn(m, "%s", hook->message);
+    network_manager_event(network, VIR_NETWORK_EVENT_STOPPED);
+    if (!network->def)
+        network_manager_drop(m, network);
+    return true;
+}
+
+bool
+network_start(Network *network, GError **err)
+{
+    NetworkManager *m = network->manager;
+    bool ok = false;
+
+    g_mutex_lock(&m->change);
+    if (!check_privileged(m, err) || !network_check_registered(network, err))
+        ;
+    else if (network->live)
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network is already active");
+    else
+        ok = network_start_locked(network, network_def_copy(network->def), err);
+    g_mutex_unlock(&m->change);
+    return ok;
+}
+
+bool
+network_destroy(Network *network, GError **err)
+{
+    NetworkManager *m = network->manager;
+    bool ok;
+
+    g_mutex_lock(&m->change);
+    ok = network_check_registered(network, err) && network_stop_locked(network, err);
+    g_mutex_unlock(&m->change);
+    return ok;
+}
+
+/* --- define and create ------------------------------------------------------------------------- */
+
+/* Finds the network that @def is a definition of; none is no error. Name and UUID go together. */
+static bool
+find_same(NetworkManager *m, const NetworkDef *def, Network **ret, GError **err)
+{
+    uint8_t uuid[16];
+    Network *by_uuid, *by_name;
+
+    xml_uuid_parse(def->uuid, uuid);
+    by_uuid = network_manager_peek_uuid(m, uuid);
+    by_name = network_manager_peek_name(m, def->name);
+    if (by_uuid && strcmp(by_uuid->name, def->name) != 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "network '%s' is already defined with "
+                              "uuid %s", by_uuid->name, def->uuid);
+    if (by_name && by_name != by_uuid) {
+        g_autofree char *text = xml_uuid_format(by_name->uuid);
+
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                              "network '%s' already exists with uuid %s", def->name, text);
+    }
+    *ret = by_name;
+    return true;
+}
+
+static NetworkDef *
+parse_def(NetworkManager *m, const char *xml, unsigned flags, GError **err)
+{
+    g_autoptr(NetworkDef) def = network_def_parse(xml, flags, err);
+
+    return def && network_choose_bridge(m, def, err) ? g_steal_pointer(&def) : NULL;
+}
+
+Network *
+network_manager_define(NetworkManager *m, const char *xml, unsigned flags, GError **err)
+{
+    unsigned parse_flags = flags & VIR_NETWORK_DEFINE_VALIDATE ? NETWORK_DEF_VALIDATE : 0;
+    g_autoptr(NetworkDef) def = NULL;
+    Network *network = NULL;
+
+    g_mutex_lock(&m->change);
+    if (check_privileged(m, err))
+        def = parse_def(m, xml, parse_flags, err);
+    if (!def || !find_same(m, def, &network, err) || !network_store_def(m, def, err)) {
+        g_mutex_unlock(&m->change);
+        return NULL;
+    }
+    if (!network)
+        network = network_manager_add(m, def);
+    network_set_def(network, g_steal_pointer(&def));
+    network_ref(network);
+    network_manager_event(network, VIR_NETWORK_EVENT_DEFINED);
+    g_mutex_unlock(&m->change);
+    return network;
+}
+
+Network *
+network_manager_create(NetworkManager *m, const char *xml, unsigned flags, GError **err)
+{
+    unsigned parse_flags = flags & VIR_NETWORK_CREATE_VALIDATE ? NETWORK_DEF_VALIDATE : 0;
+    g_autoptr(NetworkDef) def = NULL;
+    Network *network = NULL;
+    bool ok = false;
+
+    g_mutex_lock(&m->change);
+    if (check_privileged(m, err))
+        def = parse_def(m, xml, parse_flags, err);
+    if (def && find_same(m, def, &network, err)) {
+        if (network && network->live) {
+            kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network is already active as '%s'",
+                           network->name);
+        } else {
+            if (!network)
+                network = network_manager_add(m, def);
+            network_ref(network);
+            ok = network_start_locked(network, g_steal_pointer(&def), err);
+            if (!ok && !network->def)
+                network_manager_drop(m, network);
+            if (!ok)
+                network_unref(network);
+        }
+    }
+    g_mutex_unlock(&m->change);
+    return ok ? network : NULL;
+}
+
+bool
+network_undefine(Network *network, GError **err)
+{
+    NetworkManager *m = network->manager;
+    bool ok = false;
+
+    g_mutex_lock(&m->change);
+    if (!network_check_registered(network, err))
+        ;
+    else if (!network->def)
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "can't undefine transient network");
+    else
+        ok = network_store_remove(m, network->name, err);
+    if (ok) {
+        if (!network->live && network_def_owns_bridge(network->def)) {
+            g_autoptr(DnsmasqPaths) paths = network_dnsmasq_paths(network, network->def);
+
+            dnsmasq_remove_files(paths, true);
+        }
+        network_set_def(network, NULL);
+        g_mutex_lock(&m->lock);
+        network->autostart = false;
+        g_mutex_unlock(&m->lock);
+        network_manager_event(network, VIR_NETWORK_EVENT_UNDEFINED);
+        if (!network->live)
+            network_manager_drop(m, network);
+    }
+    g_mutex_unlock(&m->change);
+    return ok;
+}
+
+bool
+network_set_autostart(Network *network, bool autostart, GError **err)
+{
+    NetworkManager *m = network->manager;
+    bool ok = false;
+
+    g_mutex_lock(&m->change);
+    if (!network_check_registered(network, err))
+        ;
+    else if (!network->def)
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot set autostart for transient network");
+    else
+        ok = network_store_autostart(m, network->name, autostart, err);
+    if (ok) {
+        g_mutex_lock(&m->lock);
+        network->autostart = autostart;
+        g_mutex_unlock(&m->lock);
+    }
+    g_mutex_unlock(&m->change);
+    return ok;
+}

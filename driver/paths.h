@@ -39,15 +39,16 @@ typedef struct DaemonPaths {
     char *socket_dir;         /* the daemon's own sockets: /run/libvirt */
 
     char *vmm;                /* the kiln-vmm binary */
+    char *leases_helper;      /* the program dnsmasq tells of its leases */
 } DaemonPaths;
 
 /* Paths of the system (@session false) or of the calling user (@session true), all below @root
- * when that is not NULL. With @root the VMM is still the installed one; KILN_VMM in the environment
- * names another. Fails with VIR_ERR_INTERNAL_ERROR when a session's XDG directories are unknown. */
+ * when that is not NULL. Programs are the installed ones even then; KILN_VMM and KILN_LEASES in the
+ * environment name others. Fails with VIR_ERR_INTERNAL_ERROR when a session's XDG directories are unknown. */
 DaemonPaths *daemon_paths_new(const char *root, bool session, GError **err);
 
-/* Makes every directory with the modes libvirt uses: definitions and state 0700, socket_dir and
- * images_dir 0711 and 0755. Existing ones are left as they are. Fails with VIR_ERR_SYSTEM_ERROR
+/* Makes every directory, private ones 0700, those that guests or other programs pass through 0711 or
+ * 0755. Existing ones are left as they are. Fails with VIR_ERR_SYSTEM_ERROR
  * naming the directory. */
 bool daemon_paths_create(const DaemonPaths *paths, GError **err);
 

@@ -37,18 +37,23 @@ typedef struct Node Node;
 typedef struct CallConnection CallConnection;
 
 /* What the daemon offers to handlers. Set up by main.c before the first client and constant while
- * clients are served. The find functions return a new reference or NULL. */
+ * clients are served. The find functions return a new reference, or NULL with @err. */
 typedef struct CallServices {
     const DaemonPaths *paths;
     EventHub *events;
     Node *node;
 
     DomainManager *domains;
-    Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16]);
+    Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16],
+                           const char *name_hint, GError **err);
     void (*domain_unref)(Domain *domain);
+    /* A connection ended (its address is the key that handlers gave to the manager): auto-destroy
+     * and consoles. Called once when it ends, and again when the last of its calls that were at work
+     * then is done. Must not wait. */
+    void (*domain_client_gone)(DomainManager *domains, const void *connection);
 
     NetworkManager *networks;
-    Network *(*network_find)(NetworkManager *networks, const uint8_t uuid[16]);
+    Network *(*network_find)(NetworkManager *networks, const uint8_t uuid[16], GError **err);
     void (*network_unref)(Network *network);
 } CallServices;
 
@@ -92,18 +97,6 @@ RpcStream *call_open_stream(Call *call, const RpcStreamOps *ops, void *opaque);
  * fails; NULL for none. Returns a new reference. */
 RpcStream *call_open_stream_fd(Call *call, int fd, RpcStreamDirection direction,
                                void (*closed)(void *opaque), void *opaque);
-
-/* Runs @hook(@opaque) once when the connection ends (auto-destroy); runs at once if it has ended.
- * Returns an id, never 0. The hook runs in a worker thread. */
-guint call_connection_add_hook(CallConnection *connection, void (*hook)(void *opaque),
-                               void *opaque, GDestroyNotify free_opaque);
-/* Forgets a hook that has not run. */
-void call_connection_remove_hook(CallConnection *connection, guint id);
-
-/* Connections are reference counted; an object that outlives the call keeps one. */
-CallConnection *call_connection_ref(CallConnection *connection);
-void call_connection_unref(CallConnection *connection);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallConnection, call_connection_unref)
 
 /* Refuses flags other than @allowed with libvirt's VIR_ERR_INVALID_ARG, naming them and
  * @function ("virDomainCreateWithFlags"). */

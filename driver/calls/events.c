@@ -1,0 +1,416 @@
+/* events.c - the hub that brings events to the clients that asked. See events.h.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
+#include <string.h>
+
+#include "driver/calls/events_internal.h"
+#include "driver/calls/table.h"
+#include "driver/calls/wire.h"
+#include "driver/protocol/events.h"
+#include "util/error.h"
+
+/* Real daemons give 1, whatever the protocol's description says. */
+#define EVENT_SERIAL 1
+
+/* Events a client may ask for; those that never happen here may be asked for too. */
+#define EVENT_DOMAIN_COUNT (VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE + 1)
+#define EVENT_NETWORK_COUNT (VIR_NETWORK_EVENT_ID_LIFECYCLE + 1)
+
+typedef enum { SUBSCRIPTION_MODERN, SUBSCRIPTION_LEGACY, SUBSCRIPTION_CLOSE } SubscriptionKind;
+
+typedef struct {
+    RpcClient *client; /* owned */
+    SubscriptionKind kind;
+    EventClass class;
+    int event;
+    int id; /* MODERN only */
+    bool filtered;
+    uint8_t uuid[16];
+} Subscription;
+
+/* @lock is taken with locks of domains and networks held, and holds while packets are queued. */
+struct EventHub {
+    GMutex lock;
+    GPtrArray *subscriptions; /* in order of registration */
+    int last_id;
+};
+
+/* Message numbers of the two families by virDomainEventID; 0: not in that family. */
+static const struct {
+    int modern, legacy;
+} domain_messages[EVENT_DOMAIN_COUNT] = {
+    [VIR_DOMAIN_EVENT_ID_LIFECYCLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_LIFECYCLE,
+                                        CALL_EVENT_DOMAIN_EVENT_LIFECYCLE },
+    [VIR_DOMAIN_EVENT_ID_REBOOT] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_REBOOT,
+                                     CALL_EVENT_DOMAIN_EVENT_REBOOT },
+    [VIR_DOMAIN_EVENT_ID_RTC_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_RTC_CHANGE,
+                                         CALL_EVENT_DOMAIN_EVENT_RTC_CHANGE },
+    [VIR_DOMAIN_EVENT_ID_IO_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_IO_ERROR,
+                                       CALL_EVENT_DOMAIN_EVENT_IO_ERROR },
+    [VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON,
+                                              CALL_EVENT_DOMAIN_EVENT_IO_ERROR_REASON },
+    [VIR_DOMAIN_EVENT_ID_CONTROL_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_CONTROL_ERROR,
+                                            CALL_EVENT_DOMAIN_EVENT_CONTROL_ERROR },
+    [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
+                                             CALL_EVENT_DOMAIN_EVENT_BALLOON_CHANGE },
+    [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED,
+                                             CALL_EVENT_DOMAIN_EVENT_DEVICE_REMOVED },
+    [VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE, 0 },
+    [VIR_DOMAIN_EVENT_ID_DEVICE_ADDED] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_DEVICE_ADDED, 0 },
+    [VIR_DOMAIN_EVENT_ID_METADATA_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE, 0 },
+};
+
+static void
+subscription_free(Subscription *subscription)
+{
+    rpc_client_unref(subscription->client);
+    g_free(subscription);
+}
+
+EventHub *
+event_hub_new(void)
+{
+    EventHub *hub = g_new0(EventHub, 1);
+
+    g_mutex_init(&hub->lock);
+    hub->subscriptions = g_ptr_array_new_with_free_func((GDestroyNotify)subscription_free);
+    return hub;
+}
+
+void
+event_hub_free(EventHub *hub)
+{
+    if (!hub)
+        return;
+    g_ptr_array_unref(hub->subscriptions);
+    g_mutex_clear(&hub->lock);
+    g_free(hub);
+}
+
+/* With the lock held. @id and @event: -1 for any. */
+static Subscription *
+hub_find(EventHub *hub, RpcClient *client, SubscriptionKind kind, EventClass class, int event,
+         int id)
+{
+    for (guint i = 0; i < hub->subscriptions->len; i++) {
+        Subscription *s = hub->subscriptions->pdata[i];
+
+        if (s->client == client && s->kind == kind && s->class == class &&
+            (event < 0 || s->event == event) && (id < 0 || s->id == id))
+            return s;
+    }
+    return NULL;
+}
+
+/* With the lock held. */
+static Subscription *
+hub_add(EventHub *hub, RpcClient *client, SubscriptionKind kind, EventClass class, int event)
+{
+    Subscription *s = g_new0(Subscription, 1);
+
+    s->client = rpc_client_ref(client);
+    s->kind = kind;
+    s->class = class;
+    s->event = event;
+    g_ptr_array_add(hub->subscriptions, s);
+    return s;
+}
+
+int
+event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int event,
+                   const uint8_t *uuid, GError **err)
+{
+    int count = class == EVENT_CLASS_DOMAIN ? EVENT_DOMAIN_COUNT : EVENT_NETWORK_COUNT;
+    Subscription *s;
+    int id;
+
+    if (event < 0 || event >= count) {
+        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", event);
+        return -1;
+    }
+    g_mutex_lock(&hub->lock);
+    s = hub_add(hub, client, SUBSCRIPTION_MODERN, class, event);
+    /* Unique over all clients, so also over the classes of one. */
+    id = s->id = hub->last_id = hub->last_id == G_MAXINT ? 1 : hub->last_id + 1;
+    if (uuid) {
+        s->filtered = true;
+        memcpy(s->uuid, uuid, sizeof s->uuid);
+    }
+    g_mutex_unlock(&hub->lock);
+    return id;
+}
+
+bool
+event_hub_deregister(EventHub *hub, RpcClient *client, EventClass class, int id, GError **err)
+{
+    bool found;
+
+    g_mutex_lock(&hub->lock);
+    found = id >= 0 && g_ptr_array_remove(hub->subscriptions,
+                                          hub_find(hub, client, SUBSCRIPTION_MODERN, class, -1, id));
+    g_mutex_unlock(&hub->lock);
+    if (!found)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s event callback %d not registered",
+                              class == EVENT_CLASS_DOMAIN ? "domain" : "network", id);
+    return true;
+}
+
+bool
+event_hub_register_legacy(EventHub *hub, RpcClient *client, int event, GError **err)
+{
+    bool known;
+
+    if (event < 0 || event > VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", event);
+    g_mutex_lock(&hub->lock);
+    known = hub_find(hub, client, SUBSCRIPTION_LEGACY, EVENT_CLASS_DOMAIN, event, -1);
+    if (!known)
+        hub_add(hub, client, SUBSCRIPTION_LEGACY, EVENT_CLASS_DOMAIN, event);
+    g_mutex_unlock(&hub->lock);
+    if (known)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "domain event %d already registered",
+                              event);
+    return true;
+}
+
+bool
+event_hub_deregister_legacy(EventHub *hub, RpcClient *client, int event, GError **err)
+{
+    bool found;
+
+    if (event < 0 || event > VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", event);
+    g_mutex_lock(&hub->lock);
+    found = g_ptr_array_remove(hub->subscriptions, hub_find(hub, client, SUBSCRIPTION_LEGACY,
+                                                            EVENT_CLASS_DOMAIN, event, -1));
+    g_mutex_unlock(&hub->lock);
+    if (!found)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "domain event %d not registered", event);
+    return true;
+}
+
+bool
+event_hub_register_close(EventHub *hub, RpcClient *client, GError **err)
+{
+    bool known;
+
+    g_mutex_lock(&hub->lock);
+    known = hub_find(hub, client, SUBSCRIPTION_CLOSE, 0, -1, -1);
+    if (!known)
+        hub_add(hub, client, SUBSCRIPTION_CLOSE, 0, 0);
+    g_mutex_unlock(&hub->lock);
+    if (known)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "A close callback is already registered");
+    return true;
+}
+
+bool
+event_hub_deregister_close(EventHub *hub, RpcClient *client, GError **err)
+{
+    bool found;
+
+    g_mutex_lock(&hub->lock);
+    found = g_ptr_array_remove(hub->subscriptions,
+                               hub_find(hub, client, SUBSCRIPTION_CLOSE, 0, -1, -1));
+    g_mutex_unlock(&hub->lock);
+    if (!found)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "A different callback was requested");
+    return true;
+}
+
+void
+event_hub_remove_client(EventHub *hub, RpcClient *client)
+{
+    g_mutex_lock(&hub->lock);
+    for (guint i = hub->subscriptions->len; i > 0; i--) {
+        Subscription *s = hub->subscriptions->pdata[i - 1];
+
+        if (s->client == client)
+            g_ptr_array_remove_index(hub->subscriptions, i - 1);
+    }
+    g_mutex_unlock(&hub->lock);
+}
+
+static void
+subscription_send(const Subscription *s, int number, const RpcMessage *body)
+{
+    RpcHeader header = { RPC_REMOTE_PROGRAM, RPC_PROGRAM_VERSION, number, RPC_MESSAGE,
+                         EVENT_SERIAL, RPC_OK };
+    RpcMessage *msg = rpc_message_new(&header);
+    uint32_t id = GUINT32_TO_BE((uint32_t)s->id);
+
+    if (s->kind == SUBSCRIPTION_MODERN)
+        rpc_message_append(msg, &id, sizeof id);
+    rpc_message_append(msg, body->bytes->data + body->payload, body->bytes->len - body->payload);
+    rpc_client_send(s->client, msg);
+}
+
+/* Sends @value to everyone who asked for @event of @class about @uuid, as message @modern or @legacy
+ * (0: not in that family). */
+static void
+hub_publish(EventHub *hub, EventClass class, int event, int modern, int legacy,
+            const uint8_t uuid[16], xdrproc_t proc, const void *value)
+{
+    static const RpcHeader none;
+    g_autoptr(RpcMessage) body = rpc_message_new(&none);
+
+    if (!rpc_message_encode(body, proc, value)) {
+        g_warning("event %d cannot be put into a message", event);
+        return;
+    }
+    g_mutex_lock(&hub->lock);
+    for (guint i = 0; i < hub->subscriptions->len; i++) {
+        const Subscription *s = hub->subscriptions->pdata[i];
+        int number = s->kind == SUBSCRIPTION_MODERN ? modern :
+                     s->kind == SUBSCRIPTION_LEGACY ? legacy : 0;
+
+        if (number && s->class == class && s->event == event &&
+            (!s->filtered || !memcmp(s->uuid, uuid, sizeof s->uuid)))
+            subscription_send(s, number, body);
+    }
+    g_mutex_unlock(&hub->lock);
+}
+
+static WireDomain
+event_wire_domain(const EventDomain *dom)
+{
+    WireDomain wire = { .name = (char *)dom->name, .id = dom->id };
+
+    memcpy(wire.uuid, dom->uuid, sizeof wire.uuid);
+    return wire;
+}
+
+static void
+hub_publish_domain(EventHub *hub, const EventDomain *dom, int event, xdrproc_t proc,
+                   const void *value)
+{
+    hub_publish(hub, EVENT_CLASS_DOMAIN, event, domain_messages[event].modern,
+                domain_messages[event].legacy, dom->uuid, proc, value);
+}
+
+void
+event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event, int detail)
+{
+    DomainLifecycleEvent msg = { event_wire_domain(dom), event, detail };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                       (xdrproc_t)xdr_DomainLifecycleEvent, &msg);
+}
+
+void
+event_hub_domain_reboot(EventHub *hub, const EventDomain *dom)
+{
+    DomainPlainEvent msg = { event_wire_domain(dom) };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_REBOOT, (xdrproc_t)xdr_DomainPlainEvent, &msg);
+}
+
+void
+event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offset)
+{
+    DomainRtcChangeEvent msg = { event_wire_domain(dom), offset };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_RTC_CHANGE,
+                       (xdrproc_t)xdr_DomainRtcChangeEvent, &msg);
+}
+
+void
+event_hub_domain_io_error(EventHub *hub, const EventDomain *dom, const char *path,
+                          const char *alias, int action, const char *reason)
+{
+    DomainIoErrorEvent plain = { event_wire_domain(dom), (char *)path, (char *)alias, action };
+    DomainIoErrorReasonEvent reasoned = { event_wire_domain(dom), (char *)path, (char *)alias,
+                                          action, (char *)reason };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_IO_ERROR, (xdrproc_t)xdr_DomainIoErrorEvent,
+                       &plain);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
+                       (xdrproc_t)xdr_DomainIoErrorReasonEvent, &reasoned);
+}
+
+void
+event_hub_domain_control_error(EventHub *hub, const EventDomain *dom)
+{
+    DomainPlainEvent msg = { event_wire_domain(dom) };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_CONTROL_ERROR,
+                       (xdrproc_t)xdr_DomainPlainEvent, &msg);
+}
+
+void
+event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t actual)
+{
+    DomainBalloonChangeEvent msg = { event_wire_domain(dom), actual };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
+                       (xdrproc_t)xdr_DomainBalloonChangeEvent, &msg);
+}
+
+void
+event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int state, int reason)
+{
+    DomainAgentLifecycleEvent msg = { event_wire_domain(dom), state, reason };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+                       (xdrproc_t)xdr_DomainAgentLifecycleEvent, &msg);
+}
+
+void
+event_hub_domain_device_added(EventHub *hub, const EventDomain *dom, const char *alias)
+{
+    DomainDeviceEvent msg = { event_wire_domain(dom), (char *)alias };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+                       (xdrproc_t)xdr_DomainDeviceEvent, &msg);
+}
+
+void
+event_hub_domain_device_removed(EventHub *hub, const EventDomain *dom, const char *alias)
+{
+    DomainDeviceEvent msg = { event_wire_domain(dom), (char *)alias };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+                       (xdrproc_t)xdr_DomainDeviceEvent, &msg);
+}
+
+void
+event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type, const char *uri)
+{
+    char *text = (char *)uri;
+    DomainMetadataChangeEvent msg = { event_wire_domain(dom), type, uri ? &text : NULL };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+                       (xdrproc_t)xdr_DomainMetadataChangeEvent, &msg);
+}
+
+void
+event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int event, int detail)
+{
+    NetworkLifecycleEvent msg = { { .name = (char *)net->name }, event, detail };
+
+    memcpy(msg.net.uuid, net->uuid, sizeof msg.net.uuid);
+    hub_publish(hub, EVENT_CLASS_NETWORK, VIR_NETWORK_EVENT_ID_LIFECYCLE,
+                CALL_EVENT_NETWORK_EVENT_LIFECYCLE, 0, net->uuid,
+                (xdrproc_t)xdr_NetworkLifecycleEvent, &msg);
+}
+
+void
+event_hub_connection_closed(EventHub *hub, int reason)
+{
+    ConnectionClosedEvent event = { reason };
+    static const RpcHeader none;
+    g_autoptr(RpcMessage) body = rpc_message_new(&none);
+
+    rpc_message_encode(body, (xdrproc_t)xdr_ConnectionClosedEvent, &event);
+    g_mutex_lock(&hub->lock);
+    for (guint i = 0; i < hub->subscriptions->len; i++) {
+        const Subscription *s = hub->subscriptions->pdata[i];
+
+        if (s->kind == SUBSCRIPTION_CLOSE)
+            subscription_send(s, CALL_EVENT_CONNECT_EVENT_CONNECTION_CLOSED, body);
+    }
+    g_mutex_unlock(&hub->lock);
+}

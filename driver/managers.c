@@ -1,0 +1,131 @@
+/* managers.c - the network and domain managers, wired together. See managers.h.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "driver/managers.h"
+
+#include <unistd.h>
+
+#include "driver/domain/domain.h"
+#include "network/network.h"
+
+static void
+managers_warn(void *opaque, const char *message)
+{
+    (void)opaque;
+    g_warning("%s", message);
+}
+
+static void
+managers_network_lifecycle(void *opaque, const char *name, const uint8_t uuid[16], int event,
+                           int detail)
+{
+    const CallServices *services = opaque;
+    EventNetwork net = { name, uuid };
+
+    event_hub_network_lifecycle(services->events, &net, event, detail);
+}
+
+static void
+managers_domain_event(void *opaque, const DomainEvent *event)
+{
+    const CallServices *services = opaque;
+    EventHub *hub = services->events;
+    EventDomain dom = { event->name, event->uuid, event->domain_id };
+
+    switch (event->id) {
+    case VIR_DOMAIN_EVENT_ID_LIFECYCLE:
+        event_hub_domain_lifecycle(hub, &dom, event->event, event->detail);
+        break;
+    case VIR_DOMAIN_EVENT_ID_REBOOT:
+        event_hub_domain_reboot(hub, &dom);
+        break;
+    case VIR_DOMAIN_EVENT_ID_RTC_CHANGE:
+        event_hub_domain_rtc_change(hub, &dom, (int64_t)event->value);
+        break;
+    case VIR_DOMAIN_EVENT_ID_CONTROL_ERROR:
+        event_hub_domain_control_error(hub, &dom);
+        break;
+    case VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE:
+        event_hub_domain_balloon_change(hub, &dom, event->value);
+        break;
+    case VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE:
+        event_hub_domain_agent_lifecycle(hub, &dom, event->event, event->detail);
+        break;
+    case VIR_DOMAIN_EVENT_ID_METADATA_CHANGE:
+        event_hub_domain_metadata_change(hub, &dom, event->event, event->text);
+        break;
+    default:
+        g_warning("domain event %d of '%s' has no message", event->id, event->name);
+    }
+}
+
+static const NetworkOps managers_network_ops = {
+    .lifecycle = managers_network_lifecycle,
+    .warn = managers_warn,
+};
+
+static const DomainOps managers_domain_ops = {
+    .event = managers_domain_event,
+    .warn = managers_warn,
+};
+
+bool
+managers_init(CallServices *services, const DaemonConfig *config, GError **err)
+{
+    const DaemonPaths *paths = services->paths;
+    bool privileged = !paths->session && geteuid() == 0;
+    g_autofree char *network_hook = g_build_filename(paths->hooks_dir, "network", NULL);
+    g_autofree char *domain_hook = g_build_filename(paths->hooks_dir, "qemu", NULL);
+    NetworkConfig network_config = {
+        .config_dir = paths->networks_dir,
+        .run_dir = paths->networks_run,
+        .dnsmasq_dir = paths->dnsmasq_dir,
+        .hook_program = network_hook,
+        .leases_helper = paths->leases_helper,
+        .privileged = privileged,
+    };
+    DomainConfig domain_config = {
+        .config_dir = paths->domains_dir,
+        .run_dir = paths->domains_run,
+        .lib_dir = paths->lib_dir,
+        .log_dir = paths->log_dir,
+        .hook_program = domain_hook,
+        .vmm = paths->vmm,
+        .vmm_user = privileged ? config->vmm_user : NULL,
+        .privileged = privileged,
+    };
+
+    (void)err;
+    services->networks = network_manager_new(&network_config, &managers_network_ops, services);
+    services->network_find = network_manager_lookup_uuid;
+    services->network_unref = network_unref;
+    services->domains = domain_manager_new(&domain_config, services->networks,
+                                           &managers_domain_ops, services);
+    services->domain_find = domain_manager_lookup_uuid;
+    services->domain_unref = domain_unref;
+    services->domain_client_gone = domain_manager_client_gone;
+    return true;
+}
+
+bool
+managers_load(CallServices *services, GError **err)
+{
+    return network_manager_load(services->networks, err) &&
+           domain_manager_load(services->domains, err);
+}
+
+guint
+managers_count_active(const CallServices *services)
+{
+    g_autoptr(GPtrArray) networks = network_manager_list(services->networks,
+                                                         VIR_CONNECT_LIST_NETWORKS_ACTIVE);
+
+    return domain_manager_count_active(services->domains) + networks->len;
+}
+
+void
+managers_clear(CallServices *services)
+{
+    g_clear_pointer(&services->domains, domain_manager_free);
+    g_clear_pointer(&services->networks, network_manager_free);
+}

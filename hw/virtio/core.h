@@ -1,0 +1,78 @@
+/* core.h - what the files of the virtio core share: rings, device and transport.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_HW_VIRTIO_CORE_H
+#define KILN_HW_VIRTIO_CORE_H
+
+#include "hw/virtio/virtio.h"
+
+enum {
+    VRING_DESC_NEXT = 1, VRING_DESC_WRITE = 2, VRING_DESC_INDIRECT = 4,
+    VRING_AVAIL_NO_INTERRUPT = 1, VRING_USED_NO_NOTIFY = 1,
+};
+
+typedef struct {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags, next;
+} VringDesc;
+
+typedef struct {
+    uint32_t id, len;
+} VringUsedElem;
+
+/* Pointers into guest RAM, whose contents may change at any moment. */
+struct Vring {
+    VringDesc *desc;
+    uint16_t *avail;                 /* flags, index, ring[size], used event */
+    uint16_t *used;                  /* flags, index, VringUsedElem[size], available event */
+};
+
+/* Bytes of the three parts for @size descriptors, with the event fields. */
+static inline uint64_t
+vring_desc_bytes(unsigned size)
+{
+    return 16 * (uint64_t)size;
+}
+
+static inline uint64_t
+vring_avail_bytes(unsigned size)
+{
+    return 6 + 2 * (uint64_t)size;
+}
+
+static inline uint64_t
+vring_used_bytes(unsigned size)
+{
+    return 6 + 8 * (uint64_t)size;
+}
+
+/* Maps the rings whose addresses the driver wrote. -EFAULT when they are not in RAM or misaligned. */
+int virt_queue_map(VirtQueue *queue);
+void virt_queue_unmap(VirtQueue *queue);
+
+/* Takes back what is deferred for the queue. In its loop; @queue is a VirtQueue. */
+void virt_queue_forget(void *queue);
+
+extern const SavedTable virt_queue_saved;
+
+/* ---- virtio.c: register writes; the device's lock held ---- */
+
+void virtio_set_status(VirtioDevice *dev, uint8_t value);
+void virtio_queue_enable(VirtQueue *queue);
+/* Stops the queue and puts its registers back (2.6.1). */
+void virtio_queue_clear(VirtQueue *queue);
+/* VIRTIO_NO_VECTOR is taken instead of a vector that cannot be had. */
+void virtio_queue_set_vector(VirtQueue *queue, uint16_t vector);
+void virtio_config_set_vector(VirtioDevice *dev, uint16_t vector);
+
+/* ---- pci.c: the transport ---- */
+
+extern const PciDetails virtio_pci_details;
+bool virtio_pci_realize(VirtioDevice *dev, GError **err);
+/* Also after a partial realize. */
+void virtio_pci_unrealize(VirtioDevice *dev);
+/* Raise interrupts without asking the ring. Any thread. */
+void virtio_config_interrupt(VirtioDevice *dev);
+
+#endif

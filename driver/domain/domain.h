@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "driver/node/node.h"
 #include "network/network.h"
 
 typedef struct DomainManager DomainManager;
@@ -57,6 +58,8 @@ typedef struct {
     /* Something an administrator should find in the log: a definition that could not be read, a
      * guest that died while no daemon ran. */
     void (*warn)(void *opaque, const char *message);
+    /* What <cpu mode='host-model'> stands for (node_get_host_model). NULL: not known. */
+    const NodeHostModel *(*host_model)(void *opaque, GError **err);
 } DomainOps;
 
 /* @ops, @opaque and @networks (NULL: guests with taps are refused) must outlive the manager; each
@@ -165,11 +168,17 @@ DomainConsole *domain_open_console(Domain *domain, const char *alias, unsigned f
 DomainConsole *domain_open_channel(Domain *domain, const char *name, unsigned flags,
                                    const void *client, GError **err);
 
-/* The descriptor to read and write, non-blocking: EOF or EIO when the guest has gone. The console's
- * own. */
-int domain_console_fd(const DomainConsole *console);
+/* The descriptor to read and write, the caller's from now on: EOF or EIO when the guest has gone.
+ * Once. */
+int domain_console_take_fd(DomainConsole *console);
 
-/* Closes it; the next client may open it. */
+/* @revoke(@opaque) is called, from any thread, when another client takes the console over, the guest
+ * has gone, or the client (domain_manager_client_gone()) has; at once if that was before. It must not
+ * free the console. @free_opaque is called last. Once. */
+void domain_console_on_revoke(DomainConsole *console, void (*revoke)(void *opaque), void *opaque,
+                              GDestroyNotify free_opaque);
+
+/* The next client may open it. */
 void domain_console_free(DomainConsole *console);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_free)
 

@@ -29,7 +29,6 @@ struct Qmp {
     gint refs;
     const QmpOps *ops;
     void *opaque;
-    GDestroyNotify free_opaque;
 
     GRecMutex callbacks;
     QmpParser parser;            /* the context's thread only */
@@ -59,8 +58,6 @@ qmp_unref(Qmp *qmp)
 {
     if (!qmp || !g_atomic_int_dec_and_test(&qmp->refs))
         return;
-    if (qmp->free_opaque)
-        qmp->free_opaque(qmp->opaque);
     qmp_parser_clear(&qmp->parser);
     g_rec_mutex_clear(&qmp->callbacks);
     g_mutex_clear(&qmp->write_lock);
@@ -203,8 +200,7 @@ qmp_readable(int fd, GIOCondition condition, void *opaque)
 }
 
 Qmp *
-qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *opaque,
-            GDestroyNotify free_opaque, GError **err)
+qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *opaque, GError **err)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd;
@@ -228,7 +224,6 @@ qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *op
     qmp->refs = 1;
     qmp->ops = ops;
     qmp->opaque = opaque;
-    qmp->free_opaque = free_opaque;
     qmp->fd = qmp->socket = fd;
     g_rec_mutex_init(&qmp->callbacks);
     g_mutex_init(&qmp->write_lock);

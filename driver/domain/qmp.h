@@ -21,9 +21,9 @@ typedef struct {
 } QmpOps;
 
 /* Connects to the socket at @path; reading goes on in @context. Does not wait for the greeting.
- * @opaque is released with @free_opaque when the last reference goes. */
+ * @opaque must live until qmp_close() has returned. */
 Qmp *qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *opaque,
-                 GDestroyNotify free_opaque, GError **err);
+                 GError **err);
 
 /* Waits at most until @deadline (monotonic microseconds) for the greeting, then leaves the
  * negotiation. @cancel, which may be NULL, is asked every 50 ms and ends the wait when true (the

@@ -1,0 +1,76 @@
+/* argv.h - from a live definition to the command line of kiln-vmm.
+ *
+ * The contract is the table of docs/architecture.md: QEMU's options, descriptors by number.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_DOMAIN_ARGV_H
+#define KILN_DRIVER_DOMAIN_ARGV_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+
+#include "driver/node/node.h"
+#include "xml/domain.h"
+
+/* Where the builder gets what has to be open before the VMM runs. Each opens it on this host, tells
+ * the descriptor's number in the child, and writes what it chose (tty path, tap name) into the
+ * definition; -1 or false with @err. The golden tests give numbers without opening anything. */
+typedef struct {
+    /* @flags as for open(2); @what for the error ("kernel", "disk vda"). */
+    int (*file)(void *opaque, const char *path, int flags, const char *what, GError **err);
+    int (*pty)(void *opaque, DomainChar *device, GError **err);
+    /* UNIX and TCP back ends: a listening socket, or (@connected) one that is connected. */
+    int (*socket)(void *opaque, DomainChar *device, bool connected, GError **err);
+    int (*monitor)(void *opaque, GError **err);
+    /* @taps and @vhosts have room for NETWORK_PORT_MAX_QUEUES; *ret_n_vhosts is 0 without vhost. */
+    bool (*taps)(void *opaque, DomainInterface *net, int *taps, unsigned *ret_n_taps, int *vhosts,
+                 unsigned *ret_n_vhosts, GError **err);
+} ArgvOps;
+
+typedef struct {
+    const char *vmm;             /* absolute path */
+    const char *kvm_device;
+    const char *sandbox_user;    /* "UID:GID"; NULL: none */
+    const NodeHostModel *(*host_model)(void *opaque, GError **err);
+    const ArgvOps *ops;
+    void *opaque;                /* of @ops and @host_model */
+} ArgvConfig;
+
+/* A command line being built. */
+typedef struct {
+    const ArgvConfig *config;
+    DomainDef *def;              /* live; aliases and paths get filled in */
+    GPtrArray *args;             /* char * */
+    unsigned next_set;
+} Argv;
+
+/* The arguments, argv[0] first, ending with NULL; g_ptr_array_unref() them. NULL with @err: something
+ * could not be opened, or VIR_ERR_CONFIG_UNSUPPORTED by name. */
+GPtrArray *argv_build(const ArgvConfig *config, DomainDef *def, GError **err);
+
+/* --- for the files argv_*.c ------------------------------------------------------------------------ */
+
+void argv_add(Argv *argv, const char *option, const char *value);
+G_GNUC_PRINTF(3, 4) void argv_addf(Argv *argv, const char *option, const char *format, ...);
+/* Adds @option with the JSON of @object, which is taken over. */
+void argv_add_json(Argv *argv, const char *option, JsonObject *object);
+
+/* @text as a value in a comma-separated list: commas doubled. g_free() it. */
+char *argv_escape(const char *text);
+
+/* Opens @path and adds -add-fd; the name to use instead, "/dev/fdset/N". g_free() it. */
+char *argv_file(Argv *argv, const char *path, int flags, const char *what, GError **err);
+
+/* ",bus=pci.1,addr=0x0" for a PCI device's address; "" without one. */
+void argv_pci_address(const Argv *argv, const DomainDeviceInfo *info, GString *out);
+
+bool argv_cpu(Argv *argv, GError **err);
+bool argv_memory(Argv *argv, GError **err);
+bool argv_controllers(Argv *argv, GError **err);
+bool argv_disks(Argv *argv, GError **err);
+bool argv_interfaces(Argv *argv, GError **err);
+bool argv_chars(Argv *argv, GError **err);
+bool argv_others(Argv *argv, GError **err);
+
+#endif

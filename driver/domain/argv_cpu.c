@@ -1,0 +1,232 @@
+/* argv_cpu.c - processors and memory on the command line of kiln-vmm: -cpu, -smp, -m, -object
+ * memory-backend-memfd, -numa, -object iothread.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "driver/domain/argv.h"
+#include "util/error.h"
+
+/* Fills the model for host-model in, as the client reads it in the live definition. */
+static bool
+resolve_host_model(Argv *argv, GError **err)
+{
+    DomainCpu *cpu = argv->def->cpu;
+    const NodeHostModel *host = argv->config->host_model(argv->config->opaque, err);
+
+    if (!host)
+        return false;
+    cpu->mode = DOMAIN_CPU_CUSTOM;
+    cpu->match = DOMAIN_CPU_EXACT;
+    cpu->check = DOMAIN_CPU_CHECK_PARTIAL;
+    cpu->fallback = DOMAIN_CPU_FALLBACK_FORBID;
+    g_free(cpu->model);
+    cpu->model = g_strdup(host->model);
+    g_free(cpu->vendor);
+    cpu->vendor = g_strdup(host->vendor);
+    for (int policy = 0; policy < 2; policy++) {
+        const char *const *names = policy == 0 ? host->require : host->disable;
+
+        for (int i = 0; names && names[i]; i++) {
+            DomainCpuFeature *feature;
+            bool own = false;       /* the definition's own word on a feature comes first */
+
+            for (guint k = 0; k < cpu->features->len; k++)
+                own |= strcmp(((DomainCpuFeature *)cpu->features->pdata[k])->name, names[i]) == 0;
+            if (own)
+                continue;
+            feature = g_new0(DomainCpuFeature, 1);
+            feature->name = g_strdup(names[i]);
+            feature->policy = policy == 0 ? DOMAIN_FEATURE_REQUIRE : DOMAIN_FEATURE_DISABLE;
+            g_ptr_array_add(cpu->features, feature);
+        }
+    }
+    return true;
+}
+
+static void
+cpu_features(const DomainDef *def, GString *text)
+{
+    const DomainCpu *cpu = def->cpu;
+    bool required = false;
+
+    for (guint i = 0; cpu && i < cpu->features->len; i++) {
+        const DomainCpuFeature *feature = cpu->features->pdata[i];
+        bool off = feature->policy == DOMAIN_FEATURE_DISABLE ||
+                   feature->policy == DOMAIN_FEATURE_FORBID;
+
+        g_string_append_printf(text, ",%s=%s", feature->name, off ? "off" : "on");
+        required |= feature->policy == DOMAIN_FEATURE_REQUIRE;
+    }
+    for (guint i = 0; i < def->clock.timers->len; i++) {
+        const DomainTimer *timer = def->clock.timers->pdata[i];
+
+        if (timer->name == DOMAIN_TIMER_KVMCLOCK && timer->present == TRISTATE_OFF)
+            g_string_append(text, ",kvmclock=off");
+        if (timer->name == DOMAIN_TIMER_TSC && timer->frequency != XML_UNSET)
+            g_string_append_printf(text, ",tsc-frequency=%" G_GUINT64_FORMAT, timer->frequency);
+    }
+    if (def->features && def->features->kvm && def->features->kvm->hidden == TRISTATE_ON)
+        g_string_append(text, ",kvm=off");
+    if (def->features && def->features->pmu_state == TRISTATE_OFF)
+        g_string_append(text, ",pmu=off");
+    /* a model or a feature that the host lacks is an error unless the definition says otherwise */
+    if (required || (cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->check != DOMAIN_CPU_CHECK_NONE))
+        g_string_append(text, ",enforce");
+}
+
+static void
+argv_smp(Argv *argv)
+{
+    const DomainTopology *topology = argv->def->cpu ? argv->def->cpu->topology : NULL;
+    uint64_t most = argv->def->vcpus;
+
+    argv_addf(argv, "-smp",
+              "%u,maxcpus=%" G_GUINT64_FORMAT ",sockets=%" G_GUINT64_FORMAT ",dies=%" G_GUINT64_FORMAT
+              ",cores=%" G_GUINT64_FORMAT ",threads=%" G_GUINT64_FORMAT,
+              domain_def_vcpus_current(argv->def), most, topology ? topology->sockets : most,
+              topology && topology->dies != XML_UNSET ? topology->dies : UINT64_C(1),
+              topology ? topology->cores : UINT64_C(1), topology ? topology->threads : UINT64_C(1));
+}
+
+bool
+argv_cpu(Argv *argv, GError **err)
+{
+    DomainCpu *cpu = argv->def->cpu;
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    if (cpu && cpu->mode == DOMAIN_CPU_HOST_MODEL && !resolve_host_model(argv, err))
+        return false;
+    g_string_append(text, cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->model ? cpu->model : "host");
+    cpu_features(argv->def, text);
+    argv_add(argv, "-cpu", text->str);
+    argv_smp(argv);
+    for (guint i = 0; i < argv->def->iothread_ids->len; i++) {
+        const DomainIothread *thread = argv->def->iothread_ids->pdata[i];
+
+        argv_addf(argv, "-object", "iothread,id=iothread%" G_GUINT64_FORMAT, thread->id);
+    }
+    return true;
+}
+
+/* ",name=0-1,name=4" from "0-1,4": QEMU repeats the key for each range. */
+static void
+append_ranges(GString *text, const char *name, const char *ranges)
+{
+    g_auto(GStrv) parts = g_strsplit(ranges ? ranges : "", ",", -1);
+
+    for (int i = 0; parts[i]; i++)
+        if (*parts[i])
+            g_string_append_printf(text, ",%s=%s", name, parts[i]);
+}
+
+/* The pages for guest node @cell, or NULL for the host's ordinary ones. */
+static const DomainHugepage *
+pages_of(const DomainMemoryBacking *backing, uint64_t cell)
+{
+    const DomainHugepage *rest = NULL;
+
+    for (guint i = 0; i < backing->pages->len; i++) {
+        const DomainHugepage *page = backing->pages->pdata[i];
+
+        if (page->nodeset && xml_cpuset_has(page->nodeset, cell))
+            return page;
+        if (!page->nodeset && !rest)
+            rest = page;
+    }
+    return rest;
+}
+
+static void
+append_policy(const DomainDef *def, uint64_t cell, GString *text)
+{
+    static const char *const policies[] = {
+        [DOMAIN_NUMA_MODE_ABSENT] = "bind",
+        [DOMAIN_NUMA_STRICT] = "bind",
+        [DOMAIN_NUMA_PREFERRED] = "preferred",
+        [DOMAIN_NUMA_INTERLEAVE] = "interleave",
+        [DOMAIN_NUMA_RESTRICTIVE] = NULL,       /* the control group alone binds */
+    };
+    const DomainNumatune *tune = def->numatune;
+    const char *nodes = tune ? tune->nodeset : NULL;
+    int mode = tune ? tune->mode : DOMAIN_NUMA_MODE_ABSENT;
+
+    for (guint i = 0; tune && i < tune->memnodes->len; i++) {
+        const DomainMemnode *node = tune->memnodes->pdata[i];
+
+        if (node->cell == cell) {
+            nodes = node->nodeset;
+            mode = node->mode;
+        }
+    }
+    if (!nodes || !policies[mode])
+        return;
+    append_ranges(text, "host-nodes", nodes);
+    g_string_append_printf(text, ",policy=%s", policies[mode]);
+}
+
+static void
+argv_backend(Argv *argv, const char *id, uint64_t kib, uint64_t cell)
+{
+    const DomainMemoryBacking *backing = argv->def->memory_backing;
+    const DomainHugepage *pages = backing ? pages_of(backing, cell) : NULL;
+    bool huge = pages || (backing && backing->hugepages && backing->pages->len == 0);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    g_string_printf(text, "memory-backend-memfd,id=%s,size=%" G_GUINT64_FORMAT ",share=on", id,
+                    kib * 1024);
+    if (huge)
+        g_string_append(text, ",hugetlb=on");
+    if (pages && pages->size != XML_UNSET)
+        g_string_append_printf(text, ",hugetlbsize=%" G_GUINT64_FORMAT, pages->size * 1024);
+    append_policy(argv->def, cell, text);
+    /* huge pages that are missing must show at start, not as a killed guest later */
+    if (huge || (backing && backing->allocation == 1))
+        g_string_append(text, ",prealloc=on");
+    argv_add(argv, "-object", text->str);
+}
+
+static void
+argv_numa(Argv *argv)
+{
+    const DomainNuma *numa = argv->def->cpu->numa;
+
+    for (guint i = 0; i < numa->cells->len; i++) {
+        const DomainNumaCell *cell = numa->cells->pdata[i];
+        g_autofree char *id = g_strdup_printf("ram-node%" G_GUINT64_FORMAT, cell->id);
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        argv_backend(argv, id, cell->memory, cell->id);
+        g_string_printf(text, "node,nodeid=%" G_GUINT64_FORMAT, cell->id);
+        append_ranges(text, "cpus", cell->cpus);
+        g_string_append_printf(text, ",memdev=%s", id);
+        argv_add(argv, "-numa", text->str);
+    }
+    for (guint i = 0; i < numa->cells->len; i++) {
+        const DomainNumaCell *cell = numa->cells->pdata[i];
+
+        for (guint k = 0; k < cell->distances->len; k++) {
+            const DomainNumaDistance *distance = cell->distances->pdata[k];
+
+            argv_addf(argv, "-numa",
+                      "dist,src=%" G_GUINT64_FORMAT ",dst=%" G_GUINT64_FORMAT ",val=%" G_GUINT64_FORMAT,
+                      cell->id, distance->id, distance->value);
+        }
+    }
+}
+
+bool
+argv_memory(Argv *argv, GError **err)
+{
+    const DomainDef *def = argv->def;
+
+    (void)err;
+    argv_addf(argv, "-m", "size=%" G_GUINT64_FORMAT "k", def->memory);
+    if (def->cpu && def->cpu->numa)
+        argv_numa(argv);
+    else
+        argv_backend(argv, "ram0", def->memory, 0);
+    if (def->memory_backing && def->memory_backing->locked)
+        argv_add(argv, "-overcommit", "mem-lock=on");
+    return true;
+}

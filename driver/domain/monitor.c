@@ -1,0 +1,518 @@
+/* monitor.c - what a guest's VMM tells by itself, and the questions asked of it.
+ *
+ * QMP events SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED, BALLOON_CHANGE, RTC_CHANGE and
+ * VSERPORT_CHANGE (QEMU QMP reference, run-state.json, machine.json, char.json). What follows from
+ * them and may take time is done in a worker.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/domain/private.h"
+#include "util/error.h"
+
+enum { DOMAIN_EXIT_MS = 5000 };      /* end of the monitor to end of the process */
+
+void
+domain_state_set(Domain *domain, int state, int reason)
+{
+    domain->state = state;
+    domain->reason = reason;
+}
+
+/* --- what follows -------------------------------------------------------------------------------- */
+
+typedef enum { END_DESTROY, END_RESTART, END_PRESERVE } EndAction;
+
+/* What the definition wants after a power-off or a reset that came as one. */
+static EndAction
+end_action(Domain *domain, DomainRun *run)
+{
+    int action = run->shutdown_by_reset ? domain->live->on_reboot : domain->live->on_poweroff;
+
+    if (run->reset_after_shutdown)
+        return END_RESTART;
+    switch (action) {
+    case DOMAIN_ACTION_RESTART:
+        return END_RESTART;
+    case DOMAIN_ACTION_PRESERVE:
+        return END_PRESERVE;
+    default:
+        return END_DESTROY;
+    }
+}
+
+/* Resets a guest that has powered off or panicked and lets it run again. */
+static bool
+restart_in_place(DomainRun *run, GError **err)
+{
+    Domain *domain = run->domain;
+
+    if (!qmp_command(run->qmp, "system_reset", NULL, DOMAIN_QMP_SECONDS, err))
+        return false;
+    g_mutex_lock(&domain->lock);
+    run->own_resume = true;
+    g_mutex_unlock(&domain->lock);
+    if (!qmp_command(run->qmp, "cont", NULL, DOMAIN_QMP_SECONDS, err))
+        return false;
+    g_mutex_lock(&domain->lock);
+    run->own_resume = run->shutdown_seen = run->shutdown_by_reset = run->panicked = false;
+    run->reset_after_shutdown = false;
+    domain_state_set(domain, VIR_DOMAIN_RUNNING,
+                     domain->state == VIR_DOMAIN_CRASHED ? VIR_DOMAIN_RUNNING_CRASHED
+                                                         : VIR_DOMAIN_RUNNING_BOOTED);
+    g_mutex_unlock(&domain->lock);
+    domain_status_refresh(domain);
+    return true;
+}
+
+static void
+quit_and_stop(DomainRun *run, int reason, int detail)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!qmp_command(run->qmp, "quit", NULL, DOMAIN_QUIT_SECONDS, &err) ||
+        !domain_process_wait(&run->process, DOMAIN_QUIT_SECONDS * 1000, NULL))
+        domain_process_signal(&run->process, SIGTERM);
+    domain_run_stop(run, reason, detail);
+}
+
+/* In a job. */
+static void
+finish_end(DomainRun *run, EndAction action, int reason, int detail)
+{
+    Domain *domain = run->domain;
+    g_autoptr(GError) err = NULL;
+
+    if (action == END_RESTART && !restart_in_place(run, &err)) {
+        domain_manager_warn(domain->manager, "cannot restart domain '%s': %s", domain->name,
+                            err->message);
+        action = END_DESTROY;
+    }
+    if (action == END_DESTROY)
+        quit_and_stop(run, reason, detail);
+}
+
+static void
+after_shutdown(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    EndAction action = END_PRESERVE;
+    bool current;
+
+    domain_job_begin_wait(domain, "the guest's power-off");
+    g_mutex_lock(&domain->lock);
+    current = domain->run == run && domain->live && run->shutdown_seen;
+    if (current && (action = end_action(domain, run)) == END_PRESERVE)
+        domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_SHUTTING_DOWN);
+    g_mutex_unlock(&domain->lock);
+    if (current && action == END_PRESERVE) {
+        domain_status_refresh(domain);
+        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    } else if (current) {
+        finish_end(run, action, VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
+    }
+    domain_job_end(domain);
+}
+
+static void
+after_panic(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    EndAction action = END_PRESERVE;
+    bool current;
+
+    domain_job_begin_wait(domain, "the guest's crash");
+    g_mutex_lock(&domain->lock);
+    current = domain->run == run && domain->live && run->panicked;
+    if (current && domain->live->on_crash == DOMAIN_ACTION_RESTART)
+        action = END_RESTART;
+    else if (current && domain->live->on_crash != DOMAIN_ACTION_PRESERVE)
+        action = END_DESTROY;
+    g_mutex_unlock(&domain->lock);
+    if (current) {
+        domain_status_refresh(domain);
+        finish_end(run, action, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED_CRASHED);
+    }
+    domain_job_end(domain);
+}
+
+static void
+after_exit(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    int reason, detail;
+
+    domain_job_begin_wait(domain, "the guest's end");
+    g_mutex_lock(&domain->lock);
+    reason = run->stop_reason;
+    detail = run->stop_detail;
+    if (run->shutdown_seen && !run->killed) {
+        reason = VIR_DOMAIN_SHUTOFF_SHUTDOWN;
+        detail = VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN;
+    }
+    g_mutex_unlock(&domain->lock);
+    domain_run_stop(run, reason, detail);
+    domain_job_end(domain);
+}
+
+/* A VMM that closed its monitor and lives on cannot be steered: it is ended. */
+static void
+after_close(DomainRun *run)
+{
+    if (domain_process_wait(&run->process, DOMAIN_EXIT_MS, NULL))
+        return;
+    domain_manager_warn(run->domain->manager,
+                        "the VMM of domain '%s' (process %d) closed its monitor and is killed",
+                        run->domain->name, (int)run->process.pid);
+    domain_process_signal(&run->process, SIGKILL);
+}
+
+static void
+after_stop_or_resume(DomainRun *run)
+{
+    domain_status_refresh(run->domain);
+}
+
+/* --- events, in the manager's I/O thread ------------------------------------------------------------ */
+
+static bool
+data_flag(JsonObject *data, const char *name)
+{
+    return data && json_object_get_boolean_member_with_default(data, name, FALSE);
+}
+
+static const char *
+data_string(JsonObject *data, const char *name)
+{
+    const char *text = data ? json_object_get_string_member_with_default(data, name, "") : "";
+
+    return text ? text : "";        /* a number where a string should be gives NULL */
+}
+
+static int64_t
+data_int(JsonObject *data, const char *name)
+{
+    return data ? json_object_get_int_member_with_default(data, name, 0) : 0;
+}
+
+static void
+on_shutdown(DomainRun *run, JsonObject *data)
+{
+    Domain *domain = run->domain;
+    bool guest = data_flag(data, "guest");
+    const char *reason = data_string(data, "reason");
+    bool told;
+
+    g_mutex_lock(&domain->lock);
+    told = run->shutdown_seen || run->killed || g_str_equal(reason, "host-qmp-quit") ||
+           g_str_equal(reason, "host-signal");
+    if (!told) {
+        run->shutdown_seen = true;
+        run->shutdown_by_reset = g_str_equal(reason, "guest-reset");
+        if (!run->reset_after_shutdown)
+            domain_state_set(domain, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_UNKNOWN);
+    }
+    g_mutex_unlock(&domain->lock);
+    if (told)
+        return;
+    if (!run->reset_after_shutdown)
+        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SHUTDOWN,
+                               guest ? VIR_DOMAIN_EVENT_SHUTDOWN_GUEST
+                                     : VIR_DOMAIN_EVENT_SHUTDOWN_HOST);
+    domain_run_post(run, after_shutdown);
+}
+
+static void
+on_reset(DomainRun *run, JsonObject *data)
+{
+    (void)data;
+    domain_event_send(run->domain, VIR_DOMAIN_EVENT_ID_REBOOT, 0, 0, 0, NULL);
+}
+
+static void
+on_stop(DomainRun *run, JsonObject *data)
+{
+    Domain *domain = run->domain;
+    bool news;
+
+    (void)data;
+    g_mutex_lock(&domain->lock);
+    news = domain->state == VIR_DOMAIN_RUNNING && !run->own_stop && !run->shutdown_seen &&
+           !run->panicked;
+    if (news)
+        domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_UNKNOWN);
+    g_mutex_unlock(&domain->lock);
+    if (!news)
+        return;
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    domain_run_post(run, after_stop_or_resume);
+}
+
+static void
+on_resume(DomainRun *run, JsonObject *data)
+{
+    Domain *domain = run->domain;
+    bool news;
+
+    (void)data;
+    g_mutex_lock(&domain->lock);
+    news = domain->state == VIR_DOMAIN_PAUSED && !run->own_resume;
+    if (news)
+        domain_state_set(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED);
+    g_mutex_unlock(&domain->lock);
+    if (!news)
+        return;
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+    domain_run_post(run, after_stop_or_resume);
+}
+
+static void
+on_panic(DomainRun *run, JsonObject *data)
+{
+    Domain *domain = run->domain;
+    bool news;
+
+    (void)data;
+    g_mutex_lock(&domain->lock);
+    news = !run->panicked && !run->killed;
+    if (news) {
+        run->panicked = true;
+        domain_state_set(domain, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED);
+    }
+    g_mutex_unlock(&domain->lock);
+    if (!news)
+        return;
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_CRASHED, VIR_DOMAIN_EVENT_CRASHED_PANICKED);
+    domain_run_post(run, after_panic);
+}
+
+static void
+on_balloon(DomainRun *run, JsonObject *data)
+{
+    Domain *domain = run->domain;
+    uint64_t kib = (uint64_t)MAX(0, data_int(data, "actual")) / 1024;
+
+    g_mutex_lock(&domain->lock);
+    run->balloon_kib = kib;
+    g_mutex_unlock(&domain->lock);
+    domain_event_send(domain, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, 0, 0, kib, NULL);
+}
+
+static void
+on_rtc(DomainRun *run, JsonObject *data)
+{
+    domain_event_send(run->domain, VIR_DOMAIN_EVENT_ID_RTC_CHANGE, 0, 0,
+                      (uint64_t)data_int(data, "offset"), NULL);
+}
+
+static void
+on_port(DomainRun *run, JsonObject *data)
+{
+    Domain *domain = run->domain;
+    bool agent = false, open = data_flag(data, "open");
+
+    g_mutex_lock(&domain->lock);
+    if (domain->live)
+        agent = domain_live_channel_state(domain->live, data_string(data, "id"), open);
+    g_mutex_unlock(&domain->lock);
+    if (agent)
+        domain_event_send(domain, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+                          open ? VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
+                               : VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+                          VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL, 0, NULL);
+}
+
+static const struct {
+    const char *name;
+    void (*handle)(DomainRun *run, JsonObject *data);
+} monitor_events[] = {
+    { "SHUTDOWN", on_shutdown },
+    { "RESET", on_reset },
+    { "STOP", on_stop },
+    { "RESUME", on_resume },
+    { "GUEST_PANICKED", on_panic },
+    { "BALLOON_CHANGE", on_balloon },
+    { "RTC_CHANGE", on_rtc },
+    { "VSERPORT_CHANGE", on_port },
+};
+
+static void
+monitor_event(void *opaque, const char *name, JsonObject *data)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(monitor_events); i++)
+        if (strcmp(name, monitor_events[i].name) == 0)
+            monitor_events[i].handle(opaque, data);
+}
+
+static void
+monitor_closed(void *opaque, const char *reason)
+{
+    (void)reason;
+    domain_run_post(opaque, after_close);
+}
+
+const QmpOps domain_monitor_ops = { .event = monitor_event, .closed = monitor_closed };
+
+static gboolean
+process_ended(int fd, GIOCondition condition, void *opaque)
+{
+    (void)fd;
+    (void)condition;
+    domain_run_post(opaque, after_exit);
+    return G_SOURCE_REMOVE;
+}
+
+void
+domain_run_watch(DomainRun *run)
+{
+    run->exit_source = g_unix_fd_source_new(run->process.fd, G_IO_IN);
+    g_source_set_callback(run->exit_source, G_SOURCE_FUNC(process_ended), domain_run_ref(run),
+                          (GDestroyNotify)domain_run_unref);
+    g_source_attach(run->exit_source, run->domain->manager->context);
+}
+
+void
+domain_monitor_catch_up(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    int state;
+
+    g_mutex_lock(&domain->lock);
+    state = domain->state;
+    run->shutdown_seen = state == VIR_DOMAIN_SHUTDOWN;
+    run->panicked = state == VIR_DOMAIN_CRASHED && domain->live->on_crash != DOMAIN_ACTION_PRESERVE;
+    g_mutex_unlock(&domain->lock);
+    if (state == VIR_DOMAIN_SHUTDOWN)
+        domain_run_post(run, after_shutdown);
+    else if (run->panicked)
+        domain_run_post(run, after_panic);
+    domain_run_post(run, after_stop_or_resume);
+}
+
+/* --- questions ---------------------------------------------------------------------------------- */
+
+int
+domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
+{
+    static const struct {
+        const char *status;
+        int state, reason;
+    } states[] = {
+        { "running", VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNKNOWN },
+        { "shutdown", VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_UNKNOWN },
+        { "guest-panicked", VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED },
+        { "io-error", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR },
+    };
+    g_autoptr(JsonNode) answer = qmp_execute(run->qmp, "query-status", NULL, DOMAIN_QMP_SECONDS, err);
+    const char *status;
+
+    if (!answer)
+        return VIR_DOMAIN_NOSTATE;
+    if (!JSON_NODE_HOLDS_OBJECT(answer)) {
+        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-status did not answer with an object");
+        return VIR_DOMAIN_NOSTATE;
+    }
+    status = data_string(json_node_get_object(answer), "status");
+    for (size_t i = 0; i < G_N_ELEMENTS(states); i++)
+        if (strcmp(status, states[i].status) == 0) {
+            *ret_reason = states[i].reason;
+            return states[i].state;
+        }
+    *ret_reason = VIR_DOMAIN_PAUSED_UNKNOWN;
+    return VIR_DOMAIN_PAUSED;
+}
+
+/* "iothread7" to 7, 0 for anything else. */
+static unsigned
+iothread_number(const char *id)
+{
+    return g_str_has_prefix(id, "iothread") ? strtoul(id + strlen("iothread"), NULL, 10) : 0;
+}
+
+static JsonArray *
+answer_array(JsonNode *answer, const char *command, GError **err)
+{
+    if (answer && JSON_NODE_HOLDS_ARRAY(answer))
+        return json_node_get_array(answer);
+    if (answer)
+        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s did not answer with a list", command);
+    return NULL;
+}
+
+static JsonObject *
+array_object(JsonArray *array, guint i)
+{
+    JsonNode *node = json_array_get_element(array, i);
+
+    return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+/* Threads are bound and limited by the numbers the VMM tells: it may only name its own. */
+static bool
+own_thread(DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%" G_GINT64_FORMAT,
+                                            (int)run->process.pid, tid);
+
+    if (tid <= 0 || tid > G_MAXINT || !g_file_test(path, G_FILE_TEST_IS_DIR))
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "the VMM names thread %" G_GINT64_FORMAT ", which is not its own", tid);
+    *ret_tid = tid;
+    return true;
+}
+
+bool
+domain_monitor_threads(DomainRun *run, GError **err)
+{
+    g_autoptr(JsonNode) cpus = qmp_execute(run->qmp, "query-cpus-fast", NULL, DOMAIN_QMP_SECONDS, err);
+    JsonArray *cpu_list = answer_array(cpus, "query-cpus-fast", err);
+    g_autoptr(JsonNode) threads = NULL;
+    JsonArray *thread_list;
+
+    if (!cpu_list)
+        return false;
+    g_array_set_size(run->vcpu_tids, 0);
+    for (guint i = 0; i < json_array_get_length(cpu_list); i++) {
+        JsonObject *cpu = array_object(cpu_list, i);
+        int64_t index = data_int(cpu, "cpu-index");
+
+        if (index < 0 || index >= 4096)
+            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-cpus-fast names a vCPU %"
+                                  G_GINT64_FORMAT, index);
+        if (run->vcpu_tids->len <= index)
+            g_array_set_size(run->vcpu_tids, index + 1);
+        if (!own_thread(run, data_int(cpu, "thread-id"),
+                        &g_array_index(run->vcpu_tids, pid_t, index), err))
+            return false;
+    }
+    threads = qmp_execute(run->qmp, "query-iothreads", NULL, DOMAIN_QMP_SECONDS, err);
+    thread_list = answer_array(threads, "query-iothreads", err);
+    if (!thread_list)
+        return false;
+    g_array_set_size(run->iothreads, 0);
+    for (guint i = 0; i < json_array_get_length(thread_list); i++) {
+        JsonObject *thread = array_object(thread_list, i);
+        DomainRunThread entry = { iothread_number(data_string(thread, "id")), 0 };
+
+        if (!own_thread(run, data_int(thread, "thread-id"), &entry.tid, err))
+            return false;
+        if (entry.id > 0)
+            g_array_append_val(run->iothreads, entry);
+    }
+    return true;
+}
+
+bool
+domain_monitor_balloon_period(DomainRun *run, const char *alias, uint64_t seconds, GError **err)
+{
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", alias);
+    JsonObject *arguments = json_object_new();
+
+    json_object_set_string_member(arguments, "path", path);
+    json_object_set_string_member(arguments, "property", "guest-stats-polling-interval");
+    json_object_set_int_member(arguments, "value", seconds);
+    return qmp_command(run->qmp, "qom-set", arguments, DOMAIN_QMP_SECONDS, err);
+}

@@ -1,0 +1,248 @@
+/* private.h - the structs of driver/domain and what its files offer each other.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_DOMAIN_PRIVATE_H
+#define KILN_DRIVER_DOMAIN_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "driver/domain/cgroup.h"
+#include "driver/domain/domain.h"
+#include "driver/domain/process.h"
+#include "driver/domain/qmp.h"
+#include "xml/domain.h"
+
+enum {
+    DOMAIN_JOB_SECONDS = 30,     /* waiting for another job of the domain */
+    DOMAIN_QMP_SECONDS = 20,     /* an answer that needs nothing of the guest */
+    DOMAIN_START_SECONDS = 30,   /* spawn to greeting */
+    DOMAIN_QUIT_SECONDS = 10,    /* `quit` to exit, before the process is killed */
+};
+
+/* A tap that the guest holds. */
+typedef struct {
+    NetworkPortRequest request;  /* its strings are below or the domain's */
+    char *source, *portgroup, *ifname, *domain_name;
+    uint8_t id[16];
+} DomainPort;
+
+typedef struct {
+    unsigned id;                 /* of <iothread> */
+    pid_t tid;
+} DomainRunThread;
+
+/* One run of a guest: the process and everything on the host that goes with it. Members up to the
+ * mark are written while the run is made (in a job, unseen by others) and constant afterwards. */
+typedef struct {
+    gint refs;
+    Domain *domain;              /* a reference */
+    int id;
+    DomainProcess process;
+    char *monitor_path, *log_path;
+    Qmp *qmp;
+    GArray *vcpu_tids;           /* pid_t, by vCPU index */
+    GArray *iothreads;           /* DomainRunThread */
+    GPtrArray *ports;            /* DomainPort * */
+    GPtrArray *sockets;          /* char *: unix sockets to unlink */
+    Cgroup *cgroup;              /* NULL: none */
+    GSource *exit_source;
+    /* Guarded by domain->lock: */
+    const void *client;          /* destroyed with it; NULL: lives on */
+    bool killed;                 /* destroy has sent a signal */
+    bool started;                /* published; before, a failing start cleans up by itself */
+    bool shutdown_seen;          /* the guest powered off, or reset itself where that ends it */
+    bool shutdown_by_reset;
+    bool panicked;
+    bool reset_after_shutdown;   /* virDomainReboot by power button: reset, do not stop */
+    bool own_stop, own_resume;   /* a STOP or RESUME event is the echo of a job */
+    int stop_reason;             /* virDomainShutoffReason for when the process is gone */
+    int stop_detail;             /* virDomainEventStoppedDetailType */
+    uint64_t balloon_kib;        /* memory the guest has now */
+} DomainRun;
+
+/* A thread waiting for a domain's job; on its stack. */
+typedef struct DomainJobWaiter DomainJobWaiter;
+
+/* Locks, in the order in which they may be taken:
+ *   the job of a domain (domain_job_begin; long), manager->define_lock (definition files and what
+ *   changes the set of names), manager->lock (tables), domain->lock (one domain at a time), locks of
+ *   Qmp.
+ * Nothing waits for a process, a file or the network with manager->lock or domain->lock held. */
+struct Domain {
+    gint refs;
+    DomainManager *manager;
+    uint8_t uuid[16];
+
+    GMutex lock;
+    char *name;                  /* changed with manager->lock held as well */
+    DomainDef *config;           /* persistent definition; NULL: transient */
+    DomainDef *live;             /* definition of the run; NULL: inactive */
+    DomainRun *run;              /* NULL: inactive. Set before live: being started */
+    int id;                      /* -1: inactive */
+    int state, reason;           /* virDomainState */
+    bool autostart;
+    bool updated;
+    bool removed;                /* no more in the registry */
+    GHashTable *consoles;        /* char *path -> DomainConsole * (not owned) */
+
+    GQueue job_waiters;          /* DomainJobWaiter *, oldest first */
+    const char *job;             /* name of the running job; NULL: none */
+    gint64 job_since;            /* monotonic */
+};
+
+struct DomainManager {
+    char *config_dir, *autostart_dir, *run_dir, *lib_dir, *log_dir, *hook_program, *vmm;
+    char *kvm_device;
+    bool privileged;
+    bool drops;                  /* kiln-vmm is told to become vmm_uid:vmm_gid */
+    uid_t vmm_uid;
+    gid_t vmm_gid;
+    DomainDefaults defaults;     /* emulator is @vmm */
+    CgroupHost *cgroups;
+    NetworkManager *networks;
+    const DomainOps *ops;
+    void *opaque;
+
+    GMainContext *context;       /* QMP sockets and process exits */
+    GMainLoop *loop;
+    GThread *io_thread;
+    GThreadPool *workers;        /* what follows from events of guests */
+    GThread *autostart_thread;
+    gint ending;                 /* atomic: domain_manager_free() has begun */
+
+    GMutex define_lock;          /* before lock */
+    GMutex lock;
+    GHashTable *by_uuid;         /* uint8_t[16] -> Domain * (a reference) */
+    GHashTable *by_name;         /* char * -> Domain * */
+    GHashTable *by_id;           /* int -> Domain * */
+    int last_id;
+};
+
+/* --- job.c ---------------------------------------------------------------------------------- */
+
+/* Waits for the domain's turn; @name is shown to those who wait and must be static.
+ * VIR_ERR_OPERATION_TIMEOUT after DOMAIN_JOB_SECONDS, naming the job in the way; VIR_ERR_NO_DOMAIN
+ * when the domain left the registry meanwhile. */
+bool domain_job_begin(Domain *domain, const char *name, GError **err);
+/* As above without end, for what has to be done. */
+void domain_job_begin_wait(Domain *domain, const char *name);
+void domain_job_end(Domain *domain);
+
+/* The domain's run when it is active, with a new reference; else VIR_ERR_OPERATION_INVALID "domain
+ * is not running". */
+DomainRun *domain_run_get(Domain *domain, GError **err);
+DomainRun *domain_run_ref(DomainRun *run);
+void domain_run_unref(DomainRun *run);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainRun, domain_run_unref)
+/* Half-built; @id is 0. */
+DomainRun *domain_run_new(Domain *domain);
+
+/* --- registry.c ----------------------------------------------------------------------------- */
+
+void domain_registry_init(DomainManager *manager);
+void domain_registry_clear(DomainManager *manager);
+
+/* A new domain with no definition and no place in the registry. */
+Domain *domain_new(DomainManager *manager, const uint8_t uuid[16], const char *name);
+
+/* The domain that @def belongs to (a new reference), made and entered if it is new; not found by
+ * others until it has a definition. Clashes of name and UUID are refused as libvirt does. @ret_new
+ * tells which. */
+Domain *domain_registry_claim(DomainManager *manager, const DomainDef *def, bool *ret_new,
+                              GError **err);
+/* As above, and begins job @job in it. */
+Domain *domain_registry_claim_job(DomainManager *manager, const DomainDef *def, const char *job,
+                                  bool *ret_new, GError **err);
+/* Takes @domain out; those who hold a reference still can read it. */
+void domain_registry_remove(Domain *domain);
+/* A new id, not yet findable; domain_registry_take_id() makes it so, when the domain is active. */
+int domain_registry_new_id(Domain *domain);
+void domain_registry_take_id(Domain *domain, int id);
+void domain_registry_drop_id(Domain *domain, int id);
+/* With define_lock held. */
+bool domain_registry_rename(Domain *domain, const char *name, GError **err);
+
+/* --- events.c ------------------------------------------------------------------------------- */
+
+void domain_event_lifecycle(Domain *domain, int event, int detail);
+/* As domain_event_lifecycle() with the id the domain had. */
+void domain_event_lifecycle_id(Domain *domain, int id, int event, int detail);
+void domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t value,
+                       const char *text);
+G_GNUC_PRINTF(2, 3) void domain_manager_warn(DomainManager *manager, const char *format, ...);
+
+/* Runs @run_event(run) in a worker. */
+void domain_run_post(DomainRun *run, void (*handler)(DomainRun *run));
+
+/* --- config.c: definition files --------------------------------------------------------------- */
+
+/* Writes a definition to @config_dir; with define_lock held. */
+bool domain_config_save(DomainManager *manager, const DomainDef *def, GError **err);
+bool domain_config_remove(DomainManager *manager, const char *name, GError **err);
+bool domain_config_link(DomainManager *manager, const char *name, bool autostart, GError **err);
+bool domain_config_load_all(DomainManager *manager, GError **err);
+
+/* --- live.c: the definition of a run ----------------------------------------------------------- */
+
+/* A copy of @def for a run: id, aliases. */
+DomainDef *domain_live_new(const DomainDef *def, int id);
+/* Sets the state of the channel with alias @alias; true when it is the guest agent's and changed.
+ * With the state lock held. */
+bool domain_live_channel_state(DomainDef *live, const char *alias, bool open);
+
+/* --- start.c, resources.c, stop.c --------------------------------------------------------------- */
+
+/* In a job, inactive: starts a run of @def (taken over). @flags: virDomainCreateFlags. */
+bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client,
+                      GError **err);
+
+/* In a job: the run's process is dead or to be killed; gives everything back and makes the domain
+ * inactive. Does nothing when @run is no longer the domain's. */
+void domain_run_stop(DomainRun *run, int reason, int event_detail);
+
+/* Ends the process and gives back what the run holds on the host; safe on half-made ones. @reason is
+ * for the guest's log. */
+void domain_run_release(DomainRun *run, const DomainDef *def, const char *reason);
+
+/* Watches the process from now on. */
+void domain_run_watch(DomainRun *run);
+extern const QmpOps domain_monitor_ops;
+
+/* The monitor's run state as virDomainState and reason. VIR_DOMAIN_NOSTATE when it does not answer. */
+int domain_monitor_state(DomainRun *run, int *ret_reason, GError **err);
+/* Fills vcpu_tids and iothreads. */
+bool domain_monitor_threads(DomainRun *run, GError **err);
+/* Acts on what happened while no daemon listened. */
+void domain_monitor_catch_up(DomainRun *run);
+/* Makes the balloon ask the guest for statistics every @seconds (0: never). */
+bool domain_monitor_balloon_period(DomainRun *run, const char *alias, uint64_t seconds, GError **err);
+
+/* Changes the state with the state lock held. */
+void domain_state_set(Domain *domain, int state, int reason);
+
+/* --- status.c, reconnect.c ------------------------------------------------------------------------ */
+
+/* Writes the status file of @run. @starting: the run is not complete; a daemon that finds it kills
+ * it. */
+bool domain_status_save(DomainRun *run, const DomainDef *def, bool starting, GError **err);
+/* As above for the running state, telling failures through warn(). */
+void domain_status_refresh(Domain *domain);
+void domain_status_remove(DomainManager *manager, const char *name);
+char *domain_status_path(DomainManager *manager, const char *name);
+char *domain_monitor_path(Domain *domain);
+void domain_reconnect_all(DomainManager *manager);
+void domain_autostart_all(DomainManager *manager);
+
+/* --- hooks.c -------------------------------------------------------------------------------------- */
+
+/* Runs the hook NAME @operation @sub_operation - with the definition on its standard input. True
+ * when there is none. VIR_ERR_HOOK_SCRIPT_FAILED with the script's standard error. */
+bool domain_hook_run(DomainManager *manager, const char *name, const char *operation,
+                     const char *sub_operation, const DomainDef *def, GError **err);
+
+/* --- console.c -------------------------------------------------------------------------------------- */
+
+/* The guest is gone: those who read its consoles see end of file. */
+void domain_console_hang_up(Domain *domain, const void *client);
+
+#endif

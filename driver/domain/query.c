@@ -1,0 +1,144 @@
+/* query.c - what can be asked of a domain without waiting for its job.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "driver/domain/private.h"
+#include "util/error.h"
+
+char *
+domain_dup_name(Domain *domain)
+{
+    char *name;
+
+    g_mutex_lock(&domain->lock);
+    name = g_strdup(domain->name);
+    g_mutex_unlock(&domain->lock);
+    return name;
+}
+
+const uint8_t *
+domain_uuid(const Domain *domain)
+{
+    return domain->uuid;
+}
+
+int
+domain_id(Domain *domain)
+{
+    int id;
+
+    g_mutex_lock(&domain->lock);
+    id = domain->id;
+    g_mutex_unlock(&domain->lock);
+    return id;
+}
+
+bool
+domain_is_active(Domain *domain)
+{
+    bool active;
+
+    g_mutex_lock(&domain->lock);
+    active = domain->live != NULL;
+    g_mutex_unlock(&domain->lock);
+    return active;
+}
+
+bool
+domain_is_persistent(Domain *domain)
+{
+    bool persistent;
+
+    g_mutex_lock(&domain->lock);
+    persistent = domain->config != NULL;
+    g_mutex_unlock(&domain->lock);
+    return persistent;
+}
+
+bool
+domain_is_updated(Domain *domain)
+{
+    bool updated;
+
+    g_mutex_lock(&domain->lock);
+    updated = domain->updated;
+    g_mutex_unlock(&domain->lock);
+    return updated;
+}
+
+bool
+domain_autostart(Domain *domain)
+{
+    bool autostart;
+
+    g_mutex_lock(&domain->lock);
+    autostart = domain->autostart;
+    g_mutex_unlock(&domain->lock);
+    return autostart;
+}
+
+int
+domain_state(Domain *domain, int *ret_reason)
+{
+    int state;
+
+    g_mutex_lock(&domain->lock);
+    state = domain->state;
+    if (ret_reason)
+        *ret_reason = domain->reason;
+    g_mutex_unlock(&domain->lock);
+    return state;
+}
+
+void
+domain_info(Domain *domain, DomainInfo *ret_info)
+{
+    const DomainDef *def;
+    pid_t pid = 0;
+
+    *ret_info = (DomainInfo){ 0 };
+    g_mutex_lock(&domain->lock);
+    def = domain->live ? domain->live : domain->config;
+    ret_info->state = domain->state;
+    if (def) {
+        ret_info->max_memory = def->memory;
+        ret_info->memory = def->current_memory;
+        ret_info->vcpus = domain_def_vcpus_current(def);
+    }
+    if (domain->live) {
+        pid = domain->run->process.pid;
+        if (domain->run->balloon_kib > 0)
+            ret_info->memory = domain->run->balloon_kib;
+    }
+    g_mutex_unlock(&domain->lock);
+    if (pid > 0)
+        ret_info->cpu_time = domain_process_cpu_time(pid, 0);
+}
+
+char *
+domain_xml(Domain *domain, unsigned flags, GError **err)
+{
+    unsigned known = VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_UPDATE_CPU |
+                     VIR_DOMAIN_XML_MIGRATABLE;
+    unsigned format = (flags & VIR_DOMAIN_XML_SECURE ? DOMAIN_FORMAT_SECURE : 0) |
+                      (flags & VIR_DOMAIN_XML_MIGRATABLE ? DOMAIN_FORMAT_MIGRATABLE : 0);
+    const DomainDef *def;
+    char *xml = NULL;
+
+    if (flags & ~known) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "unsupported flags (0x%x) in function virDomainGetXMLDesc", flags & ~known);
+        return NULL;
+    }
+    g_mutex_lock(&domain->lock);
+    def = domain->live;
+    if (!def || ((flags & VIR_DOMAIN_XML_INACTIVE) && domain->config))
+        def = domain->config;
+    if (!domain->live || (flags & VIR_DOMAIN_XML_INACTIVE))
+        format |= DOMAIN_FORMAT_INACTIVE;
+    if (def)
+        xml = domain_def_format(def, format);
+    g_mutex_unlock(&domain->lock);
+    if (!xml)
+        kiln_error_set(err, VIR_ERR_NO_DOMAIN, "the domain has been removed");
+    return xml;
+}

@@ -1,0 +1,31 @@
+/* resources.h - what is opened on the host for a guest that starts.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_DOMAIN_RESOURCES_H
+#define KILN_DRIVER_DOMAIN_RESOURCES_H
+
+#include "driver/domain/argv.h"
+#include "driver/domain/private.h"
+
+/* Descriptors opened so far. Ports and sockets are entered into the run, which gives them back. */
+typedef struct {
+    DomainRun *run;
+    DomainDef *def;
+    GArray *fds;                 /* SpawnFd, owned */
+} DomainResources;
+
+void domain_resources_init(DomainResources *resources, DomainRun *run, DomainDef *def);
+/* Closes the daemon's copies. */
+void domain_resources_clear(DomainResources *resources);
+
+/* The opening functions; their opaque is a DomainResources. */
+extern const ArgvOps domain_resources_ops;
+const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
+
+/* A listening socket at @path; a stale one there is replaced, a live one or another file is refused.
+ * -1 with VIR_ERR_SYSTEM_ERROR. (sockets.c) */
+int domain_socket_listen_unix(const char *path, GError **err);
+int domain_socket_connect_unix(const char *path, GError **err);
+int domain_socket_tcp(const char *host, const char *service, bool connected, GError **err);
+
+#endif

@@ -1,0 +1,426 @@
+/* start.c - bringing a guest up, from definition to running vCPUs.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "driver/domain/log.h"
+#include "driver/domain/resources.h"
+#include "driver/domain/tune.h"
+#include "util/error.h"
+#include "util/file.h"
+
+enum {
+    START_FLAGS = VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY |
+                  VIR_DOMAIN_START_BYPASS_CACHE | VIR_DOMAIN_START_FORCE_BOOT |
+                  VIR_DOMAIN_START_VALIDATE | VIR_DOMAIN_START_RESET_NVRAM,
+};
+
+/* --- before anything is made ------------------------------------------------------------------------- */
+
+static bool
+check_actions(const DomainDef *def, GError **err)
+{
+    const struct {
+        const char *element;
+        int action;
+    } actions[] = {
+        { "on_poweroff", def->on_poweroff },
+        { "on_reboot", def->on_reboot },
+        { "on_crash", def->on_crash },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
+        if (actions[i].action == DOMAIN_ACTION_RENAME_RESTART ||
+            actions[i].action == DOMAIN_ACTION_COREDUMP_DESTROY ||
+            actions[i].action == DOMAIN_ACTION_COREDUMP_RESTART)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "<%s>: only destroy, restart and preserve are offered",
+                                  actions[i].element);
+    if (def->on_poweroff == DOMAIN_ACTION_RESTART && def->on_reboot == DOMAIN_ACTION_DESTROY)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<on_poweroff>restart</on_poweroff> with <on_reboot>destroy</on_reboot> "
+                              "is not offered");
+    return true;
+}
+
+static const char *
+disk_path(const DomainDisk *disk)
+{
+    return disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
+}
+
+static bool
+same_image(const struct stat *a, const struct stat *b)
+{
+    if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+        return a->st_rdev == b->st_rdev;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Whether the running guest @other has the image of @st open in a way that clashes with @disk. */
+static bool
+other_uses(Domain *other, const DomainDisk *disk, const struct stat *st)
+{
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    bool used = false;
+
+    g_mutex_lock(&other->lock);
+    for (guint i = 0; other->live && i < other->live->disks->len; i++) {
+        const DomainDisk *theirs = other->live->disks->pdata[i];
+
+        if (disk_path(theirs) && !(theirs->readonly && disk->readonly) &&
+            !(theirs->shareable && disk->shareable))
+            g_ptr_array_add(paths, g_strdup(disk_path(theirs)));
+    }
+    g_mutex_unlock(&other->lock);
+    for (guint i = 0; i < paths->len && !used; i++) {
+        struct stat their_st;
+
+        used = stat(paths->pdata[i], &their_st) == 0 && same_image(st, &their_st);
+    }
+    return used;
+}
+
+/* The block layer's lock would refuse the second guest too, but cannot name the first. */
+static bool
+check_disks(Domain *domain, const DomainDef *def, GError **err)
+{
+    g_autoptr(GPtrArray) others = domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+
+    for (guint i = 0; i < def->disks->len; i++) {
+        const DomainDisk *disk = def->disks->pdata[i];
+        struct stat st;
+
+        if (!disk_path(disk))
+            continue;
+        if (stat(disk_path(disk), &st) < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                        "cannot access storage file '%s' of disk '%s'",
+                                        disk_path(disk), disk->target);
+        for (guint k = 0; k < others->len; k++) {
+            g_autofree char *name = NULL;
+
+            if (others->pdata[k] == domain || !other_uses(others->pdata[k], disk, &st))
+                continue;
+            name = domain_dup_name(others->pdata[k]);
+            return kiln_error_set(err, VIR_ERR_RESOURCE_BUSY,
+                                  "'%s' of disk '%s' is in use by domain '%s'; shut that one down, or "
+                                  "make the disk <readonly/> or <shareable/> in both",
+                                  disk_path(disk), disk->target, name);
+        }
+    }
+    return true;
+}
+
+/* --- the process --------------------------------------------------------------------------------------- */
+
+static bool
+run_is_dead(void *opaque)
+{
+    DomainRun *run = opaque;
+    bool killed;
+
+    g_mutex_lock(&run->domain->lock);
+    killed = run->killed;
+    g_mutex_unlock(&run->domain->lock);
+    return killed || domain_process_wait(&run->process, 0, NULL);
+}
+
+/* Turns a failure to reach the monitor into the VMM's own reason, which it wrote to its log. */
+static bool
+monitor_error(DomainRun *run, off_t mark, GError *failure, GError **err)
+{
+    g_autoptr(GError) taken = failure;
+    g_autofree char *said = NULL;
+
+    if (run->killed)
+        return kiln_error_set(err, VIR_ERR_OPERATION_ABORTED, "the domain was destroyed while starting");
+    /* a process that ends closes its sockets before its last words are waited for */
+    domain_process_wait(&run->process, 1000, NULL);
+    said = domain_log_since(run->log_path, mark);
+    if (*said)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "process exited while connecting to monitor: %s (log: %s)", said,
+                              run->log_path);
+    return kiln_error_set(err, kiln_error_code(taken), "%s (log: %s)", taken->message, run->log_path);
+}
+
+static bool
+spawn_vmm(DomainRun *run, const DomainDef *def, const DomainResources *resources, char **argv, int log,
+          GError **err)
+{
+    char *environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    int join[CGROUP_CONTROLLERS], gate, n_join;
+    Spawn spawn = {
+        .argv = argv,
+        .environment = environment,
+        .fds = (const SpawnFd *)resources->fds->data,
+        .n_fds = resources->fds->len,
+        .output = log,
+        .join = join,
+    };
+    cpu_set_t *cpus;
+    bool ok;
+
+    n_join = cgroup_open_join(run->cgroup, join, err);
+    if (n_join < 0)
+        return false;
+    spawn.n_join = n_join;
+    spawn.cpus = cpus = domain_tune_initial_cpus(def, &spawn.cpus_size);
+    ok = domain_spawn(&spawn, &run->process, &gate, err);
+    if (cpus)
+        CPU_FREE(cpus);
+    while (n_join-- > 0)
+        close(join[n_join]);
+    if (!ok)
+        return false;
+    /* whoever finds this file when the daemon dies knows what to kill */
+    if (!domain_status_save(run, def, true, err)) {
+        close(gate);
+        return false;
+    }
+    return domain_spawn_release(argv[0], gate, err);
+}
+
+static bool
+reach_monitor(DomainRun *run, off_t mark, GError **err)
+{
+    gint64 deadline = g_get_monotonic_time() + DOMAIN_START_SECONDS * (gint64)G_USEC_PER_SEC;
+    GError *failure = NULL;
+
+    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops, run,
+                           &failure);
+    if (run->qmp && qmp_handshake(run->qmp, deadline, run_is_dead, run, &failure) &&
+        domain_monitor_threads(run, &failure))
+        return true;
+    return monitor_error(run, mark, failure, err);
+}
+
+/* What the VMM takes only once it runs. */
+static bool
+configure_devices(DomainRun *run, const DomainDef *def, GError **err)
+{
+    run->balloon_kib = def->memory;
+    if (!def->balloon || !def->balloon->info.alias)
+        return true;
+    if (def->current_memory < def->memory) {
+        JsonObject *arguments = json_object_new();
+
+        json_object_set_int_member(arguments, "value", (gint64)def->current_memory * 1024);
+        if (!qmp_command(run->qmp, "balloon", arguments, DOMAIN_QMP_SECONDS, err))
+            return false;
+    }
+    return def->balloon->stats_period == XML_UNSET || def->balloon->stats_period == 0 ||
+           domain_monitor_balloon_period(run, def->balloon->info.alias, def->balloon->stats_period, err);
+}
+
+/* Everything up to a guest that stands ready, its vCPUs not yet running. On failure the caller
+ * releases. */
+static bool
+run_prepare(DomainRun *run, DomainDef *live, GError **err)
+{
+    DomainManager *manager = run->domain->manager;
+    g_autofree char *user = manager->drops ? g_strdup_printf("%u:%u", (unsigned)manager->vmm_uid,
+                                                             (unsigned)manager->vmm_gid)
+                                           : NULL;
+    DomainResources resources;
+    ArgvConfig config = {
+        .vmm = manager->vmm,
+        .kvm_device = manager->kvm_device,
+        .sandbox_user = user,
+        .host_model = domain_resources_host_model,
+        .ops = &domain_resources_ops,
+        .opaque = &resources,
+    };
+    g_autoptr(GPtrArray) argv = NULL;
+    off_t mark = 0;
+    int log = -1;
+    bool ok;
+
+    domain_resources_init(&resources, run, live);
+    ok = domain_hook_run(manager, live->name, "prepare", "begin", live, err) &&
+         (log = domain_log_open(run->log_path, err)) >= 0 &&
+         (argv = argv_build(&config, live, err)) != NULL && domain_tune_group(run, live, err) &&
+         domain_hook_run(manager, live->name, "start", "begin", live, err);
+    if (ok) {
+        domain_log_command(log, (char *const *)argv->pdata);
+        mark = domain_log_mark(log);
+        ok = spawn_vmm(run, live, &resources, (char **)argv->pdata, log, err);
+    }
+    /* the VMM alone holds them from now on: a tap goes when its guest goes */
+    domain_resources_clear(&resources);
+    if (log >= 0)
+        close(log);
+    return ok && reach_monitor(run, mark, err) && domain_tune_threads(run, live, err) &&
+           configure_devices(run, live, err) &&
+           domain_hook_run(manager, live->name, "started", "begin", live, err);
+}
+
+/* Makes the prepared run what clients see. */
+static void
+run_publish(DomainRun *run, DomainDef *live, const void *client)
+{
+    Domain *domain = run->domain;
+
+    domain_registry_take_id(domain, run->id);
+    g_mutex_lock(&domain->lock);
+    domain->live = live;
+    domain->id = run->id;
+    domain->updated = false;
+    run->client = client;
+    run->started = true;
+    domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP);
+    g_mutex_unlock(&domain->lock);
+    domain_run_watch(run);
+}
+
+/* Lets the vCPUs run. */
+static bool
+run_continue(DomainRun *run, GError **err)
+{
+    Domain *domain = run->domain;
+
+    g_mutex_lock(&domain->lock);
+    run->own_resume = true;
+    g_mutex_unlock(&domain->lock);
+    if (!qmp_command(run->qmp, "cont", NULL, DOMAIN_QMP_SECONDS, err))
+        return false;
+    g_mutex_lock(&domain->lock);
+    run->own_resume = false;
+    if (domain->state == VIR_DOMAIN_PAUSED)     /* not if the guest has ended already */
+        domain_state_set(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_BOOTED);
+    g_mutex_unlock(&domain->lock);
+    return true;
+}
+
+static void
+run_abandon(DomainRun *run, const DomainDef *live)
+{
+    Domain *domain = run->domain;
+
+    g_mutex_lock(&domain->lock);
+    domain->run = NULL;
+    domain_state_set(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_FAILED);
+    g_mutex_unlock(&domain->lock);
+    domain_run_release(run, live, "failed");
+    domain_run_unref(run);
+}
+
+static DomainRun *
+run_begin(Domain *domain)
+{
+    DomainManager *manager = domain->manager;
+    DomainRun *run = domain_run_new(domain);
+
+    run->id = domain_registry_new_id(domain);
+    run->monitor_path = domain_monitor_path(domain);
+    run->log_path = g_strdup_printf("%s/%s.log", manager->log_dir, domain->name);
+    g_mutex_lock(&domain->lock);
+    domain->run = run;
+    g_mutex_unlock(&domain->lock);
+    return run;
+}
+
+bool
+domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, GError **err)
+{
+    g_autoptr(DomainDef) wanted = def;
+    bool paused = flags & VIR_DOMAIN_START_PAUSED;
+    g_autoptr(DomainRun) run = NULL;
+    DomainDef *live;
+
+    if (domain_is_active(domain))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running");
+    if (!domain_def_unsupported(wanted, err) || !check_actions(wanted, err) ||
+        !check_disks(domain, wanted, err))
+        return false;
+    run = domain_run_ref(run_begin(domain));
+    live = domain_live_new(wanted, run->id);
+    if (!run_prepare(run, live, err)) {
+        run_abandon(run, live);
+        domain_def_free(live);
+        return false;
+    }
+    run_publish(run, live, flags & VIR_DOMAIN_START_AUTODESTROY ? client : NULL);
+    if (!domain_status_save(run, live, false, err) || (!paused && !run_continue(run, err))) {
+        domain_run_stop(run, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
+        return false;
+    }
+    if (!paused)
+        domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_RESUMED,
+                                  VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+    domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_STARTED,
+                              VIR_DOMAIN_EVENT_STARTED_BOOTED);
+    if (paused) {
+        g_mutex_lock(&domain->lock);
+        if (domain->state == VIR_DOMAIN_PAUSED)
+            domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER);
+        g_mutex_unlock(&domain->lock);
+        domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_SUSPENDED,
+                                  VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    }
+    domain_status_refresh(domain);
+    return true;
+}
+
+static bool
+check_flags(unsigned flags, const char *function, GError **err)
+{
+    return !(flags & ~(unsigned)START_FLAGS) ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
+                          flags & ~(unsigned)START_FLAGS, function);
+}
+
+bool
+domain_start(Domain *domain, unsigned flags, const void *client, GError **err)
+{
+    DomainDef *def = NULL;
+    bool ok;
+
+    if (!check_flags(flags, "virDomainCreateWithFlags", err) ||
+        !domain_job_begin(domain, "start", err))
+        return false;
+    g_mutex_lock(&domain->lock);
+    if (domain->config)
+        def = domain_def_copy(domain->config);
+    g_mutex_unlock(&domain->lock);
+    ok = (def || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running")) &&
+         domain_run_start(domain, def, flags, client, err);
+    domain_job_end(domain);
+    return ok;
+}
+
+Domain *
+domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, const void *client,
+                      GError **err)
+{
+    unsigned parse = flags & VIR_DOMAIN_START_VALIDATE ? DOMAIN_PARSE_VALIDATE : 0;
+    g_autoptr(Domain) domain = NULL;
+    DomainDef *def;
+    bool is_new, ok, transient;
+
+    if (!check_flags(flags, "virDomainCreateXML", err) ||
+        !(def = domain_def_parse(xml, parse, &manager->defaults, err)))
+        return NULL;
+    if (!(domain = domain_registry_claim_job(manager, def, "create", &is_new, err))) {
+        domain_def_free(def);
+        return NULL;
+    }
+    if (domain_is_active(domain)) {
+        ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain '%s' is already active", def->name);
+        domain_def_free(def);
+    } else {
+        ok = domain_run_start(domain, def, flags, client, err);
+    }
+    g_mutex_lock(&domain->lock);
+    transient = !domain->config && !domain->live;
+    g_mutex_unlock(&domain->lock);
+    if (!ok && transient)
+        domain_registry_remove(domain);
+    domain_job_end(domain);
+    return ok ? g_steal_pointer(&domain) : NULL;
+}

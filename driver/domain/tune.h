@@ -1,0 +1,28 @@
+/* tune.h - where a guest's threads run and how much they may.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_DOMAIN_TUNE_H
+#define KILN_DRIVER_DOMAIN_TUNE_H
+
+#include <sched.h>
+
+#include "driver/domain/private.h"
+
+/* Before the process is there: makes the group and sets what holds for all of it. */
+bool domain_tune_group(DomainRun *run, const DomainDef *def, GError **err);
+
+/* The CPUs that the process starts on; NULL for all. CPU_FREE() the result. */
+cpu_set_t *domain_tune_initial_cpus(const DomainDef *def, size_t *ret_size);
+
+/* Once the threads are known: binds, schedules and limits each. */
+bool domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err);
+
+/* Binds thread @tid to a canonical cpuset (NULL: all CPUs of the host). */
+bool domain_tune_bind(pid_t tid, const char *cpus, GError **err);
+
+/* The cpuset of vCPU @index, of I/O thread @id, or of everything else; NULL: all CPUs. */
+const char *domain_tune_vcpu_cpus(const DomainDef *def, unsigned index);
+const char *domain_tune_iothread_cpus(const DomainDef *def, unsigned id);
+const char *domain_tune_emulator_cpus(const DomainDef *def);
+
+#endif

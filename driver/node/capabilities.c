@@ -1,0 +1,189 @@
+/* capabilities.c - the host, and what kinds of guest it runs, as capabilities XML.
+ *
+ * libvirt formatcaps, schema capability.rng of 9.0. Left out: power management, IOMMU, cache banks,
+ * migration (there is none yet).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "driver/node/node_private.h"
+#include "driver/node/sysfs.h"
+#include "driver/node/topology.h"
+
+/* A UUID as text from 16 bytes of which the version and variant bits are set here (RFC 4122, 4.4). */
+static char *
+uuid_format(uint8_t b[16])
+{
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    return g_strdup_printf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                           b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10],
+                           b[11], b[12], b[13], b[14], b[15]);
+}
+
+/* The firmware's UUID, unless it is one of the two that mean none; else one made from machine-id(5),
+ * which itself is not to be shown to others. NULL when there is neither. */
+static char *
+host_uuid(const char *root)
+{
+    g_autofree char *dmi = sysfs_read(root, "/sys/class/dmi/id/product_uuid");
+    g_autofree char *machine = NULL;
+    g_autoptr(GChecksum) sum = NULL;
+    uint8_t digest[32];
+    gsize len = sizeof(digest);
+
+    if (dmi && g_uuid_string_is_valid(dmi) && strspn(dmi, "0-") < strlen(dmi) &&
+        strspn(dmi, "fF-") < strlen(dmi))
+        return g_ascii_strdown(dmi, -1);
+    machine = sysfs_read(root, "/etc/machine-id");
+    if (!machine || !*machine)
+        return NULL;
+    sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_checksum_update(sum, (const guchar *)"kiln host ", -1);
+    g_checksum_update(sum, (const guchar *)machine, -1);
+    g_checksum_get_digest(sum, digest, &len);
+    return uuid_format(digest);
+}
+
+static void
+format_host_cpu_model(GString *xml, Node *node, const CpuMap *map)
+{
+    g_autoptr(CpuFacts) host = node_source(node)->read_host(map);
+    const char *vendor = cpu_facts_vendor(host, map);
+    g_autofree char *cpuinfo = sysfs_read(node_source(node)->root, "/proc/cpuinfo");
+    g_autofree char *microcode = cpuinfo ? sysfs_find_line(cpuinfo, "microcode") : NULL;
+    guint64 version = microcode ? g_ascii_strtoull(microcode, NULL, 0) : 0;
+    unsigned nodes, sockets, cores, threads, family, model, stepping;
+    g_autoptr(HostTopology) topology = host_topology_read(node_source(node)->root, NULL);
+    g_autoptr(GPtrArray) extra = NULL;
+    const CpuMapModel *like = cpu_facts_describe(host, map, &extra);
+
+    if (like)
+        xml_line(xml, 3, "<model>%s</model>", like->name);
+    if (vendor)
+        xml_line(xml, 3, "<vendor>%s</vendor>", vendor);
+    if (version)
+        xml_line(xml, 3, "<microcode version='%" G_GUINT64_FORMAT "'/>", version);
+    if (cpu_facts_signature(host, &family, &model, &stepping) && family)
+        xml_line(xml, 3, "<signature family='%u' model='%u' stepping='%u'/>", family, model,
+                 stepping);
+    if (topology) {
+        host_topology_count(topology, &nodes, &sockets, &cores, &threads);
+        xml_line(xml, 3, "<topology sockets='%u' dies='1' cores='%u' threads='%u'/>", sockets,
+                 cores, threads);
+    }
+    for (guint i = 0; like && i < extra->len; i++) {
+        const CpuMapFeature *feature = extra->pdata[i];
+
+        /* the schema knows no dot in the names of a host's features ("sse4.1") */
+        if (!strchr(feature->name, '.'))
+            xml_line(xml, 3, "<feature name='%s'/>", feature->name);
+    }
+}
+
+static void
+format_host_cpu(GString *xml, Node *node, const HostTopology *topology)
+{
+    const HostCell *first = topology->cells->pdata[0];
+    const CpuMap *map = node_get_map(node, NULL);
+
+    xml_line(xml, 2, "<cpu>");
+    xml_line(xml, 3, "<arch>" NODE_ARCH "</arch>");
+    if (map)
+        format_host_cpu_model(xml, node, map);
+    for (guint i = 0; i < first->pages->len; i++)
+        xml_line(xml, 3, "<pages unit='KiB' size='%" G_GUINT64_FORMAT "'/>",
+                 g_array_index(first->pages, HostPages, i).size_kib);
+    xml_line(xml, 2, "</cpu>");
+}
+
+static void
+format_cell(GString *xml, const HostCell *cell)
+{
+    xml_line(xml, 4, "<cell id='%u'>", cell->id);
+    if (cell->memory_kib)
+        xml_line(xml, 5, "<memory unit='KiB'>%" G_GUINT64_FORMAT "</memory>", cell->memory_kib);
+    for (guint i = 0; i < cell->pages->len; i++) {
+        const HostPages *pages = &g_array_index(cell->pages, HostPages, i);
+
+        xml_line(xml, 5,
+                 "<pages unit='KiB' size='%" G_GUINT64_FORMAT "'>%" G_GUINT64_FORMAT "</pages>",
+                 pages->size_kib, pages->count);
+    }
+    if (cell->distances->len)
+        xml_line(xml, 5, "<distances>");
+    for (guint i = 0; i < cell->distances->len; i++) {
+        const HostDistance *distance = &g_array_index(cell->distances, HostDistance, i);
+
+        xml_line(xml, 6, "<sibling id='%u' value='%u'/>", distance->cell, distance->value);
+    }
+    if (cell->distances->len)
+        xml_line(xml, 5, "</distances>");
+    xml_line(xml, 5, "<cpus num='%u'>", cell->cpus->len);
+    for (guint i = 0; i < cell->cpus->len; i++) {
+        const HostCpu *cpu = cell->cpus->pdata[i];
+
+        xml_line(xml, 6, "<cpu id='%u' socket_id='%u' die_id='%u' core_id='%u' siblings='%s'/>",
+                 cpu->id, cpu->socket, cpu->die, cpu->core, cpu->siblings);
+    }
+    xml_line(xml, 5, "</cpus>");
+    xml_line(xml, 4, "</cell>");
+}
+
+/* Only what a guest can be started as: without KVM there is none. */
+static void
+format_guest(GString *xml, Node *node)
+{
+    const CpuFacts *kvm = node_get_kvm(node, NULL);
+
+    if (!kvm)
+        return;
+    xml_line(xml, 1, "<guest>");
+    xml_line(xml, 2, "<os_type>hvm</os_type>");
+    xml_line(xml, 2, "<arch name='" NODE_ARCH "'>");
+    xml_line(xml, 3, "<wordsize>64</wordsize>");
+    xml_line(xml, 3, "<emulator>%s</emulator>", node_paths(node)->vmm);
+    xml_line(xml, 3, "<machine maxCpus='%u'>" NODE_MACHINE "</machine>", kvm->max_vcpus);
+    xml_line(xml, 3, "<machine canonical='" NODE_MACHINE "' maxCpus='%u'>" NODE_MACHINE_ALIAS
+             "</machine>", kvm->max_vcpus);
+    xml_line(xml, 3, "<domain type='kvm'/>");
+    xml_line(xml, 2, "</arch>");
+    xml_line(xml, 2, "<features>");
+    xml_line(xml, 3, "<acpi default='on' toggle='yes'/>");
+    xml_line(xml, 3, "<apic default='on' toggle='no'/>");
+    xml_line(xml, 3, "<cpuselection/>");
+    xml_line(xml, 2, "</features>");
+    xml_line(xml, 1, "</guest>");
+}
+
+char *
+node_get_capabilities(Node *node, GError **err)
+{
+    g_autoptr(HostTopology) topology = host_topology_read(node_source(node)->root, err);
+    g_autofree char *uuid = NULL;
+    GString *xml;
+
+    if (!topology)
+        return NULL;
+    uuid = host_uuid(node_source(node)->root);
+    xml = g_string_new(NULL);
+    xml_line(xml, 0, "<capabilities>");
+    xml_line(xml, 1, "<host>");
+    if (uuid)
+        xml_line(xml, 2, "<uuid>%s</uuid>", uuid);
+    format_host_cpu(xml, node, topology);
+    xml_line(xml, 2, "<topology>");
+    xml_line(xml, 3, "<cells num='%u'>", topology->cells->len);
+    for (guint i = 0; i < topology->cells->len; i++)
+        format_cell(xml, topology->cells->pdata[i]);
+    xml_line(xml, 3, "</cells>");
+    xml_line(xml, 2, "</topology>");
+    xml_line(xml, 2, "<secmodel>");
+    xml_line(xml, 3, "<model>none</model>");
+    xml_line(xml, 3, "<doi>0</doi>");
+    xml_line(xml, 2, "</secmodel>");
+    xml_line(xml, 1, "</host>");
+    format_guest(xml, node);
+    xml_line(xml, 0, "</capabilities>");
+    return g_string_free(xml, FALSE);
+}

@@ -10,19 +10,20 @@
 #include "driver/node/sysfs.h"
 #include "driver/node/topology.h"
 
-/* A UUID as text from 16 bytes of which the version and variant bits are set here (RFC 4122, 4.4). */
+/* A UUID as text from 16 bytes of which the version and variant bits are set here (RFC 4122, 4.4).
+ */
 static char *
 uuid_format(uint8_t b[16])
 {
     b[6] = (b[6] & 0x0f) | 0x40;
     b[8] = (b[8] & 0x3f) | 0x80;
     return g_strdup_printf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                           b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10],
-                           b[11], b[12], b[13], b[14], b[15]);
+                           b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+                           b[12], b[13], b[14], b[15]);
 }
 
-/* The firmware's UUID, unless it is one of the two that mean none; else one made from machine-id(5),
- * which itself is not to be shown to others. NULL when there is neither. */
+/* The firmware's UUID, unless it is one of the two that mean none; else one made from
+ * machine-id(5), which itself is not to be shown to others. NULL when there is neither. */
 static char *
 host_uuid(const char *root)
 {
@@ -144,8 +145,9 @@ format_guest(GString *xml, Node *node)
     xml_line(xml, 3, "<wordsize>64</wordsize>");
     xml_line(xml, 3, "<emulator>%s</emulator>", node_paths(node)->vmm);
     xml_line(xml, 3, "<machine maxCpus='%u'>" NODE_MACHINE "</machine>", kvm->max_vcpus);
-    xml_line(xml, 3, "<machine canonical='" NODE_MACHINE "' maxCpus='%u'>" NODE_MACHINE_ALIAS
-             "</machine>", kvm->max_vcpus);
+    xml_line(xml, 3,
+             "<machine canonical='" NODE_MACHINE "' maxCpus='%u'>" NODE_MACHINE_ALIAS "</machine>",
+             kvm->max_vcpus);
     xml_line(xml, 3, "<domain type='kvm'/>");
     xml_line(xml, 2, "</arch>");
     xml_line(xml, 2, "<features>");

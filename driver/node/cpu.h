@@ -20,8 +20,8 @@ typedef struct {
 typedef struct {
     CpuMapLeaf *leaves;
     size_t n_leaves;
-    GArray *msrs;            /* CpuMsrValue; NULL: not known, no MSR feature is there */
-    unsigned max_vcpus;      /* KVM's limit for one guest; 0 for the host itself */
+    GArray *msrs;       /* CpuMsrValue; NULL: not known, no MSR feature is there */
+    unsigned max_vcpus; /* KVM's limit for one guest; 0 for the host itself */
 } CpuFacts;
 
 void cpu_facts_free(CpuFacts *facts);
@@ -30,8 +30,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CpuFacts, cpu_facts_free)
 /* The CPUID of the processor this thread runs on, those leaves that @map knows something of. */
 CpuFacts *cpu_facts_read_host(const CpuMap *map);
 
-/* What /dev/kvm offers a guest, with what kiln-vmm adds: x2apic, hypervisor, and tsc-deadline if the
- * kernel's local APIC has it. Fails with VIR_ERR_CONFIG_UNSUPPORTED naming the device and why. */
+/* What /dev/kvm offers a guest, with what kiln-vmm adds: x2apic, hypervisor, and tsc-deadline if
+ * the kernel's local APIC has it. Fails with VIR_ERR_CONFIG_UNSUPPORTED naming the device and why.
+ */
 CpuFacts *cpu_facts_read_kvm(const CpuMap *map, GError **err);
 
 bool cpu_facts_have(const CpuFacts *facts, const CpuMapFeature *feature);

@@ -33,10 +33,10 @@ doctor_run(Doctor *doctor)
     doctor_check_host(doctor);
     doctor_check_network(doctor);
     if (doctor->failures)
-        fprintf(doctor->out, "\n%u finding%s keep%s guests from running as they should, %u warning%s\n",
-                doctor->failures, doctor->failures == 1 ? "" : "s",
-                doctor->failures == 1 ? "s" : "", doctor->warnings,
-                doctor->warnings == 1 ? "" : "s");
+        fprintf(
+            doctor->out, "\n%u finding%s keep%s guests from running as they should, %u warning%s\n",
+            doctor->failures, doctor->failures == 1 ? "" : "s", doctor->failures == 1 ? "s" : "",
+            doctor->warnings, doctor->warnings == 1 ? "" : "s");
     else
         fprintf(doctor->out, "\nthis host can run guests, %u warning%s\n", doctor->warnings,
                 doctor->warnings == 1 ? "" : "s");
@@ -58,8 +58,8 @@ node_doctor(const DaemonPaths *paths, FILE *out)
 
     if (!config) {
         config = daemon_config_new();
-        doctor_say(&doctor, DOCTOR_FAIL, "settings", "correct that line, or move the file away", "%s",
-                   err->message);
+        doctor_say(&doctor, DOCTOR_FAIL, "settings", "correct that line, or move the file away",
+                   "%s", err->message);
     }
     doctor.config = config;
     return doctor_run(&doctor);

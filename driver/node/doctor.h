@@ -13,16 +13,16 @@
 #include "network/network.h"
 
 typedef enum {
-    DOCTOR_OK,    /* works, or is only told */
-    DOCTOR_WARN,  /* something is slower, smaller or missing; the main job works */
-    DOCTOR_FAIL,  /* the main job does not work */
+    DOCTOR_OK,   /* works, or is only told */
+    DOCTOR_WARN, /* something is slower, smaller or missing; the main job works */
+    DOCTOR_FAIL, /* the main job does not work */
 } DoctorLevel;
 
 typedef struct {
     FILE *out;
     const DaemonPaths *paths;
     const DaemonConfig *config;
-    const char *root;          /* before /proc, /sys, /dev, /etc …; "" on a real host */
+    const char *root; /* before /proc, /sys, /dev, /etc …; "" on a real host */
     const char *cpu_map_dir;
     void (*check_network)(const NetworkConfig *config, NetworkCheckFunc line, void *opaque);
     unsigned warnings, failures;

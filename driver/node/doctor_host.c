@@ -43,10 +43,11 @@ check_user(Doctor *doctor)
     if (there)
         doctor_say(doctor, DOCTOR_OK, "user of guests", NULL, "'%s'", name);
     else
-        doctor_say(doctor, DOCTOR_FAIL, "user of guests",
-                   "systemd-sysusers, or: useradd --system --no-create-home --shell /usr/sbin/nologin "
-                   "-G kvm kiln",
-                   "there is no user '%s'", name);
+        doctor_say(
+            doctor, DOCTOR_FAIL, "user of guests",
+            "systemd-sysusers, or: useradd --system --no-create-home --shell /usr/sbin/nologin "
+            "-G kvm kiln",
+            "there is no user '%s'", name);
 }
 
 /* Version 2 has one tree with all controllers; version 1 a tree for each. */
@@ -67,12 +68,13 @@ check_cgroups(Doctor *doctor)
         doctor_say(doctor, DOCTOR_WARN, "cgroups", "mount cgroup2 on /sys/fs/cgroup",
                    "none are mounted: <cputune> shares and quotas cannot be applied");
     else if (missing->len)
-        doctor_say(doctor, DOCTOR_WARN, "cgroups",
-                   "in virtkilnd.service, Delegate=yes gives them; a container's manager may have to",
-                   "version %d, without %s: limits that need them are refused", version,
-                   missing->str);
+        doctor_say(
+            doctor, DOCTOR_WARN, "cgroups",
+            "in virtkilnd.service, Delegate=yes gives them; a container's manager may have to",
+            "version %d, without %s: limits that need them are refused", version, missing->str);
     else
-        doctor_say(doctor, DOCTOR_OK, "cgroups", NULL, "version %d with cpu, cpuset, memory", version);
+        doctor_say(doctor, DOCTOR_OK, "cgroups", NULL, "version %d with cpu, cpuset, memory",
+                   version);
 }
 
 static void
@@ -91,7 +93,8 @@ check_io_uring(Doctor *doctor)
     }
     if (disabled)
         doctor_say(doctor, DOCTOR_WARN, "io_uring", "sysctl kernel.io_uring_disabled=0",
-                   "kernel.io_uring_disabled is %" G_GUINT64_FORMAT ": disks use threads, which are slower",
+                   "kernel.io_uring_disabled is %" G_GUINT64_FORMAT
+                   ": disks use threads, which are slower",
                    disabled);
     else if (errnum)
         doctor_say(doctor, DOCTOR_WARN, "io_uring", NULL,
@@ -111,13 +114,16 @@ check_memory(Doctor *doctor)
 
     if (kib < MEMORY_LOW_KIB)
         doctor_say(doctor, DOCTOR_WARN, "memory", "end other programs, or add memory",
-                   "%" G_GUINT64_FORMAT " MiB are available, which is little for a guest", kib / 1024);
+                   "%" G_GUINT64_FORMAT " MiB are available, which is little for a guest",
+                   kib / 1024);
     else
         doctor_say(doctor, DOCTOR_OK, "memory", NULL, "%" G_GUINT64_FORMAT " MiB are available",
                    kib / 1024);
     doctor_say(doctor, DOCTOR_OK, "hugepages", NULL, "%s of %s%s", huge ? huge : "0",
                size ? size : "unknown size",
-               huge && g_ascii_strtoull(huge, NULL, 10) ? "" : " (for <hugepages/>: sysctl vm.nr_hugepages=N)");
+               huge && g_ascii_strtoull(huge, NULL, 10)
+                   ? ""
+                   : " (for <hugepages/>: sysctl vm.nr_hugepages=N)");
 }
 
 /* @dir, or the nearest directory above it that is there. */
@@ -137,7 +143,10 @@ check_disk(Doctor *doctor, const char *what, const char *dir)
     if (statvfs(at, &fs) < 0)
         return;
     bytes = (guint64)fs.f_bavail * fs.f_frsize;
-    doctor_say(doctor, bytes < DISK_NONE ? DOCTOR_FAIL : bytes < DISK_LOW ? DOCTOR_WARN : DOCTOR_OK,
+    doctor_say(doctor,
+               bytes < DISK_NONE  ? DOCTOR_FAIL
+               : bytes < DISK_LOW ? DOCTOR_WARN
+                                  : DOCTOR_OK,
                what, bytes < DISK_LOW ? "make room there" : NULL,
                "%" G_GUINT64_FORMAT " MiB are free in %s", bytes >> 20, dir);
 }
@@ -163,7 +172,8 @@ static void
 check_services(Doctor *doctor)
 {
     const DaemonConfig *config = doctor->config;
-    bool wanted = !strcmp(config->auth_unix_rw, "polkit") || !strcmp(config->auth_unix_ro, "polkit");
+    bool wanted =
+        !strcmp(config->auth_unix_rw, "polkit") || !strcmp(config->auth_unix_ro, "polkit");
     bool polkit = sysfs_exists(doctor->root, "/usr/lib/polkit-1/polkitd") ||
                   sysfs_exists(doctor->root, "/usr/libexec/polkitd");
 
@@ -192,8 +202,8 @@ check_firmware(Doctor *doctor)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
-        doctor_say(doctor, DOCTOR_OK, files[i].what, NULL, "%s %s (guests boot from <kernel> only today)",
-                   files[i].path,
+        doctor_say(doctor, DOCTOR_OK, files[i].what, NULL,
+                   "%s %s (guests boot from <kernel> only today)", files[i].path,
                    sysfs_exists(doctor->root, "%s", files[i].path) ? "is there" : "is not there");
 }
 

@@ -64,16 +64,18 @@ check_kind(Doctor *doctor, KvmKind kind)
                    "use the lab: tests/lab/run in Kiln's sources boots a machine with a real KVM",
                    "software: this host's KVM cannot run a stock kernel, only small test programs");
     } else if (kind == KVM_UNKNOWN) {
-        doctor_say(doctor, DOCTOR_WARN, "kind of KVM", NULL,
-                   "neither kvm_intel nor kvm_amd is loaded; whether a stock kernel runs is unknown");
+        doctor_say(
+            doctor, DOCTOR_WARN, "kind of KVM", NULL,
+            "neither kvm_intel nor kvm_amd is loaded; whether a stock kernel runs is unknown");
     } else {
         const char *module = kind == KVM_INTEL ? "kvm_intel" : "kvm_amd";
         const char *paging = kind == KVM_INTEL ? "ept" : "npt";
         g_autofree char *param = g_strdup_printf("/sys/module/%s/parameters/%s", module, paging);
         g_autofree char *nested = g_strdup_printf("/sys/module/%s/parameters/nested", module);
-        g_autofree char *remedy = g_strdup_printf(
-            "switch it on: 'options %s %s=1' in /etc/modprobe.d/kvm.conf, then load the module again",
-            module, paging);
+        g_autofree char *remedy =
+            g_strdup_printf("switch it on: 'options %s %s=1' in /etc/modprobe.d/kvm.conf, then "
+                            "load the module again",
+                            module, paging);
         bool paged = param_is_on(doctor->root, param);
 
         doctor_say(doctor, DOCTOR_OK, "kind of KVM", NULL, "hardware (%s)", module);
@@ -94,10 +96,11 @@ check_extensions(Doctor *doctor, int fd)
         if (ioctl(fd, KVM_CHECK_EXTENSION, kvm_needed[i].cap) <= 0)
             g_string_append_printf(missing, "%s%s", missing->len ? ", " : "", kvm_needed[i].name);
     if (missing->len)
-        doctor_say(doctor, DOCTOR_FAIL, "KVM's abilities", "a newer kernel is needed (Linux 4.11 or later)",
-                   "missing: %s", missing->str);
+        doctor_say(doctor, DOCTOR_FAIL, "KVM's abilities",
+                   "a newer kernel is needed (Linux 4.11 or later)", "missing: %s", missing->str);
     else
-        doctor_say(doctor, DOCTOR_OK, "KVM's abilities", NULL, "all that kiln-vmm needs; up to %d vCPUs",
+        doctor_say(doctor, DOCTOR_OK, "KVM's abilities", NULL,
+                   "all that kiln-vmm needs; up to %d vCPUs",
                    MIN(ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS), NODE_MAX_VCPUS));
 }
 

@@ -30,7 +30,8 @@ socket_find(const char *root, const char *path)
         int name = 0;
 
         /* Num RefCount Protocol Flags Type St Inode Path */
-        if (sscanf(*line, "%*s %*x %*x %x %*x %*x %" G_GUINT64_FORMAT " %n", &flags, &inode, &name) == 2 &&
+        if (sscanf(*line, "%*s %*x %*x %x %*x %*x %" G_GUINT64_FORMAT " %n", &flags, &inode,
+                   &name) == 2 &&
             name && (flags & UNIX_FLAG_LISTEN) && !strcmp(*line + name, path))
             return inode;
     }
@@ -54,8 +55,8 @@ process_holds(const char *root, const char *pid, const char *link)
     return false;
 }
 
-/* The process that has socket @inode open: the daemon rather than the init that holds it too. 0 when
- * none can be seen. */
+/* The process that has socket @inode open: the daemon rather than the init that holds it too. 0
+ * when none can be seen. */
 static unsigned
 socket_owner(const char *root, guint64 inode)
 {
@@ -112,12 +113,13 @@ check_socket(Doctor *doctor, const char *name, const char *suffix)
         doctor_say(doctor, DOCTOR_WARN, file, "run this check as root to see which",
                    "another process listens on it");
     else
-        doctor_say(doctor, DOCTOR_WARN, file,
-                   "Kiln leaves it alone and serves the other names. To give it the name, stop the other: "
-                   "systemctl disable --now libvirtd.socket libvirtd-ro.socket virtqemud.socket "
-                   "virtqemud-ro.socket libvirtd virtqemud",
-                   "'%s' (process %u%s%s) listens on it", comm ? comm : "?", pid, unit ? ", " : "",
-                   unit ? unit : "");
+        doctor_say(
+            doctor, DOCTOR_WARN, file,
+            "Kiln leaves it alone and serves the other names. To give it the name, stop the other: "
+            "systemctl disable --now libvirtd.socket libvirtd-ro.socket virtqemud.socket "
+            "virtqemud-ro.socket libvirtd virtqemud",
+            "'%s' (process %u%s%s) listens on it", comm ? comm : "?", pid, unit ? ", " : "",
+            unit ? unit : "");
 }
 
 static void
@@ -126,8 +128,9 @@ check_vhost(Doctor *doctor)
     if (sysfs_exists(doctor->root, "/dev/vhost-net"))
         doctor_say(doctor, DOCTOR_OK, "vhost-net", NULL, "/dev/vhost-net is there");
     else
-        doctor_say(doctor, DOCTOR_WARN, "vhost-net", "modprobe vhost_net",
-                   "there is no /dev/vhost-net: guests' packets go through kiln-vmm, which is slower");
+        doctor_say(
+            doctor, DOCTOR_WARN, "vhost-net", "modprobe vhost_net",
+            "there is no /dev/vhost-net: guests' packets go through kiln-vmm, which is slower");
 }
 
 static void
@@ -153,9 +156,10 @@ check_default_subnet(Doctor *doctor)
 
         if (in && in->sin_family == AF_INET &&
             (g_ntohl(in->sin_addr.s_addr) & DEFAULT_MASK) == DEFAULT_NETWORK)
-            doctor_say(doctor, strcmp(at->ifa_name, "virbr0") ? DOCTOR_WARN : DOCTOR_OK,
-                       "192.168.122.0/24", NULL, "interface %s has an address there%s", at->ifa_name,
-                       strcmp(at->ifa_name, "virbr0") ? ": a new 'default' gets another network" : "");
+            doctor_say(
+                doctor, strcmp(at->ifa_name, "virbr0") ? DOCTOR_WARN : DOCTOR_OK,
+                "192.168.122.0/24", NULL, "interface %s has an address there%s", at->ifa_name,
+                strcmp(at->ifa_name, "virbr0") ? ": a new 'default' gets another network" : "");
     }
     freeifaddrs(all);
 }

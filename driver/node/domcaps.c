@@ -21,19 +21,24 @@ typedef struct {
 
 #define VALUES(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-static const Offer offer_memory = {
-    "memoryBacking", true, { { "sourceType", VALUES("anonymous", "memfd") } }
-};
+static const Offer offer_memory = { "memoryBacking",
+                                    true,
+                                    { { "sourceType", VALUES("anonymous", "memfd") } } };
 
 /* In the order of the schema. */
 static const Offer offer_devices[] = {
-    { "disk", true, { { "diskDevice", VALUES("disk") }, { "bus", VALUES("virtio") },
-                      { "model", VALUES("virtio", "virtio-non-transitional") } } },
+    { "disk",
+      true,
+      { { "diskDevice", VALUES("disk") },
+        { "bus", VALUES("virtio") },
+        { "model", VALUES("virtio", "virtio-non-transitional") } } },
     { "graphics", false, { { 0 } } },
     { "video", true, { { "modelType", VALUES("none") } } },
     { "hostdev", false, { { 0 } } },
-    { "rng", true, { { "model", VALUES("virtio", "virtio-non-transitional") },
-                     { "backendModel", VALUES("random", "builtin") } } },
+    { "rng",
+      true,
+      { { "model", VALUES("virtio", "virtio-non-transitional") },
+        { "backendModel", VALUES("random", "builtin") } } },
     { "filesystem", false, { { 0 } } },
     { "tpm", false, { { 0 } } },
     { "redirdev", false, { { 0 } } },
@@ -41,14 +46,10 @@ static const Offer offer_devices[] = {
 };
 
 static const Offer offer_features[] = {
-    { "gic", false, { { 0 } } },
-    { "vmcoreinfo", false, { { 0 } } },
-    { "genid", false, { { 0 } } },
-    { "backingStoreInput", false, { { 0 } } },
-    { "backup", false, { { 0 } } },
-    { "sev", false, { { 0 } } },
-    { "sgx", false, { { 0 } } },
-    { "hyperv", false, { { 0 } } },
+    { "gic", false, { { 0 } } },    { "vmcoreinfo", false, { { 0 } } },
+    { "genid", false, { { 0 } } },  { "backingStoreInput", false, { { 0 } } },
+    { "backup", false, { { 0 } } }, { "sev", false, { { 0 } } },
+    { "sgx", false, { { 0 } } },    { "hyperv", false, { { 0 } } },
 };
 
 /* Emulators by other names, which XML written for QEMU has. What runs is always kiln-vmm. */
@@ -161,8 +162,7 @@ node_get_domain_capabilities(Node *node, const char *emulator, const char *arch,
     kvm = node_get_kvm(node, &why);
     map = kvm ? node_get_map(node, &why) : NULL;
     if (!map) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "no guest can run on this host: %s",
-                       why->message);
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "no guest can run on this host: %s", why->message);
         return NULL;
     }
     xml = g_string_new(NULL);

@@ -14,7 +14,7 @@
 struct Node {
     const DaemonPaths *paths;
     const NodeSource *source;
-    GMutex lock;                /* guards the reading of what follows; once read it never changes */
+    GMutex lock; /* guards the reading of what follows; once read it never changes */
     CpuMap *map;
     CpuFacts *kvm;
     NodeHostModel *model;

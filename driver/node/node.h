@@ -1,4 +1,5 @@
-/* node.h - the host as clients see it: capabilities, domain capabilities, node info, and the doctor.
+/* node.h - the host as clients see it: capabilities, domain capabilities, node info, and the
+ * doctor.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_DRIVER_NODE_NODE_H
@@ -14,7 +15,7 @@
 /* What the host is. Probed on first use and kept; all functions are safe from any thread. */
 typedef struct Node Node;
 
-enum { NODE_MAX_VCPUS = 255 };       /* most vCPUs of one guest */
+enum { NODE_MAX_VCPUS = 255 }; /* most vCPUs of one guest */
 
 /* virNodeInfo (libvirt-host.h). */
 typedef struct {
@@ -25,9 +26,9 @@ typedef struct {
 
 /* The CPU that <cpu mode='host-model'> stands for: a named model and the differences from it. */
 typedef struct {
-    const char *model, *vendor;      /* vendor may be NULL */
-    const char *const *require;      /* features beyond the model; NULL-terminated */
-    const char *const *disable;      /* features of the model that this host's KVM lacks */
+    const char *model, *vendor; /* vendor may be NULL */
+    const char *const *require; /* features beyond the model; NULL-terminated */
+    const char *const *disable; /* features of the model that this host's KVM lacks */
 } NodeHostModel;
 
 /* @paths is kept, not copied. */
@@ -52,8 +53,8 @@ int node_get_max_vcpus(Node *node, const char *type, GError **err);
 /* host-model of this host; owned by @node. NULL with @err: no KVM, or no CPU model map. */
 const NodeHostModel *node_get_host_model(Node *node, GError **err);
 
-/* `virtkilnd --check`: writes to @out what this host can and cannot do for Kiln, each with its remedy.
- * Returns how many findings keep the main job from working. */
+/* `virtkilnd --check`: writes to @out what this host can and cannot do for Kiln, each with its
+ * remedy. Returns how many findings keep the main job from working. */
 int node_doctor(const DaemonPaths *paths, FILE *out);
 
 #endif

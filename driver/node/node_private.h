@@ -7,13 +7,13 @@
 #include "driver/node/cpu.h"
 #include "driver/node/node.h"
 
-#define NODE_MACHINE "kiln-q35-1.0"     /* canonical name of the board */
+#define NODE_MACHINE "kiln-q35-1.0" /* canonical name of the board */
 #define NODE_MACHINE_ALIAS "q35"
 #define NODE_ARCH "x86_64"
 
 /* Where the facts come from. Tests give a fake tree and fake processors. */
 typedef struct {
-    const char *root;                   /* before /proc, /sys, /etc; "" on a real host */
+    const char *root; /* before /proc, /sys, /etc; "" on a real host */
     const char *cpu_map_dir;
     CpuFacts *(*read_host)(const CpuMap *map);
     CpuFacts *(*read_kvm)(const CpuMap *map, GError **err);
@@ -32,7 +32,8 @@ const NodeSource *node_source(const Node *node);
 const CpuMap *node_get_map(Node *node, GError **err);
 const CpuFacts *node_get_kvm(Node *node, GError **err);
 
-/* --- writing XML ---------------------------------------------------------------------------------- */
+/* --- writing XML
+ * ---------------------------------------------------------------------------------- */
 
 /* Appends a line of two blanks per @depth, the text of @format with its %s arguments escaped for
  * XML, and the end of line. */

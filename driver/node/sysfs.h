@@ -13,14 +13,14 @@
 char *sysfs_read(const char *root, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* A decimal number alone in its file. false, with *ret untouched, when there is none. */
-bool sysfs_read_uint(uint64_t *ret, const char *root, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
+bool sysfs_read_uint(uint64_t *ret, const char *root, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* Whether the path is there. */
 bool sysfs_exists(const char *root, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* The value after "KEY:" or "KEY " in a text of lines (/proc/meminfo, /proc/cpuinfo), up to the end
- * of the line without blanks at its ends; the first such line. NULL when there is none. g_free() it. */
+ * of the line without blanks at its ends; the first such line. NULL when there is none. g_free()
+ * it. */
 char *sysfs_find_line(const char *text, const char *key);
 
 /* Numbers of a kernel list ("0-3,8") in the order given (array of unsigned; empty for NULL or

@@ -10,7 +10,7 @@
 
 typedef struct {
     unsigned id, socket, die, core;
-    char *siblings;      /* kernel list of the threads of its core, itself included */
+    char *siblings; /* kernel list of the threads of its core, itself included */
 } HostCpu;
 
 typedef struct {
@@ -24,15 +24,15 @@ typedef struct {
 typedef struct {
     unsigned id;
     uint64_t memory_kib;
-    GArray *pages;       /* HostPages: 4 KiB pages that are no part of hugepages, then hugepages */
-    GArray *distances;   /* HostDistance to each cell; empty if the kernel does not tell */
-    GPtrArray *cpus;     /* HostCpu that are online */
+    GArray *pages;     /* HostPages: 4 KiB pages that are no part of hugepages, then hugepages */
+    GArray *distances; /* HostDistance to each cell; empty if the kernel does not tell */
+    GPtrArray *cpus;   /* HostCpu that are online */
 } HostCell;
 
 typedef struct {
-    GPtrArray *cells;    /* HostCell; at least one */
-    unsigned cpus;       /* online */
-    unsigned offline;    /* present, but off */
+    GPtrArray *cells; /* HostCell; at least one */
+    unsigned cpus;    /* online */
+    unsigned offline; /* present, but off */
     uint64_t memory_kib;
 } HostTopology;
 

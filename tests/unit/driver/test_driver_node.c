@@ -1,0 +1,299 @@
+/* test_driver_node.c - the host as clients see it. Golden files are in tests/golden/node; write
+ * them anew with KILN_GOLDEN_WRITE=1 and read the difference. libvirt's own schemas judge the XML.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <libxml/parser.h>
+#include <libxml/relaxng.h>
+#include <string.h>
+
+#include "driver/node/sysfs.h"
+#include "driver/node/topology.h"
+#include "tests/unit/driver/node_fixture.h"
+#include "util/error.h"
+
+static void
+assert_golden(const char *name, const char *text)
+{
+    g_autofree char *path =
+        g_build_filename(g_getenv("KILN_SOURCE_ROOT"), "tests/golden/node", name, NULL);
+    g_autofree char *want = NULL;
+
+    if (g_getenv("KILN_GOLDEN_WRITE"))
+        assert_true(g_file_set_contents(path, text, -1, NULL));
+    assert_true(g_file_get_contents(path, &want, NULL, NULL));
+    assert_string_equal(text, want);
+}
+
+static void
+assert_valid(const char *schema, const char *text)
+{
+    g_autofree char *path = g_build_filename("/usr/share/libvirt/schemas", schema, NULL);
+    xmlRelaxNGParserCtxtPtr parser = xmlRelaxNGNewParserCtxt(path);
+    xmlRelaxNGPtr rng = xmlRelaxNGParse(parser);
+    xmlRelaxNGValidCtxtPtr ctx;
+    xmlDocPtr doc = xmlReadMemory(text, (int)strlen(text), NULL, NULL, XML_PARSE_NONET);
+
+    assert_non_null(rng);
+    assert_non_null(doc);
+    ctx = xmlRelaxNGNewValidCtxt(rng);
+    assert_int_equal(xmlRelaxNGValidateDoc(ctx, doc), 0);
+    xmlFreeDoc(doc);
+    xmlRelaxNGFreeValidCtxt(ctx);
+    xmlRelaxNGFree(rng);
+    xmlRelaxNGFreeParserCtxt(parser);
+}
+
+static void
+test_lists_and_lines(void **state)
+{
+    g_autoptr(GArray) list = sysfs_parse_list("0-2,8\n");
+    g_autoptr(GArray) none = sysfs_parse_list("x");
+    g_autoptr(GArray) huge = sysfs_parse_list("0-18446744073709551615");
+    g_autofree char *value = sysfs_find_line("MemTotalX: 1\nMemTotal:   7 kB\n", "MemTotal");
+
+    (void)state;
+    assert_int_equal(list->len, 4);
+    assert_int_equal(g_array_index(list, unsigned, 3), 8);
+    assert_int_equal(none->len, 0);
+    assert_int_equal(huge->len, 65536);
+    assert_string_equal(value, "7 kB");
+    assert_null(sysfs_find_line("MemTotalX: 1\n", "MemTotal"));
+}
+
+static void
+test_info(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    NodeInfo info;
+
+    (void)state;
+    assert_true(node_get_info(node, &info, NULL));
+    assert_string_equal(info.model, "x86_64");
+    assert_int_equal(info.memory_kib, 8388608);
+    assert_int_equal(info.cpus, 8);
+    assert_int_equal(info.mhz, 2596);
+    assert_int_equal(info.nodes, 2);
+    assert_int_equal(info.sockets, 1);
+    assert_int_equal(info.cores, 2);
+    assert_int_equal(info.threads, 2);
+    fake_host_free(host);
+}
+
+/* The product counts processors that are off; one more that is in no node makes it wrong. */
+static void
+test_info_fallback(void **state)
+{
+    FakeHost *host = fake_host_new(true);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    NodeInfo info;
+
+    (void)state;
+    assert_true(node_get_info(node, &info, NULL));
+    assert_int_equal(info.cpus, 7);
+    assert_int_equal(info.nodes * info.sockets * info.cores * info.threads, 8);
+    assert_int_equal(info.threads, 2);
+    fake_host_write(host, "/sys/devices/system/cpu/present", "0-8\n");
+    assert_true(node_get_info(node, &info, NULL));
+    assert_int_equal(info.nodes, 1);
+    assert_int_equal(info.sockets, 1);
+    assert_int_equal(info.cores, 9);
+    assert_int_equal(info.threads, 1);
+    fake_host_free(host);
+}
+
+static void
+test_info_unreadable(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    g_autoptr(GError) err = NULL;
+    NodeInfo info;
+
+    (void)state;
+    fake_host_write(host, "/proc/meminfo", "nothing\n");
+    assert_false(node_get_info(node, &info, &err));
+    assert_int_equal(kiln_error_code(err), VIR_ERR_SYSTEM_ERROR);
+    assert_non_null(strstr(err->message, "/proc/meminfo"));
+    fake_host_free(host);
+}
+
+static void
+test_capabilities(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    g_autofree char *xml = node_get_capabilities(node, NULL);
+
+    (void)state;
+    assert_non_null(xml);
+    assert_valid("capability.rng", xml);
+    assert_golden("capabilities.xml", xml);
+    fake_host_free(host);
+}
+
+static CpuFacts *
+no_kvm(const CpuMap *map, GError **err)
+{
+    (void)map;
+    kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "there is no KVM in this test");
+    return NULL;
+}
+
+/* A host without KVM is described, but runs no guests; the firmware's UUID is taken if it is one.
+ */
+static void
+test_capabilities_without_kvm(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = NULL;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *xml = NULL;
+
+    (void)state;
+    host->source.read_kvm = no_kvm;
+    fake_host_write(host, "/sys/class/dmi/id/product_uuid",
+                    "C4271571-D892-4EC0-9034-EF2EBC38C943\n");
+    node = node_new_from(&host->paths, &host->source);
+    xml = node_get_capabilities(node, NULL);
+    assert_valid("capability.rng", xml);
+    assert_null(strstr(xml, "<guest>"));
+    assert_non_null(strstr(xml, "<uuid>c4271571-d892-4ec0-9034-ef2ebc38c943</uuid>"));
+    assert_null(node_get_domain_capabilities(node, NULL, NULL, NULL, NULL, &err));
+    assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
+    assert_non_null(strstr(err->message, "no KVM in this test"));
+    assert_int_equal(node_get_max_vcpus(node, NULL, NULL), -1);
+    g_clear_pointer(&xml, g_free);
+    fake_host_write(host, "/sys/class/dmi/id/product_uuid",
+                    "ffffffff-ffff-ffff-ffff-ffffffffffff\n");
+    xml = node_get_capabilities(node, NULL);
+    assert_null(strstr(xml, "ffffffff-ffff"));
+    fake_host_free(host);
+}
+
+static void
+test_domain_capabilities(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    g_autofree char *xml = node_get_domain_capabilities(node, NULL, NULL, NULL, NULL, NULL);
+    g_autofree char *echo = node_get_domain_capabilities(node, "/usr/bin/qemu-system-x86_64",
+                                                         "x86_64", "pc-q35-7.2", "kvm", NULL);
+
+    (void)state;
+    assert_valid("domaincaps.rng", xml);
+    assert_golden("domcaps.xml", xml);
+    assert_non_null(strstr(echo, "<path>/usr/bin/qemu-system-x86_64</path>"));
+    assert_non_null(strstr(echo, "<machine>kiln-q35-1.0</machine>"));
+    fake_host_free(host);
+}
+
+static void
+test_domain_capabilities_refused(void **state)
+{
+    static const struct {
+        const char *emulator, *arch, *machine, *virt, *named;
+    } cases[] = {
+        { NULL, NULL, "pc", NULL, "'pc'" },
+        { NULL, NULL, "pc-i440fx-7.2", NULL, "'pc-i440fx-7.2'" },
+        { NULL, "aarch64", NULL, NULL, "'aarch64'" },
+        { NULL, NULL, NULL, "qemu", "'qemu'" },
+        { "/bin/true", NULL, NULL, NULL, "'/bin/true'" },
+        { "qemu-system-x86_64", NULL, NULL, NULL, "'qemu-system-x86_64'" },
+    };
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) err = NULL;
+
+        assert_null(node_get_domain_capabilities(node, cases[i].emulator, cases[i].arch,
+                                                 cases[i].machine, cases[i].virt, &err));
+        assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
+        assert_non_null(strstr(err->message, cases[i].named));
+    }
+    fake_host_free(host);
+}
+
+/* The signature decides for Zebra, though it has svm, which KVM does not give; invtsc would tie the
+ * guest to this host. */
+static void
+test_host_model(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    const NodeHostModel *model = node_get_host_model(node, NULL);
+
+    (void)state;
+    assert_string_equal(model->model, "Zebra");
+    assert_string_equal(model->vendor, "AMD");
+    assert_true(g_strv_contains(model->require, "x2apic"));
+    assert_true(g_strv_contains(model->require, "hypervisor"));
+    assert_false(g_strv_contains(model->require, "invtsc"));
+    assert_string_equal(model->disable[0], "svm");
+    assert_null(model->disable[1]);
+    assert_ptr_equal(node_get_host_model(node, NULL), model);
+    fake_host_free(host);
+}
+
+static void
+test_max_vcpus(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    g_autoptr(GError) err = NULL;
+
+    (void)state;
+    assert_int_equal(node_get_max_vcpus(node, NULL, NULL), 255);
+    assert_int_equal(node_get_max_vcpus(node, "KVM", NULL), 255);
+    assert_int_equal(node_get_max_vcpus(node, "xen", &err), -1);
+    assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
+    fake_host_free(host);
+}
+
+/* This very host, whatever it is. */
+static void
+test_real_host(void **state)
+{
+    const DaemonPaths paths = { .vmm = (char *)"/usr/bin/kiln-vmm" };
+    g_autoptr(Node) node = node_new(&paths);
+    g_autofree char *xml = node_get_capabilities(node, NULL);
+    g_autofree char *dom = node_get_domain_capabilities(node, NULL, NULL, NULL, NULL, NULL);
+    NodeInfo info;
+
+    (void)state;
+    assert_valid("capability.rng", xml);
+    assert_true(node_get_info(node, &info, NULL));
+    assert_true(info.cpus > 0 &&
+                info.nodes * info.sockets * info.cores * info.threads >= info.cpus);
+    if (dom)
+        assert_valid("domaincaps.rng", dom);
+    else
+        print_message("no domain capabilities checked: this host has no usable /dev/kvm\n");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lists_and_lines),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_info_fallback),
+        cmocka_unit_test(test_info_unreadable),
+        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_capabilities_without_kvm),
+        cmocka_unit_test(test_domain_capabilities),
+        cmocka_unit_test(test_domain_capabilities_refused),
+        cmocka_unit_test(test_host_model),
+        cmocka_unit_test(test_max_vcpus),
+        cmocka_unit_test(test_real_host),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -35,9 +35,9 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
     if (!doc)
         return NULL;
     if (flags & NETWORK_DEF_VALIDATE) {
-        g_autofree char *schema = xml_type_schema(&network_xml);
+        g_autofree char *schema = xml_type_schema(&network_def_type);
 
-        if (!xml_validate(doc, schema, &network_xml, err))
+        if (!xml_validate(doc, schema, &network_def_type, err))
             return NULL;
     }
     root = xmlDocGetRootElement(doc);
@@ -47,7 +47,7 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
                        root ? (const char *)root->name : "");
         return NULL;
     }
-    def = xml_type_parse(&network_xml, root, 0, err);
+    def = xml_type_parse(&network_def_type, root, 0, err);
     if (!def)
         return NULL;
     network_def_complete(def);
@@ -59,19 +59,19 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
 char *
 network_def_format(const NetworkDef *def)
 {
-    return xml_type_format(&network_xml, def, 0);
+    return xml_type_format(&network_def_type, def, 0);
 }
 
 NetworkDef *
 network_def_copy(const NetworkDef *def)
 {
-    return xml_type_copy(&network_xml, def);
+    return xml_type_copy(&network_def_type, def);
 }
 
 void
 network_def_free(NetworkDef *def)
 {
-    xml_type_free(&network_xml, def);
+    xml_type_free(&network_def_type, def);
 }
 
 NetworkBridge *
@@ -462,6 +462,6 @@ static const XmlRow network_rows[] = {
       .pattern = "[^\\n\\r]+", .legal = "one line of dnsmasq's configuration" },
 };
 static const XmlNamespace network_namespaces[] = { { "dnsmasq", DNSMASQ_NAMESPACE }, { NULL, NULL } };
-const XmlType network_xml = {
+const XmlType network_def_type = {
     "network", sizeof(NetworkDef), XML_TYPE_ROWS(network_rows), .namespaces = network_namespaces,
 };

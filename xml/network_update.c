@@ -382,5 +382,5 @@ network_def_update(NetworkDef *def, unsigned command, unsigned section, int pare
     if (section == VIR_NETWORK_SECTION_FORWARD_INTERFACE)
         follow_first_interface(def->forward);
     network_def_complete(def);
-    return xml_type_check(&network_xml, def, err) && network_def_check(def, err);
+    return xml_type_check(&network_def_type, def, err) && network_def_check(def, err);
 }

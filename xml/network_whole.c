@@ -11,9 +11,28 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+/* Minutes are the unit of a lease time without one. */
+static void
+complete_lease(NetworkLeaseTime *lease)
+{
+    if (lease && lease->expiry == 0)
+        lease->unit = NETWORK_LEASE_UNSET;
+    else if (lease && !lease->unit)
+        lease->unit = NETWORK_LEASE_MINUTES;
+}
+
+static void
+complete_dhcp(NetworkDhcp *dhcp)
+{
+    for (guint i = 0; i < dhcp->ranges->len; i++)
+        complete_lease(((NetworkRange *)g_ptr_array_index(dhcp->ranges, i))->lease);
+    for (guint i = 0; i < dhcp->hosts->len; i++)
+        complete_lease(((NetworkDhcpHost *)g_ptr_array_index(dhcp->hosts, i))->lease);
+}
+
 /* An element with nothing in it is not printed by libvirt, and would read back as one. */
 static void
-drop_empty(NetworkDef *def)
+complete_lists(NetworkDef *def)
 {
     const NetworkDns *dns = def->dns;
 
@@ -25,6 +44,8 @@ drop_empty(NetworkDef *def)
     for (guint i = 0; i < def->ips->len; i++) {
         NetworkIp *ip = g_ptr_array_index(def->ips, i);
 
+        if (ip->dhcp)
+            complete_dhcp(ip->dhcp);
         if (!ip->dhcp || ip->dhcp->ranges->len || ip->dhcp->hosts->len || ip->dhcp->bootp)
             continue;
         xml_type_free(&network_dhcp_xml, ip->dhcp);
@@ -37,7 +58,7 @@ network_def_complete(NetworkDef *def)
 {
     NetworkForward *forward = def->forward;
 
-    drop_empty(def);
+    complete_lists(def);
 
     if (!def->uuid)
         def->uuid = xml_uuid_random();

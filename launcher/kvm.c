@@ -1,0 +1,245 @@
+/* kvm.c - opening KVM and making a virtual machine with its interrupt controllers and timer.
+ *
+ * Linux Documentation/virt/kvm/api.rst, sections 4.1 to 4.4, 4.24, 4.35, 4.41, 4.72. The PIC, I/O
+ * APIC, local APICs and PIT are KVM's own; the split model is left out.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "launcher/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "launcher/kvm_private.h"
+#include "util/error.h"
+
+enum { PAGE = 4096, SLOTS_KEPT = 512, DEFAULT_VCPUS = 4, XSAVE_LEGACY = 4096 };
+
+/* What a guest cannot run without. */
+static const struct {
+    int capability;
+    const char *name;
+} kvm_required[] = {
+    { KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
+    { KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+    { KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR" },
+    { KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR" },
+    { KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" },
+    { KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE" },
+    { KVM_CAP_PIT2, "KVM_CAP_PIT2" },
+    { KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
+    { KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI" },
+    { KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
+    { KVM_CAP_IRQFD_RESAMPLE, "KVM_CAP_IRQFD_RESAMPLE" },
+    { KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
+    { KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS" },
+    { KVM_CAP_XCRS, "KVM_CAP_XCRS" },
+    { KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK" },
+    { KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+    { KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM" },
+};
+
+int
+kvm_extension(const Kvm *kvm, int capability)
+{
+    int n = ioctl(kvm->vm_fd >= 0 ? kvm->vm_fd : kvm->fd, KVM_CHECK_EXTENSION, capability);
+
+    return MAX(n, 0);
+}
+
+static int
+kvm_open(GError **err)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOENT)
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "/dev/kvm does not exist: switch on hardware virtualization in the host's "
+                       "firmware and load kvm_intel or kvm_amd");
+    else if (errno == EACCES)
+        kiln_error_set(err, VIR_ERR_ACCESS_DENIED,
+                       "/dev/kvm: permission denied; add the user to the group 'kvm'");
+    else
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "/dev/kvm");
+    return -1;
+}
+
+static bool
+kvm_check(Kvm *kvm, GError **err)
+{
+    int version = ioctl(kvm->fd, KVM_GET_API_VERSION, 0);
+    g_autoptr(GString) missing = g_string_new(NULL);
+
+    if (version < 0)
+        return kiln_error_set_errno(err, VIR_ERR_CONFIG_UNSUPPORTED, errno,
+                                    "the descriptor given as /dev/kvm is not KVM");
+    if (version != KVM_API_VERSION)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "/dev/kvm speaks version %d, this program version %d", version,
+                              KVM_API_VERSION);
+    for (size_t i = 0; i < G_N_ELEMENTS(kvm_required); i++)
+        if (kvm_extension(kvm, kvm_required[i].capability) == 0)
+            g_string_append_printf(missing, "%s%s", missing->len ? ", " : "", kvm_required[i].name);
+    if (missing->len)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "this host's KVM lacks %s; a newer kernel has them", missing->str);
+    return true;
+}
+
+static bool
+kvm_make(Kvm *kvm, GError **err)
+{
+    uint64_t identity = KVM_RESERVED_BASE + KVM_RESERVED_PAGE_IDENTITY * PAGE;
+    struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+    do {
+        kvm->vm_fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    } while (kvm->vm_fd < 0 && errno == EINTR);
+    if (kvm->vm_fd < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CREATE_VM");
+    /* Both must be said before the first vCPU exists, the controllers before the timer. */
+    if (ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_SET_IDENTITY_MAP_ADDR");
+    if (ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, KVM_RESERVED_BASE + KVM_RESERVED_PAGE_TSS * PAGE) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_SET_TSS_ADDR");
+    if (ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CREATE_IRQCHIP");
+    if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CREATE_PIT2");
+    return true;
+}
+
+static bool
+kvm_record_chips(Kvm *kvm, GError **err)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kvm->chips); i++) {
+        kvm->chips[i].chip_id = i;
+        if (ioctl(kvm->vm_fd, KVM_GET_IRQCHIP, &kvm->chips[i]) < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_GET_IRQCHIP");
+    }
+    if (ioctl(kvm->vm_fd, KVM_GET_PIT2, &kvm->pit) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_GET_PIT2");
+    return true;
+}
+
+void
+kvm_reset_chips(Kvm *kvm)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kvm->chips); i++)
+        ioctl(kvm->vm_fd, KVM_SET_IRQCHIP, &kvm->chips[i]);
+    ioctl(kvm->vm_fd, KVM_SET_PIT2, &kvm->pit);
+}
+
+static bool
+kvm_measure(Kvm *kvm, GError **err)
+{
+    int run_size = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    struct kvm_enable_cap x2apic = { .cap = KVM_CAP_X2APIC_API };
+
+    if (run_size < (int)sizeof(struct kvm_run))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "KVM_GET_VCPU_MMAP_SIZE says %d, below struct kvm_run", run_size);
+    kvm->run_size = run_size;
+    kvm->xsave_size = MAX(kvm_extension(kvm, KVM_CAP_XSAVE2), XSAVE_LEGACY);
+    kvm->max_vcpus = kvm_extension(kvm, KVM_CAP_MAX_VCPUS);
+    if (kvm->max_vcpus == 0)
+        kvm->max_vcpus = MAX(kvm_extension(kvm, KVM_CAP_NR_VCPUS), DEFAULT_VCPUS);
+    kvm->max_vcpu_id = MAX(kvm_extension(kvm, KVM_CAP_MAX_VCPU_ID), (int)kvm->max_vcpus);
+    kvm->max_slots = MIN(MAX(kvm_extension(kvm, KVM_CAP_NR_MEMSLOTS), 32), SLOTS_KEPT);
+    kvm->max_routes = kvm_extension(kvm, KVM_CAP_IRQ_ROUTING);
+    kvm->tsc_deadline = kvm_extension(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+    kvm->kvmclock_ctrl = kvm_extension(kvm, KVM_CAP_KVMCLOCK_CTRL) > 0;
+    kvm->no_eventfd_length = kvm_extension(kvm, KVM_CAP_IOEVENTFD_NO_LENGTH) > 0;
+    /* 32-bit destinations in MSI and saved state. Enabled for every guest, so that the format of
+     * state does not depend on the number of processors. */
+    if (kvm_extension(kvm, KVM_CAP_X2APIC_API) > 0) {
+        x2apic.args[0] = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+        kvm->x2apic_api = ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) == 0;
+    }
+    kvm->slots_used = g_malloc0(kvm->max_slots);
+    return true;
+}
+
+Kvm *
+kvm_new(int fd, GError **err)
+{
+    g_autoptr(Kvm) kvm = g_new0(Kvm, 1);
+
+    g_mutex_init(&kvm->slots_lock);
+    kvm->vm_fd = -1;
+    kvm->fd = fd >= 0 ? fd : kvm_open(err);
+    if (kvm->fd < 0 || !kvm_check(kvm, err) || !kvm_make(kvm, err) || !kvm_measure(kvm, err) ||
+        !kvm_record_chips(kvm, err) || !kvm_routes_new(kvm, err))
+        return NULL;
+    return g_steal_pointer(&kvm);
+}
+
+void
+kvm_free(Kvm *kvm)
+{
+    if (!kvm)
+        return;
+    g_clear_pointer(&kvm->routes, kvm_routes_free);
+    if (kvm->vm_fd >= 0)
+        close(kvm->vm_fd);
+    if (kvm->fd >= 0)
+        close(kvm->fd);
+    g_free(kvm->slots_used);
+    g_mutex_clear(&kvm->slots_lock);
+    g_free(kvm);
+}
+
+static int
+kvm_slot_set(Kvm *kvm, int slot, uint64_t gpa, uint64_t size, void *host, bool read_only)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot,
+        .flags = read_only ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = gpa,
+        .memory_size = size,
+        .userspace_addr = (uintptr_t)host,
+    };
+
+    return ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
+}
+
+int
+kvm_slot_map(Kvm *kvm, uint64_t gpa, uint64_t size, void *host, bool read_only)
+{
+    uint8_t *unused;
+    int slot, ret;
+
+    g_mutex_lock(&kvm->slots_lock);
+    unused = memchr(kvm->slots_used, 0, kvm->max_slots);
+    if (!unused) {
+        g_mutex_unlock(&kvm->slots_lock);
+        return -ENOSPC;
+    }
+    slot = unused - kvm->slots_used;
+    ret = kvm_slot_set(kvm, slot, gpa, size, host, read_only);
+    if (ret == 0)
+        *unused = 1;
+    g_mutex_unlock(&kvm->slots_lock);
+    return ret < 0 ? ret : slot;
+}
+
+int
+kvm_slot_unmap(Kvm *kvm, int slot)
+{
+    int ret;
+
+    g_mutex_lock(&kvm->slots_lock);
+    if (slot < 0 || slot >= (int)kvm->max_slots || !kvm->slots_used[slot]) {
+        ret = -ENOENT;
+    } else {
+        ret = kvm_slot_set(kvm, slot, 0, 0, NULL, false);
+        if (ret == 0)
+            kvm->slots_used[slot] = 0;
+    }
+    g_mutex_unlock(&kvm->slots_lock);
+    return ret;
+}

@@ -1,0 +1,157 @@
+/* main.c - kiln-vmm: one guest from its command line to its end.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "launcher/daemonize.h"
+#include "launcher/help.h"
+#include "launcher/keyval.h"
+#include "launcher/options.h"
+#include "launcher/qmp.h"
+#include "launcher/sandbox.h"
+#include "launcher/vm.h"
+#include "util/error.h"
+
+/* Threads that do little else than wait share one heap, so that each does not keep its own. */
+enum { ARENAS = 2, TRIM = 64 * 1024, BIG_BLOCK = 64 * 1024 };
+
+static gboolean
+main_on_signal(int fd, GIOCondition condition, void *opaque)
+{
+    struct signalfd_siginfo info;
+
+    (void)condition;
+    if (read(fd, &info, sizeof(info)) == sizeof(info))
+        vm_quit(opaque, "host-signal", false, EXIT_SUCCESS);
+    return G_SOURCE_CONTINUE;
+}
+
+/* Signals that end the guest arrive on a descriptor. Before any thread exists: all of them inherit
+ * that the signals are blocked. Returns the descriptor. */
+static int
+main_take_signals(GError **err)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "signalfd");
+    return fd;
+}
+
+static bool
+main_prepare(const Options *options, GError **err)
+{
+    bool timestamps = false;
+
+    if (options->msg && !keyval_bool("-msg", options->msg, "timestamp", &timestamps, err))
+        return false;
+    vm_warn_timestamps(timestamps);
+    sandbox_close_stray(options);
+    if (options->log_file) {
+        int fd = open(options->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+        if (fd < 0 || dup2(fd, STDERR_FILENO) < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "-D %s",
+                                        options->log_file);
+        close(fd);
+    }
+    for (guint i = 0; i < options->monitors->len; i++)
+        if (strcmp(g_ptr_array_index(options->monitors, i), "none"))
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "-monitor %s: the human monitor is not offered; use -qmp",
+                                  (char *)g_ptr_array_index(options->monitors, i));
+    if (options->display && strcmp(options->display, "none"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-display %s: displays are not offered yet; use -display none",
+                              options->display);
+    if (options->vga && strcmp(options->vga, "none"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-vga %s: video cards are not offered yet; use -vga none",
+                              options->vga);
+    return true;
+}
+
+/* The kernel shows 15 bytes of it. */
+static void
+main_set_name(const Options *options)
+{
+    const char *process = options->name ? keyval_text(options->name, "process") : NULL;
+
+    prctl(PR_SET_NAME, process ? process : "vmm main");
+}
+
+static bool
+main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
+{
+    g_autoptr(Qmp) qmp = NULL;
+    g_autoptr(Sandbox) sandbox = sandbox_new(options, err);
+    int signals = sandbox ? main_take_signals(err) : -1;
+
+    if (signals < 0 || !vm_create(vm, err))
+        return false;
+    vm->loop = g_main_loop_new(NULL, FALSE);
+    qmp = qmp_new(vm, err);
+    if (!qmp || !daemonize_write_pidfile(options->pidfile, err))
+        return false;
+    g_unix_fd_add(signals, G_IO_IN, main_on_signal, vm);
+    if (!sandbox_enter(sandbox, vm, err) || !vm_start_vcpus(vm, err) ||
+        !sandbox_confine_main(sandbox, err))
+        return false;
+    daemonize_ready(daemon);
+    if (!options->paused && !vm_resume(vm, err))
+        return false;
+    if (vm->exit_status < 0)
+        g_main_loop_run(vm->loop);
+    qmp_flush(qmp);
+    return true;
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Options) options = NULL;
+    g_autoptr(Vm) vm = NULL;
+    g_autofree char *text = NULL;
+    Daemonize daemon = DAEMONIZE_NONE;
+    int status = EXIT_FAILURE;
+
+    mallopt(M_ARENA_MAX, ARENAS);
+    mallopt(M_TRIM_THRESHOLD, TRIM);
+    mallopt(M_MMAP_THRESHOLD, BIG_BLOCK);
+    signal(SIGPIPE, SIG_IGN);
+    options = options_parse(argc, argv, &err);
+    text = options ? help_text(options, &err) : NULL;
+    if (text) {
+        fputs(text, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (!err && main_prepare(options, &err) && (vm = vm_new(options, &err)) &&
+        daemonize_begin(&daemon, options->daemonize, &err)) {
+        main_set_name(options);
+        if (main_run(vm, options, &daemon, &err))
+            status = vm->exit_status;
+    }
+    if (err)
+        vm_warn("%s", err->message);
+    daemonize_fail(&daemon);
+    return status;
+}

@@ -1,0 +1,338 @@
+/* qmp.c - the QMP server: greeting, sessions, events.
+ *
+ * QEMU docs/interop/qmp-spec.rst. One session per character device at a time; a listening socket
+ * gives one after another. A client that does not read cannot hold the guest up: its input waits once
+ * OUTPUT_PAUSE bytes are queued for it, and events beyond OUTPUT_MAX are dropped. Left out: the oob
+ * capability.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "launcher/qmp.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/char/chardev.h"
+#include "launcher/keyval.h"
+#include "launcher/qmp_handlers.h"
+#include "launcher/qmp_stream.h"
+#include "util/error.h"
+
+enum { OUTPUT_PAUSE = 256 * 1024, OUTPUT_MAX = 1 << 20, INPUT_STEP = 4096, FDS_MAX = 16 };
+
+struct QmpSession {
+    Qmp *qmp;
+    Chardev *chardev;
+    QmpStream in;
+    GByteArray *out;                 /* what the character device did not take yet */
+    GArray *fds;                     /* of int, received and not yet asked for */
+    bool open, negotiated, waiting;  /* waiting: input stopped until output has gone */
+    bool quit_after;
+};
+
+struct Qmp {
+    Vm *vm;
+    GPtrArray *sessions;             /* of QmpSession */
+    GAsyncQueue *events;             /* of char *: lines from other threads */
+    GMainContext *context;
+};
+
+Vm *
+qmp_session_vm(QmpSession *s)
+{
+    return s->qmp->vm;
+}
+
+int
+qmp_session_take_fd(QmpSession *s)
+{
+    int fd = -1;
+
+    if (s->fds->len > 0) {
+        fd = g_array_index(s->fds, int, s->fds->len - 1);
+        g_array_set_size(s->fds, s->fds->len - 1);
+    }
+    return fd;
+}
+
+void
+qmp_session_quit_after(QmpSession *s)
+{
+    s->quit_after = true;
+}
+
+static void
+session_drop_fds(QmpSession *s)
+{
+    for (int fd; (fd = qmp_session_take_fd(s)) >= 0;)
+        close(fd);
+}
+
+static void
+session_push(QmpSession *s)
+{
+    size_t taken;
+
+    if (s->out->len == 0)
+        return;
+    taken = chardev_write(s->chardev, s->out->data, s->out->len);
+    g_byte_array_remove_range(s->out, 0, taken);
+}
+
+static void
+session_send_line(QmpSession *s, const char *line, bool may_drop)
+{
+    if (!s->open || (may_drop && s->out->len > OUTPUT_MAX))
+        return;
+    g_byte_array_append(s->out, (const uint8_t *)line, strlen(line));
+    session_push(s);
+}
+
+/* Takes @message. */
+static void
+session_send(QmpSession *s, JsonObject *message)
+{
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    g_autofree char *text = NULL;
+    g_autofree char *line = NULL;
+
+    json_node_take_object(node, message);
+    text = json_to_string(node, FALSE);
+    line = g_strconcat(text, "\r\n", NULL);
+    session_send_line(s, line, false);
+}
+
+static void
+session_greet(QmpSession *s)
+{
+    JsonObject *greeting = json_object_new(), *qmp = json_object_new();
+
+    json_object_set_object_member(qmp, "version", qmp_version_object());
+    json_object_set_array_member(qmp, "capabilities", json_array_new());
+    json_object_set_object_member(greeting, "QMP", qmp);
+    session_send(s, greeting);
+}
+
+static size_t
+session_can_read(void *opaque)
+{
+    QmpSession *s = opaque;
+
+    s->waiting = s->out->len > OUTPUT_PAUSE;
+    return s->waiting ? 0 : INPUT_STEP;
+}
+
+static void
+session_read(void *opaque, const uint8_t *data, size_t len)
+{
+    QmpSession *s = opaque;
+
+    for (;;) {
+        g_autoptr(JsonObject) message = NULL;
+        g_autoptr(GError) err = NULL;
+
+        if (!qmp_stream_next(&s->in, &data, &len, &message, &err))
+            return;
+        if (message)
+            session_send(s, qmp_dispatch(&qmp_commands, s, &s->negotiated, message));
+        else
+            session_send(s, qmp_error("GenericError", err->message, NULL));
+        if (s->quit_after) {
+            s->quit_after = false;
+            vm_quit(s->qmp->vm, "host-qmp-quit", false, 0);
+        }
+    }
+}
+
+static void
+session_reset(QmpSession *s)
+{
+    qmp_stream_clear(&s->in);
+    qmp_stream_init(&s->in);
+    g_byte_array_set_size(s->out, 0);
+    session_drop_fds(s);
+    s->negotiated = s->waiting = false;
+}
+
+static void
+session_event(void *opaque, ChardevEvent event)
+{
+    QmpSession *s = opaque;
+
+    session_reset(s);
+    s->open = event == CHARDEV_OPENED;
+    if (s->open)
+        session_greet(s);
+}
+
+static void
+session_writable(void *opaque)
+{
+    QmpSession *s = opaque;
+
+    session_push(s);
+    if (s->waiting && s->out->len <= OUTPUT_PAUSE)
+        chardev_accept_input(s->chardev);
+}
+
+static void
+session_fds(void *opaque, const int *fds, unsigned n)
+{
+    QmpSession *s = opaque;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (s->fds->len < FDS_MAX)
+            g_array_append_val(s->fds, fds[i]);
+        else
+            close(fds[i]);
+    }
+}
+
+static const ChardevFrontend session_frontend = {
+    .can_read = session_can_read,
+    .read = session_read,
+    .event = session_event,
+    .writable = session_writable,
+    .fds = session_fds,
+};
+
+static void
+session_free(void *opaque)
+{
+    QmpSession *s = opaque;
+
+    if (s->chardev)
+        chardev_detach(s->chardev);
+    session_drop_fds(s);
+    qmp_stream_clear(&s->in);
+    g_byte_array_unref(s->out);
+    g_array_unref(s->fds);
+    g_free(s);
+}
+
+static bool
+qmp_add_session(Qmp *qmp, const char *id, GError **err)
+{
+    Chardev *chardev = machine_object_find(qmp->vm->machine, OBJECT_CHARDEV, id);
+    QmpSession *s;
+
+    if (!chardev)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: no -chardev with id=%s", id);
+    s = g_new0(QmpSession, 1);
+    s->qmp = qmp;
+    qmp_stream_init(&s->in);
+    s->out = g_byte_array_new();
+    s->fds = g_array_new(FALSE, FALSE, sizeof(int));
+    g_ptr_array_add(qmp->sessions, s);
+    if (!chardev_attach(chardev, &session_frontend, s, err))
+        return false;
+    s->chardev = chardev;
+    return true;
+}
+
+static void
+qmp_send_events(Qmp *qmp)
+{
+    for (char *line; (line = g_async_queue_try_pop(qmp->events)); g_free(line))
+        for (guint i = 0; i < qmp->sessions->len; i++) {
+            QmpSession *s = g_ptr_array_index(qmp->sessions, i);
+
+            if (s->negotiated)
+                session_send_line(s, line, true);
+        }
+}
+
+static gboolean
+qmp_on_events(void *opaque)
+{
+    qmp_send_events(opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static char *
+qmp_event_line(const char *name, JsonObject *data)
+{
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    JsonObject *event = json_object_new(), *timestamp = json_object_new();
+    g_autofree char *text = NULL;
+    int64_t now = g_get_real_time();
+
+    json_object_set_int_member(timestamp, "seconds", now / G_USEC_PER_SEC);
+    json_object_set_int_member(timestamp, "microseconds", now % G_USEC_PER_SEC);
+    json_object_set_object_member(event, "timestamp", timestamp);
+    json_object_set_string_member(event, "event", name);
+    if (data)
+        json_object_set_object_member(event, "data", data);
+    json_node_take_object(node, event);
+    text = json_to_string(node, FALSE);
+    return g_strconcat(text, "\r\n", NULL);
+}
+
+static void
+qmp_emit(void *opaque, const char *name, JsonObject *data)
+{
+    Qmp *qmp = opaque;
+
+    g_async_queue_push(qmp->events, qmp_event_line(name, data));
+    /* In order with the answers when the main thread emits; else as soon as it can. */
+    if (g_main_context_is_owner(qmp->context))
+        qmp_send_events(qmp);
+    else
+        g_main_context_invoke(qmp->context, qmp_on_events, qmp);
+}
+
+void
+qmp_flush(Qmp *qmp)
+{
+    qmp_send_events(qmp);
+    for (guint i = 0; i < qmp->sessions->len; i++)
+        session_push(g_ptr_array_index(qmp->sessions, i));
+}
+
+void
+qmp_free(Qmp *qmp)
+{
+    if (!qmp)
+        return;
+    qmp->vm->emit = NULL;
+    g_ptr_array_unref(qmp->sessions);
+    g_async_queue_unref(qmp->events);
+    g_free(qmp);
+}
+
+Qmp *
+qmp_new(Vm *vm, GError **err)
+{
+    g_autoptr(Qmp) qmp = g_new0(Qmp, 1);
+    const Options *o = vm->options;
+
+    qmp->vm = vm;
+    qmp->sessions = g_ptr_array_new_with_free_func(session_free);
+    qmp->events = g_async_queue_new_full(g_free);
+    qmp->context = g_main_context_default();
+    for (guint i = 0; i < o->mons->len; i++) {
+        JsonObject *mon = g_ptr_array_index(o->mons, i);
+        const char *id = keyval_text(mon, "chardev"), *mode = keyval_text(mon, "mode");
+
+        if (g_strcmp0(mode, "control")) {
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                           "-mon: mode=%s: the human monitor is not offered; use mode=control",
+                           mode ? mode : "readline");
+            return NULL;
+        }
+        if (!id || !qmp_add_session(qmp, id, err)) {
+            if (!id)
+                kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: wants chardev=ID");
+            return NULL;
+        }
+    }
+    for (guint i = 0; i < o->qmps->len; i++) {
+        g_autofree char *id = g_strdup_printf("compat_monitor%u", i);
+
+        if (!vm_add_chardev_words(vm, "-qmp", g_ptr_array_index(o->qmps, i), id, err) ||
+            !qmp_add_session(qmp, id, err))
+            return NULL;
+    }
+    vm->emit_opaque = qmp;
+    vm->emit = qmp_emit;
+    return g_steal_pointer(&qmp);
+}

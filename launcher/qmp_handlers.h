@@ -1,0 +1,56 @@
+/* qmp_handlers.h - the handlers behind qmp_commands.def, and what they share.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_LAUNCHER_QMP_HANDLERS_H
+#define KILN_LAUNCHER_QMP_HANDLERS_H
+
+#include "launcher/qmp.h"
+
+/* Nodes that take their content. */
+JsonNode *qmp_node_object(JsonObject *object);
+JsonNode *qmp_node_array(JsonArray *array);
+
+#define QMP_HANDLER(name) JsonNode *name(QmpSession *session, JsonObject *args, GError **err)
+
+/* qmp_query.c */
+QMP_HANDLER(qmp_query_version);
+QMP_HANDLER(qmp_query_status);
+QMP_HANDLER(qmp_query_name);
+QMP_HANDLER(qmp_query_uuid);
+QMP_HANDLER(qmp_query_kvm);
+QMP_HANDLER(qmp_query_target);
+QMP_HANDLER(qmp_query_machines);
+QMP_HANDLER(qmp_query_current_machine);
+QMP_HANDLER(qmp_query_cpus_fast);
+QMP_HANDLER(qmp_query_memory_size_summary);
+QMP_HANDLER(qmp_query_iothreads);
+QMP_HANDLER(qmp_query_chardev);
+
+/* qmp_device.c */
+QMP_HANDLER(qmp_query_block);
+QMP_HANDLER(qmp_query_blockstats);
+QMP_HANDLER(qmp_query_named_block_nodes);
+QMP_HANDLER(qmp_query_balloon);
+QMP_HANDLER(qmp_balloon);
+QMP_HANDLER(qmp_qom_get);
+QMP_HANDLER(qmp_qom_set);
+QMP_HANDLER(qmp_set_link);
+
+/* qmp_control.c */
+QMP_HANDLER(qmp_stop);
+QMP_HANDLER(qmp_cont);
+QMP_HANDLER(qmp_system_reset);
+QMP_HANDLER(qmp_system_powerdown);
+QMP_HANDLER(qmp_inject_nmi);
+QMP_HANDLER(qmp_quit);
+QMP_HANDLER(qmp_set_action);
+QMP_HANDLER(qmp_getfd);
+QMP_HANDLER(qmp_closefd);
+QMP_HANDLER(qmp_add_fd);
+QMP_HANDLER(qmp_remove_fd);
+QMP_HANDLER(qmp_query_fdsets);
+
+/* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
+JsonObject *qmp_version_object(void);
+
+#endif

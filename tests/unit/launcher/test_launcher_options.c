@@ -1,0 +1,212 @@
+/* test_launcher_options.c - QEMU's option syntax. SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "launcher/keyval.h"
+#include "launcher/options.h"
+#include "launcher/topology.h"
+
+#define PARSE(err, ...) \
+    options_parse(sizeof((const char *[]){ "kiln-vmm", __VA_ARGS__ }) / sizeof(char *), \
+                  (char **)(const char *[]){ "kiln-vmm", __VA_ARGS__, NULL }, err)
+
+static void
+assert_refused(GError *err, const char *part)
+{
+    assert_non_null(err);
+    if (!strstr(err->message, part))
+        fail_msg("'%s' does not say '%s'", err->message, part);
+}
+
+static void
+test_text_and_lists(void **state)
+{
+    g_autoptr(Options) o = PARSE(NULL, "-name", "a,debug-threads=on", "-m", "1024", "-S",
+                                 "--device", "virtio-blk-pci,drive=d,serial=x,,y", "-device",
+                                 "{\"driver\":\"rng\",\"n\":3,\"on\":true}");
+
+    (void)state;
+    assert_non_null(o);
+    assert_string_equal(keyval_text(o->name, "guest"), "a");
+    assert_true(o->paused);
+    assert_int_equal(o->devices->len, 2);
+    assert_string_equal(keyval_text(g_ptr_array_index(o->devices, 0), "serial"), "x,y");
+    assert_string_equal(keyval_text(g_ptr_array_index(o->devices, 1), "driver"), "rng");
+}
+
+static void
+test_later_options_override_members(void **state)
+{
+    g_autoptr(Options) o = PARSE(NULL, "-machine", "q35,memory-backend=a", "-M", "memory-backend=b",
+                                 "-cpu", "host", "-cpu", "kvm64");
+
+    (void)state;
+    assert_string_equal(keyval_text(o->machine, "type"), "q35");
+    assert_string_equal(keyval_text(o->machine, "memory-backend"), "b");
+    assert_string_equal(o->cpu, "kvm64");
+}
+
+static void
+test_mistakes_are_named(void **state)
+{
+    static const struct {
+        const char *option, *value, *says;
+    } rows[] = {
+        { "-kernal", "x", "did you mean -kernel" },
+        { "-vnc", ":0", "VNC displays are not offered yet" },
+        { "-m", "sizes=3", "did you mean 'size'" },
+        { "-device", "{\"driver\":", "not JSON" },
+        { "-device", "x,=3", "no name before" },
+        { "-smp", "2,,", "-smp" },
+        { "disk.raw", "", "is not an option" },
+        { "-no-such-thing-at-all", "", "-help" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) err = NULL;
+        g_autoptr(Options) o = PARSE(&err, rows[i].option, rows[i].value);
+
+        if (o) {
+            Topology t;
+
+            assert_false(topology_parse(o->smp, &t, &err));
+        }
+        assert_refused(err, rows[i].says);
+    }
+}
+
+static void
+test_missing_argument(void **state)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Options) o = PARSE(&err, "-kernel");
+
+    (void)state;
+    assert_null(o);
+    assert_refused(err, "wants an argument");
+}
+
+static void
+test_every_option_is_in_the_help(void **state)
+{
+    g_autofree char *help = options_help();
+
+    (void)state;
+    assert_non_null(strstr(help, "-kernel FILE"));
+    assert_non_null(strstr(help, "-sandbox"));
+    assert_null(strstr(help, "(null)"));
+}
+
+static void
+test_typed_members(void **state)
+{
+    g_autoptr(JsonObject) o = keyval_parse("-t", "size=2G,n=7,hex=0x10,b=off,bare,nowait,big=99999999999G",
+                                           NULL, NULL);
+    g_autoptr(GError) err = NULL;
+    uint64_t n = 0;
+    bool b = true;
+
+    (void)state;
+    assert_true(keyval_size("-t", o, "size", 1, &n, NULL));
+    assert_int_equal(n, UINT64_C(2) << 30);
+    assert_true(keyval_size("-t", o, "n", 1 << 20, &n, NULL));
+    assert_int_equal(n, 7 << 20);
+    assert_true(keyval_uint("-t", o, "hex", 0, 100, &n, NULL));
+    assert_int_equal(n, 16);
+    assert_true(keyval_bool("-t", o, "b", &b, NULL));
+    assert_false(b);
+    assert_true(keyval_bool("-t", o, "bare", &b, NULL));
+    assert_true(b);
+    assert_true(keyval_bool("-t", o, "wait", &b, NULL));
+    assert_false(b);
+    assert_false(keyval_uint("-t", o, "n", 8, 9, &n, &err));
+    assert_refused(err, "outside 8…9");
+    g_clear_error(&err);
+    assert_false(keyval_size("-t", o, "big", 1, &n, &err));
+    assert_refused(err, "too large");
+    g_clear_error(&err);
+    assert_false(keyval_bool("-t", o, "n", &b, &err));
+    assert_refused(err, "neither 'on' nor 'off'");
+}
+
+static void
+test_forwards_collect(void **state)
+{
+    g_autoptr(JsonObject) o = keyval_parse("-n", "user,hostfwd=tcp::1-:2,hostfwd=tcp::3-:4", "type",
+                                           NULL);
+    g_autoptr(JsonObject) j = keyval_parse("-n", "{\"hostfwd\":[{\"str\":\"a\"},{\"str\":\"b\"}],"
+                                                 "\"n\":1,\"b\":false}", NULL, NULL);
+    g_autoptr(GHashTable) t = keyval_table("-n", j, NULL);
+
+    (void)state;
+    assert_string_equal(keyval_text(o, "hostfwd"), "tcp::1-:2\ntcp::3-:4");
+    assert_string_equal(g_hash_table_lookup(t, "hostfwd"), "a\nb");
+    assert_string_equal(g_hash_table_lookup(t, "n"), "1");
+    assert_string_equal(g_hash_table_lookup(t, "b"), "off");
+}
+
+static void
+test_escape_goes_round(void **state)
+{
+    g_autofree char *text = keyval_escape("a,b,,c");
+    g_autofree char *option = g_strconcat("v=", text, NULL);
+    g_autoptr(JsonObject) o = keyval_parse("-t", option, NULL, NULL);
+
+    (void)state;
+    assert_string_equal(keyval_text(o, "v"), "a,b,,c");
+}
+
+static void
+assert_topology(const char *smp, unsigned cpus, unsigned sockets, unsigned cores, unsigned threads)
+{
+    g_autoptr(JsonObject) o = keyval_parse("-smp", smp, "cpus", NULL);
+    Topology t = { 0 };
+
+    assert_true(topology_parse(o, &t, NULL));
+    assert_int_equal(t.cpus, cpus);
+    assert_int_equal(t.sockets, sockets);
+    assert_int_equal(t.cores, cores);
+    assert_int_equal(t.threads, threads);
+}
+
+static void
+test_topology(void **state)
+{
+    g_autoptr(JsonObject) wrong = keyval_parse("-smp", "5,sockets=2,cores=2", "cpus", NULL);
+    g_autoptr(GError) err = NULL;
+    Topology t = { .cpus = 12, .max_cpus = 12, .sockets = 2, .dies = 1, .cores = 3, .threads = 2 };
+
+    (void)state;
+    assert_topology("4", 4, 1, 4, 1);
+    assert_topology("8,sockets=2,threads=2", 8, 2, 2, 2);
+    assert_topology("cores=3", 3, 1, 3, 1);
+    assert_false(topology_parse(wrong, &t, &err));
+    assert_refused(err, "5 processors of at most 4");
+    /* Three cores take two bits, so the second socket begins at 8. */
+    t = (Topology){ .cpus = 12, .max_cpus = 12, .sockets = 2, .dies = 1, .cores = 3, .threads = 2 };
+    assert_int_equal(topology_apic_id(&t, 5), 5);
+    assert_int_equal(topology_apic_id(&t, 6), 8);
+    assert_int_equal(topology_package_bits(&t), 3);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_and_lists),
+        cmocka_unit_test(test_later_options_override_members),
+        cmocka_unit_test(test_mistakes_are_named),
+        cmocka_unit_test(test_missing_argument),
+        cmocka_unit_test(test_every_option_is_in_the_help),
+        cmocka_unit_test(test_typed_members),
+        cmocka_unit_test(test_forwards_collect),
+        cmocka_unit_test(test_escape_goes_round),
+        cmocka_unit_test(test_topology),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -63,7 +63,6 @@ char *net_backend_help(void);
 typedef enum {
     NET_CAP_HEADER = 1 << 0,         /* takes and gives virtio-net headers */
     NET_CAP_UFO = 1 << 1,            /* can offload UDP fragmentation */
-    NET_CAP_USO = 1 << 2,            /* can offload UDP segmentation */
 } NetCaps;
 unsigned net_backend_caps(const NetBackend *backend);
 
@@ -78,8 +77,6 @@ typedef enum {
     NET_OFFLOAD_TSO6 = 1 << 2,
     NET_OFFLOAD_ECN = 1 << 3,
     NET_OFFLOAD_UFO = 1 << 4,
-    NET_OFFLOAD_USO4 = 1 << 5,
-    NET_OFFLOAD_USO6 = 1 << 6,
 } NetOffload;
 /* Returns 0 or -errno. Any thread that no pair runs in at the time. */
 int net_backend_set_offload(NetBackend *backend, unsigned offload);

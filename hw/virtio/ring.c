@@ -338,6 +338,20 @@ virt_queue_enable_notify(VirtQueue *q)
 }
 
 bool
+virt_queue_await_more(VirtQueue *q)
+{
+    uint16_t seen = q->avail_seen;
+
+    q->notify_enabled = true;
+    if (q->event_idx)
+        ring_store16(used_avail_event(q), seen);
+    else
+        ring_store16(q->ring->used, 0);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return queue_look(q) == 0 && q->avail_seen != seen;
+}
+
+bool
 virt_queue_next(VirtQueue *q, VirtChain *chain, unsigned *turn)
 {
     if (*turn == 0)

@@ -249,6 +249,9 @@ bool virt_queue_pending(VirtQueue *queue);
  * again. */
 void virt_queue_disable_notify(VirtQueue *queue);
 bool virt_queue_enable_notify(VirtQueue *queue);
+/* As enable, for a handler to which the chains that are there were too few: signal and result are
+ * for still more. */
+bool virt_queue_await_more(VirtQueue *queue);
 
 /* For handlers: `unsigned turn = 0; while (virt_queue_next(queue, &chain, &turn)) …`. Takes chains
  * until there are none and then asks for notification; after a fair number it lets the loop's other

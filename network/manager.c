@@ -215,8 +215,9 @@ network_manager_lookup_name(NetworkManager *m, const char *name, GError **err)
 }
 
 Network *
-network_manager_find(NetworkManager *m, const uint8_t uuid[16])
+network_manager_lookup_uuid(NetworkManager *m, const uint8_t uuid[16], GError **err)
 {
+    g_autofree char *text = NULL;
     Network *network;
 
     g_mutex_lock(&m->lock);
@@ -224,20 +225,11 @@ network_manager_find(NetworkManager *m, const uint8_t uuid[16])
     if (network)
         network_ref(network);
     g_mutex_unlock(&m->lock);
-    return network;
-}
-
-Network *
-network_manager_lookup_uuid(NetworkManager *m, const uint8_t uuid[16], GError **err)
-{
-    Network *network = network_manager_find(m, uuid);
-
-    if (!network) {
-        g_autofree char *text = xml_uuid_format(uuid);
-
-        kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching uuid '%s'", text);
-    }
-    return network;
+    if (network)
+        return network;
+    text = xml_uuid_format(uuid);
+    kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching uuid '%s'", text);
+    return NULL;
 }
 
 /* Whether a group of two opposite flags lets through something that is @is the first. */

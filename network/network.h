@@ -64,9 +64,6 @@ void network_manager_free(NetworkManager *manager);
 Network *network_manager_lookup_name(NetworkManager *manager, const char *name, GError **err);
 Network *network_manager_lookup_uuid(NetworkManager *manager, const uint8_t uuid[16],
                                      GError **err);
-/* The same without an error: NULL when there is none. */
-Network *network_manager_find(NetworkManager *manager, const uint8_t uuid[16]);
-
 /* Networks (Network *, references owned by the array) that match @flags, which are
  * virConnectListAllNetworksFlags; groups without a flag do not filter. Sorted by name. */
 GPtrArray *network_manager_list(NetworkManager *manager, unsigned flags);

@@ -1,0 +1,128 @@
+/* network_list.c - the calls that list networks and leases.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
+
+#include "driver/calls/handlers.h"
+#include "network/network.h"
+
+enum {
+    LIST_FLAGS = VIR_CONNECT_LIST_NETWORKS_ACTIVE | VIR_CONNECT_LIST_NETWORKS_INACTIVE |
+                 VIR_CONNECT_LIST_NETWORKS_PERSISTENT | VIR_CONNECT_LIST_NETWORKS_TRANSIENT |
+                 VIR_CONNECT_LIST_NETWORKS_AUTOSTART | VIR_CONNECT_LIST_NETWORKS_NO_AUTOSTART,
+};
+
+bool
+call_connect_list_all_networks(Call *call, const ListArgs *args, NetworkListRet *ret, GError **err)
+{
+    g_autoptr(GPtrArray) list = NULL;
+
+    if (!call_check_flags(args->flags, LIST_FLAGS, "virConnectListAllNetworks", err))
+        return false;
+    list = network_manager_list(call->services->networks, args->flags);
+    if (list->len > WIRE_OBJECTS_MAX)
+        return kiln_error_set(err, VIR_ERR_RPC, "Too many networks '%u' for limit '%d'", list->len,
+                              WIRE_OBJECTS_MAX);
+    ret->count = list->len;
+    if (!args->need_results)
+        return true;
+    ret->nets.nets_val = g_new0(WireNetwork, list->len);
+    ret->nets.nets_len = list->len;
+    for (guint i = 0; i < list->len; i++) {
+        const Network *network = g_ptr_array_index(list, i);
+
+        wire_network_set(&ret->nets.nets_val[i], network_name(network), network_uuid(network));
+    }
+    return true;
+}
+
+static bool
+list_names(Call *call, unsigned flags, int max, NamesRet *ret, GError **err)
+{
+    g_autoptr(GPtrArray) list = NULL;
+    GPtrArray *names;
+
+    if (max < 0 || max > WIRE_OBJECTS_MAX)
+        return kiln_error_set(err, VIR_ERR_RPC, "too many names asked for: %d, limit is %d", max,
+                              WIRE_OBJECTS_MAX);
+    list = network_manager_list(call->services->networks, flags);
+    names = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < list->len; i++)
+        g_ptr_array_add(names, g_strdup(network_name(g_ptr_array_index(list, i))));
+    wire_names_steal(names, (guint)max, &ret->names.names_len, &ret->names.names_val);
+    return true;
+}
+
+static int
+count(Call *call, unsigned flags)
+{
+    g_autoptr(GPtrArray) list = network_manager_list(call->services->networks, flags);
+
+    return (int)list->len;
+}
+
+bool
+call_connect_list_networks(Call *call, const MaxArgs *args, NamesRet *ret, GError **err)
+{
+    return list_names(call, VIR_CONNECT_LIST_NETWORKS_ACTIVE, args->max, ret, err);
+}
+
+bool
+call_connect_list_defined_networks(Call *call, const MaxArgs *args, NamesRet *ret, GError **err)
+{
+    return list_names(call, VIR_CONNECT_LIST_NETWORKS_INACTIVE, args->max, ret, err);
+}
+
+bool
+call_connect_num_of_networks(Call *call, const WireVoid *args, IntRet *ret, GError **err)
+{
+    (void)args;
+    (void)err;
+    ret->value = count(call, VIR_CONNECT_LIST_NETWORKS_ACTIVE);
+    return true;
+}
+
+bool
+call_connect_num_of_defined_networks(Call *call, const WireVoid *args, IntRet *ret, GError **err)
+{
+    (void)args;
+    (void)err;
+    ret->value = count(call, VIR_CONNECT_LIST_NETWORKS_INACTIVE);
+    return true;
+}
+
+bool
+call_network_get_dhcp_leases(Call *call, const NetworkGetDhcpLeasesArgs *args,
+                             NetworkGetDhcpLeasesRet *ret, GError **err)
+{
+    g_autoptr(GPtrArray) leases = NULL;
+
+    if (!call_check_flags(args->flags, 0, "virNetworkGetDHCPLeases", err))
+        return false;
+    leases = network_leases(call->network, wire_opt_text(args->mac), err);
+    if (!leases)
+        return false;
+    if (leases->len > WIRE_LEASES_MAX)
+        return kiln_error_set(err, VIR_ERR_RPC, "Number of leases is %u, which exceeds max limit: %d",
+                              leases->len, WIRE_LEASES_MAX);
+    ret->count = leases->len;
+    if (!args->need_results)
+        return true;
+    ret->leases.leases_val = g_new0(WireLease, leases->len);
+    ret->leases.leases_len = leases->len;
+    for (guint i = 0; i < leases->len; i++) {
+        const NetworkLease *from = g_ptr_array_index(leases, i);
+        WireLease *to = &ret->leases.leases_val[i];
+
+        to->iface = g_strdup(from->iface);
+        to->expiry = from->expiry;
+        to->type = from->type;
+        to->mac = wire_opt_string(from->mac);
+        to->iaid = wire_opt_string(from->iaid);
+        to->ip = g_strdup(from->ip);
+        to->prefix = from->prefix;
+        to->hostname = wire_opt_string(from->hostname);
+        to->client_id = wire_opt_string(from->client_id);
+    }
+    return true;
+}

@@ -79,6 +79,7 @@ struct DeviceClass {
     size_t n_props;
     const SavedTable *saved;        /* NULL: has no state */
     bool (*realize)(Device *dev, GError **err);
+    void (*ready)(Device *dev);     /* after realize of the whole chain; base first */
     void (*reset)(Device *dev);     /* power-on state, in flight drained; vCPUs stand still */
     void (*unrealize)(Device *dev); /* undoes realize, also a partial one */
     void (*set_running)(Device *dev, bool running);     /* false: drain, and start nothing new */

@@ -148,6 +148,7 @@ struct Machine {
 
     /*< private >*/
     GHashTable *objects[OBJECT_KINDS];      /* id -> MachineObject */
+    GPtrArray *timers;              /* DeviceTimer */
     GPtrArray *devices;             /* in order of making; owned */
     GHashTable *devices_by_id;
     GHashTable *buses;              /* name -> Bus, owned by their devices */
@@ -203,7 +204,10 @@ typedef struct {
     uint32_t gsi;
     bool level;
 } GsiSource;
+enum { GSI_NONE = -1 };             /* as (uint32_t): connected to no line */
 void gsi_source_set(GsiSource *source, bool level);
+/* Lowers the line and lets go of it; nothing happens when it never had one. */
+void gsi_source_disconnect(GsiSource *source);
 /* Moves the source to another line, keeping its level. */
 void gsi_source_move(GsiSource *source, uint32_t gsi);
 

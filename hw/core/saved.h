@@ -17,7 +17,8 @@
 #include <stdint.h>
 
 typedef enum {
-    SAVED_KIND_NUMBER,              /* 1, 2, 4 or 8 bytes, or a bool; or an array of them */
+    SAVED_KIND_NUMBER,              /* 1, 2, 4 or 8 bytes; or an array of them */
+    SAVED_KIND_BOOL,                /* bool, or an array of them: 0 or 1 */
     SAVED_KIND_BYTES,               /* bytes as they lie */
     SAVED_KIND_BUFFER,              /* uint8_t *, length at count_offset */
     SAVED_KIND_TABLE,               /* struct or array of structs inside this one */
@@ -50,13 +51,15 @@ struct SavedTable {
 };
 
 #define SAVED_ARRAY_LENGTH(T, f) (sizeof(((T *)0)->f) / sizeof(((T *)0)->f[0]))
+#define SAVED_SCALAR(T, f) \
+    _Generic(((T *)0)->f, bool: SAVED_KIND_BOOL, default: SAVED_KIND_NUMBER)
 /* A number, or bool. */
 #define SAVED(T, f, ver) \
-    { .name = #f, .kind = SAVED_KIND_NUMBER, .offset = offsetof(T, f), \
+    { .name = #f, .kind = SAVED_SCALAR(T, f), .offset = offsetof(T, f), \
       .size = sizeof(((T *)0)->f), .count = 1, .since = (ver) }
 /* An array of numbers. */
 #define SAVED_ARRAY(T, f, ver) \
-    { .name = #f, .kind = SAVED_KIND_NUMBER, .offset = offsetof(T, f), \
+    { .name = #f, .kind = SAVED_SCALAR(T, f[0]), .offset = offsetof(T, f), \
       .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver) }
 /* A byte array in the struct. */
 #define SAVED_BYTES(T, f, ver) \
@@ -72,7 +75,8 @@ struct SavedTable {
       .count = 1, .since = (ver), .table = &(tab) }
 #define SAVED_STRUCTS(T, f, tab, ver) \
     { .name = #f, .kind = SAVED_KIND_TABLE, .offset = offsetof(T, f), \
-      .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver), .table = &(tab) }
+      .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver), \
+      .table = &(tab) }
 /* E *f, an array of T.n structs (uint32_t n, the same on both sides). */
 #define SAVED_STRUCTS_PTR(T, f, n, tab, ver) \
     { .name = #f, .kind = SAVED_KIND_TABLE_PTR, .offset = offsetof(T, f), \

@@ -18,8 +18,8 @@ void device_timer_free(DeviceTimer *timer);
 void device_timer_set(DeviceTimer *timer, int64_t deadline);
 void device_timer_cancel(DeviceTimer *timer);
 
-/* Puts the timer in step with the clock after the guest was paused, without the lock. Main thread.
- */
+/* Puts the timer in step with the clock after the guest was paused; machine_set_running() does it
+ * for all. Main thread, without the lock. */
 void device_timer_resync(DeviceTimer *timer);
 
 #endif

@@ -5,8 +5,8 @@
  * the windows of the bridges above), re-registers doorbells when a BAR moves, and routes
  * interrupts.
  *
- * Order of locks: the root's lock (configuration accesses, topology), a device's lock, the MSI-X
- * lock, the address map's own. A callback that holds its device's lock must not make configuration
+ * Order of locks: the root's (configuration accesses, topology), a device's, its MSI-X and BAR
+ * locks, the address map's own. A callback that holds its device's lock must not make configuration
  * accesses.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -19,10 +19,9 @@
 typedef struct PciDevice PciDevice;
 typedef struct PciBus PciBus;
 typedef struct PciMsix PciMsix;
-typedef struct PciMsi PciMsi;
 
 enum {
-    PCI_CONFIG_SIZE = 4096,
+    PCI_CONFIG_SIZE = 256,          /* stored; extended space holds no capability */
     PCI_BARS = 6,
     PCI_SUBSYSTEM_VENDOR = 0x1af4,  /* of every emulated function that names no other */
     PCI_SUBSYSTEM_DEVICE = 0x1100,
@@ -46,7 +45,13 @@ typedef struct {
 
 typedef enum { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 } PciBarKind;
 
-typedef struct PciBarPart PciBarPart;
+/* Registers or a doorbell at an offset of a BAR. */
+typedef struct {
+    uint64_t offset;
+    IoRegion region;                /* of size 0: a doorbell */
+    IoEvent event;
+    bool registered;                /* the doorbell is known to the host */
+} PciBarPart;
 
 typedef struct {
     PciBarKind kind;
@@ -54,7 +59,7 @@ typedef struct {
     uint64_t size;                  /* power of two */
     bool mapped;
     uint64_t address;               /* where it is mapped now */
-    GPtrArray *parts;               /* PciBarPart: regions and doorbells at offsets of the BAR */
+    GPtrArray *parts;               /* PciBarPart */
 } PciBar;
 
 struct PciDevice {
@@ -65,17 +70,20 @@ struct PciDevice {
     bool multifunction;
     uint8_t devfn;
     uint8_t config[PCI_CONFIG_SIZE];
-    uint8_t *writable;              /* mask of bits the guest may write */
-    uint8_t *clearable;             /* mask of bits the guest clears by writing one */
-    uint8_t *initial;               /* contents at reset, taken after realize */
+    uint8_t writable[PCI_CONFIG_SIZE];      /* bits the guest may write */
+    uint8_t clearable[PCI_CONFIG_SIZE];     /* bits the guest clears by writing one */
+    uint8_t initial[PCI_CONFIG_SIZE];       /* contents at reset, taken after realize */
+    uint8_t saved_config[PCI_CONFIG_SIZE];  /* as it stands in saved state */
+    GMutex bar_lock;                /* mapping state of the BARs, doorbells */
     PciBar bars[PCI_BARS];
-    unsigned caps_end;              /* next free byte for a capability, and for an extended one */
-    unsigned ext_caps_end, ext_caps_last;
+    unsigned caps_end;              /* next free byte for a capability */
     unsigned express_cap;           /* offset, 0 when there is none */
     GsiSource intx, intx_pic;
     bool intx_level;
-    PciMsi *msi;
+    unsigned msi_cap;               /* offset, 0 when there is none */
     PciMsix *msix;
+    uint8_t *msix_state;            /* table and pending bits */
+    uint32_t msix_state_size;
     PciBus *secondary;              /* of a bridge */
 };
 
@@ -109,10 +117,11 @@ void pci_bar_add_region(PciDevice *dev, unsigned n, uint64_t offset, uint64_t si
                         const IoOps *ops, void *opaque, GMutex *lock, const char *name);
 
 /* An eventfd signalled by guest writes at @offset of BAR @n: see IoEvent. May be added and removed
- * at any time, in the main thread, with or without the device's lock; follows the BAR. Returns 0 or
- * -errno (then nothing was added). @fd stays the caller's and must be open until removal. */
-int pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, bool match,
-                     uint64_t value, int fd);
+ * at any time, with or without the device's lock; follows the BAR. @fd stays the caller's and must
+ * be open until removal. Where the host refuses it, the write reaches the region's callback as
+ * ever, so that callback must also do what the doorbell does. */
+void pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, bool match,
+                      uint64_t value, int fd);
 void pci_doorbell_remove(PciDevice *dev, unsigned n, uint64_t offset, int fd);
 
 /* ---- capabilities; in realize ---- */
@@ -121,9 +130,6 @@ void pci_doorbell_remove(PciDevice *dev, unsigned n, uint64_t offset, int fd);
  * zero and read-only until set through config, writable, clearable. Returns 0 when there is no
  * room. */
 unsigned pci_capability_add(PciDevice *dev, uint8_t id, unsigned size);
-/* An extended one (PCI Express configuration space, offset 0x100 and above), @size with its 4-byte
- * head. */
-unsigned pci_ext_capability_add(PciDevice *dev, uint16_t id, uint8_t version, unsigned size);
 
 /* Adds the PCI Express capability: @type is PCI_EXP_TYPE_*. An endpoint on the root bus becomes a
  * root-complex integrated endpoint. */
@@ -136,17 +142,22 @@ void pci_config_mask(PciDevice *dev, unsigned offset, unsigned size, uint32_t wr
 /* True when the guest lets the device read and write memory (bus master enable). Any thread. */
 bool pci_bus_master(const PciDevice *dev);
 
+/* Brings mappings of the function, and of all behind it, in step with the configuration. Root's
+ * lock held, no device lock. */
+void pci_update_mappings(PciDevice *dev);
+
 /* ---- interrupts ---- */
 
 /* Gives the function INTA#. In realize. */
 void pci_intx_init(PciDevice *dev);
-/* Drives it, honouring the command register's disable bit. Any thread, with the device's lock held.
- */
+/* Drives it, with the device's lock held, honouring the command register's disable bit. Any thread,
+ * with the device's lock held. */
 void pci_intx_set(PciDevice *dev, bool level);
 
 /* MSI with @vectors (1, 2, 4 … 32), 64-bit address, per-vector mask. In realize. */
-bool pci_msi_init(PciDevice *dev, unsigned vectors, GError **err);
+void pci_msi_init(PciDevice *dev, unsigned vectors);
 bool pci_msi_enabled(const PciDevice *dev);
+/* Raises a vector, or makes it pending while masked; device's lock held. */
 void pci_msi_notify(PciDevice *dev, unsigned vector);
 
 /* MSI-X with @vectors (1 to 2048); table and pending bits at the given offsets of BAR @n, which is
@@ -169,8 +180,8 @@ void pci_msix_unuse(PciDevice *dev, unsigned vector);
  * I/O thread or vhost once. -1 for a vector not in use. */
 int pci_msix_fd(PciDevice *dev, unsigned vector);
 
-/* Raises a vector from any thread, without a lock; ignored when the vector is not in use or out of
- * range. */
+/* Raises a vector from any thread, with or without the device's lock; ignored when the vector is
+ * not in use or out of range. */
 void pci_msix_notify(PciDevice *dev, unsigned vector);
 
 /* ---- the tree ---- */
@@ -182,9 +193,27 @@ struct PciBus {
     PciDevice *devices[256];        /* by devfn */
 };
 
-/* Adds the bus behind @bridge (its realize), named after its id. */
+/* The host bridge's own state: bus 0 and the ways into configuration space. Root's lock: see above.
+ */
+struct PciRoot {
+    Machine *machine;
+    GMutex lock;
+    PciBus bus;
+    uint8_t pirq[8];                /* ISA interrupt of PIRQA to H; bit 7 set: none (PIC mode) */
+};
+
+void pci_root_init(PciRoot *root, Machine *machine);
+void pci_root_fini(PciRoot *root);
+/* Changes the PIC-mode routing of PIRQ @n and moves the functions that use it. */
+void pci_root_route(PciRoot *root, unsigned n, uint8_t value);
+/* The PIRQ (0 to 7) that INTA to INTD (0 to 3) of a function at @slot of bus 0 is wired to. */
+unsigned pci_root_pirq(unsigned slot, unsigned pin);
+
+/* Adds the bus @name behind @bridge, NULL for bus 0. */
 bool pci_bus_init(PciBus *bus, PciRoot *root, PciDevice *bridge, const char *name, GError **err);
 void pci_bus_fini(PciBus *bus);
+/* Number of the bus as the guest has set it. */
+uint8_t pci_bus_number(const PciBus *bus);
 
 /* Configuration access by requester id and offset, as ECAM and CF8/CFC make it: @size 1, 2 or 4,
  * inside one dword. Absent functions read all ones. Any thread, no device lock held. */

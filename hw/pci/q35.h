@@ -4,7 +4,7 @@
 #ifndef KILN_HW_PCI_Q35_H
 #define KILN_HW_PCI_Q35_H
 
-#include "hw/core/machine.h"
+#include "hw/pci/assign.h"
 
 enum {
     Q35_ECAM_SIZE = 256 << 20,
@@ -29,6 +29,9 @@ bool q35_create(Machine *machine, GError **err);
  * Q35_ACPI_BASE. *ret_rsdp is where the RSDP is. The caller reserves Q35_ACPI_BASE in the guest's
  * memory map. */
 bool q35_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err);
+
+/* Where the board lets BARs go, as its ACPI tables say. */
+void q35_windows(Machine *machine, PciWindows *ret);
 
 /* Presses the power button: sets PWRBTN_STS and raises the SCI. Main thread. */
 void q35_power_button(Machine *machine);

@@ -1,0 +1,315 @@
+/* dsdt.c - the DSDT: host bridge, interrupt routing, ISA devices, power off (ACPI 6.4; PCI Firmware
+ * 3.2, section 4.5 for _OSC).
+ *
+ * Leaves out: processor objects (the MADT names the processors), sleep states but S5.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/acpi/aml.h"
+#include "hw/acpi/build.h"
+#include "hw/acpi/pm.h"
+#include "hw/isa/serial.h"
+#include "hw/pci/lpc.h"
+#include "hw/pci/q35.h"
+
+enum {
+    OSC_PME = 0x04, OSC_EXPRESS_CAPABILITY = 0x10,      /* control bits granted */
+    OSC_UNKNOWN_UUID = 0x04, OSC_UNKNOWN_REVISION = 0x08, OSC_CAPABILITIES_MASKED = 0x10,
+    PIRQ_REGISTERS = 12,            /* bytes from LPC_PIRQ_A */
+};
+
+static void
+dsdt_host_crs(Aml *aml, const PciWindows *w)
+{
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_bus_range(aml, 0, 255);
+    aml_io(aml, 0xcf8, 8);
+    aml_io_range(aml, 0x0000, 0x0cf7);
+    aml_io_range(aml, 0x0d00, 0xffff);
+    aml_memory_range32(aml, (uint32_t)w->mem32_base, (uint32_t)(w->mem32_end - 1));
+    if (w->mem64_base)
+        aml_memory_range64(aml, w->mem64_base, w->mem64_end - 1);
+    aml_close(aml);
+}
+
+/* Grants what the root ports do by themselves: PME and their capability structure. */
+static void
+dsdt_host_osc(Aml *aml)
+{
+    static const uint8_t uuid[16] = { 0x33, 0xdb, 0x4d, 0x5b, 0x1f, 0xf7, 0x40, 0x1c,
+                                      0x96, 0x57, 0x74, 0x41, 0xc0, 0x3d, 0xd7, 0x66 };
+
+    aml_method(aml, "_OSC", 4, true);
+    aml_op(aml, AML_CREATE_DWORD_FIELD);
+    aml_arg(aml, 3);
+    aml_integer(aml, 0);
+    aml_path(aml, "CDW1");
+    aml_if(aml);
+    aml_op(aml, AML_LEQUAL);
+    aml_arg(aml, 0);
+    aml_uuid(aml, uuid);
+    {
+        aml_op(aml, AML_CREATE_DWORD_FIELD);
+        aml_arg(aml, 3);
+        aml_integer(aml, 8);
+        aml_path(aml, "CDW3");
+        aml_op(aml, AML_AND);
+        aml_path(aml, "CDW3");
+        aml_integer(aml, OSC_PME | OSC_EXPRESS_CAPABILITY);
+        aml_local(aml, 0);
+        aml_if(aml);
+        aml_op(aml, AML_LNOT);
+        aml_op(aml, AML_LEQUAL);
+        aml_arg(aml, 1);
+        aml_integer(aml, 1);
+        {
+            aml_op(aml, AML_OR);
+            aml_path(aml, "CDW1");
+            aml_integer(aml, OSC_UNKNOWN_REVISION);
+            aml_path(aml, "CDW1");
+        }
+        aml_close(aml);
+        aml_if(aml);
+        aml_op(aml, AML_LNOT);
+        aml_op(aml, AML_LEQUAL);
+        aml_local(aml, 0);
+        aml_path(aml, "CDW3");
+        {
+            aml_op(aml, AML_OR);
+            aml_path(aml, "CDW1");
+            aml_integer(aml, OSC_CAPABILITIES_MASKED);
+            aml_path(aml, "CDW1");
+        }
+        aml_close(aml);
+        aml_op(aml, AML_STORE);
+        aml_local(aml, 0);
+        aml_path(aml, "CDW3");
+    }
+    aml_close(aml);
+    aml_else(aml);
+    {
+        aml_op(aml, AML_OR);
+        aml_path(aml, "CDW1");
+        aml_integer(aml, OSC_UNKNOWN_UUID);
+        aml_path(aml, "CDW1");
+    }
+    aml_close(aml);
+    aml_op(aml, AML_RETURN);
+    aml_arg(aml, 3);
+    aml_close(aml);
+}
+
+/* Every pin of every slot of bus 0: wired to a GSI (APIC), or through a link device (PIC). */
+static void
+dsdt_host_prt_package(Aml *aml, const char *name, bool apic)
+{
+    aml_name(aml, name);
+    aml_package(aml, 128);
+    for (unsigned slot = 0; slot < 32; slot++) {
+        for (unsigned pin = 0; pin < 4; pin++) {
+            unsigned pirq = pci_root_pirq(slot, pin);
+            char link[] = "LNKA";
+
+            link[3] = (char)('A' + pirq);
+            aml_package(aml, 4);
+            aml_integer(aml, slot << 16 | 0xffff);
+            aml_integer(aml, pin);
+            if (apic)
+                aml_integer(aml, 0);
+            else
+                aml_path(aml, link);
+            aml_integer(aml, apic ? Q35_PIRQ_GSI + pirq : 0);
+            aml_close(aml);
+        }
+    }
+    aml_close(aml);
+}
+
+static void
+dsdt_host_prt(Aml *aml)
+{
+    dsdt_host_prt_package(aml, "PRTP", false);
+    dsdt_host_prt_package(aml, "PRTA", true);
+    aml_method(aml, "_PRT", 0, false);
+    aml_if(aml);
+    aml_path(aml, "\\PICM");
+    aml_op(aml, AML_RETURN);
+    aml_path(aml, "PRTA");
+    aml_close(aml);
+    aml_op(aml, AML_RETURN);
+    aml_path(aml, "PRTP");
+    aml_close(aml);
+}
+
+/* PNP0C0F: one PIRQ's register in the LPC bridge, bit 7 set when it is routed nowhere. */
+static void
+dsdt_link(Aml *aml, unsigned n)
+{
+    static const uint32_t choices[] = { 5, 10, 11 };
+    static const uint32_t none[] = { 0 };
+    char link[] = "LNKA", field[] = "\\_SB.PCI0.ISA.PRQA";
+
+    link[3] = field[sizeof(field) - 2] = (char)('A' + n);
+    aml_device(aml, link);
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, "PNP0C0F");
+    aml_name(aml, "_UID");
+    aml_integer(aml, n);
+    aml_name(aml, "_PRS");
+    aml_resources(aml);
+    aml_interrupt(aml, choices, G_N_ELEMENTS(choices));
+    aml_close(aml);
+
+    aml_method(aml, "_STA", 0, false);
+    aml_if(aml);
+    aml_op(aml, AML_AND);
+    aml_path(aml, field);
+    aml_integer(aml, 0x80);
+    aml_no_target(aml);
+    aml_op(aml, AML_RETURN);
+    aml_integer(aml, 0x09);
+    aml_close(aml);
+    aml_op(aml, AML_RETURN);
+    aml_integer(aml, 0x0b);
+    aml_close(aml);
+
+    aml_method(aml, "_DIS", 0, false);
+    aml_op(aml, AML_OR);
+    aml_path(aml, field);
+    aml_integer(aml, 0x80);
+    aml_path(aml, field);
+    aml_close(aml);
+
+    aml_method(aml, "_CRS", 0, true);
+    aml_name(aml, "PRR0");
+    aml_resources(aml);
+    aml_interrupt(aml, none, 1);
+    aml_close(aml);
+    aml_op(aml, AML_CREATE_DWORD_FIELD);
+    aml_path(aml, "PRR0");
+    aml_integer(aml, 5);            /* of the interrupt number in the descriptor */
+    aml_path(aml, "PRRI");
+    aml_op(aml, AML_AND);
+    aml_path(aml, field);
+    aml_integer(aml, 0x0f);
+    aml_path(aml, "PRRI");
+    aml_op(aml, AML_RETURN);
+    aml_path(aml, "PRR0");
+    aml_close(aml);
+
+    aml_method(aml, "_SRS", 1, true);
+    aml_op(aml, AML_CREATE_DWORD_FIELD);
+    aml_arg(aml, 0);
+    aml_integer(aml, 5);
+    aml_path(aml, "PRRI");
+    aml_op(aml, AML_STORE);
+    aml_path(aml, "PRRI");
+    aml_path(aml, field);
+    aml_close(aml);
+    aml_close(aml);
+}
+
+static void
+dsdt_isa_device(Aml *aml, const char *name, const char *hid, unsigned uid, uint16_t port,
+                uint8_t ports, unsigned irq)
+{
+    aml_device(aml, name);
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, hid);
+    aml_name(aml, "_UID");
+    aml_integer(aml, uid);
+    aml_name(aml, "_STA");
+    aml_integer(aml, 0x0f);
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_io(aml, port, ports);
+    aml_irq(aml, irq);
+    aml_close(aml);
+    aml_close(aml);
+}
+
+static void
+dsdt_isa(Aml *aml, Machine *machine)
+{
+    static const char *const fields[PIRQ_REGISTERS] = { "PRQA", "PRQB", "PRQC", "PRQD",
+                                                        NULL,   NULL,   NULL,   NULL,
+                                                        "PRQE", "PRQF", "PRQG", "PRQH" };
+
+    aml_device(aml, "ISA_");
+    aml_name(aml, "_ADR");
+    aml_integer(aml, 0x1f << 16);
+    aml_pci_region(aml, "PIRQ", LPC_PIRQ_A, PIRQ_REGISTERS);
+    aml_byte_fields(aml, "PIRQ", fields, PIRQ_REGISTERS);
+    dsdt_isa_device(aml, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
+    for (guint i = 0; i < machine->devices->len; i++) {
+        SerialPort port;
+        char name[] = "COM1";
+
+        if (!serial_port(g_ptr_array_index(machine->devices, i), &port))
+            continue;
+        name[3] = (char)('1' + port.index);
+        dsdt_isa_device(aml, name, "PNP0501", port.index + 1, port.iobase, 8, port.irq);
+    }
+    aml_close(aml);
+}
+
+/* Address space that belongs to the board: a kernel trusts the ECAM only when it is reserved. */
+static void
+dsdt_board(Aml *aml)
+{
+    aml_device(aml, "MBRD");
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, "PNP0C02");
+    aml_name(aml, "_UID");
+    aml_integer(aml, 1);
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_memory_fixed(aml, (uint32_t)Q35_ECAM_BASE, Q35_ECAM_SIZE);
+    aml_memory_fixed(aml, 0xfed1c000, 0x4000);
+    aml_io(aml, Q35_PM_BASE, ACPI_PM_SIZE);
+    aml_io(aml, 0x510, 12);
+    aml_close(aml);
+    aml_close(aml);
+}
+
+void
+acpi_dsdt(Machine *machine, const PciWindows *windows, GByteArray *out)
+{
+    Aml aml = { .out = out };
+
+    aml_name(&aml, "\\PICM");
+    aml_integer(&aml, 0);
+    aml_method(&aml, "\\_PIC", 1, false);
+    aml_op(&aml, AML_STORE);
+    aml_arg(&aml, 0);
+    aml_path(&aml, "\\PICM");
+    aml_close(&aml);
+
+    aml_scope(&aml, "\\_SB");
+    aml_device(&aml, "PCI0");
+    aml_name(&aml, "_HID");
+    aml_eisa_id(&aml, "PNP0A08");
+    aml_name(&aml, "_CID");
+    aml_eisa_id(&aml, "PNP0A03");
+    aml_name(&aml, "_UID");
+    aml_integer(&aml, 0);
+    aml_name(&aml, "_BBN");
+    aml_integer(&aml, 0);
+    dsdt_host_crs(&aml, windows);
+    dsdt_host_osc(&aml);
+    dsdt_isa(&aml, machine);
+    aml_close(&aml);
+    for (unsigned i = 0; i < 8; i++)
+        dsdt_link(&aml, i);
+    dsdt_board(&aml);
+    aml_close(&aml);
+    aml_scope(&aml, "\\_SB.PCI0");
+    dsdt_host_prt(&aml);
+    aml_close(&aml);
+
+    aml_name(&aml, "\\_S5");
+    aml_package(&aml, 4);
+    for (unsigned i = 0; i < 4; i++)
+        aml_integer(&aml, ACPI_SLEEP_TYPE_OFF);
+    aml_close(&aml);
+}

@@ -1,0 +1,42 @@
+/* pm.h - the ACPI fixed hardware: power button, sleep, SCI, PM timer, GPE0.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_HW_ACPI_PM_H
+#define KILN_HW_ACPI_PM_H
+
+#include "hw/core/saved.h"
+#include "hw/core/timer.h"
+
+enum {
+    ACPI_PM_SIZE = 128,             /* bytes of I/O space */
+    ACPI_PM1_EVENT = 0x00, ACPI_PM1_CONTROL = 0x04, ACPI_PM_TIMER = 0x08,
+    ACPI_GPE0 = 0x20, ACPI_GPE0_SIZE = 16,  /* status, then as much enable */
+    ACPI_PM_TIMER_HZ = 3579545,
+    ACPI_SLEEP_TYPE_OFF = 0,        /* S5, as the DSDT's _S5 says */
+};
+
+/* Register state, embedded in the chipset device that has the registers. */
+typedef struct {
+    Machine *machine;
+    uint16_t status, enable, control;
+    uint8_t gpe_status[ACPI_GPE0_SIZE / 2], gpe_enable[ACPI_GPE0_SIZE / 2];
+    int64_t timer_ticks;            /* of the PM timer, as it stands in saved state */
+    int64_t timer_base;             /* added to the guest clock's ticks */
+    int64_t overflow;               /* tick at which the timer's status bit is set next */
+    GsiSource sci;
+    DeviceTimer *timer;
+    GMutex *lock;
+    IoRegion region;
+} AcpiPm;
+
+extern const SavedTable acpi_pm_saved;
+
+/* @lock: of the device that holds @pm. The region is ready to be put into the port map. */
+void acpi_pm_init(AcpiPm *pm, Machine *machine, GMutex *lock);
+void acpi_pm_fini(AcpiPm *pm);
+void acpi_pm_reset(AcpiPm *pm);
+
+/* Presses the power button. Any thread, without the lock. */
+void acpi_pm_power_button(AcpiPm *pm);
+
+#endif

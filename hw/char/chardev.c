@@ -1,0 +1,688 @@
+/* chardev.c - the common part of character devices: output buffer, main loop source, front end.
+ *
+ * Writers, in any thread, only put bytes into the buffer and wake the main loop; the main loop does
+ * all reading and writing of descriptors. A burst of single bytes thus costs one write.
+ *
+ * Leaves out: mux, terminal parameters of real serial lines, TLS.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/char/backend.h"
+
+#include "util/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct Chardev {
+    Machine *machine;
+    char *id;
+    const ChardevBackend *backend;
+    GHashTable *options;            /* char * to char *, owned */
+    void *state;
+
+    /* Main thread. */
+    GSource *source;
+    gpointer in_tag, out_tag, watch_tag;
+    GIOCondition in_events, out_events;
+    int in, out, watch;
+    bool poll_output, fd_passing;
+    const ChardevFrontend *frontend;
+    void *frontend_opaque;
+    int log;                        /* logfile, -1 for none */
+    int64_t wake_at;
+    bool announced;                 /* the front end has heard that it is open */
+
+    GMutex lock;                    /* all below */
+    bool open;
+    bool frontend_open;
+    bool full;                      /* a writer was turned away */
+    uint8_t *buffer;                /* ring of CHARDEV_BUFFER bytes */
+    size_t head, len;
+};
+
+typedef struct {
+    GSource source;
+    Chardev *chardev;
+} ChardevSource;
+
+static const ChardevBackend *const chardev_backends[] = {
+    &chardev_pty, &chardev_socket, &chardev_file, &chardev_stdio, &chardev_null,
+};
+
+void *
+chardev_state(Chardev *chardev)
+{
+    return chardev->state;
+}
+
+Machine *
+chardev_machine(Chardev *chardev)
+{
+    return chardev->machine;
+}
+
+const char *
+chardev_id(const Chardev *chardev)
+{
+    return chardev->id;
+}
+
+bool
+chardev_error(Chardev *chardev, GError **err, int code, const char *format, ...)
+{
+    g_autofree char *detail = NULL;
+    va_list args;
+
+    va_start(args, format);
+    detail = g_strdup_vprintf(format, args);
+    va_end(args);
+    return kiln_error_set(err, code, "chardev '%s': %s", chardev->id, detail);
+}
+
+/* ---- output ---- */
+
+static void
+chardev_kick(Chardev *chardev)
+{
+    g_source_set_ready_time(chardev->source, 0);
+}
+
+size_t
+chardev_write(Chardev *chardev, const uint8_t *data, size_t len)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+    size_t n = MIN(len, CHARDEV_BUFFER - chardev->len);
+    size_t at = (chardev->head + chardev->len) % CHARDEV_BUFFER;
+    size_t first = MIN(n, CHARDEV_BUFFER - at);
+    bool idle = chardev->len == 0;
+
+    /* Nobody listens: the log alone still wants it. */
+    if (!chardev->open && chardev->log < 0)
+        return len;
+    memcpy(chardev->buffer + at, data, first);
+    memcpy(chardev->buffer, data + first, n - first);
+    chardev->len += n;
+    if (n < len)
+        chardev->full = true;
+    if (idle && n > 0)
+        chardev_kick(chardev);
+    return n;
+}
+
+static void
+chardev_want_output(Chardev *chardev, bool want)
+{
+    GIOCondition events = want ? G_IO_OUT : 0;
+
+    if (chardev->out_tag == NULL || chardev->out_events == events)
+        return;
+    chardev->out_events = events;
+    if (chardev->out_tag == chardev->in_tag)
+        g_source_modify_unix_fd(chardev->source, chardev->in_tag, chardev->in_events | events);
+    else
+        g_source_modify_unix_fd(chardev->source, chardev->out_tag, events);
+}
+
+static void
+chardev_log(Chardev *chardev, const uint8_t *data, size_t len)
+{
+    while (chardev->log >= 0 && len > 0) {
+        ssize_t n = write(chardev->log, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        /* A full disk costs the log, not the guest. */
+        if (n <= 0)
+            return;
+        data += n;
+        len -= (size_t)n;
+    }
+}
+
+/* Writes what the buffer holds. The bytes being written stay in the buffer meanwhile, so the lock
+ * is not held during the system call. */
+static void
+chardev_flush(Chardev *chardev)
+{
+    bool blocked = false, room = false;
+
+    g_mutex_lock(&chardev->lock);
+    while (chardev->len > 0 && !blocked) {
+        size_t n = MIN(chardev->len, CHARDEV_BUFFER - chardev->head);
+        const uint8_t *data = chardev->buffer + chardev->head;
+        bool open = chardev->open && chardev->out >= 0;
+        ssize_t done = (ssize_t)n;
+
+        g_mutex_unlock(&chardev->lock);
+        if (open)
+            done = write(chardev->out, data, n);
+        if (done < 0 && errno == EINTR)
+            done = 0;
+        else if (done < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            blocked = true;
+        else if (done < 0)
+            done = (ssize_t)n;      /* the hang-up is seen by the input side; a file drops it */
+        if (done > 0)
+            chardev_log(chardev, data, (size_t)done);
+        g_mutex_lock(&chardev->lock);
+        if (done > 0) {
+            chardev->head = (chardev->head + (size_t)done) % CHARDEV_BUFFER;
+            chardev->len -= (size_t)done;
+        }
+    }
+    if (chardev->len == 0)
+        chardev->head = 0;          /* stays in the same few pages */
+    if (chardev->full && chardev->len <= CHARDEV_BUFFER / 2) {
+        chardev->full = false;
+        room = true;
+    }
+    g_mutex_unlock(&chardev->lock);
+    chardev_want_output(chardev, blocked);
+    if (room && chardev->frontend && chardev->frontend->writable)
+        chardev->frontend->writable(chardev->frontend_opaque);
+}
+
+bool
+chardev_write_fds(Chardev *chardev, const uint8_t *data, size_t len, const int *fds, unsigned n)
+{
+    union {
+        char bytes[CMSG_SPACE(CHARDEV_MAX_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control = { 0 };
+    struct iovec iov = { (void *)data, len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes };
+    struct cmsghdr *cmsg;
+    ssize_t done;
+
+    if (!chardev->fd_passing || chardev->out < 0 || len == 0 || n == 0 || n > CHARDEV_MAX_FDS)
+        return false;
+    chardev_flush(chardev);
+    msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+    cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
+    memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
+    if (chardev->len > 0)
+        return false;
+    do
+        done = sendmsg(chardev->out, &msg, MSG_NOSIGNAL);
+    while (done < 0 && errno == EINTR);
+    if (done < 0)
+        return false;
+    return chardev_write(chardev, data + done, len - (size_t)done) == len - (size_t)done;
+}
+
+/* ---- input ---- */
+
+static size_t
+chardev_room(Chardev *chardev)
+{
+    if (!chardev->frontend || !chardev->frontend->read)
+        return chardev->frontend ? 4096 : 0;
+    return chardev->frontend->can_read ? chardev->frontend->can_read(chardev->frontend_opaque)
+                                       : 4096;
+}
+
+static void
+chardev_want_input(Chardev *chardev)
+{
+    GIOCondition events = 0;
+
+    if (!chardev->in_tag)
+        return;
+    if (chardev_room(chardev) > 0)
+        events = G_IO_IN;
+    if (events == chardev->in_events)
+        return;
+    chardev->in_events = events;
+    g_source_modify_unix_fd(chardev->source, chardev->in_tag,
+                            events |
+                                (chardev->in_tag == chardev->out_tag ? chardev->out_events : 0));
+}
+
+/* As read(2), taking descriptors along when the front end wants them. */
+static ssize_t
+chardev_receive(Chardev *chardev, uint8_t *buf, size_t len)
+{
+    union {
+        char bytes[CMSG_SPACE(CHARDEV_MAX_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = { buf, len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+                          .msg_controllen = sizeof(control.bytes) };
+    ssize_t n;
+
+    if (!chardev->fd_passing || !chardev->frontend->fds)
+        return read(chardev->in, buf, len);
+    n = recvmsg(chardev->in, &msg, MSG_CMSG_CLOEXEC);
+    if (n < 0)
+        return n;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        int fds[CHARDEV_MAX_FDS];
+        size_t bytes = c->cmsg_len - CMSG_LEN(0);
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || bytes > sizeof(fds))
+            continue;
+        memcpy(fds, CMSG_DATA(c), bytes);
+        chardev->frontend->fds(chardev->frontend_opaque, fds, (unsigned)(bytes / sizeof(int)));
+    }
+    return n;
+}
+
+static void
+chardev_hang_up(Chardev *chardev)
+{
+    if (!chardev->backend->keeps_fds)
+        chardev_set_fds(chardev, -1, -1, false);
+    chardev_set_open(chardev, false);
+    if (chardev->backend->hung_up)
+        chardev->backend->hung_up(chardev);
+}
+
+static void
+chardev_input(Chardev *chardev)
+{
+    uint8_t buf[4096];
+    size_t room = MIN(chardev_room(chardev), sizeof(buf));
+    ssize_t n;
+
+    if (room == 0)
+        return;
+    n = chardev_receive(chardev, buf, room);
+    if (n > 0) {
+        if (chardev->frontend->read)
+            chardev->frontend->read(chardev->frontend_opaque, buf, (size_t)n);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        chardev_hang_up(chardev);
+    }
+}
+
+void
+chardev_accept_input(Chardev *chardev)
+{
+    chardev_kick(chardev);
+}
+
+/* ---- the main loop's source ---- */
+
+static void
+chardev_announce(Chardev *chardev)
+{
+    bool open = chardev_is_open(chardev);
+
+    if (open == chardev->announced || !chardev->frontend)
+        return;
+    chardev->announced = open;
+    if (chardev->frontend->event)
+        chardev->frontend->event(chardev->frontend_opaque, open ? CHARDEV_OPENED : CHARDEV_CLOSED);
+}
+
+static gboolean
+chardev_source_dispatch(GSource *source, GSourceFunc unused, gpointer unused_data)
+{
+    Chardev *chardev = ((ChardevSource *)source)->chardev;
+    GIOCondition in = 0, watch = 0;
+    bool due = chardev->wake_at >= 0 && g_get_monotonic_time() >= chardev->wake_at;
+
+    (void)unused;
+    (void)unused_data;
+    if (chardev->in_tag)
+        in = g_source_query_unix_fd(source, chardev->in_tag);
+    if (chardev->watch_tag)
+        watch = g_source_query_unix_fd(source, chardev->watch_tag);
+    /* Before anything is looked at, so that a kick from another thread is never lost. */
+    g_source_set_ready_time(source, due ? -1 : chardev->wake_at);
+    chardev_announce(chardev);
+    if (in & G_IO_IN)
+        chardev_input(chardev);
+    else if (in & (G_IO_HUP | G_IO_ERR))
+        chardev_hang_up(chardev);
+    if (watch || due) {
+        if (due)
+            chardev->wake_at = -1;
+        if (chardev->backend->wake)
+            chardev->backend->wake(chardev);
+    }
+    chardev_announce(chardev);
+    chardev_flush(chardev);
+    chardev_want_input(chardev);
+    return G_SOURCE_CONTINUE;
+}
+
+static const GSourceFuncs chardev_source_funcs = { .dispatch = chardev_source_dispatch };
+
+static void
+chardev_set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+void
+chardev_set_fds(Chardev *chardev, int in, int out, bool poll_output)
+{
+    if (chardev->in_tag)
+        g_source_remove_unix_fd(chardev->source, chardev->in_tag);
+    if (chardev->out_tag && chardev->out_tag != chardev->in_tag)
+        g_source_remove_unix_fd(chardev->source, chardev->out_tag);
+    chardev->in_tag = chardev->out_tag = NULL;
+    chardev->in_events = chardev->out_events = 0;
+    if (chardev->out >= 0 && chardev->out != chardev->in)
+        close(chardev->out);
+    if (chardev->in >= 0)
+        close(chardev->in);
+    chardev->in = in;
+    chardev->out = out;
+    chardev->poll_output = poll_output;
+    chardev->fd_passing = false;
+    if (in >= 0) {
+        chardev_set_nonblocking(in);
+        chardev->in_tag = g_source_add_unix_fd(chardev->source, in, 0);
+    }
+    if (out >= 0 && poll_output) {
+        chardev_set_nonblocking(out);
+        chardev->out_tag =
+            out == in ? chardev->in_tag : g_source_add_unix_fd(chardev->source, out, 0);
+    }
+    chardev_kick(chardev);
+}
+
+void
+chardev_suspend_fds(Chardev *chardev, bool suspend)
+{
+    if (suspend && chardev->in_tag) {
+        g_source_remove_unix_fd(chardev->source, chardev->in_tag);
+        chardev->in_tag = chardev->out_tag = NULL;
+        chardev->in_events = chardev->out_events = 0;
+    } else if (!suspend && !chardev->in_tag) {
+        chardev->in_tag = chardev->out_tag = g_source_add_unix_fd(chardev->source, chardev->in, 0);
+        chardev_kick(chardev);
+    }
+}
+
+void
+chardev_watch(Chardev *chardev, int fd)
+{
+    if (chardev->watch_tag)
+        g_source_remove_unix_fd(chardev->source, chardev->watch_tag);
+    chardev->watch_tag = fd >= 0 ? g_source_add_unix_fd(chardev->source, fd, G_IO_IN) : NULL;
+}
+
+void
+chardev_wake_at(Chardev *chardev, int64_t time)
+{
+    chardev->wake_at = time;
+    chardev_kick(chardev);
+}
+
+void
+chardev_set_fd_passing(Chardev *chardev, bool on)
+{
+    chardev->fd_passing = on;
+}
+
+void
+chardev_set_open(Chardev *chardev, bool open)
+{
+    bool room;
+
+    g_mutex_lock(&chardev->lock);
+    chardev->open = open;
+    if (!open)
+        chardev->head = chardev->len = 0;
+    room = !open && chardev->full;
+    if (room)
+        chardev->full = false;
+    g_mutex_unlock(&chardev->lock);
+    chardev_kick(chardev);
+    if (room && chardev->frontend && chardev->frontend->writable)
+        chardev->frontend->writable(chardev->frontend_opaque);
+}
+
+bool
+chardev_is_open(Chardev *chardev)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+
+    return chardev->open;
+}
+
+void
+chardev_set_frontend_open(Chardev *chardev, bool open)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+
+    chardev->frontend_open = open;
+}
+
+bool
+chardev_frontend_open(Chardev *chardev)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+
+    return chardev->frontend_open;
+}
+
+bool
+chardev_attach(Chardev *chardev, const ChardevFrontend *frontend, void *opaque, GError **err)
+{
+    if (chardev->frontend)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "it has a front end already");
+    chardev->frontend = frontend;
+    chardev->frontend_opaque = opaque;
+    chardev->announced = false;
+    chardev_kick(chardev);
+    return true;
+}
+
+void
+chardev_detach(Chardev *chardev)
+{
+    chardev->frontend = NULL;
+    chardev->frontend_opaque = NULL;
+    chardev->announced = false;
+    chardev_set_frontend_open(chardev, false);
+    chardev_want_input(chardev);
+}
+
+char *
+chardev_filename(Chardev *chardev)
+{
+    return chardev->backend->filename ? chardev->backend->filename(chardev)
+                                      : g_strdup(chardev->backend->name);
+}
+
+static void
+chardev_query_one(const char *id, void *object, void *opaque)
+{
+    Chardev *chardev = object;
+    g_autofree char *filename = chardev_filename(chardev);
+    JsonObject *entry = json_object_new();
+
+    json_object_set_string_member(entry, "label", id);
+    json_object_set_string_member(entry, "filename", filename);
+    json_object_set_boolean_member(entry, "frontend-open", chardev_frontend_open(chardev));
+    json_array_add_object_element(opaque, entry);
+}
+
+JsonArray *
+chardev_query(Machine *machine)
+{
+    JsonArray *array = json_array_new();
+
+    machine_object_visit(machine, OBJECT_CHARDEV, chardev_query_one, array);
+    return array;
+}
+
+/* ---- making ---- */
+
+const char *
+chardev_option(Chardev *chardev, const char *name)
+{
+    return g_hash_table_lookup(chardev->options, name);
+}
+
+bool
+chardev_option_bool(Chardev *chardev, const char *name, bool fallback, bool *ret, GError **err)
+{
+    static const char *const yes[] = { "on", "true", "yes", "y", NULL };
+    static const char *const no[] = { "off", "false", "no", "n", NULL };
+    const char *text = chardev_option(chardev, name);
+
+    if (!text)
+        *ret = fallback;
+    else if (g_strv_contains(yes, text))
+        *ret = true;
+    else if (g_strv_contains(no, text))
+        *ret = false;
+    else
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "option '%s' cannot be '%s': expected on or off", name, text);
+    return true;
+}
+
+bool
+chardev_option_number(Chardev *chardev, const char *name, int64_t fallback, int64_t min,
+                      int64_t max, int64_t *ret, GError **err)
+{
+    const char *text = chardev_option(chardev, name);
+
+    if (!text) {
+        *ret = fallback;
+        return true;
+    }
+    if (!g_ascii_string_to_signed(text, 10, min, max, ret, NULL))
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "option '%s' cannot be '%s': expected a number from %" G_GINT64_FORMAT
+                             " to %" G_GINT64_FORMAT, name, text, min, max);
+    return true;
+}
+
+static bool
+chardev_check_options(Chardev *chardev, GError **err)
+{
+    static const char *const common[] = { "id",        "backend", "type", "logfile",
+                                          "logappend", "mux",     NULL };
+    GHashTableIter iter;
+    gpointer key;
+    bool mux;
+
+    g_hash_table_iter_init(&iter, chardev->options);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        if (!g_strv_contains(common, key) && !g_strv_contains(chardev->backend->options, key))
+            return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                 "back end '%s' has no option '%s'", chardev->backend->name,
+                                 (const char *)key);
+    }
+    if (!chardev_option_bool(chardev, "mux", false, &mux, err))
+        return false;
+    if (mux)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "mux=on is not supported: give each user a chardev of its own");
+    return true;
+}
+
+static bool
+chardev_open_log(Chardev *chardev, GError **err)
+{
+    const char *path = chardev_option(chardev, "logfile");
+    bool append;
+
+    if (!chardev_option_bool(chardev, "logappend", false, &append, err))
+        return false;
+    if (!path)
+        return true;
+    chardev->log = machine_open_file(chardev->machine, path,
+                                     O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0600, err);
+    return chardev->log >= 0;
+}
+
+Chardev *
+chardev_new(Machine *machine, GHashTable *props, GError **err)
+{
+    const char *id = g_hash_table_lookup(props, "id"),
+               *name = g_hash_table_lookup(props, "backend");
+    const ChardevBackend *backend = NULL;
+    g_autoptr(Chardev) chardev = NULL;
+    GHashTableIter iter;
+    gpointer key, value;
+
+    if (!name)
+        name = g_hash_table_lookup(props, "type");
+    for (size_t i = 0; name && i < G_N_ELEMENTS(chardev_backends); i++) {
+        if (strcmp(chardev_backends[i]->name, name) == 0)
+            backend = chardev_backends[i];
+    }
+    if (!id || !*id || !backend) {
+        if (!backend)
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                           "there is no chardev back end '%s'; see -chardev help",
+                           name ? name : "");
+        else
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "chardev %s needs an id", name);
+        return NULL;
+    }
+    chardev = g_new0(Chardev, 1);
+    chardev->machine = machine;
+    chardev->id = g_strdup(id);
+    chardev->backend = backend;
+    chardev->in = chardev->out = chardev->log = -1;
+    chardev->wake_at = -1;
+    g_mutex_init(&chardev->lock);
+    chardev->buffer = g_malloc(CHARDEV_BUFFER);
+    chardev->state = g_malloc0(backend->state_size + 1);
+    chardev->options = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_hash_table_iter_init(&iter, props);
+    while (g_hash_table_iter_next(&iter, &key, &value))
+        g_hash_table_insert(chardev->options, g_strdup(key), g_strdup(value));
+    chardev->source = g_source_new((GSourceFuncs *)&chardev_source_funcs, sizeof(ChardevSource));
+    ((ChardevSource *)chardev->source)->chardev = chardev;
+    g_source_set_static_name(chardev->source, "chardev");
+    g_source_set_ready_time(chardev->source, -1);
+    g_source_attach(chardev->source, machine->context);
+    if (!chardev_check_options(chardev, err) || !chardev_open_log(chardev, err) ||
+        !backend->open(chardev, err))
+        return NULL;
+    return g_steal_pointer(&chardev);
+}
+
+void
+chardev_free(Chardev *chardev)
+{
+    if (!chardev)
+        return;
+    chardev_flush(chardev);
+    if (chardev->backend->close)
+        chardev->backend->close(chardev);
+    chardev_set_fds(chardev, -1, -1, false);
+    if (chardev->log >= 0)
+        close(chardev->log);
+    g_source_destroy(chardev->source);
+    g_source_unref(chardev->source);
+    g_hash_table_unref(chardev->options);
+    g_mutex_clear(&chardev->lock);
+    g_free(chardev->buffer);
+    g_free(chardev->state);
+    g_free(chardev->id);
+    g_free(chardev);
+}
+
+char *
+chardev_help(void)
+{
+    GString *text = g_string_new("Available chardev backend types:\n");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(chardev_backends); i++)
+        g_string_append_printf(text, "  %s - %s\n", chardev_backends[i]->name,
+                               chardev_backends[i]->help);
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,286 @@
+/* socket.c - character device over a unix or TCP socket: listening, connected, or connecting by
+ * itself.
+ *
+ * One peer at a time: while there is one, others wait in the backlog.
+ *
+ * Leaves out: TLS, telnet, websocket.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/char/backend.h"
+
+#include "util/error.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+typedef struct {
+    int listener;                   /* -1 for a client */
+    bool server, connected;
+    bool unlink;                    /* the path was bound here */
+    bool own_listener;
+    int64_t reconnect;              /* seconds, 0: never */
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    char *shown;                    /* "unix:/path", "tcp:host:port" */
+} Socket;
+
+static void
+socket_set_peer(Chardev *chardev, int fd)
+{
+    Socket *s = chardev_state(chardev);
+    int family = 0, on = 1;
+    socklen_t len = sizeof(family);
+
+    s->connected = true;
+    chardev_watch(chardev, -1);
+    chardev_set_fds(chardev, fd, fd, true);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
+        chardev_set_fd_passing(chardev, true);
+    else
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    chardev_set_open(chardev, true);
+}
+
+static int
+socket_connect(Socket *s)
+{
+    int fd = socket(s->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&s->address, s->address_len) < 0) {
+        int saved = errno;
+
+        close(fd);
+        return -saved;
+    }
+    return fd;
+}
+
+static void
+socket_wake(Chardev *chardev)
+{
+    Socket *s = chardev_state(chardev);
+    int fd;
+
+    if (s->connected)
+        return;
+    if (s->server) {
+        fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    } else {
+        fd = socket_connect(s);
+        if (fd < 0)
+            chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+    }
+    if (fd >= 0)
+        socket_set_peer(chardev, fd);
+}
+
+static void
+socket_hung_up(Chardev *chardev)
+{
+    Socket *s = chardev_state(chardev);
+
+    s->connected = false;
+    if (s->server)
+        chardev_watch(chardev, s->listener);
+    else if (s->reconnect > 0)
+        chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+}
+
+static bool
+socket_unix_address(Chardev *chardev, const char *path, GError **err)
+{
+    Socket *s = chardev_state(chardev);
+    struct sockaddr_un *address = (struct sockaddr_un *)&s->address;
+    bool abstract;
+
+    if (!chardev_option_bool(chardev, "abstract", false, &abstract, err))
+        return false;
+    if (strlen(path) + 1 > sizeof(address->sun_path) - 1)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "path '%s' is longer than the %zu bytes a unix socket allows", path,
+                             sizeof(address->sun_path) - 2);
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path + abstract, path, strlen(path));
+    s->address_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1);
+    s->shown = g_strdup_printf("unix:%s", path);
+    s->unlink = !abstract;
+    return true;
+}
+
+static bool
+socket_tcp_address(Chardev *chardev, GError **err)
+{
+    Socket *s = chardev_state(chardev);
+    const char *host = chardev_option(chardev, "host"), *port = chardev_option(chardev, "port");
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = s->server ? AI_PASSIVE : 0 };
+    struct addrinfo *list = NULL;
+    int r;
+
+    if (!port)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "a socket needs path=, fd= or port=");
+    r = getaddrinfo(host && *host ? host : NULL, port, &hints, &list);
+    if (r != 0)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "cannot resolve '%s', port '%s': %s", host ? host : "", port,
+                             gai_strerror(r));
+    memcpy(&s->address, list->ai_addr, list->ai_addrlen);
+    s->address_len = list->ai_addrlen;
+    s->shown = g_strdup_printf("tcp:%s:%s", host ? host : "", port);
+    freeaddrinfo(list);
+    return true;
+}
+
+static bool
+socket_listen(Chardev *chardev, GError **err)
+{
+    Socket *s = chardev_state(chardev);
+    int on = 1, fd = socket(s->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "chardev '%s': no socket",
+                                    chardev_id(chardev));
+    s->listener = fd;
+    s->own_listener = true;
+    if (s->address.ss_family == AF_UNIX && s->unlink)
+        (void)unlink(((const struct sockaddr_un *)&s->address)->sun_path);
+    else
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, (const struct sockaddr *)&s->address, s->address_len) < 0 || listen(fd, 1) < 0) {
+        s->unlink = false;
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                    "chardev '%s': cannot listen on %s", chardev_id(chardev),
+                                    s->shown);
+    }
+    return true;
+}
+
+static bool
+socket_open_fd(Chardev *chardev, int fd, GError **err)
+{
+    Socket *s = chardev_state(chardev);
+    int listening = 0;
+    socklen_t len = sizeof(listening);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "descriptor %d is not a socket", fd);
+    if (listening != s->server)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "descriptor %d is a %s socket, which needs server=%s", fd,
+                             listening ? "listening" : "connected", listening ? "on" : "off");
+    s->shown = g_strdup_printf("fd:%d", fd);
+    if (s->server) {
+        s->listener = fd;
+        s->own_listener = true;
+    } else {
+        socket_set_peer(chardev, fd);
+    }
+    return true;
+}
+
+static bool
+socket_begin(Chardev *chardev, bool wait, GError **err)
+{
+    Socket *s = chardev_state(chardev);
+    int fd;
+
+    if (s->server) {
+        struct pollfd p = { s->listener, POLLIN, 0 };
+
+        if (wait && poll(&p, 1, -1) < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                        "chardev '%s': waiting for a client", chardev_id(chardev));
+        chardev_watch(chardev, s->listener);
+        if (wait)
+            socket_wake(chardev);
+        return true;
+    }
+    if (s->connected)
+        return true;
+    fd = socket_connect(s);
+    if (fd >= 0)
+        socket_set_peer(chardev, fd);
+    else if (s->reconnect > 0)
+        chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+    else
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, fd,
+                                    "chardev '%s': cannot connect to %s", chardev_id(chardev),
+                                    s->shown);
+    return true;
+}
+
+static bool
+socket_open(Chardev *chardev, GError **err)
+{
+    Socket *s = chardev_state(chardev);
+    const char *path = chardev_option(chardev, "path");
+    int64_t fd;
+    bool wait, delay;
+
+    s->listener = -1;
+    if (!chardev_option_bool(chardev, "server", false, &s->server, err) ||
+        !chardev_option_bool(chardev, "wait", s->server, &wait, err) ||
+        !chardev_option_bool(chardev, "nodelay", true, &delay, err) ||
+        !chardev_option_number(chardev, "reconnect", 0, 0, 86400, &s->reconnect, err) ||
+        !chardev_option_number(chardev, "fd", -1, 0, INT_MAX, &fd, err))
+        return false;
+    if (s->reconnect > 0 && (s->server || fd >= 0))
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                             "reconnect= is for a client that connects by itself");
+    if (fd >= 0) {
+        if (!socket_open_fd(chardev, (int)fd, err))
+            return false;
+    } else {
+        if (!(path ? socket_unix_address(chardev, path, err) : socket_tcp_address(chardev, err)))
+            return false;
+        if (s->server && !socket_listen(chardev, err))
+            return false;
+    }
+    return socket_begin(chardev, s->server && wait, err);
+}
+
+static void
+socket_close(Chardev *chardev)
+{
+    Socket *s = chardev_state(chardev);
+
+    chardev_watch(chardev, -1);
+    if (s->own_listener)
+        close(s->listener);
+    if (s->own_listener && s->unlink)
+        (void)unlink(((const struct sockaddr_un *)&s->address)->sun_path);
+    g_free(s->shown);
+}
+
+static char *
+socket_filename(Chardev *chardev)
+{
+    const Socket *s = chardev_state(chardev);
+
+    return g_strdup_printf("%s%s%s", s->connected ? "" : "disconnected:", s->shown,
+                           s->server ? ",server=on" : "");
+}
+
+static const char *const socket_options[] = { "fd",     "path", "abstract", "host",      "port",
+                                              "server", "wait", "nodelay",  "reconnect", NULL };
+
+const ChardevBackend chardev_socket = {
+    .name = "socket",
+    .help = "a unix (path=), TCP (host=, port=) or given (fd=) socket; server=on listens",
+    .options = socket_options,
+    .state_size = sizeof(Socket),
+    .open = socket_open,
+    .close = socket_close,
+    .hung_up = socket_hung_up,
+    .wake = socket_wake,
+    .filename = socket_filename,
+};

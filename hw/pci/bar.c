@@ -1,0 +1,201 @@
+/* bar.c - BARs: what lies in them, where they are mapped, and the doorbells that move with them.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/core/bytes.h"
+#include "hw/pci/internal.h"
+
+static void
+pci_bar_part_free(gpointer part)
+{
+    g_free(part);
+}
+
+void
+pci_bars_init(PciDevice *dev)
+{
+    g_mutex_init(&dev->bar_lock);
+}
+
+void
+pci_bar_add(PciDevice *dev, unsigned n, PciBarKind kind, bool prefetch, uint64_t size)
+{
+    PciBar *bar = &dev->bars[n];
+    unsigned at = PCI_BASE_ADDRESS_0 + 4 * n;
+    uint32_t flags = kind == PCI_BAR_IO ? PCI_BAR_SPACE_IO : 0;
+
+    g_return_if_fail(n + (kind == PCI_BAR_MEM64) < PCI_BARS && bar->kind == PCI_BAR_NONE);
+    g_return_if_fail((size & (size - 1)) == 0 && size >= (kind == PCI_BAR_IO ? 4 : 16));
+    if (kind == PCI_BAR_MEM64)
+        flags |= PCI_BAR_64;
+    if (prefetch)
+        flags |= PCI_BAR_PREFETCH;
+    *bar = (PciBar) { .kind = kind, .prefetch = prefetch, .size = size };
+    bar->parts = g_ptr_array_new_with_free_func(pci_bar_part_free);
+    pci_config_set(dev, at, 4, flags);
+    pci_config_mask(dev, at, 4, (uint32_t)~(size - 1));
+    if (kind == PCI_BAR_MEM64)
+        pci_config_mask(dev, at + 4, 4, (uint32_t)(~(size - 1) >> 32));
+}
+
+void
+pci_bar_add_region(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size, const IoOps *ops,
+                   void *opaque, GMutex *lock, const char *name)
+{
+    PciBar *bar = &dev->bars[n];
+    PciBarPart *part;
+
+    g_return_if_fail(bar->kind != PCI_BAR_NONE && size > 0);
+    g_return_if_fail(offset <= bar->size && size <= bar->size - offset);
+    part = g_new0(PciBarPart, 1);
+    part->offset = offset;
+    part->region = (IoRegion) { name, ops, opaque, lock, size, IO_PRIORITY_BAR };
+    g_ptr_array_add(bar->parts, part);
+}
+
+static void
+pci_bar_part_map(PciDevice *dev, PciBar *bar, PciBarPart *part)
+{
+    Machine *machine = dev->device.machine;
+    uint64_t at = bar->address + part->offset;
+
+    if (part->region.size > 0) {
+        /* -ERANGE, an I/O BAR beyond the ports, leaves the registers out of reach, as on a board.
+         */
+        (void)address_map_add(bar->kind == PCI_BAR_IO ? machine->pio : machine->mmio, &part->region,
+                              at);
+        return;
+    }
+    part->event.pio = bar->kind == PCI_BAR_IO;
+    part->event.address = at;
+    part->registered = machine->ops->ioeventfd_add(machine->host, &part->event) == 0;
+}
+
+static void
+pci_bar_part_unmap(PciDevice *dev, PciBar *bar, PciBarPart *part)
+{
+    Machine *machine = dev->device.machine;
+
+    if (part->region.size > 0) {
+        address_map_remove(bar->kind == PCI_BAR_IO ? machine->pio : machine->mmio, &part->region);
+    } else if (part->registered) {
+        machine->ops->ioeventfd_remove(machine->host, &part->event);
+        part->registered = false;
+    }
+}
+
+void
+pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, bool match,
+                 uint64_t value, int fd)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&dev->bar_lock);
+    PciBar *bar = &dev->bars[n];
+    PciBarPart *part = g_new0(PciBarPart, 1);
+
+    part->offset = offset;
+    part->event = (IoEvent) { .size = size, .match = match, .value = value, .fd = fd };
+    g_ptr_array_add(bar->parts, part);
+    if (bar->mapped)
+        pci_bar_part_map(dev, bar, part);
+}
+
+void
+pci_doorbell_remove(PciDevice *dev, unsigned n, uint64_t offset, int fd)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&dev->bar_lock);
+    PciBar *bar = &dev->bars[n];
+
+    for (guint i = 0; bar->parts && i < bar->parts->len; i++) {
+        PciBarPart *part = g_ptr_array_index(bar->parts, i);
+
+        if (part->region.size == 0 && part->offset == offset && part->event.fd == fd) {
+            pci_bar_part_unmap(dev, bar, part);
+            g_ptr_array_remove_index(bar->parts, i);
+            return;
+        }
+    }
+}
+
+static void
+pci_bar_move(PciDevice *dev, PciBar *bar, bool mapped, uint64_t address)
+{
+    g_autoptr(GMutexLocker) locker = NULL;
+    AddressMap *map =
+        bar->kind == PCI_BAR_IO ? dev->device.machine->pio : dev->device.machine->mmio;
+
+    if (bar->mapped == mapped && (!mapped || bar->address == address))
+        return;
+    locker = g_mutex_locker_new(&dev->bar_lock);
+    address_map_begin(map);
+    /* Doorbells first: while a region is still mapped and its doorbell is not, a write reaches the
+     * region's callback, never nothing. */
+    for (guint pass = 0; bar->mapped && pass < 2; pass++) {
+        for (guint i = 0; i < bar->parts->len; i++) {
+            PciBarPart *part = g_ptr_array_index(bar->parts, i);
+
+            if ((part->region.size > 0) == (pass == 1))
+                pci_bar_part_unmap(dev, bar, part);
+        }
+    }
+    bar->mapped = mapped;
+    bar->address = address;
+    for (guint i = 0; mapped && i < bar->parts->len; i++)
+        pci_bar_part_map(dev, bar, g_ptr_array_index(bar->parts, i));
+    address_map_commit(map);
+}
+
+static void
+pci_bar_update(PciDevice *dev, unsigned n)
+{
+    PciBar *bar = &dev->bars[n];
+    unsigned at = PCI_BASE_ADDRESS_0 + 4 * n;
+    uint16_t command = (uint16_t)pci_config_get(dev, PCI_COMMAND, 2);
+    uint64_t address = pci_config_get(dev, at, 4), last;
+    bool decode;
+
+    if (bar->kind == PCI_BAR_IO) {
+        address &= ~UINT64_C(3);
+        decode = command & PCI_COMMAND_IO;
+    } else {
+        address &= ~UINT64_C(15);
+        if (bar->kind == PCI_BAR_MEM64)
+            address |= (uint64_t)pci_config_get(dev, at + 4, 4) << 32;
+        decode = command & PCI_COMMAND_MEMORY;
+    }
+    last = address + (bar->size - 1);
+    /* A 32-bit BAR full of ones is being sized, not placed. */
+    if (address == 0 || last < address || (bar->kind != PCI_BAR_MEM64 && last >= UINT32_MAX) ||
+        (bar->kind == PCI_BAR_IO && last > UINT16_MAX) ||
+        !pci_bus_forwards(dev, bar->kind, address, bar->size))
+        decode = false;
+    pci_bar_move(dev, bar, decode, address);
+}
+
+void
+pci_update_mappings(PciDevice *dev)
+{
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        if (dev->bars[n].kind != PCI_BAR_NONE)
+            pci_bar_update(dev, n);
+    }
+    for (unsigned i = 0; dev->secondary && i < 256; i++) {
+        if (dev->secondary->devices[i])
+            pci_update_mappings(dev->secondary->devices[i]);
+    }
+}
+
+void
+pci_bars_fini(PciDevice *dev)
+{
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        PciBar *bar = &dev->bars[n];
+
+        if (bar->kind == PCI_BAR_NONE)
+            continue;
+        pci_bar_move(dev, bar, false, 0);
+        address_map_synchronize(bar->kind == PCI_BAR_IO ? dev->device.machine->pio
+                                                        : dev->device.machine->mmio);
+        g_clear_pointer(&bar->parts, g_ptr_array_unref);
+        bar->kind = PCI_BAR_NONE;
+    }
+    g_mutex_clear(&dev->bar_lock);
+}

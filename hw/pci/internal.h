@@ -1,0 +1,35 @@
+/* internal.h - what the files of the PCI core share.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_HW_PCI_INTERNAL_H
+#define KILN_HW_PCI_INTERNAL_H
+
+#include "hw/pci/pci.h"
+
+/* express.c: the parts of the capability that a port has. */
+void pci_express_set_slot(PciDevice *dev, unsigned slot);
+void pci_express_set_present(PciDevice *dev, bool present);
+
+/* bar.c */
+void pci_bars_init(PciDevice *dev);
+void pci_bars_fini(PciDevice *dev);
+
+/* msi.c: after a write to configuration space; device's lock held. */
+void pci_msi_config_written(PciDevice *dev, unsigned offset, unsigned size);
+
+/* msix.c */
+void pci_msix_config_written(PciDevice *dev, unsigned offset, unsigned size);
+void pci_msix_reset(PciDevice *dev);
+void pci_msix_fini(PciDevice *dev);
+/* Before a save: what is pending goes into the table's state. After a load, which filled it. */
+void pci_msix_before_save(PciDevice *dev);
+void pci_msix_loaded(PciDevice *dev);
+
+/* bus.c: after a change of the command register or of routing. */
+void pci_intx_wire(PciDevice *dev);
+void pci_intx_update(PciDevice *dev);
+
+/* bus.c: true when the bridges above @dev let accesses to [address, address + size) through. */
+bool pci_bus_forwards(const PciDevice *dev, PciBarKind kind, uint64_t address, uint64_t size);
+
+#endif

@@ -1,0 +1,166 @@
+/* lpc.c - LPC interface bridge of the ICH9 (Intel 316972, chapter 13): PM base, PIRQ routing, RCBA.
+ *
+ * Leaves out: GPIO, TCO, firmware hub decode, LPC decode ranges (ISA devices always decode), and
+ * what lies behind RCBA, which reads zero.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/pci/lpc.h"
+
+#include "hw/core/bytes.h"
+
+enum { RCBA_SIZE = 16 << 10, RCBA_ENABLE = 1 };
+
+typedef struct {
+    PciDevice pci;
+    Bus isa;
+    AcpiPm pm;
+    IoRegion rcba;
+    uint32_t pm_at, rcba_at;        /* where the regions are mapped, 0: nowhere */
+} Lpc;
+
+static uint64_t
+lpc_rcba_read(void *opaque, uint64_t offset, unsigned size)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    return 0;
+}
+
+static const IoOps lpc_rcba_ops = { lpc_rcba_read, NULL };
+
+static void
+lpc_map(AddressMap *map, IoRegion *region, uint32_t *at, uint32_t want)
+{
+    if (*at == want)
+        return;
+    if (*at)
+        address_map_remove(map, region);
+    *at = want && address_map_add(map, region, want) == 0 ? want : 0;
+}
+
+static void
+lpc_update_regions(Lpc *lpc)
+{
+    Machine *machine = lpc->pci.device.machine;
+    uint32_t pm = pci_config_get(&lpc->pci, LPC_PMBASE, 4) & 0xff80;
+    uint32_t rcba = pci_config_get(&lpc->pci, LPC_RCBA, 4);
+
+    if (!(lpc->pci.config[LPC_ACPI_CNTL] & LPC_ACPI_ENABLE))
+        pm = 0;
+    lpc_map(machine->pio, &lpc->pm.region, &lpc->pm_at, pm);
+    lpc_map(machine->mmio, &lpc->rcba, &lpc->rcba_at,
+            rcba & RCBA_ENABLE ? rcba & ~(uint32_t)(RCBA_SIZE - 1) : 0);
+}
+
+static bool
+lpc_touches(unsigned offset, unsigned size, unsigned first, unsigned n)
+{
+    return offset < first + n && first < offset + size;
+}
+
+static void
+lpc_config_written(PciDevice *dev, unsigned offset, unsigned size)
+{
+    if (lpc_touches(offset, size, LPC_PIRQ_A, 4) || lpc_touches(offset, size, LPC_PIRQ_E, 4)) {
+        for (unsigned i = 0; i < 8; i++)
+            pci_root_route(dev->bus->root, i,
+                           dev->config[i < 4 ? LPC_PIRQ_A + i : LPC_PIRQ_E + i - 4]);
+    }
+    if (lpc_touches(offset, size, LPC_PMBASE, 8) || lpc_touches(offset, size, LPC_RCBA, 4))
+        lpc_update_regions((Lpc *)dev);
+}
+
+static bool
+lpc_realize(Device *device, GError **err)
+{
+    Lpc *lpc = (Lpc *)device;
+    PciDevice *dev = &lpc->pci;
+
+    pci_config_set(dev, LPC_PMBASE, 4, 1);
+    pci_config_mask(dev, LPC_PMBASE, 4, 0xff80);
+    pci_config_mask(dev, LPC_ACPI_CNTL, 1, LPC_ACPI_ENABLE);
+    for (unsigned i = 0; i < 4; i++) {
+        dev->config[LPC_PIRQ_A + i] = dev->config[LPC_PIRQ_E + i] = 0x80;
+        dev->writable[LPC_PIRQ_A + i] = dev->writable[LPC_PIRQ_E + i] = 0x8f;
+    }
+    pci_config_mask(dev, LPC_RCBA, 4, 0xffffc000 | RCBA_ENABLE);
+    acpi_pm_init(&lpc->pm, device->machine, &device->lock);
+    lpc->rcba = (IoRegion) { "rcba", &lpc_rcba_ops, lpc, NULL, RCBA_SIZE, IO_PRIORITY_BOARD };
+    lpc->isa = (Bus) { .name = "isa.0", .kind = BUS_ISA };
+    return bus_add(device->machine, &lpc->isa, err);
+}
+
+static void
+lpc_reset(Device *device)
+{
+    Lpc *lpc = (Lpc *)device;
+
+    acpi_pm_reset(&lpc->pm);
+    lpc_map(device->machine->pio, &lpc->pm.region, &lpc->pm_at, 0);
+    lpc_map(device->machine->mmio, &lpc->rcba, &lpc->rcba_at, 0);
+    for (unsigned i = 0; i < 8; i++)
+        pci_root_route(lpc->pci.bus->root, i, 0x80);
+}
+
+static void
+lpc_unrealize(Device *device)
+{
+    Lpc *lpc = (Lpc *)device;
+
+    if (!lpc->pm.machine)
+        return;
+    lpc_map(device->machine->pio, &lpc->pm.region, &lpc->pm_at, 0);
+    lpc_map(device->machine->mmio, &lpc->rcba, &lpc->rcba_at, 0);
+    address_map_synchronize(device->machine->pio);
+    address_map_synchronize(device->machine->mmio);
+    acpi_pm_fini(&lpc->pm);
+    bus_remove(device->machine, &lpc->isa);
+}
+
+AcpiPm *
+lpc_pm(Device *lpc)
+{
+    return &((Lpc *)lpc)->pm;
+}
+
+static const SavedField lpc_fields[] = {
+    SAVED_STRUCT(Lpc, pm, acpi_pm_saved, 1),
+};
+
+static const SavedTable lpc_saved = {
+    .name = "ich9-lpc",
+    .version = 1,
+    .oldest = 1,
+    .fields = lpc_fields,
+    .n_fields = G_N_ELEMENTS(lpc_fields),
+};
+
+static const PciDetails lpc_details = {
+    .vendor = 0x8086,
+    .device = 0x2918,
+    .class_code = 0x060100,
+    .revision = 2,
+    .config_written = lpc_config_written,
+};
+
+const DeviceClass lpc_class = {
+    .name = "ICH9-LPC",
+    .base = &pci_device_class,
+    .bus = BUS_PCI,
+    .board = true,
+    .state_size = sizeof(Lpc),
+    .saved = &lpc_saved,
+    .realize = lpc_realize,
+    .reset = lpc_reset,
+    .unrealize = lpc_unrealize,
+    .details = &lpc_details,
+};
+
+Device *
+lpc_find(Machine *machine)
+{
+    PciDevice *dev = machine->pci ? machine->pci->bus.devices[LPC_DEVFN] : NULL;
+
+    return dev && dev->device.class == &lpc_class ? &dev->device : NULL;
+}

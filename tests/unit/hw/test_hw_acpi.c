@@ -1,0 +1,228 @@
+/* test_hw_acpi.c - the tables as ACPICA sees them, and the fixed hardware behind them.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/hw/fake_machine.h"
+
+#include "hw/core/bytes.h"
+#include "hw/pci/lpc.h"
+#include "hw/pci/q35.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static uint64_t
+prepare(FakeMachine *fake)
+{
+    g_autoptr(GError) err = NULL;
+    uint64_t rsdp = 0;
+
+    if (!q35_prepare_boot(fake->machine, &rsdp, &err))
+        fail_msg("q35_prepare_boot: %s", err->message);
+    machine_set_running(fake->machine, true);
+    return rsdp;
+}
+
+static uint8_t
+sum(const uint8_t *p, size_t n)
+{
+    uint8_t s = 0;
+
+    while (n--)
+        s = (uint8_t)(s + *p++);
+    return s;
+}
+
+static void
+test_checksums(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+    const uint8_t *rsdp = fake->ram + prepare(fake);
+    const uint8_t *xsdt;
+
+    (void)state;
+    assert_memory_equal(rsdp, "RSD PTR ", 8);
+    assert_int_equal(sum(rsdp, 20), 0);
+    assert_int_equal(sum(rsdp, 36), 0);
+    xsdt = fake->ram + bytes_load64(rsdp + 24);
+    assert_memory_equal(xsdt, "XSDT", 4);
+    assert_int_equal(sum(xsdt, bytes_load32(xsdt + 4)), 0);
+    for (uint32_t at = 36; at < bytes_load32(xsdt + 4); at += 8) {
+        const uint8_t *table = fake->ram + bytes_load64(xsdt + at);
+
+        assert_int_equal(sum(table, bytes_load32(table + 4)), 0);
+    }
+    fake_machine_free(fake);
+}
+
+static void
+run_iasl(const char *dir, const char *name)
+{
+    g_autofree char *aml = g_strdup_printf("%s/%s.dat", dir, name);
+    g_autofree char *dsl = g_strdup_printf("%s/%s.dsl", dir, name);
+    g_autofree char *out = NULL, *text = NULL;
+    const char *disassemble[] = { "iasl", "-d", aml, NULL };
+    const char *compile[] = { "iasl", "-vw", "3073", dsl, NULL };
+    int status;
+
+    assert_true(g_spawn_sync(dir, (char **)disassemble, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
+                             &text, &status, NULL));
+    if (status != 0 || strstr(out, "Error") || strstr(text, "Error") || strstr(text, "Warning"))
+        fail_msg("iasl -d %s: %s%s", name, out, text);
+    if (strcmp(name, "DSDT") != 0)
+        return;
+    g_free(out);
+    g_free(text);
+    assert_true(g_spawn_sync(dir, (char **)compile, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
+                             &text, &status, NULL));
+    if (status != 0 || !strstr(out, " 0 Errors, 0 Warnings"))
+        fail_msg("iasl %s: %s%s", name, out, text);
+}
+
+static void
+check_tables(FakeMachine *fake)
+{
+    const uint8_t *rsdp = fake->ram + prepare(fake);
+    const uint8_t *xsdt = fake->ram + bytes_load64(rsdp + 24);
+    g_autofree char *dir = g_dir_make_tmp("kiln-acpi-XXXXXX", NULL);
+    const char *clean[] = { "rm", "-r", dir, NULL };
+
+    for (uint32_t at = 36; at <= bytes_load32(xsdt + 4); at += 8) {
+        /* One more than the XSDT lists: the DSDT, which the FADT names. */
+        bool dsdt = at == bytes_load32(xsdt + 4);
+        const uint8_t *fadt = fake->ram + bytes_load64(xsdt + 36);
+        const uint8_t *table = fake->ram + bytes_load64(dsdt ? fadt + 140 : xsdt + at);
+        g_autofree char *name = g_strndup((const char *)table, 4);
+        g_autofree char *path = g_strdup_printf("%s/%s.dat", dir, name);
+
+        assert_true(g_file_set_contents(path, (const char *)table, bytes_load32(table + 4), NULL));
+        run_iasl(dir, name);
+    }
+    assert_true(g_spawn_sync(NULL, (char **)clean, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
+                             NULL, NULL, NULL));
+}
+
+static bool
+have_iasl(void)
+{
+    g_autofree char *path = g_find_program_in_path("iasl");
+
+    if (!path)
+        print_message("iasl (package acpica-tools) is not installed\n");
+    return path != NULL;
+}
+
+static void
+test_iasl(void **state)
+{
+    FakeMachine *fake;
+
+    (void)state;
+    if (!have_iasl())
+        skip();
+    fake = fake_machine_new_q35(64 << 20);
+    fake_device(fake, "pcie-root-port", "id", "pci.1", "addr", "1", NULL);
+    check_tables(fake);
+    fake_machine_free(fake);
+}
+
+static void
+test_iasl_large(void **state)
+{
+    MachineCpu cpus[300] = { { .present = true } };
+    uint8_t near[] = { 10, 21 }, far[] = { 21, 10 };
+    MachineNode nodes[2] = { { 100 << 20, near }, { 28 << 20, far } };
+    MachineConfig config = { .name = "large",
+                             .ram_below_4g = 128 << 20,
+                             .cpus = cpus,
+                             .n_cpus = 200,
+                             .max_cpus = 300,
+                             .nodes = nodes,
+                             .n_nodes = 2,
+                             .physical_bits = 46 };
+    g_autoptr(GError) err = NULL;
+    FakeMachine *fake;
+
+    (void)state;
+    if (!have_iasl())
+        skip();
+    for (unsigned i = 0; i < 300; i++)
+        cpus[i] = (MachineCpu) { .apic_id = i, .node = i & 1, .present = i < 200 };
+    fake = fake_machine_new(128 << 20, &config);
+    assert_true(q35_create(fake->machine, &err));
+    check_tables(fake);
+    fake_machine_free(fake);
+}
+
+static void
+test_power_button(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+
+    (void)state;
+    prepare(fake);
+    assert_int_equal(fake_in(fake, 0x604, 2) & 1, 1);   /* SCI_EN */
+    q35_power_button(fake->machine);
+    assert_false(fake->gsi[9]);
+    fake_out(fake, 0x602, 2, 0x100);
+    assert_true(fake->gsi[9]);
+    assert_int_equal(fake_in(fake, 0x600, 2), 0x100);
+    fake_out(fake, 0x600, 2, 0x100);
+    assert_false(fake->gsi[9]);
+    /* S5 */
+    fake_out(fake, 0x604, 2, 0x2001);
+    assert_int_equal(fake->requests->len, 1);
+    assert_int_equal(g_array_index(fake->requests, MachineRequest, 0), MACHINE_SHUTDOWN);
+    fake_machine_free(fake);
+}
+
+static void
+test_pm_timer(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+    uint64_t before, after;
+
+    (void)state;
+    prepare(fake);
+    before = fake_in(fake, 0x608, 4);
+    fake_advance(fake, 1000000000);
+    after = fake_in(fake, 0x608, 4);
+    assert_in_range((after - before) & 0xffffff, 3579544, 3579546);
+    /* Half the 24-bit range is 2.343 s: the status bit follows, and raises the SCI when enabled. */
+    fake_out(fake, 0x600, 2, 1);
+    fake_out(fake, 0x602, 2, 1);
+    assert_false(fake->gsi[9]);
+    fake_advance(fake, 2400000000);
+    assert_true(fake->gsi[9]);
+    assert_int_equal(fake_in(fake, 0x600, 2) & 1, 1);
+    fake_machine_free(fake);
+}
+
+static void
+test_reset_register(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+
+    (void)state;
+    fake_out(fake, 0xcf9, 1, 0x02);
+    assert_int_equal(fake->requests->len, 0);
+    fake_out(fake, 0xcf9, 1, 0x0e);
+    assert_int_equal(fake->requests->len, 1);
+    assert_int_equal(g_array_index(fake->requests, MachineRequest, 0), MACHINE_RESET);
+    fake_machine_free(fake);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checksums),     cmocka_unit_test(test_iasl),
+        cmocka_unit_test(test_iasl_large),    cmocka_unit_test(test_power_button),
+        cmocka_unit_test(test_pm_timer),      cmocka_unit_test(test_reset_register),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -26,17 +26,17 @@ struct DomainConsole {
     GDestroyNotify free_opaque;
 };
 
-static DomainConsole *
-console_ref(DomainConsole *console)
+DomainConsole *
+domain_console_ref(DomainConsole *console)
 {
     g_atomic_int_inc(&console->refs);
     return console;
 }
 
-static void
-console_unref(DomainConsole *console)
+void
+domain_console_unref(DomainConsole *console)
 {
-    if (!g_atomic_int_dec_and_test(&console->refs))
+    if (!console || !g_atomic_int_dec_and_test(&console->refs))
         return;
     if (console->fd >= 0)
         close(console->fd);
@@ -81,32 +81,36 @@ console_revoke(DomainConsole *console)
 }
 
 void
-domain_console_free(DomainConsole *console)
+domain_console_end(DomainConsole *console)
 {
-    Domain *domain;
+    Domain *domain = console->domain;
 
-    if (!console)
-        return;
-    domain = console->domain;
     g_mutex_lock(&domain->lock);
     if (g_hash_table_lookup(domain->consoles, console->path) == console)
         g_hash_table_remove(domain->consoles, console->path);
     g_mutex_unlock(&domain->lock);
-    console_unref(console);
+}
+
+void
+domain_console_forget(Domain *domain)
+{
+    g_mutex_lock(&domain->lock);
+    g_hash_table_remove_all(domain->consoles);
+    g_mutex_unlock(&domain->lock);
 }
 
 void
 domain_console_hang_up(Domain *domain, const void *client)
 {
-    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)console_unref);
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)domain_console_unref);
     GHashTableIter iter;
     gpointer console;
 
     g_mutex_lock(&domain->lock);
     g_hash_table_iter_init(&iter, domain->consoles);
     while (g_hash_table_iter_next(&iter, NULL, &console))
-        if (!client || ((DomainConsole *)console)->client == client)
-            g_ptr_array_add(all, console_ref(console));
+        if (((DomainConsole *)console)->client == client)
+            g_ptr_array_add(all, domain_console_ref(console));
     g_mutex_unlock(&domain->lock);
     for (guint i = 0; i < all->len; i++)
         console_revoke(all->pdata[i]);
@@ -195,7 +199,7 @@ console_enter(DomainConsole *console, bool force, GError **err)
     active = domain->live != NULL;
     holder = g_hash_table_lookup(domain->consoles, console->path);
     if (holder)
-        console_ref(holder);
+        domain_console_ref(holder);
     if (active && (!holder || force))
         g_hash_table_replace(domain->consoles, g_strdup(console->path), console);
     g_mutex_unlock(&domain->lock);
@@ -206,7 +210,7 @@ console_enter(DomainConsole *console, bool force, GError **err)
     else if (holder)
         console_revoke(holder);
     if (holder)
-        console_unref(holder);
+        domain_console_unref(holder);
     return active && (!holder || force);
 }
 
@@ -228,7 +232,7 @@ console_open(Domain *domain, FindDevice find, const char *name, bool force, cons
     console->fd = -1;
     g_mutex_init(&console->lock);
     if (!console_enter(console, force, err)) {
-        console_unref(console);
+        domain_console_unref(console);
         return NULL;
     }
     if (is_pty) {
@@ -238,8 +242,10 @@ console_open(Domain *domain, FindDevice find, const char *name, bool force, cons
     } else {
         console->fd = domain_socket_connect_unix(path, err);
     }
-    if (console->fd < 0)
-        g_clear_pointer(&console, domain_console_free);
+    if (console->fd < 0) {
+        domain_console_end(console);
+        g_clear_pointer(&console, domain_console_unref);
+    }
     return console;
 }
 

@@ -178,8 +178,78 @@ int domain_console_take_fd(DomainConsole *console);
 void domain_console_on_revoke(DomainConsole *console, void (*revoke)(void *opaque), void *opaque,
                               GDestroyNotify free_opaque);
 
-/* The next client may open it. */
-void domain_console_free(DomainConsole *console);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_free)
+/* The client is done: the next one may open it. */
+void domain_console_end(DomainConsole *console);
+
+DomainConsole *domain_console_ref(DomainConsole *console);
+void domain_console_unref(DomainConsole *console);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_unref)
+
+/* --- processors (vcpu.c) -------------------------------------------------------------------------- */
+
+/* virDomainGetVcpusFlags; -1 with @err. */
+int domain_vcpu_count(Domain *domain, unsigned flags, GError **err);
+
+typedef struct {
+    unsigned number;
+    int state;                   /* virVcpuState */
+    uint64_t cpu_time;           /* ns */
+    int cpu;                     /* the host CPU it last ran on; -1 unknown */
+} DomainVcpuInfo;
+/* Of a running guest: DomainVcpuInfo each. g_array_unref() it. */
+GArray *domain_vcpu_infos(Domain *domain, GError **err);
+
+/* Where threads may run. @flags: virDomainModificationImpact. */
+typedef enum { DOMAIN_PIN_VCPU, DOMAIN_PIN_EMULATOR, DOMAIN_PIN_IOTHREAD } DomainPinKind;
+
+/* One entry for each vCPU or I/O thread (one for the emulator). */
+typedef struct {
+    unsigned id;
+    char *cpus;                  /* cpuset; NULL: all of the host */
+} DomainPinInfo;
+/* GPtrArray of DomainPinInfo *, owned by the array; NULL with @err. */
+GPtrArray *domain_pins(Domain *domain, DomainPinKind kind, unsigned flags, GError **err);
+
+/* Binds vCPU or I/O thread @id (ignored for the emulator) to @cpus, a cpuset, in the definitions that
+ * @flags name, and the running thread. */
+bool domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, unsigned flags,
+                GError **err);
+
+/* --- memory, counters (memory.c, stats.c) ----------------------------------------------------------- */
+
+/* virDomainSetMemoryFlags: the balloon's target and the definition. */
+bool domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err);
+/* virDomainSetMemoryStatsPeriod. */
+bool domain_set_memory_stats_period(Domain *domain, unsigned seconds, unsigned flags, GError **err);
+
+typedef struct {
+    int tag;                     /* virDomainMemoryStatTags */
+    uint64_t value;
+} DomainMemoryStat;
+/* DomainMemoryStat each. g_array_unref() it. */
+GArray *domain_memory_stats(Domain *domain, GError **err);
+
+typedef struct {
+    char *target;                /* "vda" */
+    char *path;                  /* NULL: none */
+    int64_t rd_req, rd_bytes, wr_req, wr_bytes, flush_req;       /* -1 unknown, as all below */
+    int64_t rd_ns, wr_ns, flush_ns;
+} DomainBlockStats;
+void domain_block_stats_free(DomainBlockStats *stats);
+/* DomainBlockStats * of each disk, owned by the array. */
+GPtrArray *domain_block_stats(Domain *domain, GError **err);
+
+typedef struct {
+    char *ifname, *mac, *network;        /* ifname NULL: user networking; network NULL: none */
+} DomainInterfaceInfo;
+/* DomainInterfaceInfo * of each interface of a running guest, owned by the array. */
+GPtrArray *domain_interfaces(Domain *domain, GError **err);
+
+/* --- metadata (metadata.c) --------------------------------------------------------------------------- */
+
+/* virDomainGetMetadata, virDomainSetMetadata; @type: virDomainMetadataType. */
+char *domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GError **err);
+bool domain_set_metadata(Domain *domain, int type, const char *text, const char *key, const char *uri,
+                         unsigned flags, GError **err);
 
 #endif

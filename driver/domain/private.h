@@ -242,7 +242,24 @@ bool domain_hook_run(DomainManager *manager, const char *name, const char *opera
 
 /* --- console.c -------------------------------------------------------------------------------------- */
 
-/* The guest is gone: those who read its consoles see end of file. */
+/* Ends the consoles that @client holds. */
 void domain_console_hang_up(Domain *domain, const void *client);
+/* The guest is gone. Those who read its consoles see that in their descriptors, after what was written
+ * last. */
+void domain_console_forget(Domain *domain);
+
+/* --- impact.c: which definitions a call is about ---------------------------------------------------- */
+
+/* With the state lock held: turns virDomainModificationImpact CURRENT into LIVE or CONFIG, and refuses
+ * LIVE of an inactive and CONFIG of a transient domain (VIR_ERR_OPERATION_INVALID). */
+bool domain_impact(Domain *domain, unsigned *flags, GError **err);
+/* With the state lock held, for reading: the one definition that @flags mean. */
+DomainDef *domain_impact_def(Domain *domain, unsigned flags, GError **err);
+
+/* In a job: applies @change to copies of the definitions that @flags name, saves the persistent one,
+ * then puts them in place. */
+typedef bool (*DomainChange)(DomainDef *def, void *opaque, GError **err);
+bool domain_impact_apply(Domain *domain, unsigned flags, DomainChange change, void *opaque,
+                         GError **err);
 
 #endif

@@ -4,7 +4,9 @@
 #include "rpc_harness.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -161,6 +163,22 @@ harness_wait_clients(Harness *harness, guint n)
         g_usleep(10000);
     }
     return false;
+}
+
+static int
+harness_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void
+harness_remove_tree(char *path)
+{
+    nftw(path, harness_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    g_free(path);
 }
 
 static void

@@ -33,6 +33,9 @@ guint harness_n_clients(Harness *harness);
 /* Waits until the server has @n clients; false after five seconds. */
 bool harness_wait_clients(Harness *harness, guint n);
 
+/* Removes @path and all below it, and frees the string. */
+void harness_remove_tree(char *path);
+
 /* Sends a packet with that header. */
 void raw_send(int fd, const RpcHeader *header, const void *payload, size_t len);
 /* A call of the remote program. */

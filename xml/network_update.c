@@ -316,13 +316,13 @@ apply(const NetworkDef *def, const UpdateSection *s, GPtrArray *list, unsigned c
         if (count > 1 && g_str_has_prefix(s->what, "DNS"))
             return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "multiple matching %s records were "
                                   "found in network '%s'", s->what, def->name);
-        g_ptr_array_remove_index(list, found);
+        xml_type_free(s->type, g_ptr_array_steal_index(list, found));
         return true;
     }
     if (s->admit && !s->admit(def, *given, err))
         return false;
     if (!is_add(command)) {
-        g_ptr_array_remove_index(list, found);
+        xml_type_free(s->type, g_ptr_array_steal_index(list, found));
         g_ptr_array_insert(list, (gint)found, g_steal_pointer(given));
     } else if (command == VIR_NETWORK_UPDATE_COMMAND_ADD_FIRST) {
         g_ptr_array_insert(list, 0, g_steal_pointer(given));

@@ -374,13 +374,21 @@ virt_queue_next(VirtQueue *q, VirtChain *chain, unsigned *turn)
 }
 
 static void
+queue_run(void *opaque)
+{
+    VirtQueue *q = opaque;
+
+    if (q->running && !virtio_device_broken(q->dev))
+        q->handle(q);
+}
+
+static void
 queue_scheduled(void *opaque)
 {
     VirtQueue *q = opaque;
 
     q->scheduled = false;
-    if (q->running && !virtio_device_broken(q->dev))
-        q->handle(q);
+    queue_run(q);
 }
 
 void
@@ -390,6 +398,12 @@ virt_queue_schedule(VirtQueue *q)
         return;
     q->scheduled = true;
     io_loop_defer(q->loop, queue_scheduled, q);
+}
+
+void
+virt_queue_schedule_remote(VirtQueue *q)
+{
+    io_loop_defer(q->loop, queue_run, q);
 }
 
 /* ---- giving back ---- */
@@ -464,6 +478,7 @@ virt_queue_forget(void *opaque)
 {
     VirtQueue *q = opaque;
 
+    io_loop_cancel(q->loop, queue_run, q);
     io_loop_cancel(q->loop, queue_scheduled, q);
     io_loop_cancel(q->loop, queue_flush, q);
     q->scheduled = q->flush_scheduled = false;

@@ -260,6 +260,8 @@ bool virt_queue_next(VirtQueue *queue, VirtChain *chain, unsigned *turn);
 
 /* Calls the handler in the loop's next turn. */
 void virt_queue_schedule(VirtQueue *queue);
+/* The same from any thread. */
+void virt_queue_schedule_remote(VirtQueue *queue);
 
 /* Gives a chain back with @written bytes in its writable part. The driver sees it at once; the
  * interrupt, if it wants one, follows at the end of the loop's turn. */

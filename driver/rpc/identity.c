@@ -28,7 +28,7 @@ identity_start_time(pid_t pid)
 }
 
 bool
-rpc_identity_read(int fd, RpcIdentity *ret_identity, GError **err)
+rpc_identity_read(int fd, bool start_time, RpcIdentity *ret_identity, GError **err)
 {
     struct ucred cred;
     socklen_t len = sizeof cred;
@@ -39,6 +39,6 @@ rpc_identity_read(int fd, RpcIdentity *ret_identity, GError **err)
     ret_identity->uid = cred.uid;
     ret_identity->gid = cred.gid;
     ret_identity->pid = cred.pid;
-    ret_identity->start_time = identity_start_time(cred.pid);
+    ret_identity->start_time = start_time ? identity_start_time(cred.pid) : 0;
     return true;
 }

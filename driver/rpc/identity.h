@@ -13,11 +13,11 @@ typedef struct RpcIdentity {
     uid_t uid;
     gid_t gid;
     pid_t pid;
-    uint64_t start_time; /* of the process, in clock ticks after boot; 0 when it is gone already */
+    uint64_t start_time; /* of the process, in clock ticks after boot; 0: gone already, or not read */
 } RpcIdentity;
 
-/* Fills @ret_identity from the peer's credentials as they were when it connected (SO_PEERCRED) and
- * /proc/PID/stat. Fails with VIR_ERR_SYSTEM_ERROR. */
-bool rpc_identity_read(int fd, RpcIdentity *ret_identity, GError **err);
+/* Fills @ret_identity from the peer's credentials as they were when it connected (SO_PEERCRED), and
+ * with @start_time from /proc/PID/stat. Fails with VIR_ERR_SYSTEM_ERROR. */
+bool rpc_identity_read(int fd, bool start_time, RpcIdentity *ret_identity, GError **err);
 
 #endif

@@ -292,8 +292,6 @@ test_open_names(void **state)
                      "internal error: connection already open");
     /* The refused second opening does not harm the first. */
     check_string(fixture->fd, GET_TYPE, "QEMU");
-    send_open(fixture->fd, "qemu:///session", 0x80);
-    rpc_message_free(raw_expect(fixture->fd, 1, RPC_ERROR));
 }
 
 /* go-libvirt says "there is a name" with 01 00 00 00. */
@@ -335,6 +333,18 @@ test_features(void **state)
     }
     raw_call(fixture->fd, IS_SECURE, 10, NULL, 0);
     check_int(fixture->fd, 10, 1);
+}
+
+/* Clients send flags of their own beside the read-only one. */
+static void
+test_open_passes_over_flags(void **state)
+{
+    Fixture *fixture = *state;
+
+    open_as(fixture->fd, "qemu:///system", 0xfffffffe);
+    raw_call(fixture->fd, 250, 3, NULL, 0);
+    raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT, "this function is not supported by the "
+                     "connection driver: virNodeSuspendForDuration");
 }
 
 static void
@@ -622,6 +632,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_open_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_as_go_libvirt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_features, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_open_passes_over_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_supported_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authentication_comes_first, setup, teardown),

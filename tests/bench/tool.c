@@ -1,0 +1,183 @@
+/* tool.c - the load of the benchmarks, the same on both sides: random reads, a TCP stream. Linked
+ * statically, so that it runs in the guest's initramfs.
+ *
+ * usage: tool randread DEVICE SECONDS THREADS    prints requests per second
+ *        tool send HOST PORT SECONDS             sends, then prints bytes per second
+ *        tool serve PORT SECONDS                 waits for one peer; sends to it for so long
+ *        tool receive HOST PORT                  prints bytes per second until the peer ends
+ *        tool sink PORT                          waits for one peer; prints bytes per second
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#define BLOCK 4096
+#define CHUNK (256 * 1024)
+#define THREADS_MAX 64
+
+typedef struct {
+    int fd;
+    uint64_t blocks, state, done;
+    double end;
+} Reader;
+
+static double
+now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "tool: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+/* xorshift64: cheap, and the same sequence every time. */
+static uint64_t
+next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void *
+read_blocks(void *opaque)
+{
+    Reader *r = opaque;
+    void *buffer;
+
+    if (posix_memalign(&buffer, BLOCK, BLOCK))
+        die("memory");
+    while (now() < r->end)
+        for (int i = 0; i < 16; i++, r->done++)
+            if (pread(r->fd, buffer, BLOCK, (off_t)(next(&r->state) % r->blocks * BLOCK)) != BLOCK)
+                die("read");
+    free(buffer);
+    return NULL;
+}
+
+static void
+randread(const char *path, double seconds, int threads)
+{
+    int fd = open(path, O_RDONLY | O_DIRECT);
+    pthread_t ids[THREADS_MAX];
+    Reader readers[THREADS_MAX];
+    uint64_t bytes = 0, done = 0;
+    double begin = now();
+
+    if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
+        die(path);
+    for (int i = 0; i < threads; i++) {
+        readers[i] = (Reader){ .fd = fd, .blocks = bytes / BLOCK, .end = begin + seconds,
+                               .state = 0x9e3779b97f4a7c15u * (unsigned)(i + 1) };
+        if (pthread_create(&ids[i], NULL, read_blocks, &readers[i]))
+            die("thread");
+    }
+    for (int i = 0; i < threads; i++) {
+        pthread_join(ids[i], NULL);
+        done += readers[i].done;
+    }
+    printf("%.1f\n", (double)done / (now() - begin));
+}
+
+static int
+dial(const char *host, const char *port)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    inet_pton(AF_INET, host, &to.sin_addr);
+    for (int tries = 0; connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0; tries++) {
+        if (tries > 100)
+            die(host);
+        close(fd);
+        usleep(100000);
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+    }
+    return fd;
+}
+
+static int
+answer(const char *port)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
+        die("listen");
+    return accept(fd, NULL, NULL);
+}
+
+static void
+pump(int fd, double seconds)
+{
+    char *chunk = calloc(1, CHUNK);
+    double begin = now();
+    uint64_t bytes = 0;
+
+    while (now() < begin + seconds) {
+        ssize_t n = write(fd, chunk, CHUNK);
+
+        if (n < 0)
+            die("send");
+        bytes += (uint64_t)n;
+    }
+    close(fd);
+    printf("%.0f\n", (double)bytes / (now() - begin));
+}
+
+static void
+drain(int fd)
+{
+    char *chunk = malloc(CHUNK);
+    double begin = 0;
+    uint64_t bytes = 0;
+    ssize_t n;
+
+    while ((n = read(fd, chunk, CHUNK)) > 0) {
+        if (begin == 0)
+            begin = now();
+        bytes += (uint64_t)n;
+    }
+    printf("%.0f\n", begin > 0 ? (double)bytes / (now() - begin) : 0.0);
+}
+
+int
+main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+
+    if (!strcmp(what, "randread") && argc == 5 && atoi(argv[4]) <= THREADS_MAX)
+        randread(argv[2], atof(argv[3]), atoi(argv[4]));
+    else if (!strcmp(what, "send") && argc == 5)
+        pump(dial(argv[2], argv[3]), atof(argv[4]));
+    else if (!strcmp(what, "serve") && argc == 4)
+        pump(answer(argv[2]), atof(argv[3]));
+    else if (!strcmp(what, "receive") && argc == 4)
+        drain(dial(argv[2], argv[3]));
+    else if (!strcmp(what, "sink") && argc == 3)
+        drain(answer(argv[2]));
+    else
+        return 2;
+    return 0;
+}

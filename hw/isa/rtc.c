@@ -37,6 +37,7 @@ typedef struct {
     uint8_t index;
     uint8_t cmos[RTC_BYTES];
     int64_t offset;                 /* ns: RTC time is the host's plus this */
+    int64_t start_offset;           /* the same when the machine was made */
     int64_t seen_second;            /* up to which update and alarm flags are worked out */
     int64_t seen_period;            /* the same for the periodic flag, in periods of guest time */
     GsiSource line;
@@ -106,6 +107,17 @@ rtc_load_time(Rtc *rtc, int64_t second)
     rtc->cmos[RTC_CENTURY] = rtc_encode(rtc, year / 100);
 }
 
+/* QMP RTC_CHANGE: how many seconds the guest has moved its clock from where it started. */
+static void
+rtc_tell_change(Rtc *rtc)
+{
+    Machine *machine = rtc->device.machine;
+    JsonObject *data = json_object_new();
+
+    json_object_set_int_member(data, "offset", rtc_second(rtc->offset - rtc->start_offset + NS_PER_S / 2));
+    machine->ops->event(machine->host, "RTC_CHANGE", data);
+}
+
 /* Makes the time what the registers say. */
 static void
 rtc_store_time(Rtc *rtc)
@@ -123,6 +135,7 @@ rtc_store_time(Rtc *rtc)
 
     rtc->offset = second * NS_PER_S - machine_wall_ns(rtc->device.machine);
     rtc->seen_second = second;
+    rtc_tell_change(rtc);
 }
 
 static bool
@@ -364,6 +377,7 @@ rtc_start_time(Rtc *rtc)
         if (localtime_r(&t, &tm))
             rtc->offset = tm.tm_gmtoff * NS_PER_S;
     }
+    rtc->start_offset = rtc->offset;
     rtc->seen_second = rtc_second(rtc_now(rtc));
 }
 

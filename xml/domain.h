@@ -59,7 +59,6 @@ typedef struct {
     DomainNumatune *numatune;
     char *partition;                     /* <resource> */
     char *fc_appid;
-    GPtrArray *sysinfos;                 /* char *: each <sysinfo> as XML */
     char *bootloader, *bootloader_args;
     DomainOs os;
     DomainFeatures *features;

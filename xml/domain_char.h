@@ -32,7 +32,6 @@ typedef struct {
 /* The back end: what the characters go to on the host. */
 typedef struct {
     int type;                            /* DomainCharType; always set */
-    char *tty;                           /* old spelling of @path on <console>; live */
     int mode;                            /* DomainCharMode; TCP, UNIX. Set after parsing */
     char *path;                          /* PTY (live), DEV, FILE, PIPE, UNIX */
     int append;                          /* on/off; FILE */

@@ -36,6 +36,7 @@ typedef struct {
     uint64_t boot_order;
     char *boot_loadparm;
     char *alias;                         /* always set in a live definition */
+    uint64_t master_startport;           /* USB companion controllers */
     int rom_enabled;                     /* yes/no */
     int rom_bar;                         /* on/off */
     char *rom_file;
@@ -104,7 +105,6 @@ typedef struct {
     uint64_t queues, cmd_per_lun, max_sectors, iothread;         /* <driver> */
     int ioeventfd;
     DomainVirtioOptions virtio;
-    uint64_t master_startport;           /* USB companion */
     uint64_t pcihole64;                  /* KiB */
     DomainDeviceInfo info;
 } DomainController;
@@ -121,7 +121,8 @@ typedef struct {
     uint64_t rate_bytes, rate_period;    /* bytes per period of ms */
     int backend;                         /* DomainRngBackend */
     char *path;                          /* RANDOM; NULL: /dev/urandom */
-    GPtrArray *kept;                     /* EGD: the backend whole */
+    char *egd_type;                      /* EGD: kind of character device */
+    GPtrArray *kept;                     /* EGD: what the character device is about */
     DomainVirtioOptions virtio;
     DomainDeviceInfo info;
 } DomainRng;

@@ -91,6 +91,7 @@ typedef struct {
     DomainVirtioOptions virtio;
 
     char *file;                          /* source; FILE. NULL: an empty drive */
+    char *fdgroup;                       /* source; FILE */
     char *dev;                           /* source; BLOCK */
     int startup_policy;                  /* DomainStartupPolicy */
     uint64_t source_index;               /* live */

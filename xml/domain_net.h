@@ -58,6 +58,8 @@ typedef struct {
 
 typedef struct {
     int type;                            /* DomainNetType; always set */
+    int hostdev_managed;                 /* HOSTDEV, yes/no */
+    char *hostdev_driver;                /* HOSTDEV */
     int trust_guest_rx_filters;          /* yes/no */
     char *mac;                           /* always set after completion */
     int mac_type, mac_check;
@@ -66,7 +68,7 @@ typedef struct {
     char *port_id;                       /* source portid; live, a UUID */
     char *bridge;                        /* source; BRIDGE, and live NETWORK: the bridge joined */
     int mac_table;                       /* source macTableManager: 1 kernel, 2 libvirt; live */
-    char *source_dev;                    /* source; USER (passt), ETHERNET unused, DIRECT, VDPA */
+    char *source_dev;                    /* source; USER (passt) */
     GPtrArray *source_ips;               /* DomainIp; ETHERNET: on the host's side */
     GPtrArray *source_routes;            /* DomainRoute */
     GPtrArray *kept;                     /* XmlKept */

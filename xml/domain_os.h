@@ -30,7 +30,7 @@ typedef struct {
     char *loader;
     int loader_readonly, loader_secure, loader_stateless;        /* yes/no */
     int loader_type;                     /* 0, 1 rom, 2 pflash */
-    char *nvram, *nvram_template;
+    char *nvram, *nvram_template, *nvram_type;
     GPtrArray *kept;                     /* XmlKept: init*, acpi tables, nvram with a source */
     char *kernel, *initrd, *cmdline, *dtb;
     GPtrArray *boots;                    /* DomainBoot */

@@ -29,6 +29,10 @@ xml_obj_init(const XmlType *type, void *obj)
         case XML_INT:
             XML_FIELD(obj, row, int64_t) = XML_UNSET_INT;
             break;
+        case XML_ENUM:
+            if (row->min)
+                XML_FIELD(obj, row, int) = (int)row->min;
+            break;
         case XML_INLINE:
             xml_obj_init(row->type, (char *)obj + row->offset);
             break;
@@ -114,8 +118,6 @@ xml_type_free(const XmlType *type, void *obj)
 
 /* --- copy ------------------------------------------------------------------------------------------- */
 
-static void obj_copy(const XmlType *type, void *to, const void *from);
-
 static void
 list_copy(const XmlRow *row, GPtrArray *to, const GPtrArray *from)
 {
@@ -186,6 +188,13 @@ xml_type_copy(const XmlType *type, const void *obj)
     copy = xml_type_new(type);
     obj_copy(type, copy, obj);
     return copy;
+}
+
+void
+xml_type_assign(const XmlType *type, void *to, const void *from)
+{
+    if (to != from)
+        obj_copy(type, to, from);
 }
 
 /* --- compare ---------------------------------------------------------------------------------------- */

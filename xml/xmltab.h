@@ -40,7 +40,7 @@ typedef enum {
     XML_SIZE,        /* decimal with attribute 'unit' beside it, as libvirt scales (KB 1000, K and KiB
                       * 1024 …); kept in units of @scale bytes, rounded up; a number without unit is
                       * in units of @scale */
-    XML_ENUM,        /* one of names[1…], NULL-terminated */
+    XML_ENUM,        /* one of names[1…], NULL-terminated; @min is the value of a new object */
     XML_YESNO,
     XML_ONOFF,
     XML_PRESENT,     /* the element at @path stands there, whatever it holds; no attr */
@@ -62,7 +62,8 @@ typedef enum {
 } XmlKind;
 
 typedef enum {
-    XML_REQUIRED = 1 << 0,       /* an error when the element that should hold it lacks it */
+    XML_REQUIRED = 1 << 0,       /* an attribute: an error when the element at @path is there without
+                                  * it. All else: an error when the element at @path is missing */
     XML_LIVE = 1 << 1,           /* neither read nor printed with XML_INACTIVE */
     XML_LIVE_IF = 1 << 2,        /* string: so if it begins with one of names[] (NULL-terminated) */
     XML_LIVE_UNLESS = 1 << 3,    /* string: so unless it begins with one of names[] */
@@ -77,6 +78,7 @@ typedef enum {
     XML_NAMED_UNIT = 1 << 11,    /* XML_SIZE: print 'unit' though the stored unit is bytes */
     XML_KEEP_EMPTY = 1 << 12,    /* a string that is empty text counts as given; attributes always
                                   * do */
+    XML_OWN_LOOK = 1 << 13,      /* XML_VERBATIM: printed in libvirt's look, not as libxml2 writes */
 } XmlRowFlags;
 
 typedef struct XmlType XmlType;
@@ -159,6 +161,8 @@ void *xml_type_parse(const XmlType *type, xmlNode *node, unsigned flags, GError 
 char *xml_type_format(const XmlType *type, const void *obj, unsigned flags);
 char *xml_type_format_at(const XmlType *type, const void *obj, unsigned flags, unsigned indent);
 void *xml_type_copy(const XmlType *type, const void *obj);
+/* Makes @to, an object of @type that may be embedded in another, a copy of @from. */
+void xml_type_assign(const XmlType *type, void *to, const void *from);
 bool xml_type_equal(const XmlType *type, const void *a, const void *b);
 /* NULL is allowed. */
 void xml_type_free(const XmlType *type, void *obj);

@@ -136,6 +136,23 @@ fill_from_node(Out *out, const xmlNode *node)
 }
 
 static void
+format_verbatim(Out *out, const XmlRow *row, const void *obj)
+{
+    const char *xml = XML_FIELD_CONST(obj, row, char *);
+    g_autoptr(xmlDoc) doc = NULL;
+
+    if (!xml)
+        return;
+    if (!(row->flags & XML_OWN_LOOK)) {
+        out_at(out, row->path, true)->verbatim = g_strdup(xml);
+        return;
+    }
+    doc = xml_parse_fragment(xml);
+    if (doc)
+        fill_from_node(out_at(out, row->path, true), xmlDocGetRootElement(doc));
+}
+
+static void
 format_kept(Out *out, const XmlRow *row, const void *obj)
 {
     const GPtrArray *list = XML_FIELD_CONST(obj, row, GPtrArray *);
@@ -238,9 +255,7 @@ fill(Out *out, const XmlType *type, const void *obj, unsigned flags)
                 out_at(out, row->path, false);
             break;
         case XML_VERBATIM:
-            if (XML_FIELD_CONST(obj, row, char *))
-                out_at(out, row->path, true)->verbatim =
-                    g_strdup(XML_FIELD_CONST(obj, row, char *));
+            format_verbatim(out, row, obj);
             break;
         case XML_STRUCT:
             if (XML_FIELD_CONST(obj, row, void *))

@@ -132,7 +132,7 @@ find_groups(const XmlType *type, GArray *groups)
     }
     while (selector->names[count])
         count++;
-    for (unsigned a = selector->flags & XML_REQUIRED ? 1 : 0; a < count; a++) {
+    for (unsigned a = (selector->flags & XML_REQUIRED) || selector->min; a < count; a++) {
         uint64_t group = 0;
 
         if (done & XML_WHEN(a))
@@ -277,7 +277,7 @@ add_row(Node *top, const Scope *scope, const XmlRow *row)
     GString *text;
 
     /* An arm that only some values of the selector open needs one of them. */
-    if (is_selector && !(chosen & 1))
+    if (is_selector && !(chosen & XML_WHEN(row->min)))
         required = true;
     switch (row->kind) {
     case XML_LIST:
@@ -335,9 +335,12 @@ element(GString *out, const Node *node, const XmlNamespace *spaces)
     if (wrap)
         g_string_append_printf(out, "<%s>", wrap);
     if (colon) {
-        for (; spaces && spaces->prefix; spaces++)
-            if (strncmp(spaces->prefix, node->name, (size_t)(colon - node->name)) == 0)
-                g_string_append_printf(out, "<element name='%s' ns='%s'>\n", colon + 1, spaces->uri);
+        const XmlNamespace *space = spaces;
+
+        while (space->prefix && !(g_str_has_prefix(node->name, space->prefix) &&
+                                  strlen(space->prefix) == (size_t)(colon - node->name)))
+            space++;
+        g_string_append_printf(out, "<element name='%s' ns='%s'>\n", colon + 1, space->uri);
     } else {
         g_string_append_printf(out, "<element name='%s'>\n", node->name);
     }

@@ -1,0 +1,320 @@
+/* domain.c - the table of <domain> and the life of a definition (libvirt formatdomain, schema of 9.0).
+ *
+ * Rows stand in the order in which libvirt prints them. The automatic choices are in domain_post.c and
+ * domain_pci.c, rules between devices in domain_check.c, what cannot be started in
+ * domain_unsupported.c.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "domain.h"
+
+#include "util/error.h"
+#include "xml/domain_private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *const virt_types[] = {
+    "", "qemu", "kqemu", "kvm", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox",
+    "phyp", "vz", "bhyve", "hvf", NULL,
+};
+static const char *const placements[] = { "", "static", "auto", NULL };
+static const char *const actions[] = {
+    "", "destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart",
+    NULL,
+};
+static const char *const lock_actions[] = { "", "poweroff", "restart", "pause", "ignore", NULL };
+static const char *const seclabel_types[] = { "", "dynamic", "static", "none", NULL };
+
+DomainDef *
+domain_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults, GError **err)
+{
+    g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "domain_definition", err);
+    g_autoptr(DomainDef) def = NULL;
+    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
+
+    if (!root)
+        return NULL;
+    if (strcmp((const char *)root->name, "domain") != 0 || root->ns) {
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "unexpected root element <%s>, expecting <domain>",
+                       (const char *)root->name);
+        return NULL;
+    }
+    if (flags & DOMAIN_PARSE_VALIDATE) {
+        g_autofree char *schema = domain_def_schema();
+
+        if (!xml_validate(doc, schema, &domain_def_type, err))
+            return NULL;
+    }
+    def = xml_type_parse(&domain_def_type, root, flags & DOMAIN_PARSE_LIVE ? 0 : XML_INACTIVE, err);
+    if (!def || !domain_def_complete(def, defaults, err))
+        return NULL;
+    return g_steal_pointer(&def);
+}
+
+/* Whether the I/O threads are just 1, 2, 3 …, which libvirt makes up and does not print. */
+static bool
+iothreads_are_plain(const DomainDef *def)
+{
+    for (guint i = 0; i < def->iothread_ids->len; i++) {
+        const DomainIothread *io = def->iothread_ids->pdata[i];
+
+        if (io->id != i + 1 || io->pool_min != XML_UNSET || io->pool_max != XML_UNSET)
+            return false;
+    }
+    return def->iothread_ids->len > 0;
+}
+
+char *
+domain_def_format(const DomainDef *def, unsigned flags)
+{
+    unsigned how = (flags & DOMAIN_FORMAT_INACTIVE ? XML_INACTIVE : 0) |
+                   (flags & DOMAIN_FORMAT_SECURE ? XML_SECURE : 0) |
+                   (flags & DOMAIN_FORMAT_STATUS ? XML_STATUS : 0);
+
+    if (iothreads_are_plain(def)) {
+        g_autoptr(DomainDef) copy = domain_def_copy(def);
+
+        for (guint i = 0; i < copy->iothread_ids->len; i++)
+            xml_type_free(&domain_iothread_type, copy->iothread_ids->pdata[i]);
+        g_ptr_array_set_size(copy->iothread_ids, 0);
+        return xml_type_format(&domain_def_type, copy, how);
+    }
+    return xml_type_format(&domain_def_type, def, how);
+}
+
+DomainDef *
+domain_def_copy(const DomainDef *def)
+{
+    return xml_type_copy(&domain_def_type, def);
+}
+
+void
+domain_def_free(DomainDef *def)
+{
+    xml_type_free(&domain_def_type, def);
+}
+
+bool
+domain_def_equal(const DomainDef *a, const DomainDef *b)
+{
+    return xml_type_equal(&domain_def_type, a, b);
+}
+
+bool
+domain_def_abi_check(const DomainDef *a, const DomainDef *b, GError **err)
+{
+    return xml_type_abi_check(&domain_def_type, a, b, err);
+}
+
+char *
+domain_def_schema(void)
+{
+    return xml_type_schema(&domain_def_type);
+}
+
+/* --- looking up ---------------------------------------------------------------------------------------- */
+
+void
+domain_def_uuid(const DomainDef *def, uint8_t ret[16])
+{
+    if (!def->uuid || !xml_uuid_parse(def->uuid, ret))
+        memset(ret, 0, 16);
+}
+
+unsigned
+domain_def_vcpus_current(const DomainDef *def)
+{
+    return (unsigned)(def->vcpus_current == XML_UNSET ? def->vcpus : def->vcpus_current);
+}
+
+DomainController *
+domain_def_controller(const DomainDef *def, DomainControllerType type, uint64_t index)
+{
+    for (guint i = 0; i < def->controllers->len; i++) {
+        DomainController *c = def->controllers->pdata[i];
+
+        if (c->type == (int)type && c->index == index)
+            return c;
+    }
+    return NULL;
+}
+
+DomainIothread *
+domain_def_iothread(const DomainDef *def, uint64_t id)
+{
+    for (guint i = 0; i < def->iothread_ids->len; i++) {
+        DomainIothread *io = def->iothread_ids->pdata[i];
+
+        if (io->id == id)
+            return io;
+    }
+    return NULL;
+}
+
+bool
+domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaque)
+{
+#define EACH(list, T, element) \
+    for (guint i = 0; i < def->list->len; i++) { \
+        T *device = def->list->pdata[i]; \
+        if (!visit(element, device, &device->info, opaque)) \
+            return false; \
+    }
+    EACH(disks, DomainDisk, "disk")
+    EACH(controllers, DomainController, "controller")
+    EACH(interfaces, DomainInterface, "interface")
+    EACH(serials, DomainChar, "serial")
+    EACH(parallels, DomainChar, "parallel")
+    EACH(consoles, DomainChar, "console")
+    EACH(channels, DomainChar, "channel")
+    EACH(inputs, DomainInput, "input")
+    EACH(videos, DomainVideo, "video")
+    if (def->balloon && !visit("memballoon", def->balloon, &def->balloon->info, opaque))
+        return false;
+    EACH(rngs, DomainRng, "rng")
+#undef EACH
+    return true;
+}
+
+/* --- the table ----------------------------------------------------------------------------------------- */
+
+#define S(field) offsetof(DomainSeclabel, field)
+static const XmlRow seclabel_rows[] = {
+    { NULL, "type", XML_ENUM, S(type), .names = seclabel_types },
+    { NULL, "model", XML_STRING, S(model) },
+    { NULL, "relabel", XML_YESNO, S(relabel) },
+    { "label", NULL, XML_STRING, S(label) },
+    { "imagelabel", NULL, XML_STRING, S(imagelabel) },
+    { "baselabel", NULL, XML_STRING, S(baselabel) },
+};
+static const XmlType seclabel_type = {
+    "seclabel", sizeof(DomainSeclabel), XML_TYPE_ROWS(seclabel_rows),
+};
+
+static const XmlRow perf_rows[] = {
+    { NULL, "name", XML_STRING, offsetof(DomainPerfEvent, name), XML_REQUIRED, .pattern = "[a-z_]+",
+      .legal = "a perf event's name such as 'cpu_cycles'" },
+    { NULL, "enabled", XML_YESNO, offsetof(DomainPerfEvent, enabled), XML_REQUIRED },
+};
+static const XmlType perf_type = { "perf-event", sizeof(DomainPerfEvent), XML_TYPE_ROWS(perf_rows) };
+
+#define D(field) offsetof(DomainDef, field)
+#define KEPT(path) { path, NULL, XML_KEPT, D(kept) }
+#define ACTION(name) { #name, NULL, XML_ENUM, D(name), .names = actions }
+static const XmlRow domain_rows[] = {
+    { NULL, "type", XML_ENUM, D(virt_type), XML_REQUIRED | XML_ABI, .names = virt_types },
+    { NULL, "id", XML_UINT, D(id), XML_LIVE, .max = INT32_MAX },
+    { "name", NULL, XML_STRING, D(name), XML_REQUIRED, .pattern = "[^/\\n]+",
+      .legal = "a name without '/' or line ends" },
+    { "uuid", NULL, XML_UUID, D(uuid), XML_ABI },
+    { "genid", NULL, XML_PRESENT, D(genid_present) },
+    { "genid", NULL, XML_UUID, D(genid), XML_ABI },
+    { "title", NULL, XML_STRING, D(title), .pattern = "[^\\n]+", .legal = "a single line" },
+    { "description", NULL, XML_STRING, D(description) },
+    { "metadata", NULL, XML_VERBATIM, D(metadata) },
+    { "maxMemory", "slots", XML_UINT, D(max_memory_slots), XML_REQUIRED | XML_ABI, .min = 1,
+      .max = UINT32_MAX },
+    { "maxMemory", NULL, XML_SIZE, D(max_memory), XML_ABI, .scale = 1024 },
+    { "memory", "dumpCore", XML_ONOFF, D(dump_core) },
+    { "memory", NULL, XML_SIZE, D(memory), XML_ABI, .scale = 1024 },
+    { "currentMemory", NULL, XML_SIZE, D(current_memory), .scale = 1024 },
+    KEPT("blkiotune"),
+    KEPT("memtune"),
+    { "memoryBacking", NULL, XML_STRUCT, D(memory_backing), .type = &domain_memory_backing_type },
+    { "vcpu", "placement", XML_ENUM, D(vcpu_placement), .names = placements },
+    { "vcpu", "cpuset", XML_CPUSET, D(vcpu_cpuset) },
+    { "vcpu", "current", XML_UINT, D(vcpus_current), XML_ABI, .min = 1, .max = UINT16_MAX },
+    { "vcpu", NULL, XML_UINT, D(vcpus), XML_ABI, .min = 1, .max = UINT16_MAX },
+    { "vcpus/vcpu", NULL, XML_LIST, D(vcpu_list), XML_ABI, .type = &domain_vcpu_type },
+    { "iothreads", NULL, XML_UINT, D(iothreads), XML_NOT_ZERO, .max = UINT16_MAX },
+    { "iothreadids/iothread", NULL, XML_LIST, D(iothread_ids), .type = &domain_iothread_type },
+    { "defaultiothread", NULL, XML_PRESENT, D(default_iothread) },
+    { "defaultiothread", "thread_pool_min", XML_UINT, D(default_pool_min), .max = INT32_MAX },
+    { "defaultiothread", "thread_pool_max", XML_UINT, D(default_pool_max), .max = INT32_MAX },
+    { "cputune", NULL, XML_STRUCT, D(cputune), .type = &domain_cputune_type },
+    { "numatune", NULL, XML_STRUCT, D(numatune), .type = &domain_numatune_type },
+    { "resource/partition", NULL, XML_STRING, D(partition), .pattern = "/.+",
+      .legal = "an absolute path" },
+    { "resource/fibrechannel", "appid", XML_STRING, D(fc_appid), XML_REQUIRED,
+      .pattern = "[ -~]{1,128}", .legal = "1 to 128 printable characters" },
+    KEPT("sysinfo"),
+    { "bootloader", NULL, XML_STRING, D(bootloader) },
+    { "bootloader_args", NULL, XML_STRING, D(bootloader_args) },
+    { "os", NULL, XML_INLINE, D(os), XML_ABI, .type = &domain_os_type },
+    KEPT("idmap"),
+    { "features", NULL, XML_STRUCT, D(features), XML_ABI, .type = &domain_features_type },
+    { "cpu", NULL, XML_STRUCT, D(cpu), XML_ABI, .type = &domain_cpu_type },
+    { "clock", NULL, XML_INLINE, D(clock), XML_ABI, .type = &domain_clock_type },
+    ACTION(on_poweroff), ACTION(on_reboot), ACTION(on_crash),
+    { "on_lockfailure", NULL, XML_ENUM, D(on_lockfailure), .names = lock_actions },
+    { "pm", NULL, XML_PRESENT, D(pm) },
+    { "pm/suspend-to-mem", "enabled", XML_YESNO, D(pm_mem), XML_ABI },
+    { "pm/suspend-to-disk", "enabled", XML_YESNO, D(pm_disk), XML_ABI },
+    { "perf/event", NULL, XML_LIST, D(perf_events), .type = &perf_type },
+    { "devices/emulator", NULL, XML_STRING, D(emulator), .pattern = "/.+",
+      .legal = "an absolute path" },
+    { "devices/disk", NULL, XML_LIST, D(disks), XML_ABI, .type = &domain_disk_type },
+    { "devices/controller", NULL, XML_LIST, D(controllers), XML_ABI,
+      .type = &domain_controller_type },
+    KEPT("devices/lease"),
+    KEPT("devices/filesystem"),
+    { "devices/interface", NULL, XML_LIST, D(interfaces), XML_ABI, .type = &domain_interface_type },
+    KEPT("devices/smartcard"),
+    { "devices/serial", NULL, XML_LIST, D(serials), XML_ABI, .type = &domain_serial_type },
+    { "devices/parallel", NULL, XML_LIST, D(parallels), XML_ABI, .type = &domain_parallel_type },
+    { "devices/console", NULL, XML_LIST, D(consoles), XML_ABI, .type = &domain_console_type },
+    { "devices/channel", NULL, XML_LIST, D(channels), XML_ABI, .type = &domain_channel_type },
+    { "devices/input", NULL, XML_LIST, D(inputs), XML_ABI, .type = &domain_input_type },
+    KEPT("devices/tpm"),
+    KEPT("devices/graphics"),
+    KEPT("devices/sound"),
+    KEPT("devices/audio"),
+    { "devices/video", NULL, XML_LIST, D(videos), XML_ABI, .type = &domain_video_type },
+    KEPT("devices/hostdev"),
+    KEPT("devices/redirdev"),
+    KEPT("devices/redirfilter"),
+    KEPT("devices/hub"),
+    KEPT("devices/watchdog"),
+    { "devices/memballoon", NULL, XML_STRUCT, D(balloon), XML_SINGLE | XML_ABI,
+      .type = &domain_balloon_type },
+    { "devices/rng", NULL, XML_LIST, D(rngs), XML_ABI, .type = &domain_rng_type },
+    KEPT("devices/nvram"),
+    KEPT("devices/panic"),
+    KEPT("devices/shmem"),
+    KEPT("devices/memory"),
+    KEPT("devices/crypto"),
+    KEPT("devices/iommu"),
+    KEPT("devices/vsock"),
+    { "seclabel", NULL, XML_LIST, D(seclabels), .type = &seclabel_type },
+    KEPT("keywrap"),
+    KEPT("launchSecurity"),
+    KEPT("qemu:commandline"),
+    KEPT("qemu:capabilities"),
+    KEPT("qemu:override"),
+    KEPT("qemu:deprecation"),
+};
+
+static bool
+def_check(const void *obj, GError **err)
+{
+    const DomainDef *def = obj;
+    const char *c = def->name;
+
+    while (g_ascii_isspace(*c))
+        c++;
+    if (!*c)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "the name is empty");
+    if (strlen(def->name) > DOMAIN_NAME_MAX)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "the name is %zu bytes long; at most %d can be a "
+                              "file's name", strlen(def->name), DOMAIN_NAME_MAX);
+    return true;
+}
+
+static const XmlNamespace domain_namespaces[] = {
+    { "qemu", "http://libvirt.org/schemas/domain/qemu/1.0" }, { NULL, NULL },
+};
+
+const XmlType domain_def_type = {
+    "domain", sizeof(DomainDef), XML_TYPE_ROWS(domain_rows), .check = def_check,
+    .namespaces = domain_namespaces,
+};

@@ -1,0 +1,180 @@
+/* domain_disk.c - the table of <disk> (libvirt formatdomain "Hard drives, floppy disks, CDROMs", schema
+ * of 9.0).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "domain_disk.h"
+
+#include "util/error.h"
+
+const char *const domain_disk_types[] = {
+    "", "file", "block", "dir", "network", "volume", "nvme", "vhostuser", NULL,
+};
+const char *const domain_disk_devices[] = { "", "disk", "cdrom", "floppy", "lun", NULL };
+const char *const domain_disk_buses[] = {
+    "", "ide", "fdc", "scsi", "virtio", "xen", "usb", "uml", "sata", "sd", NULL,
+};
+const char *const domain_disk_caches[] = {
+    "", "default", "none", "writethrough", "writeback", "directsync", "unsafe", NULL,
+};
+const char *const domain_disk_ios[] = { "", "native", "threads", "io_uring", NULL };
+const char *const domain_error_policies[] = { "", "stop", "report", "ignore", "enospace", NULL };
+const char *const domain_discards[] = { "", "unmap", "ignore", NULL };
+const char *const domain_detect_zeroes[] = { "", "off", "on", "unmap", NULL };
+const char *const domain_startup_policies[] = { "", "mandatory", "requisite", "optional", NULL };
+static const char *const sgios[] = { "", "filtered", "unfiltered", NULL };
+static const char *const snapshots[] = { "", "no", "internal", "external", "manual", NULL };
+static const char *const trays[] = { "", "closed", "open", NULL };
+static const char *const translations[] = { "", "none", "auto", "lba", NULL };
+
+#define T(field) offsetof(DomainIotune, field)
+#define TUNE(field) { #field, NULL, XML_UINT, T(field), XML_NOT_ZERO, .max = INT64_MAX }
+static const XmlRow iotune_rows[] = {
+    TUNE(total_bytes_sec), TUNE(read_bytes_sec), TUNE(write_bytes_sec),
+    TUNE(total_iops_sec), TUNE(read_iops_sec), TUNE(write_iops_sec),
+    TUNE(total_bytes_sec_max), TUNE(read_bytes_sec_max), TUNE(write_bytes_sec_max),
+    TUNE(total_iops_sec_max), TUNE(read_iops_sec_max), TUNE(write_iops_sec_max),
+    TUNE(size_iops_sec),
+    { "group_name", NULL, XML_STRING, T(group_name) },
+    TUNE(total_bytes_sec_max_length), TUNE(read_bytes_sec_max_length),
+    TUNE(write_bytes_sec_max_length), TUNE(total_iops_sec_max_length),
+    TUNE(read_iops_sec_max_length), TUNE(write_iops_sec_max_length),
+};
+
+static bool
+both(uint64_t total, uint64_t part)
+{
+    return total != XML_UNSET && total && part != XML_UNSET && part;
+}
+
+static bool
+iotune_check(const void *obj, GError **err)
+{
+    const DomainIotune *t = obj;
+
+    if (both(t->total_bytes_sec, t->read_bytes_sec) || both(t->total_bytes_sec, t->write_bytes_sec) ||
+        both(t->total_bytes_sec_max, t->read_bytes_sec_max) ||
+        both(t->total_bytes_sec_max, t->write_bytes_sec_max))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "total and read/write bytes_sec cannot be set at the same time");
+    if (both(t->total_iops_sec, t->read_iops_sec) || both(t->total_iops_sec, t->write_iops_sec) ||
+        both(t->total_iops_sec_max, t->read_iops_sec_max) ||
+        both(t->total_iops_sec_max, t->write_iops_sec_max))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "total and read/write iops_sec cannot be set at the same time");
+    return true;
+}
+
+static const XmlType iotune_type = {
+    "iotune", sizeof(DomainIotune), XML_TYPE_ROWS(iotune_rows), .check = iotune_check,
+};
+
+#define D(field) offsetof(DomainDisk, field)
+#define FILE_OR_BLOCK (XML_WHEN(DOMAIN_DISK_FILE) | XML_WHEN(DOMAIN_DISK_BLOCK))
+#define PRINTABLE "[ -~]"
+static const XmlRow disk_rows[] = {
+    { NULL, "type", XML_ENUM, D(type), .names = domain_disk_types, .min = DOMAIN_DISK_FILE },
+    { NULL, "device", XML_ENUM, D(device), XML_ABI, .names = domain_disk_devices,
+      .min = DOMAIN_DISK_DEVICE_DISK },
+    { NULL, "model", XML_ENUM, D(model), XML_ABI, .names = domain_virtio_models },
+    { NULL, "rawio", XML_YESNO, D(rawio) },
+    { NULL, "sgio", XML_ENUM, D(sgio), .names = sgios },
+    { NULL, "snapshot", XML_ENUM, D(snapshot), .names = snapshots },
+    { "driver", "name", XML_STRING, D(driver_name), .pattern = "[a-zA-Z0-9_+-]+",
+      .legal = "letters, digits, '_', '+' and '-'" },
+    { "driver", "type", XML_STRING, D(format),
+      .pattern = "raw|dir|bochs|cloop|dmg|iso|vpc|vdi|fat|vhd|ploop|cow|qcow|qcow2|qed|vmdk|aio",
+      .legal = "an image format such as 'raw' or 'qcow2'" },
+    { "driver", "cache", XML_ENUM, D(cache), .names = domain_disk_caches },
+    { "driver", "error_policy", XML_ENUM, D(error_policy), .names = domain_error_policies },
+    { "driver", "rerror_policy", XML_ENUM, D(rerror_policy), .names = domain_error_policies },
+    { "driver", "io", XML_ENUM, D(io), .names = domain_disk_ios },
+    { "driver", "ioeventfd", XML_ONOFF, D(ioeventfd), XML_ABI },
+    { "driver", "event_idx", XML_ONOFF, D(event_idx), XML_ABI },
+    { "driver", "copy_on_read", XML_ONOFF, D(copy_on_read) },
+    { "driver", "discard", XML_ENUM, D(discard), .names = domain_discards },
+    { "driver", "iothread", XML_UINT, D(iothread), .min = 1, .max = UINT32_MAX },
+    { "driver", "detect_zeroes", XML_ENUM, D(detect_zeroes), .names = domain_detect_zeroes },
+    { "driver", "queues", XML_UINT, D(queues), XML_ABI, .min = 1, .max = UINT32_MAX },
+    { "driver", "queue_size", XML_UINT, D(queue_size), XML_ABI, .min = 1, .max = UINT32_MAX },
+    { "driver", NULL, XML_INLINE, D(virtio), XML_ABI, .type = &domain_virtio_options_type },
+    { "driver/metadata_cache", NULL, XML_KEPT, D(kept) },
+    { "auth", NULL, XML_KEPT, D(kept) },
+    { "source", "file", XML_STRING, D(file), .when = XML_WHEN(DOMAIN_DISK_FILE) },
+    { "source", "fdgroup", XML_STRING, D(fdgroup), .when = XML_WHEN(DOMAIN_DISK_FILE) },
+    { "source", "dev", XML_STRING, D(dev), .when = XML_WHEN(DOMAIN_DISK_BLOCK) },
+    { "source", "startupPolicy", XML_ENUM, D(startup_policy), .names = domain_startup_policies,
+      .when = FILE_OR_BLOCK },
+    { "source", "index", XML_UINT, D(source_index), XML_LIVE, .min = 1, .max = UINT32_MAX,
+      .when = FILE_OR_BLOCK },
+    { "source/slices", NULL, XML_KEPT, D(kept), .when = FILE_OR_BLOCK },
+    { "source/seclabel", NULL, XML_KEPT, D(kept), .when = FILE_OR_BLOCK },
+    { "source/encryption", NULL, XML_KEPT, D(kept), .when = FILE_OR_BLOCK },
+    { "source/reservations", NULL, XML_KEPT, D(kept), .when = XML_WHEN(DOMAIN_DISK_BLOCK) },
+    { "source", NULL, XML_KEPT, D(kept), .when = ~FILE_OR_BLOCK },
+    { "backingStore", NULL, XML_VERBATIM, D(backing_store), XML_OWN_LOOK },
+    { "backenddomain", NULL, XML_KEPT, D(kept) },
+    { "geometry", "cyls", XML_UINT, D(cyls), XML_ABI, .max = UINT32_MAX },
+    { "geometry", "heads", XML_UINT, D(heads), XML_ABI, .max = UINT32_MAX },
+    { "geometry", "secs", XML_UINT, D(secs), XML_ABI, .max = UINT32_MAX },
+    { "geometry", "trans", XML_ENUM, D(trans), XML_ABI, .names = translations },
+    { "blockio", "logical_block_size", XML_UINT, D(logical_block_size), XML_ABI | XML_NOT_ZERO,
+      .max = UINT32_MAX },
+    { "blockio", "physical_block_size", XML_UINT, D(physical_block_size), XML_ABI | XML_NOT_ZERO,
+      .max = UINT32_MAX },
+    { "mirror", NULL, XML_VERBATIM, D(mirror), XML_LIVE | XML_OWN_LOOK },
+    { "target", "dev", XML_STRING, D(target), XML_REQUIRED | XML_ABI,
+      .pattern = "(ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+",
+      .legal = "a device name such as 'vda', 'sda', 'hda' or 'fda'" },
+    { "target", "bus", XML_ENUM, D(bus), XML_ABI, .names = domain_disk_buses },
+    { "target", "tray", XML_ENUM, D(tray), .names = trays },
+    { "target", "removable", XML_ONOFF, D(removable), XML_ABI },
+    { "target", "rotation_rate", XML_UINT, D(rotation_rate), XML_ABI, .min = 1, .max = 65534 },
+    { "iotune", NULL, XML_STRUCT, D(iotune), .type = &iotune_type },
+    { "readonly", NULL, XML_PRESENT, D(readonly), XML_ABI },
+    { "shareable", NULL, XML_PRESENT, D(shareable) },
+    { "transient", NULL, XML_PRESENT, D(transient) },
+    { "transient", "shareBacking", XML_YESNO, D(transient_share) },
+    { "serial", NULL, XML_STRING, D(serial), XML_ABI, .pattern = "[A-Za-z0-9_.+ -]+",
+      .legal = "letters, digits, spaces, '_', '.', '+' and '-'" },
+    { "wwn", NULL, XML_STRING, D(wwn), XML_ABI, .pattern = "(0x)?[0-9a-fA-F]{16}",
+      .legal = "16 hexadecimal digits" },
+    { "vendor", NULL, XML_STRING, D(vendor), XML_ABI, .pattern = PRINTABLE "{0,8}",
+      .legal = "at most 8 printable characters" },
+    { "product", NULL, XML_STRING, D(product), XML_ABI, .pattern = PRINTABLE "{0,16}",
+      .legal = "at most 16 printable characters" },
+    { "encryption", NULL, XML_KEPT, D(kept) },
+    { NULL, NULL, XML_INLINE, D(info), XML_ABI, .type = &domain_device_info_type },
+};
+
+static bool
+disk_check(const void *obj, GError **err)
+{
+    const DomainDisk *disk = obj;
+
+    if (!disk->target)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing <target dev='…'/>");
+    if (disk->device == DOMAIN_DISK_DEVICE_LUN && disk->type == DOMAIN_DISK_FILE)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "device 'lun' needs a source of type 'block', "
+                              "'network' or 'volume', not 'file' (target '%s')", disk->target);
+    if ((disk->device == DOMAIN_DISK_DEVICE_CDROM && disk->bus == DOMAIN_BUS_VIRTIO) ||
+        (disk->device == DOMAIN_DISK_DEVICE_FLOPPY && disk->bus && disk->bus != DOMAIN_BUS_FDC))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "device '%s' (target '%s') cannot be on "
+                              "bus '%s'", domain_disk_devices[disk->device], disk->target,
+                              domain_disk_buses[disk->bus]);
+    if (disk->source_index == XML_UNSET && disk->device != DOMAIN_DISK_DEVICE_CDROM &&
+        disk->device != DOMAIN_DISK_DEVICE_FLOPPY &&
+        ((disk->type == DOMAIN_DISK_FILE && !disk->file && !disk->fdgroup) ||
+         (disk->type == DOMAIN_DISK_BLOCK && !disk->dev)))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "disk '%s' has no <source %s='…'/>; only cdrom "
+                              "and floppy drives may be empty", disk->target,
+                              disk->type == DOMAIN_DISK_FILE ? "file" : "dev");
+    if (disk->copy_on_read == TRISTATE_ON && (disk->readonly || disk->shareable))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "copy_on_read of disk '%s' is not "
+                              "possible with a read-only or shareable disk", disk->target);
+    return true;
+}
+
+const XmlType domain_disk_type = {
+    "disk", sizeof(DomainDisk), XML_TYPE_ROWS(disk_rows), .selector = XML_SELECTOR(DomainDisk, type),
+    .check = disk_check,
+};

@@ -1,0 +1,402 @@
+/* domain_post.c - the automatic choices in a <domain> that clients read back, as libvirt 9.0 makes them
+ * for a q35 guest; where Kiln differs, domain.h says so.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "domain_private.h"
+
+#include "util/error.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void
+set_default(char **field, const char *value)
+{
+    if (!*field)
+        *field = g_strdup(value);
+}
+
+/* --- identity, memory, processors ------------------------------------------------------------------------ */
+
+static bool
+complete_os(DomainDef *def, const DomainDefaults *defaults, GError **err)
+{
+    DomainOs *os = &def->os;
+    const char *machine = os->machine;
+
+    if (!os->type)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "an os <type> must be specified");
+    set_default(&os->arch, "x86_64");
+    if (def->virt_type != DOMAIN_VIRT_KVM || strcmp(os->arch, "x86_64") != 0 ||
+        strcmp(os->type, "hvm") != 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "could not find capabilities for ostype=%s "
+                              "arch=%s domaintype=%s; Kiln has ostype=hvm arch=x86_64 domaintype=kvm",
+                              os->type, os->arch, def->virt_type == DOMAIN_VIRT_KVM ? "kvm"
+                              : def->virt_type == DOMAIN_VIRT_QEMU ? "qemu" : "other");
+    if (!machine || strcmp(machine, "q35") == 0 || g_str_has_prefix(machine, "pc-q35-")) {
+        g_free(os->machine);
+        os->machine = g_strdup(defaults && defaults->machine ? defaults->machine
+                                                             : DOMAIN_DEFAULT_MACHINE);
+    }
+    if (defaults && defaults->emulator)
+        set_default(&def->emulator, defaults->emulator);
+    return true;
+}
+
+static bool
+complete_numa(DomainDef *def, GError **err)
+{
+    const DomainNuma *numa = def->cpu ? def->cpu->numa : NULL;
+    uint64_t total = 0;
+
+    if (!numa)
+        return true;
+    for (guint i = 0; i < numa->cells->len; i++) {
+        DomainNumaCell *cell = numa->cells->pdata[i];
+
+        if (cell->id == XML_UNSET)
+            cell->id = i;
+        if (cell->memory > UINT64_MAX / 4 - total)
+            return kiln_error_set(err, VIR_ERR_XML_ERROR, "the NUMA cells' memory is too large");
+        cell->memory = (cell->memory + 1023) / 1024 * 1024;
+        total += cell->memory;
+    }
+    def->memory = total;
+    return true;
+}
+
+static bool
+complete_memory(DomainDef *def, GError **err)
+{
+    if (!complete_numa(def, err))
+        return false;
+    if (def->memory == XML_UNSET && def->max_memory == XML_UNSET)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "missing element or attribute './memory[1]'");
+    if (def->memory == XML_UNSET || def->memory == 0)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "Memory size must be specified via <memory> or in the <numa> configuration");
+    def->memory = (def->memory + 1023) / 1024 * 1024;
+    if (def->max_memory != XML_UNSET && def->max_memory < def->memory)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "maximum memory size %" PRIu64 "k is less than the "
+                              "memory size %" PRIu64 "k", def->max_memory, def->memory);
+    if (def->current_memory == XML_UNSET || def->current_memory == 0)
+        def->current_memory = def->memory;
+    if (def->current_memory > def->memory)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "current memory '%" PRIu64 "k' exceeds "
+                              "maximum '%" PRIu64 "k'", def->current_memory, def->memory);
+    return true;
+}
+
+static bool
+complete_vcpus(DomainDef *def, GError **err)
+{
+    if (def->vcpus == XML_UNSET)
+        def->vcpus = 1;
+    if (!def->vcpu_placement)
+        def->vcpu_placement = 1;
+    if (def->vcpu_list->len) {
+        unsigned on = 0;
+
+        for (guint i = 0; i < def->vcpu_list->len; i++)
+            on += ((const DomainVcpu *)def->vcpu_list->pdata[i])->enabled == TRISTATE_ON;
+        if (def->vcpu_list->len == def->vcpus)
+            def->vcpus_current = on;
+    }
+    if (def->vcpus_current != XML_UNSET && def->vcpus_current > def->vcpus)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "maxvcpus must not be less than current vcpus "
+                              "(%" PRIu64 " < %" PRIu64 ")", def->vcpus, def->vcpus_current);
+    if (def->vcpus_current == def->vcpus)
+        def->vcpus_current = XML_UNSET;
+    return true;
+}
+
+static void
+complete_iothreads(DomainDef *def)
+{
+    uint64_t id = 1;
+
+    if (def->iothreads == XML_UNSET || def->iothreads < def->iothread_ids->len)
+        def->iothreads = def->iothread_ids->len ? def->iothread_ids->len : XML_UNSET;
+    if (def->iothreads == XML_UNSET)
+        return;
+    while (def->iothread_ids->len < def->iothreads) {
+        DomainIothread *io;
+
+        while (domain_def_iothread(def, id))
+            id++;
+        io = xml_type_new(&domain_iothread_type);
+        io->id = id;
+        g_ptr_array_add(def->iothread_ids, io);
+    }
+}
+
+static void
+complete_cpu(DomainDef *def)
+{
+    DomainCpu *cpu = def->cpu;
+
+    if (!cpu)
+        return;
+    if (cpu->topology && cpu->topology->dies == XML_UNSET)
+        cpu->topology->dies = 1;
+    if (!cpu->mode && cpu->model)
+        cpu->mode = DOMAIN_CPU_CUSTOM;
+    if (!cpu->mode)
+        return;
+    if (cpu->mode == DOMAIN_CPU_CUSTOM && !cpu->model)
+        return;
+    if (cpu->mode == DOMAIN_CPU_CUSTOM && !cpu->match)
+        cpu->match = DOMAIN_CPU_EXACT;
+    if (cpu->model && !cpu->fallback)
+        cpu->fallback = DOMAIN_CPU_FALLBACK_ALLOW;
+    if (!cpu->check)
+        cpu->check = cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH || cpu->mode == DOMAIN_CPU_MAXIMUM
+            ? DOMAIN_CPU_CHECK_NONE : DOMAIN_CPU_CHECK_PARTIAL;
+    if (!cpu->migratable &&
+        (cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH || cpu->mode == DOMAIN_CPU_MAXIMUM))
+        cpu->migratable = TRISTATE_ON;
+}
+
+static void
+complete_clock(DomainDef *def)
+{
+    DomainClock *clock = &def->clock;
+
+    if (!clock->offset)
+        clock->offset = DOMAIN_CLOCK_UTC;
+    if (clock->offset == DOMAIN_CLOCK_VARIABLE) {
+        set_default(&clock->adjustment, "0");
+        if (!clock->basis)
+            clock->basis = 1;
+    }
+    if (!def->on_poweroff)
+        def->on_poweroff = DOMAIN_ACTION_DESTROY;
+    if (!def->on_reboot)
+        def->on_reboot = DOMAIN_ACTION_RESTART;
+    if (!def->on_crash)
+        def->on_crash = DOMAIN_ACTION_DESTROY;
+}
+
+/* --- devices --------------------------------------------------------------------------------------------- */
+
+static void
+complete_disk(DomainDisk *disk)
+{
+    static const struct {
+        const char *prefix;
+        int bus;
+    } buses[] = {
+        { "fd", DOMAIN_BUS_FDC }, { "hd", DOMAIN_BUS_IDE }, { "sd", DOMAIN_BUS_SCSI },
+        { "vd", DOMAIN_BUS_VIRTIO }, { "xvd", DOMAIN_BUS_XEN }, { "ubd", DOMAIN_BUS_UML },
+    };
+
+    if (!disk->device)
+        disk->device = DOMAIN_DISK_DEVICE_DISK;
+    for (size_t i = 0; !disk->bus && i < G_N_ELEMENTS(buses); i++)
+        if (g_str_has_prefix(disk->target, buses[i].prefix))
+            disk->bus = disk->device == DOMAIN_DISK_DEVICE_FLOPPY ? DOMAIN_BUS_FDC : buses[i].bus;
+    if (!disk->bus)
+        disk->bus = DOMAIN_BUS_IDE;
+    set_default(&disk->driver_name, "qemu");
+    set_default(&disk->format, "raw");
+    if (disk->device == DOMAIN_DISK_DEVICE_CDROM)
+        disk->readonly = 1;
+}
+
+static void
+complete_interface(DomainInterface *net)
+{
+    if (!net->mac) {
+        uint8_t mac[6] = { 0x52, 0x54, 0x00 };
+        uint32_t random = g_random_int();
+
+        mac[3] = (uint8_t)(random >> 16);
+        mac[4] = (uint8_t)(random >> 8);
+        mac[5] = (uint8_t)random;
+        net->mac = xml_mac_format(mac);
+    }
+    if (net->type != DOMAIN_NET_HOSTDEV)
+        set_default(&net->model, "virtio");
+    for (guint i = 0; i < net->ips->len; i++) {
+        DomainIp *ip = net->ips->pdata[i];
+
+        if (!ip->family)
+            ip->family = strchr(ip->address, ':') ? 2 : 1;
+    }
+}
+
+static void
+complete_source(DomainCharSource *source)
+{
+    if (source->type == DOMAIN_CHAR_TCP || (source->type == DOMAIN_CHAR_UNIX && source->path))
+        if (!source->mode)
+            source->mode = DOMAIN_CHAR_CONNECT;
+    if (source->type == DOMAIN_CHAR_TCP && !source->protocol)
+        source->protocol = source->tls == TRISTATE_ON ? DOMAIN_CHAR_PROTOCOL_TLS
+                                                      : DOMAIN_CHAR_PROTOCOL_RAW;
+}
+
+static void
+number_ports(GPtrArray *chars)
+{
+    uint64_t next = 0;
+
+    for (guint i = 0; i < chars->len; i++) {
+        const DomainChar *chr = chars->pdata[i];
+
+        if (chr->port != XML_UNSET && chr->port >= next)
+            next = chr->port + 1;
+    }
+    for (guint i = 0; i < chars->len; i++) {
+        DomainChar *chr = chars->pdata[i];
+
+        complete_source(&chr->source);
+        if (chr->port == XML_UNSET)
+            chr->port = next++;
+    }
+}
+
+void
+domain_def_mirror_console(DomainDef *def)
+{
+    DomainChar *console;
+    const DomainChar *serial;
+
+    if (!domain_def_console_is_serial(def, 0))
+        return;
+    console = def->consoles->pdata[0];
+    serial = def->serials->pdata[0];
+    xml_type_assign(&domain_char_source_type, &console->source, &serial->source);
+    g_free(console->info.alias);
+    console->info.alias = g_strdup(serial->info.alias);
+}
+
+bool
+domain_def_console_is_serial(const DomainDef *def, unsigned index)
+{
+    return index == 0 && def->consoles->len && def->serials->len &&
+           ((const DomainChar *)def->consoles->pdata[0])->target == DOMAIN_CONSOLE_SERIAL;
+}
+
+/* The first console is the first serial port under another name; whichever is there makes the other. */
+static void
+complete_chars(DomainDef *def)
+{
+    for (guint i = 0; i < def->consoles->len; i++) {
+        DomainChar *console = def->consoles->pdata[i];
+
+        if (!console->target)
+            console->target = i ? DOMAIN_CONSOLE_VIRTIO : DOMAIN_CONSOLE_SERIAL;
+    }
+    if (!def->serials->len && def->consoles->len &&
+        ((DomainChar *)def->consoles->pdata[0])->target == DOMAIN_CONSOLE_SERIAL) {
+        DomainChar *console = def->consoles->pdata[0];
+        DomainChar *serial = xml_type_new(&domain_serial_type);
+
+        xml_type_assign(&domain_char_source_type, &serial->source, &console->source);
+        xml_type_assign(&domain_device_info_type, &serial->info, &console->info);
+        serial->port = console->port;
+        g_ptr_array_add(def->serials, serial);
+    } else if (!def->consoles->len && def->serials->len) {
+        const DomainChar *serial = def->serials->pdata[0];
+
+        if (serial->target <= DOMAIN_SERIAL_ISA) {
+            DomainChar *console = xml_type_new(&domain_console_type);
+
+            console->target = DOMAIN_CONSOLE_SERIAL;
+            g_ptr_array_add(def->consoles, console);
+        }
+    }
+    for (guint i = 0; i < def->serials->len; i++) {
+        DomainChar *serial = def->serials->pdata[i];
+
+        if (!serial->target)
+            serial->target = serial->info.address && serial->info.address->type == DOMAIN_ADDRESS_USB
+                ? DOMAIN_SERIAL_USB
+                : serial->info.address && serial->info.address->type == DOMAIN_ADDRESS_PCI
+                ? DOMAIN_SERIAL_PCI : DOMAIN_SERIAL_ISA;
+        if (!serial->model)
+            serial->model = g_strdup(serial->target == DOMAIN_SERIAL_ISA ? "isa-serial"
+                                     : serial->target == DOMAIN_SERIAL_USB ? "usb-serial"
+                                     : serial->target == DOMAIN_SERIAL_PCI ? "pci-serial"
+                                     : serial->target == DOMAIN_SERIAL_ISA_DEBUG ? "isa-debugcon"
+                                     : NULL);
+    }
+    number_ports(def->serials);
+    number_ports(def->parallels);
+    number_ports(def->consoles);
+    for (guint i = 0; i < def->channels->len; i++)
+        complete_source(&((DomainChar *)def->channels->pdata[i])->source);
+    domain_def_mirror_console(def);
+}
+
+static void
+complete_devices(DomainDef *def)
+{
+    for (guint i = 0; i < def->disks->len; i++)
+        complete_disk(def->disks->pdata[i]);
+    for (guint i = 0; i < def->interfaces->len; i++)
+        complete_interface(def->interfaces->pdata[i]);
+    complete_chars(def);
+    if (!def->balloon) {
+        def->balloon = xml_type_new(&domain_balloon_type);
+        def->balloon->model = DOMAIN_BALLOON_VIRTIO;
+    }
+    for (guint i = 0; i < def->rngs->len; i++) {
+        DomainRng *rng = def->rngs->pdata[i];
+
+        if (rng->backend == DOMAIN_RNG_RANDOM)
+            set_default(&rng->path, "/dev/urandom");
+    }
+    for (guint i = 0; i < def->inputs->len; i++) {
+        DomainInput *input = def->inputs->pdata[i];
+
+        if (!input->bus && input->type != DOMAIN_INPUT_EVDEV)
+            input->bus = input->type == DOMAIN_INPUT_TABLET ? DOMAIN_INPUT_BUS_USB
+                                                            : DOMAIN_INPUT_BUS_PS2;
+    }
+}
+
+static void
+complete_controllers(DomainDef *def)
+{
+    GPtrArray *sorted;
+
+    for (guint i = 0; i < def->controllers->len; i++) {
+        DomainController *c = def->controllers->pdata[i];
+        uint64_t index = c->type == DOMAIN_CONTROLLER_PCI && c->pci_model != DOMAIN_PCIE_ROOT &&
+                                 c->pci_model != DOMAIN_PCI_ROOT ? 1 : 0;
+
+        if (c->index != XML_UNSET)
+            continue;
+        while (domain_def_controller(def, (DomainControllerType)c->type, index))
+            index++;
+        c->index = index;
+    }
+    sorted = g_ptr_array_new();
+    for (guint i = 0; i < def->controllers->len; i++)
+        domain_insert_controller(sorted, def->controllers->pdata[i]);
+    g_ptr_array_unref(def->controllers);
+    def->controllers = sorted;
+    if (!domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 0))
+        domain_add_controller(def, DOMAIN_CONTROLLER_PCI, 0)->pci_model = DOMAIN_PCIE_ROOT;
+}
+
+bool
+domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError **err)
+{
+    if (!complete_os(def, defaults, err) || !complete_memory(def, err) || !complete_vcpus(def, err))
+        return false;
+    if (!def->uuid)
+        def->uuid = xml_uuid_random();
+    if (def->genid_present && !def->genid)
+        def->genid = xml_uuid_random();
+    complete_iothreads(def);
+    complete_cpu(def);
+    complete_clock(def);
+    complete_devices(def);
+    complete_controllers(def);
+    return xml_type_check(&domain_def_type, def, err) && domain_place_devices(def, err) &&
+           domain_place_pci(def, err) && domain_check(def, err);
+}

@@ -1,0 +1,29 @@
+/* domain_private.h - what the parts of the domain definition share.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_XML_DOMAIN_PRIVATE_H
+#define KILN_XML_DOMAIN_PRIVATE_H
+
+#include "xml/domain.h"
+
+/* A definition is kept as NAME.xml, its status as NAME.status: 255 bytes with room to spare. */
+enum { DOMAIN_NAME_MAX = 240 };
+
+/* Automatic choices about where devices sit: drive and virtio-serial addresses with their controllers,
+ * then PCI addresses with the root ports they need. */
+bool domain_place_devices(DomainDef *def, GError **err);
+bool domain_place_pci(DomainDef *def, GError **err);
+
+/* The list keeps controllers of one type in the order of their indexes. */
+void domain_insert_controller(GPtrArray *controllers, DomainController *c);
+DomainController *domain_add_controller(DomainDef *def, DomainControllerType type, uint64_t index);
+DomainAddress *domain_new_address(DomainDeviceInfo *info, DomainAddressType type);
+
+/* Rules between the parts of a completed definition. */
+bool domain_check(const DomainDef *def, GError **err);
+
+/* Index of a target name after its prefix, as libvirt counts: "vda" 0, "vdb" 1, "vdaa" 26. -1: not so
+ * written. */
+int domain_disk_index(const char *target);
+
+#endif

@@ -1,0 +1,389 @@
+/* domain_unsupported.c - what a <domain> may say and Kiln cannot give a guest: named when the guest is to
+ * be started, so that nothing the guest would notice is dropped in silence.
+ *
+ * What changes only how the host goes about it (tick policies, discarded event indexes, snapshot= of a
+ * disk) is passed over; <cputune>, <numatune>, CPU models and clock offsets are judged where they are
+ * carried out.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "domain_private.h"
+
+#include "util/error.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static bool
+refuse(GError **err, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static bool
+refuse(GError **err, const char *format, ...)
+{
+    g_autofree char *what = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    what = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "%s is not supported by Kiln", what);
+}
+
+static bool
+check_kept(const GPtrArray *kept, const char *where, GError **err)
+{
+    for (guint i = 0; i < kept->len; i++) {
+        const XmlKept *k = kept->pdata[i];
+        const char *name = strrchr(k->path, '/');
+
+        /* Labels are the business of a security driver, and there is none. */
+        if (g_str_has_suffix(k->path, "seclabel"))
+            continue;
+        return refuse(err, "<%s>%s", name ? name + 1 : k->path, where);
+    }
+    return true;
+}
+
+static bool
+check_virtio(const DomainVirtioOptions *v, int model, const char *what, GError **err)
+{
+    if (v->iommu == TRISTATE_ON)
+        return refuse(err, "iommu='on' of %s", what);
+    if (v->ats == TRISTATE_ON)
+        return refuse(err, "ats='on' of %s", what);
+    if (v->packed == TRISTATE_ON)
+        return refuse(err, "packed='on' of %s", what);
+    if (v->page_per_vq == TRISTATE_ON)
+        return refuse(err, "page_per_vq='on' of %s", what);
+    if (model == DOMAIN_VIRTIO_TRANSITIONAL)
+        return refuse(err, "model 'virtio-transitional' of %s (virtio 1 only: use 'virtio')", what);
+    return true;
+}
+
+/* --- the machine ----------------------------------------------------------------------------------------- */
+
+static bool
+check_os(const DomainDef *def, GError **err)
+{
+    const DomainOs *os = &def->os;
+
+    if (!g_str_has_prefix(os->machine, "kiln-q35-"))
+        return refuse(err, "machine type '%s' (use 'q35')", os->machine);
+    if (def->bootloader || def->bootloader_args)
+        return refuse(err, "<bootloader>");
+    if (os->firmware || os->loader || os->nvram || os->nvram_template)
+        return refuse(err, "firmware (<loader>, <nvram> or firmware='…' in <os>)");
+    if (os->dtb)
+        return refuse(err, "<dtb>");
+    if (!os->kernel)
+        return refuse(err, "booting without <kernel> in <os>, which needs firmware,");
+    if (os->bios_useserial == TRISTATE_ON)
+        return refuse(err, "<bios useserial='yes'/>");
+    if (os->smbios > 1)
+        return refuse(err, "<smbios> other than mode='emulate'");
+    return check_kept(os->kept, " in <os>", err);
+}
+
+static bool
+check_features(const DomainDef *def, GError **err)
+{
+    const DomainFeatures *f = def->features;
+
+    if (!f)
+        return true;
+    if (f->hyperv || f->viridian)
+        return refuse(err, "<%s> in <features>", f->hyperv ? "hyperv" : "viridian");
+    if (f->kvm && f->kvm->hidden == TRISTATE_ON)
+        return refuse(err, "<hidden state='on'/> of feature kvm");
+    if (f->kvm && f->kvm->hint_dedicated == TRISTATE_ON)
+        return refuse(err, "<hint-dedicated state='on'/> of feature kvm");
+    if (f->kvm && f->kvm->dirty_ring == TRISTATE_ON)
+        return refuse(err, "<dirty-ring state='on'/> of feature kvm");
+    if (f->smm && f->smm_state != TRISTATE_OFF)
+        return refuse(err, "feature smm");
+    if (f->vmport && f->vmport_state != TRISTATE_OFF)
+        return refuse(err, "feature vmport");
+    if (f->vmcoreinfo && f->vmcoreinfo_state != TRISTATE_OFF)
+        return refuse(err, "feature vmcoreinfo");
+    if (f->ioapic == 1)
+        return refuse(err, "<ioapic driver='qemu'/>");
+    if (f->msrs_unknown)
+        return refuse(err, "<msrs> in <features>");
+    return check_kept(f->kept, " in <features>", err);
+}
+
+static bool
+check_cpu(const DomainDef *def, GError **err)
+{
+    const DomainCpu *cpu = def->cpu;
+
+    if (!cpu)
+        return true;
+    if (cpu->vendor_id)
+        return refuse(err, "vendor_id of a CPU model");
+    if (cpu->cache_mode)
+        return refuse(err, "<cache> in <cpu>");
+    if (cpu->maxphysaddr_mode)
+        return refuse(err, "<maxphysaddr> in <cpu>");
+    if (cpu->numa && cpu->numa->interconnects)
+        return refuse(err, "<interconnects> of NUMA cells");
+    for (guint i = 0; cpu->numa && i < cpu->numa->cells->len; i++)
+        if (((const DomainNumaCell *)cpu->numa->cells->pdata[i])->caches->len)
+            return refuse(err, "<cache> of a NUMA cell");
+    return true;
+}
+
+static bool
+check_board(const DomainDef *def, GError **err)
+{
+    const DomainMemoryBacking *backing = def->memory_backing;
+
+    if (def->genid_present)
+        return refuse(err, "<genid>");
+    if (def->max_memory != XML_UNSET)
+        return refuse(err, "<maxMemory> (memory hotplug)");
+    if (backing && backing->source == DOMAIN_MEMORY_SOURCE_FILE)
+        return refuse(err, "<source type='file'/> in <memoryBacking> (use 'memfd')");
+    if (def->pm_mem == TRISTATE_ON || def->pm_disk == TRISTATE_ON)
+        return refuse(err, "<pm> with suspend-to-%s enabled", def->pm_mem == TRISTATE_ON ? "mem" : "disk");
+    if (def->fc_appid)
+        return refuse(err, "<fibrechannel> in <resource>");
+    if (def->cputune && !check_kept(def->cputune->kept, " in <cputune>", err))
+        return false;
+    for (guint i = 0; i < def->perf_events->len; i++) {
+        const DomainPerfEvent *event = def->perf_events->pdata[i];
+
+        if (event->enabled == TRISTATE_ON)
+            return refuse(err, "perf event '%s'", event->name);
+    }
+    for (guint i = 0; i < def->iothread_ids->len; i++) {
+        const DomainIothread *io = def->iothread_ids->pdata[i];
+
+        if (io->pool_min != XML_UNSET || io->pool_max != XML_UNSET)
+            return refuse(err, "a thread pool size of an I/O thread");
+    }
+    if (def->default_pool_min != XML_UNSET || def->default_pool_max != XML_UNSET)
+        return refuse(err, "<defaultiothread>");
+    for (guint i = 0; i < def->seclabels->len; i++)
+        if (((const DomainSeclabel *)def->seclabels->pdata[i])->type == 2)
+            return refuse(err, "a static <seclabel>");
+    for (guint i = 0; i < def->clock.timers->len; i++) {
+        const DomainTimer *timer = def->clock.timers->pdata[i];
+
+        if (timer->present != TRISTATE_OFF &&
+            (timer->name == DOMAIN_TIMER_HPET || timer->name == DOMAIN_TIMER_HYPERVCLOCK))
+            return refuse(err, "timer '%s'", domain_timer_names[timer->name]);
+        if (timer->frequency != XML_UNSET || timer->mode)
+            return refuse(err, "frequency or mode of timer '%s'", domain_timer_names[timer->name]);
+    }
+    return true;
+}
+
+/* --- devices --------------------------------------------------------------------------------------------- */
+
+static bool
+check_disk(const DomainDisk *disk, GError **err)
+{
+    g_autofree char *what = g_strdup_printf("disk '%s'", disk->target);
+    g_autofree char *where = g_strdup_printf(" of %s", what);
+
+    if (disk->device != DOMAIN_DISK_DEVICE_DISK)
+        return refuse(err, "device '%s' of %s", domain_disk_devices[disk->device], what);
+    if (disk->bus != DOMAIN_BUS_VIRTIO)
+        return refuse(err, "bus '%s' of %s (use 'virtio')", domain_disk_buses[disk->bus], what);
+    if (disk->type != DOMAIN_DISK_FILE && disk->type != DOMAIN_DISK_BLOCK)
+        return refuse(err, "type '%s' of %s", domain_disk_types[disk->type], what);
+    if (strcmp(disk->format, "raw") != 0)
+        return refuse(err, "image format '%s' of %s", disk->format, what);
+    if (disk->fdgroup)
+        return refuse(err, "fdgroup of %s", what);
+    if (disk->backing_store && strchr(disk->backing_store + 1, '<'))
+        return refuse(err, "<backingStore> of %s", what);
+    if (disk->mirror)
+        return refuse(err, "<mirror> of %s", what);
+    if (disk->copy_on_read == TRISTATE_ON)
+        return refuse(err, "copy_on_read of %s", what);
+    if (disk->transient)
+        return refuse(err, "<transient/> of %s", what);
+    if (disk->iotune)
+        return refuse(err, "<iotune> of %s", what);
+    if (disk->rawio == TRISTATE_ON)
+        return refuse(err, "rawio of %s", what);
+    if (disk->wwn || disk->vendor || disk->product)
+        return refuse(err, "<%s> of a virtio disk", disk->wwn ? "wwn" : disk->vendor ? "vendor" : "product");
+    if (disk->logical_block_size != XML_UNSET || disk->physical_block_size != XML_UNSET)
+        return refuse(err, "<blockio> of %s", what);
+    if (disk->cyls != XML_UNSET || disk->heads != XML_UNSET || disk->secs != XML_UNSET)
+        return refuse(err, "<geometry> of %s", what);
+    return check_virtio(&disk->virtio, disk->model, what, err) && check_kept(disk->kept, where, err);
+}
+
+static bool
+check_controller(const DomainController *c, GError **err)
+{
+    switch (c->type) {
+    case DOMAIN_CONTROLLER_PCI:
+        if (c->pci_model != DOMAIN_PCIE_ROOT && c->pci_model != DOMAIN_PCIE_ROOT_PORT)
+            return refuse(err, "PCI controller model '%s'", domain_pci_models[c->pci_model]);
+        if (c->pcihole64 != XML_UNSET)
+            return refuse(err, "<pcihole64>");
+        return true;
+    case DOMAIN_CONTROLLER_VIRTIO_SERIAL:
+        return check_virtio(&c->virtio, c->virtio_model, "a virtio-serial controller", err);
+    case DOMAIN_CONTROLLER_USB:
+        if (c->usb_model == DOMAIN_USB_NONE)
+            return true;
+        return refuse(err, "USB controller%s%s", c->usb_model ? " model " : "",
+                      domain_usb_models[c->usb_model]);
+    default:
+        return refuse(err, "controller type '%s'", domain_controller_types[c->type]);
+    }
+}
+
+static bool
+has_offloads(const DomainNetOffloads *o)
+{
+    return o->csum || o->gso || o->tso4 || o->tso6 || o->ecn || o->ufo || o->mrg_rxbuf;
+}
+
+static bool
+check_interface(const DomainInterface *net, GError **err)
+{
+    g_autofree char *what = g_strdup_printf("interface %s", net->mac);
+    g_autofree char *where = g_strdup_printf(" of %s", what);
+
+    if (net->type != DOMAIN_NET_NETWORK && net->type != DOMAIN_NET_BRIDGE &&
+        net->type != DOMAIN_NET_USER && net->type != DOMAIN_NET_ETHERNET)
+        return refuse(err, "type '%s' of %s", domain_net_types[net->type], what);
+    if (strcmp(net->model, "virtio") != 0 && strcmp(net->model, "virtio-non-transitional") != 0)
+        return refuse(err, "model '%s' of %s (use 'virtio')", net->model, what);
+    if (net->backend_type)
+        return refuse(err, "<backend type='%s'/> of %s", net->backend_type, what);
+    if (net->backend_tap || net->backend_vhost || net->backend_log)
+        return refuse(err, "<backend> of %s", what);
+    if (net->source_dev || net->source_ips->len || net->source_routes->len)
+        return refuse(err, "<source> with device or addresses of %s", what);
+    if (net->ips->len || net->routes->len)
+        return refuse(err, "<ip> or <route> of %s", what);
+    if (net->vlan_tags->len)
+        return refuse(err, "<vlan> of %s", what);
+    if (net->inbound || net->outbound)
+        return refuse(err, "<bandwidth> of %s", what);
+    if (net->filter)
+        return refuse(err, "<filterref> of %s", what);
+    if ((net->script && *net->script) || (net->downscript && *net->downscript))
+        return refuse(err, "<script> of %s", what);
+    if (net->sndbuf != XML_UNSET)
+        return refuse(err, "<tune> of %s", what);
+    if (net->rss == TRISTATE_ON || net->rss_hash_report == TRISTATE_ON)
+        return refuse(err, "rss of %s", what);
+    if (has_offloads(&net->host) || has_offloads(&net->guest))
+        return refuse(err, "choosing offloads (<host>, <guest> in <driver>) of %s", what);
+    return check_virtio(&net->virtio, DOMAIN_VIRTIO_NONE, what, err) &&
+           check_kept(net->kept, where, err);
+}
+
+static bool
+check_char(const DomainChar *chr, const char *what, GError **err)
+{
+    const DomainCharSource *s = &chr->source;
+    g_autofree char *where = g_strdup_printf(" of a %s", what);
+
+    switch (s->type) {
+    case DOMAIN_CHAR_TCP:
+        if (s->tls == TRISTATE_ON || s->protocol > DOMAIN_CHAR_PROTOCOL_RAW)
+            return refuse(err, "TLS or telnet of a %s", what);
+        break;
+    case DOMAIN_CHAR_PTY:
+    case DOMAIN_CHAR_FILE:
+    case DOMAIN_CHAR_UNIX:
+    case DOMAIN_CHAR_NULL:
+        break;
+    default:
+        return refuse(err, "type '%s' of a %s", domain_char_types[s->type], what);
+    }
+    if (s->reconnect == TRISTATE_ON)
+        return refuse(err, "<reconnect> of a %s", what);
+    if (s->log_file)
+        return refuse(err, "<log> of a %s", what);
+    return check_kept(s->kept, where, err);
+}
+
+static bool
+check_chars(const DomainDef *def, GError **err)
+{
+    if (def->parallels->len)
+        return refuse(err, "<parallel>");
+    for (guint i = 0; i < def->serials->len; i++) {
+        const DomainChar *serial = def->serials->pdata[i];
+
+        if (serial->target != DOMAIN_SERIAL_ISA)
+            return refuse(err, "serial port type '%s'", domain_serial_targets[serial->target]);
+        if (!check_char(serial, "serial", err))
+            return false;
+    }
+    for (guint i = 0; i < def->consoles->len; i++) {
+        const DomainChar *console = def->consoles->pdata[i];
+
+        if (console->target != DOMAIN_CONSOLE_SERIAL && console->target != DOMAIN_CONSOLE_VIRTIO)
+            return refuse(err, "console type '%s'", domain_console_targets[console->target]);
+        if (!check_char(console, "console", err))
+            return false;
+    }
+    for (guint i = 0; i < def->channels->len; i++) {
+        const DomainChar *channel = def->channels->pdata[i];
+
+        if (channel->target != DOMAIN_CHANNEL_VIRTIO)
+            return refuse(err, "channel type '%s'", domain_channel_targets[channel->target]);
+        if (!check_char(channel, "channel", err))
+            return false;
+    }
+    return true;
+}
+
+static bool
+check_others(const DomainDef *def, GError **err)
+{
+    for (guint i = 0; i < def->rngs->len; i++) {
+        const DomainRng *rng = def->rngs->pdata[i];
+
+        if (rng->backend == DOMAIN_RNG_EGD)
+            return refuse(err, "<backend model='egd'> of an rng");
+        if (!check_virtio(&rng->virtio, rng->model, "an rng", err))
+            return false;
+    }
+    for (guint i = 0; i < def->inputs->len; i++) {
+        const DomainInput *input = def->inputs->pdata[i];
+
+        /* libvirt puts PS/2 devices into every x86 guest; XML that came from it has them. */
+        if (input->bus != DOMAIN_INPUT_BUS_PS2)
+            return refuse(err, "input '%s'%s%s", domain_input_types[input->type],
+                          input->bus ? " on bus " : "", domain_input_buses[input->bus]);
+    }
+    for (guint i = 0; i < def->videos->len; i++) {
+        const DomainVideo *video = def->videos->pdata[i];
+
+        if (video->model != DOMAIN_VIDEO_NONE)
+            return refuse(err, "video model '%s' (use 'none')", domain_video_models[video->model]);
+    }
+    if (def->balloon->model == DOMAIN_BALLOON_XEN)
+        return refuse(err, "memballoon model 'xen'");
+    return check_virtio(&def->balloon->virtio, def->balloon->model, "the memballoon", err);
+}
+
+bool
+domain_def_unsupported(const DomainDef *def, GError **err)
+{
+    if (!check_os(def, err) || !check_features(def, err) || !check_cpu(def, err) ||
+        !check_board(def, err))
+        return false;
+    for (guint i = 0; i < def->disks->len; i++)
+        if (!check_disk(def->disks->pdata[i], err))
+            return false;
+    for (guint i = 0; i < def->controllers->len; i++)
+        if (!check_controller(def->controllers->pdata[i], err))
+            return false;
+    for (guint i = 0; i < def->interfaces->len; i++)
+        if (!check_interface(def->interfaces->pdata[i], err))
+            return false;
+    return check_chars(def, err) && check_others(def, err) && check_kept(def->kept, "", err);
+}

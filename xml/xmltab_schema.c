@@ -276,6 +276,9 @@ add_row(Node *top, const Scope *scope, const XmlRow *row)
     Node *node = node_at(node_at(top, scope->prefix), row->path);
     GString *text;
 
+    /* The arm of "absent" alone. */
+    if (is_selector && chosen == 1)
+        return;
     /* An arm that only some values of the selector open needs one of them. */
     if (is_selector && !(chosen & XML_WHEN(row->min)))
         required = true;

@@ -1,0 +1,32 @@
+/* write_schema.c - prints the RELAX NG grammar of one kind of document, written from xml's tables, for
+ * the files that installation puts beside virtkilnd: write_schema domain|network.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "xml/domain.h"
+#include "xml/network_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const XmlType *type;
+} documents[] = {
+    { "domain", &domain_def_type },
+    { "network", &network_def_type },
+};
+
+int
+main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 2 && i < G_N_ELEMENTS(documents); i++) {
+        g_autofree char *schema = NULL;
+
+        if (strcmp(argv[1], documents[i].name) != 0)
+            continue;
+        schema = xml_type_schema(documents[i].type);
+        return fputs(schema, stdout) == EOF || fflush(stdout) == EOF;
+    }
+    fprintf(stderr, "usage: write_schema domain|network\n");
+    return 2;
+}

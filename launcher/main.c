@@ -112,8 +112,7 @@ main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
     if (!qmp || !daemonize_write_pidfile(options->pidfile, err))
         return false;
     g_unix_fd_add(signals, G_IO_IN, main_on_signal, vm);
-    if (!sandbox_enter(sandbox, vm, err) || !vm_start_vcpus(vm, err) ||
-        !sandbox_confine_main(sandbox, err))
+    if (!sandbox_enter(sandbox, vm, err) || !vm_start_vcpus(vm, err))
         return false;
     daemonize_ready(daemon);
     if (!options->paused && !vm_resume(vm, err))

@@ -226,6 +226,7 @@ qmp_add_session(Qmp *qmp, const char *id, GError **err)
     if (!chardev_attach(chardev, &session_frontend, s, err))
         return false;
     s->chardev = chardev;
+    chardev_set_frontend_open(chardev, true);
     return true;
 }
 

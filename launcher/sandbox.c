@@ -225,8 +225,6 @@ sandbox_visit_loop(const char *id, void *object, void *opaque)
     io_loop_run_sync(object, sandbox_run_step, opaque);
 }
 
-/* In the main thread last: a loop that lives in the main context is the main thread too, and its list
- * of calls is not the I/O threads'. */
 static int
 sandbox_in_io_threads(Sandbox *s, Vm *vm, int (*fn)(Sandbox *sandbox))
 {
@@ -239,6 +237,9 @@ sandbox_in_io_threads(Sandbox *s, Vm *vm, int (*fn)(Sandbox *sandbox))
 static int
 sandbox_step_leave(Sandbox *s)
 {
+    /* Only who may can empty the bounding set; without new privileges it has no use anyhow. */
+    capng_clear(CAPNG_SELECT_BOUNDS);
+    capng_apply(CAPNG_SELECT_BOUNDS);
     return sandbox_root_thread(&s->root);
 }
 
@@ -247,7 +248,6 @@ sandbox_step_drop(Sandbox *s)
 {
     (void)s;
     capng_clear(CAPNG_SELECT_ALL);
-    /* The bounding set can only be emptied by who may; without new privileges it has no use. */
     if (capng_apply(CAPNG_SELECT_CAPS) != 0)
         return -EPERM;
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
@@ -256,7 +256,7 @@ sandbox_step_drop(Sandbox *s)
 static int
 sandbox_step_filter_io(Sandbox *s)
 {
-    /* The main thread gets its own, wider list at the end. */
+    /* A loop in the main context is the main thread, which keeps the wider list. */
     return getpid() == (pid_t)syscall(SYS_gettid)
                ? 0 : sandbox_filter_load(&s->filters[SANDBOX_IO], false);
 }
@@ -317,7 +317,10 @@ sandbox_enter(Sandbox *s, Vm *vm, GError **err)
     sandbox_set_limits();
     ret = sandbox_in_io_threads(s, vm, sandbox_step_leave);
     if (ret == 0)
-        ret = sandbox_root_thread(&s->root);
+        ret = sandbox_step_leave(s);
+    if (s->root.network >= 0)
+        close(s->root.network);
+    s->root.network = -1;
     if (!sandbox_failed(s, ret, "cannot leave the host's files and network", err) ||
         !sandbox_root_empty(&s->root, err) || !sandbox_set_user(s, err))
         return false;
@@ -327,17 +330,14 @@ sandbox_enter(Sandbox *s, Vm *vm, GError **err)
     if (!sandbox_failed(s, ret, "cannot give up capabilities", err))
         return false;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    ret = sandbox_in_io_threads(s, vm, sandbox_step_filter_io);
-    if (!sandbox_failed(s, ret, "cannot limit the system calls of I/O threads", err))
+    /* The widest list first and for all threads, those too that a library made: a thread with a list
+     * of its own could not be given it any more. */
+    ret = sandbox_filter_load(&s->filters[SANDBOX_MAIN], true);
+    if (ret == 0)
+        ret = sandbox_in_io_threads(s, vm, sandbox_step_filter_io);
+    if (!sandbox_failed(s, ret, "cannot limit the system calls", err))
         return false;
     sandbox_of_vcpus = s;
     vm->confine = sandbox_confine_vcpu;
     return true;
-}
-
-bool
-sandbox_confine_main(Sandbox *s, GError **err)
-{
-    return !s->on || sandbox_failed(s, sandbox_filter_load(&s->filters[SANDBOX_MAIN], true),
-                                    "cannot limit the system calls", err);
 }

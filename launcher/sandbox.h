@@ -1,8 +1,7 @@
 /* sandbox.h - giving up rights before the guest runs.
  *
- * In three steps: sandbox_new() while there is one thread and nothing is open, sandbox_enter() when
- * everything is, sandbox_confine_main() last. Between the last two the vCPU threads start, each
- * confining itself.
+ * In two steps: sandbox_new() while there is one thread and nothing is open, sandbox_enter() when
+ * everything is. The vCPU threads start after that, each narrowing its own list further.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_LAUNCHER_SANDBOX_H
@@ -26,10 +25,7 @@ void sandbox_free(Sandbox *sandbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
 
 /* Empty root, no network (unless user networking needs it), limits, own user, no capabilities, no new
- * ones; I/O threads under their system call list. */
+ * ones; every thread under the list of system calls of its kind. */
 bool sandbox_enter(Sandbox *sandbox, Vm *vm, GError **err);
-
-/* The main thread, and every thread that has no list yet, under the widest list. */
-bool sandbox_confine_main(Sandbox *sandbox, GError **err);
 
 #endif

@@ -30,9 +30,11 @@ static const char *const filter_common[] = {
     "write", "writev", NULL,
 };
 
+/* seccomp itself can only narrow: threads begin under this list and then take their own. */
 static const char *const filter_main[] = {
     "accept4", "clone", "clone3", "dup", "dup2", "fallocate", "fdatasync", "fsync", "ftruncate", "getpeername",
-    "getsockname", "getsockopt", "io_uring_enter", "io_uring_register", "prlimit64", "setsockopt",
+    "getsockname", "getsockopt", "io_uring_enter", "io_uring_register", "prlimit64", "seccomp",
+    "setsockopt",
     "shutdown", "sched_setaffinity", "timerfd_settime", NULL,
 };
 
@@ -119,8 +121,6 @@ filter_allow_prctl(scmp_filter_ctx ctx)
                                         SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
 }
 
-/* vCPU threads put themselves under their list after the main thread's list is not yet in force, I/O
- * threads likewise; a thread made later than both may still narrow itself. */
 static int
 filter_fill(scmp_filter_ctx ctx, SandboxKind kind, GPtrArray *extra, bool files)
 {

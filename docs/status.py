@@ -89,7 +89,16 @@ def commands():
     return "Offered:\n%s\n\nRefused, with a reason:\n%s\n" % (listing(offered), listing(refused))
 
 
-PARTS = {"procedures": procedures, "devices": devices, "options": options, "commands": commands}
+def elements():
+    """domain_unsupported.c → what a <domain> may hold, but no guest can be started with."""
+    # a text is cut by C's syntax into several strings
+    text = re.sub(r'"\s*"', "", code("xml/domain_unsupported.c"))
+    found = re.findall(r'return refuse\(err, "((?:[^"\\]|\\.)*)"', text)
+    names = sorted({re.sub(r"%s", "…", name).rstrip(",").replace("……", "…") for name in found} - {"<…>…"})
+    return "".join("* %s\n" % name.replace("<", "`<").replace(">", ">`") for name in names)
+
+
+PARTS = {"elements": elements, "procedures": procedures, "devices": devices, "options": options, "commands": commands}
 
 
 def main():

@@ -42,7 +42,7 @@ static const Offer offer_devices[] = {
     { "filesystem", false, { { 0 } } },
     { "tpm", false, { { 0 } } },
     { "redirdev", false, { { 0 } } },
-    { "channel", true, { { "type", VALUES("pty", "unix") } } },
+    { "channel", true, { { "type", VALUES("null", "pty", "file", "tcp", "unix") } } },
 };
 
 static const Offer offer_features[] = {

@@ -205,6 +205,32 @@ check_gateways(const NetworkDef *def, GError **err)
 }
 
 static bool
+is_openvswitch(const NetworkDef *def, const NetworkVirtualPort *port)
+{
+    return network_def_mode(def) == NETWORK_FORWARD_BRIDGE && port &&
+           g_strcmp0(port->type, "openvswitch") == 0;
+}
+
+/* Tags are for devices of an SR-IOV pool and for Open vSwitch. */
+static bool
+check_vlans(const NetworkDef *def, GError **err)
+{
+    bool pool = network_def_mode(def) >= NETWORK_FORWARD_PASSTHROUGH;
+    bool allowed = pool || is_openvswitch(def, def->virtualport);
+    bool bad = def->vlan && !allowed;
+
+    for (guint i = 0; i < def->portgroups->len; i++) {
+        const NetworkPortgroup *group = g_ptr_array_index(def->portgroups, i);
+
+        if (group->vlan)
+            bad |= group->virtualport ? !is_openvswitch(def, group->virtualport) : !allowed;
+    }
+    return !bad || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<vlan> element specified for "
+                                  "network %s, whose type doesn't support vlan configuration",
+                                  def->name);
+}
+
+static bool
 check_portgroups(const NetworkDef *def, GError **err)
 {
     const NetworkPortgroup *chosen = NULL;
@@ -226,9 +252,6 @@ check_portgroups(const NetworkDef *def, GError **err)
                                   "<portgroup> elements (%s and %s), but only one default is allowed",
                                   def->name, chosen->name, a->name);
         chosen = a;
-        if (a->vlan && network_def_owns_bridge(def))
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<vlan> element specified for "
-                                  "network '%s', whose type doesn't support vlan", def->name);
     }
     return true;
 }
@@ -236,8 +259,6 @@ check_portgroups(const NetworkDef *def, GError **err)
 bool
 network_def_check(const NetworkDef *def, GError **err)
 {
-    bool vport_vlan = def->virtualport && g_strcmp0(def->virtualport->type, "openvswitch") == 0;
-
     if (def->name[0] == '.')
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "name '%s' cannot begin with a dot: it names files", def->name);
@@ -250,14 +271,12 @@ network_def_check(const NetworkDef *def, GError **err)
                               NETWORK_BRIDGE_NAME_MAX);
     if (def->virtualport && !def->virtualport->type)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing required virtualport type");
-    if (def->vlan && network_def_mode(def) != NETWORK_FORWARD_HOSTDEV && !vport_vlan)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<vlan> element specified for network "
-                              "'%s', whose type doesn't support vlan", def->name);
     if (def->bandwidth && def->bandwidth->inbound && def->bandwidth->inbound->floor != XML_UNSET)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "bandwidth floor is not supported for "
                               "network '%s'", def->name);
     if (!(network_def_owns_bridge(def) ? check_own_bridge(def, err)
                                        : check_foreign_bridge(def, err)))
         return false;
-    return check_one_dhcp(def, err) && check_gateways(def, err) && check_portgroups(def, err);
+    return check_one_dhcp(def, err) && check_gateways(def, err) && check_portgroups(def, err) &&
+           check_vlans(def, err);
 }

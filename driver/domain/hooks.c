@@ -4,14 +4,34 @@
  * SUB-OPERATION "-", the definition on standard input. One script, no qemu.d directory.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <gio/gio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "driver/domain/private.h"
 #include "util/error.h"
 
 enum { HOOK_ERROR_MAX = 4096 };      /* bytes of a script's complaint that go into the error */
+
+/* A file in memory, not a pipe: a script may end without reading it. */
+static int
+definition_fd(const DomainDef *def, GError **err)
+{
+    g_autofree char *xml = domain_def_format(def, DOMAIN_FORMAT_SECURE);
+    size_t len = strlen(xml);
+    int fd = memfd_create("definition", MFD_CLOEXEC);
+
+    if (fd < 0 || write(fd, xml, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) != 0) {
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                             "cannot hand the definition of '%s' to its hook script", def->name);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    return fd;
+}
 
 bool
 domain_hook_run(DomainManager *manager, const char *name, const char *operation,
@@ -21,20 +41,22 @@ domain_hook_run(DomainManager *manager, const char *name, const char *operation,
     g_autoptr(GSubprocessLauncher) launcher = NULL;
     g_autoptr(GSubprocess) child = NULL;
     g_autoptr(GError) reason = NULL;
-    g_autofree char *xml = NULL, *said = NULL, *valid = NULL;
+    g_autofree char *said = NULL, *valid = NULL;
+    int input;
 
     if (!manager->hook_program || access(manager->hook_program, X_OK) < 0)
         return true;
-    xml = domain_def_format(def, DOMAIN_FORMAT_SECURE);
-    launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
+    if ((input = definition_fd(def, err)) < 0)
+        return false;
+    launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE |
                                          G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
+    g_subprocess_launcher_take_stdin_fd(launcher, input);
     child = g_subprocess_launcher_spawnv(launcher, argv, &reason);
     if (!child)
         return kiln_error_set(err, VIR_ERR_HOOK_SCRIPT_FAILED, "cannot run hook script %s: %s",
                               manager->hook_program, reason->message);
-    /* a script that does not read its input makes this fail, which is its right */
-    if (!g_subprocess_communicate_utf8(child, xml, NULL, NULL, &said, &reason)) {
-        g_clear_error(&reason);
+    if (!g_subprocess_communicate_utf8(child, NULL, NULL, NULL, &said, &reason)) {
+        g_clear_error(&reason);     /* what it said is not UTF-8 */
         g_subprocess_wait(child, NULL, NULL);
     }
     if (g_subprocess_get_successful(child))

@@ -1,8 +1,8 @@
 /* config.h - virtkilnd.conf: the daemon's settings.
  *
- * The syntax is that of libvirtd.conf (libvirt 9.0.0): `key = value`, where a value is a number, a
- * string in single or double quotes, or a list of strings in brackets; # begins a comment. Keys that
- * libvirtd.conf has too mean the same.
+ * The syntax is that of libvirtd.conf (libvirt 9.0.0): `key = value`, where a value is a number,
+ * a string in single or double quotes, or a list of strings in brackets; # begins a comment.
+ * Keys that libvirtd.conf has too mean the same.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_DRIVER_CONFIG_H

@@ -12,12 +12,8 @@
 
 #include "driver/calls/dispatch.h"
 #include "driver/log.h"
-#ifdef KILN_HAVE_MANAGERS
 #include "driver/managers.h"
-#endif
-#ifdef KILN_HAVE_NODE
 #include "driver/node/node.h"
-#endif
 #include "driver/rpc/socket.h"
 #include "util/error.h"
 
@@ -80,13 +76,8 @@ daemon_new(const DaemonPaths *paths, DaemonConfig *config, GError **err)
     daemon->socket_paths = g_ptr_array_new_with_free_func(g_free);
     daemon->services.paths = paths;
     daemon->services.events = event_hub_new();
-#ifdef KILN_HAVE_NODE
     daemon->services.node = node_new(paths);
-#endif
-#ifdef KILN_HAVE_MANAGERS
-    if (!managers_init(&daemon->services, config, err))
-        return NULL;
-#endif
+    managers_init(&daemon->services, config);
     daemon->pool = rpc_pool_new(config->max_workers, config->prio_workers);
     daemon->dispatcher = call_dispatcher_new(&daemon->services, daemon->pool);
     daemon->server = rpc_server_new(NULL, &limits, &call_server_ops, daemon->dispatcher, err);
@@ -211,13 +202,7 @@ daemon_listen(Daemon *daemon, GError **err)
 bool
 daemon_load(Daemon *daemon, GError **err)
 {
-#ifdef KILN_HAVE_MANAGERS
     return managers_load(&daemon->services, err);
-#else
-    (void)daemon;
-    (void)err;
-    return true;
-#endif
 }
 
 void
@@ -231,11 +216,8 @@ daemon_reload(Daemon *daemon, DaemonConfig *config)
 bool
 daemon_is_idle(Daemon *daemon)
 {
-    return !rpc_server_n_clients(daemon->server) && rpc_pool_is_idle(daemon->pool)
-#ifdef KILN_HAVE_MANAGERS
-           && !managers_count_active(&daemon->services)
-#endif
-        ;
+    return !rpc_server_n_clients(daemon->server) && rpc_pool_is_idle(daemon->pool) &&
+           !managers_count_active(&daemon->services);
 }
 
 static gboolean
@@ -272,13 +254,9 @@ daemon_free(Daemon *daemon)
     }
     rpc_pool_free(daemon->pool);
     call_dispatcher_free(daemon->dispatcher);
-#ifdef KILN_HAVE_MANAGERS
     managers_clear(&daemon->services);
-#endif
     rpc_server_free(daemon->server);
-#ifdef KILN_HAVE_NODE
     node_free(daemon->services.node);
-#endif
     event_hub_free(daemon->services.events);
     daemon_config_free(daemon->config);
     g_ptr_array_unref(daemon->socket_paths);

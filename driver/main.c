@@ -16,9 +16,7 @@
 #include "driver/log.h"
 #include "driver/pidfile.h"
 #include "util/error.h"
-#ifdef KILN_HAVE_NODE
 #include "driver/node/node.h"
-#endif
 
 typedef struct {
     char *config;
@@ -209,10 +207,8 @@ main_run(const MainOptions *options, GError **err)
 
     if (!paths)
         return false;
-#ifdef KILN_HAVE_NODE
     if (options->check)
         exit(node_doctor(paths, stdout) ? EXIT_FAILURE : EXIT_SUCCESS);
-#endif
     if (!daemon_paths_create(paths, err))
         return false;
     if (options->daemonize && !main_daemonize(&ready, err))

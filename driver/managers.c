@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "driver/domain/domain.h"
+#include "driver/node/node.h"
 #include "network/network.h"
 
 static void
@@ -59,6 +60,14 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     }
 }
 
+static const NodeHostModel *
+managers_host_model(void *opaque, GError **err)
+{
+    const CallServices *services = opaque;
+
+    return node_get_host_model(services->node, err);
+}
+
 static const NetworkOps managers_network_ops = {
     .lifecycle = managers_network_lifecycle,
     .warn = managers_warn,
@@ -67,10 +76,11 @@ static const NetworkOps managers_network_ops = {
 static const DomainOps managers_domain_ops = {
     .event = managers_domain_event,
     .warn = managers_warn,
+    .host_model = managers_host_model,
 };
 
-bool
-managers_init(CallServices *services, const DaemonConfig *config, GError **err)
+void
+managers_init(CallServices *services, const DaemonConfig *config)
 {
     const DaemonPaths *paths = services->paths;
     bool privileged = !paths->session && geteuid() == 0;
@@ -95,7 +105,6 @@ managers_init(CallServices *services, const DaemonConfig *config, GError **err)
         .privileged = privileged,
     };
 
-    (void)err;
     services->networks = network_manager_new(&network_config, &managers_network_ops, services);
     services->network_find = network_manager_lookup_uuid;
     services->network_unref = network_unref;
@@ -104,7 +113,6 @@ managers_init(CallServices *services, const DaemonConfig *config, GError **err)
     services->domain_find = domain_manager_lookup_uuid;
     services->domain_unref = domain_unref;
     services->domain_client_gone = domain_manager_client_gone;
-    return true;
 }
 
 bool

@@ -10,9 +10,9 @@
 #include "driver/calls/call.h"
 #include "driver/config.h"
 
-/* Makes both managers from services->paths and @config, and fills their part of @services. Touches
- * nothing on the host. */
-bool managers_init(CallServices *services, const DaemonConfig *config, GError **err);
+/* Makes both managers from @config and the paths, events and node of @services, and fills their part
+ * of it. @services must stay where it is. Touches nothing on the host. */
+void managers_init(CallServices *services, const DaemonConfig *config);
 
 /* Loads networks, then domains, which may need them. */
 bool managers_load(CallServices *services, GError **err);

@@ -43,13 +43,14 @@ typedef struct DaemonPaths {
 } DaemonPaths;
 
 /* Paths of the system (@session false) or of the calling user (@session true), all below @root
- * when that is not NULL. Programs are the installed ones even then; KILN_VMM and KILN_LEASES in the
- * environment name others. Fails with VIR_ERR_INTERNAL_ERROR when a session's XDG directories are unknown. */
+ * when that is not NULL. Programs are the installed ones even then; KILN_VMM and KILN_LEASES in
+ * the environment name others. Fails with VIR_ERR_INTERNAL_ERROR when a session's XDG
+ * directories are unknown. */
 DaemonPaths *daemon_paths_new(const char *root, bool session, GError **err);
 
-/* Makes every directory, private ones 0700, those that guests or other programs pass through 0711 or
- * 0755. Existing ones are left as they are. Fails with VIR_ERR_SYSTEM_ERROR
- * naming the directory. */
+/* Makes every directory, private ones 0700, those that guests or other programs pass through
+ * 0711 or 0755. Existing ones are left as they are. Fails with VIR_ERR_SYSTEM_ERROR naming the
+ * directory. */
 bool daemon_paths_create(const DaemonPaths *paths, GError **err);
 
 void daemon_paths_free(DaemonPaths *paths);

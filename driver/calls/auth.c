@@ -1,7 +1,7 @@
 /* auth.c - the calls that authenticate a client: none, and polkit.
  *
- * Actions are libvirt's own (org.libvirt.unix.manage and .monitor), so that an administrator's rules
- * hold for both daemons. SASL is not offered.
+ * Actions are libvirt's own (org.libvirt.unix.manage and .monitor), so that an administrator's
+ * rules hold for both daemons. SASL is not offered.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <polkit/polkit.h>

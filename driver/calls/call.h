@@ -47,9 +47,9 @@ typedef struct CallServices {
     Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16],
                            const char *name_hint, GError **err);
     void (*domain_unref)(Domain *domain);
-    /* A connection ended (its address is the key that handlers gave to the manager): auto-destroy
-     * and consoles. Called once when it ends, and again when the last of its calls that were at work
-     * then is done. Must not wait. */
+    /* A connection ended (its address is the key that handlers gave to the manager):
+     * auto-destroy and consoles. Called once when it ends, and again when the last of its calls
+     * that were at work then is done. Must not wait. */
     void (*domain_client_gone)(DomainManager *domains, const void *connection);
 
     NetworkManager *networks;
@@ -87,9 +87,10 @@ int call_take_fd(Call *call, guint index);
 /* Sends @fd with the reply; the call owns it from now on. Only for rows marked FDS. */
 void call_return_fd(Call *call, int fd);
 
-/* Opens the stream of this call (only in rows marked STREAM), with @ops and @opaque as its far side.
- * Data flows once the reply is sent. When the call fails afterwards, @ops->close still runs. Returns
- * a new reference. Never fails for a row marked STREAM, unless one is already open. */
+/* Opens the stream of this call (only in rows marked STREAM), with @ops and @opaque as its far
+ * side. Data flows once the reply is sent. When the call fails afterwards, @ops->close still
+ * runs. Returns a new reference. Never fails for a row marked STREAM, unless one is already
+ * open. */
 RpcStream *call_open_stream(Call *call, const RpcStreamOps *ops, void *opaque);
 
 /* Opens the stream of this call over @fd (pty, socket, pipe; taken over, made non-blocking).

@@ -8,9 +8,9 @@
 #include "driver/calls/handlers.h"
 
 bool
-call_connect_domain_event_callback_register_any(Call *call,
-                                                const ConnectDomainEventCallbackRegisterAnyArgs *args,
-                                                CallbackRet *ret, GError **err)
+call_connect_domain_event_callback_register_any(
+    Call *call, const ConnectDomainEventCallbackRegisterAnyArgs *args, CallbackRet *ret,
+    GError **err)
 {
     const uint8_t *uuid = args->dom ? (const uint8_t *)args->dom->uuid : NULL;
 

@@ -147,8 +147,9 @@ event_hub_deregister(EventHub *hub, RpcClient *client, EventClass class, int id,
     bool found;
 
     g_mutex_lock(&hub->lock);
-    found = id >= 0 && g_ptr_array_remove(hub->subscriptions,
-                                          hub_find(hub, client, SUBSCRIPTION_MODERN, class, -1, id));
+    found = id >= 0 &&
+            g_ptr_array_remove(hub->subscriptions,
+                               hub_find(hub, client, SUBSCRIPTION_MODERN, class, -1, id));
     g_mutex_unlock(&hub->lock);
     if (!found)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s event callback %d not registered",
@@ -248,8 +249,8 @@ subscription_send(const Subscription *s, int number, const RpcMessage *body)
     rpc_client_send(s->client, msg);
 }
 
-/* Sends @value to everyone who asked for @event of @class about @uuid, as message @modern or @legacy
- * (0: not in that family). */
+/* Sends @value to everyone who asked for @event of @class about @uuid, as message @modern or
+ * @legacy (0: not in that family). */
 static void
 hub_publish(EventHub *hub, EventClass class, int event, int modern, int legacy,
             const uint8_t uuid[16], xdrproc_t proc, const void *value)

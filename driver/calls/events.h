@@ -31,7 +31,7 @@ EventHub *event_hub_new(void);
 void event_hub_free(EventHub *hub);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventHub, event_hub_free)
 
-/* VIR_DOMAIN_EVENT_ID_LIFECYCLE: @event is a virDomainEventType, @detail its virDomainEvent…Detail. */
+/* VIR_DOMAIN_EVENT_ID_LIFECYCLE: @event is a virDomainEventType, @detail the …DetailType of it. */
 void event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event, int detail);
 /* VIR_DOMAIN_EVENT_ID_REBOOT: the guest reset itself or was reset. */
 void event_hub_domain_reboot(EventHub *hub, const EventDomain *dom);
@@ -50,7 +50,7 @@ void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int
 /* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _DEVICE_REMOVED, _DEVICE_REMOVAL_FAILED. */
 void event_hub_domain_device_added(EventHub *hub, const EventDomain *dom, const char *alias);
 void event_hub_domain_device_removed(EventHub *hub, const EventDomain *dom, const char *alias);
-/* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri NULL but for elements. */
+/* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri that of an element. */
 void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type,
                                       const char *uri);
 

@@ -27,17 +27,17 @@
 #undef NONE
 #undef EVENT
 
-#define PROC(number, proc_name, proc_api, Args, Ret, proc_right, proc_queue, proc_kind, proc_object) \
-    [number] = { .name = #proc_name, .api = proc_api, .right = CALL_RIGHT_##proc_right,          \
-                 .queue = CALL_QUEUE_##proc_queue, .kind = CALL_KIND_##proc_kind,                \
-                 .object = CALL_OBJECT_##proc_object, .args_size = sizeof(Args),                 \
-                 .ret_size = sizeof(Ret), .args_xdr = (xdrproc_t)xdr_##Args,                     \
-                 .ret_xdr = (xdrproc_t)xdr_##Ret, .run = run_##proc_name },
-#define LATER(number, proc_name, proc_api, Args, Ret, proc_right, proc_queue, proc_kind, proc_object) \
-    NONE(number, proc_name, proc_api, proc_right)
+#define PROC(n, name_, api_, Args, Ret, right_, queue_, kind_, object_)                          \
+    [n] = { .name = #name_, .api = api_, .right = CALL_RIGHT_##right_,                           \
+            .queue = CALL_QUEUE_##queue_, .kind = CALL_KIND_##kind_,                             \
+            .object = CALL_OBJECT_##object_, .args_size = sizeof(Args), .ret_size = sizeof(Ret), \
+            .args_xdr = (xdrproc_t)xdr_##Args, .ret_xdr = (xdrproc_t)xdr_##Ret,                  \
+            .run = run_##name_ },
+#define LATER(n, name_, api_, Args, Ret, right_, queue_, kind_, object_)                         \
+    NONE(n, name_, api_, right_)
 #define SECRET(number, Args, field, mask)
-#define NONE(number, proc_name, proc_api, proc_right)                                            \
-    [number] = { .name = #proc_name, .api = proc_api, .right = CALL_RIGHT_##proc_right },
+#define NONE(n, name_, api_, right_)                                                             \
+    [n] = { .name = #name_, .api = api_, .right = CALL_RIGHT_##right_ },
 #define EVENT(number, name)
 static const CallProc remote_procs[] = {
 #include "driver/calls/procs.def"

@@ -56,8 +56,8 @@ typedef struct CallSecret {
 /* The row of a procedure that clients may call, or NULL. */
 const CallProc *call_proc_find(uint32_t prog, int32_t number);
 
-/* The bits of @args that a read-only connection may not set but that are set; @ret_field is the name
- * of the argument. 0 when there are none. */
+/* The bits of @args that a read-only connection may not set but that are set; @ret_field is the
+ * name of the argument. 0 when there are none. */
 unsigned int call_proc_secret_bits(uint32_t prog, int32_t number, const void *args,
                                    const char **ret_field);
 

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 /* Reads the name a client opens: NULL or "" (the client looked for any driver), or
- * SCHEME[+TRANSPORT]:///PATH[?…] with scheme qemu or kiln and path /system or /session. A session
- * daemon (@session) has /session only. Sets *ret_qemu, and *ret_uri to the URI without transport and
- * query (g_free() it). Anything else is VIR_ERR_NO_CONNECT. */
+ * SCHEME[+TRANSPORT]:///PATH[?…] with scheme qemu or kiln and path /system or /session. A
+ * session daemon (@session) has /session only. Sets *ret_qemu, and *ret_uri to the URI without
+ * transport and query (g_free() it). Anything else is VIR_ERR_NO_CONNECT. */
 bool call_uri_parse(const char *name, bool session, bool *ret_qemu, char **ret_uri, GError **err);
 
 #endif

@@ -19,8 +19,8 @@ bool_t xdr_WireVoid(XDR *xdrs, WireVoid *value);
 
 typedef char *WireString;
 
-/* A string of at most WIRE_STRING_MAX bytes. One that is missing (NULL) cannot be encoded; libtirpc's
- * own routine would read through the null pointer. */
+/* A string of at most WIRE_STRING_MAX bytes. One that is missing (NULL) cannot be encoded;
+ * libtirpc's own routine would read through the null pointer. */
 bool_t xdr_WireString(XDR *xdrs, WireString *value);
 
 #endif

@@ -164,7 +164,7 @@ client_break(RpcClient *client)
     shutdown(client->fd, SHUT_RDWR);
 }
 
-/* Each descriptor travels with a byte of its own behind the packet. 1 sent, 0 try later, -1 broken. */
+/* A descriptor travels with a byte of its own behind the packet. 1 sent, 0 try later, -1 broken. */
 static int
 client_send_fd(int sock, int fd)
 {

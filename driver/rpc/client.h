@@ -84,8 +84,8 @@ struct RpcStream;
 RpcPoller *rpc_client_poller(const RpcClient *client);
 bool rpc_client_add_stream(RpcClient *client, struct RpcStream *stream);
 void rpc_client_remove_stream(RpcClient *client, struct RpcStream *stream);
-/* @bytes more (or fewer) wait inside the daemon for a stream's far side: at some point the client is
- * not read any more until they went. */
+/* @bytes more (or fewer) wait inside the daemon for a stream's far side: at some point the
+ * client is not read any more until they went. */
 void rpc_client_stream_queued(RpcClient *client, ssize_t bytes);
 
 #endif

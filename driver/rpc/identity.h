@@ -13,7 +13,7 @@ typedef struct RpcIdentity {
     uid_t uid;
     gid_t gid;
     pid_t pid;
-    uint64_t start_time; /* of the process, in clock ticks after boot; 0: gone already, or not read */
+    uint64_t start_time; /* of the process, in clock ticks after boot; 0: gone, or not read */
 } RpcIdentity;
 
 /* Fills @ret_identity from the peer's credentials as they were when it connected (SO_PEERCRED), and

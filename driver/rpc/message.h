@@ -1,8 +1,8 @@
 /* message.h - one packet of libvirt's RPC protocol: its header, its bytes, its descriptors.
  *
- * Implements the packet of docs/kbase/internals/rpc.rst as libvirt 9.0.0 programs speak it: a length
- * word that counts itself, six header words, payload in XDR; descriptors follow the counted bytes,
- * each with a byte of its own.
+ * Implements the packet of docs/kbase/internals/rpc.rst as libvirt 9.0.0 programs speak it: a
+ * length word that counts itself, six header words, payload in XDR; descriptors follow the
+ * counted bytes, each with a byte of its own.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_DRIVER_RPC_MESSAGE_H
@@ -70,7 +70,7 @@ typedef struct RpcMessage {
     struct RpcStream *stream; /* told when the packet is sent; owns a reference */
 } RpcMessage;
 
-/* An empty outgoing packet with @header. Replies with descriptors get their count word when queued. */
+/* An empty outgoing packet with @header. Replies with descriptors get their count when queued. */
 RpcMessage *rpc_message_new(const RpcHeader *header);
 void rpc_message_free(RpcMessage *msg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RpcMessage, rpc_message_free)
@@ -90,8 +90,8 @@ RpcMessage *rpc_message_parse(GByteArray *bytes);
  * the count; -1 when the word is missing or more than RPC_FDS_MAX. */
 int rpc_message_take_fd_count(RpcMessage *msg);
 
-/* Decodes the payload into @value of @size bytes, which it zeroes first; bytes after it are ignored,
- * as libvirt does. On failure nothing is left in @value to free. */
+/* Decodes the payload into @value of @size bytes, which it zeroes first; bytes after it are
+ * ignored, as libvirt does. On failure nothing is left in @value to free. */
 bool rpc_message_decode(const RpcMessage *msg, xdrproc_t proc, void *value, size_t size);
 
 /* Appends @value in XDR. False when it cannot be encoded (a limit of the protocol exceeded) or the
@@ -104,7 +104,7 @@ bool rpc_message_append(RpcMessage *msg, const void *data, size_t len);
 /* Adds a descriptor to send; owned by @msg from now on. */
 void rpc_message_add_fd(RpcMessage *msg, int fd);
 
-/* Writes length word and, for RPC_REPLY_WITH_FDS, the count of descriptors. Once, before sending. */
+/* Writes length word and, in a reply with descriptors, their count. Once, before sending. */
 void rpc_message_seal(RpcMessage *msg);
 
 #endif

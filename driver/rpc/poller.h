@@ -28,7 +28,7 @@ RpcWatch *rpc_poller_add(RpcPoller *poller, int fd, uint32_t events, RpcWatchFun
                          void *opaque);
 /* Changes what is watched; any thread, as long as the watch is not being removed. */
 void rpc_watch_set(RpcWatch *watch, uint32_t events);
-/* Ends the watch; its function does not run again. Before @fd is closed, in the context's thread. */
+/* Ends the watch: its function does not run again. In the context's thread, with @fd still open. */
 void rpc_watch_remove(RpcWatch *watch);
 
 /* Runs @func(@data) in the context's thread at its next turn. Any thread. */

@@ -66,7 +66,7 @@ rpc_socket_listen(const RpcSocketSpec *spec, GError **err)
     unlink(spec->path);
 
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The mode of the descriptor becomes that of the file: nobody gets in between bind and chmod. */
+    /* The descriptor's mode becomes the file's: nobody gets in between bind and chmod. */
     if (fd < 0 || fchmod(fd, 0600) < 0 ||
         bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ||
         (spec->gid != (gid_t)-1 && chown(spec->path, (uid_t)-1, spec->gid) < 0) ||

@@ -15,9 +15,9 @@ typedef struct RpcSocketSpec {
     int backlog;
 } RpcSocketSpec;
 
-/* Makes and listens on a unix socket at @spec->path. A socket left behind by a daemon that is gone is
- * replaced; one that a living process listens on is not: VIR_ERR_OPERATION_FAILED. Returns the
- * descriptor or -1. */
+/* Makes and listens on a unix socket at @spec->path. A socket left behind by a daemon that is
+ * gone is replaced; one that a living process listens on is not: VIR_ERR_OPERATION_FAILED.
+ * Returns the descriptor or -1. */
 int rpc_socket_listen(const RpcSocketSpec *spec, GError **err);
 
 /* A listening socket handed over by systemd. */

@@ -15,8 +15,8 @@ RpcStream *rpc_stream_new(RpcClient *client, const RpcHeader *header, bool spars
 RpcStream *rpc_stream_new_fd(RpcClient *client, const RpcHeader *header, int fd,
                              RpcStreamDirection direction, void (*closed)(void *opaque),
                              void *opaque);
-/* Packets for the stream are accepted from now on; nothing moves before rpc_stream_start(). When the
- * connection is gone already the far side is closed. Any thread. */
+/* Packets for the stream are accepted from now on; nothing moves before rpc_stream_start(). When
+ * the connection is gone already the far side is closed. Any thread. */
 void rpc_stream_register(RpcStream *stream);
 /* The call's reply is queued: data may move. Any thread. */
 void rpc_stream_start(RpcStream *stream);

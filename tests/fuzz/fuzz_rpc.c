@@ -1,8 +1,9 @@
 /* fuzz_rpc.c - bytes of a hostile client: packets over a real socket, and the arguments of every
  * procedure.
  *
- * The input is what a client sends. Calls are not run: their arguments are decoded as the dispatcher
- * does, encoded again and answered; those that open streams open one that takes everything.
+ * The input is what a client sends. Calls are not run: their arguments are decoded as the
+ * dispatcher does, encoded again and answered; those that open streams open one that takes
+ * everything.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>

@@ -47,7 +47,7 @@ setup(void **state)
     fixture->services.paths = fixture->paths;
     fixture->services.events = event_hub_new();
     fixture->services.node = node_new(fixture->paths);
-    assert_true(managers_init(&fixture->services, fixture->config, NULL));
+    managers_init(&fixture->services, fixture->config);
     fixture->pool = rpc_pool_new(20, 5);
     fixture->dispatcher = call_dispatcher_new(&fixture->services, fixture->pool);
     fixture->harness = harness_new(&call_server_ops, fixture->dispatcher, &harness_limits);

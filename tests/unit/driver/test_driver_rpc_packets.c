@@ -1,5 +1,5 @@
-/* test_driver_rpc_packets.c - connections as hostile and as honest clients use them: framing, limits,
- * order of replies, keepalive, descriptors.
+/* test_driver_rpc_packets.c - connections as hostile and as honest clients use them: framing,
+ * limits, order of replies, keepalive, descriptors.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rpc_harness.h"
@@ -476,7 +476,7 @@ start_keepalive(void *data)
     rpc_client_start_keepalive(held->client);
 }
 
-/* A client that said it answers pings and does not is let go; one that did not say so is not asked. */
+/* A client that said it answers pings and does not is let go; others are not asked. */
 static void
 test_keepalive(void **state)
 {

@@ -1,4 +1,5 @@
-/* test_driver_rpc_server.c - listening sockets, limits on connections, many of them; the worker pool.
+/* test_driver_rpc_server.c - listening sockets, limits on connections, many of them; the worker
+ * pool.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rpc_harness.h"

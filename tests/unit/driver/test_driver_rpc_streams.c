@@ -18,8 +18,8 @@
 
 enum { PROC_FD = 201, PROC_SINK = 208, PROC_SPARSE = 209, PROC_FAILS = 211 };
 
-/* The far side of streams of PROC_SINK and PROC_SPARSE: takes what it is sent into memory, and gives
- * what the test put there. Touched in the server's thread but for what the lock guards. */
+/* The far side of streams of PROC_SINK and PROC_SPARSE: takes what it is sent into memory, and
+ * gives what the test put there. Touched in the server's thread but for what the lock guards. */
 typedef struct {
     GMutex lock;
     GCond cond;

@@ -356,7 +356,7 @@ netlink_address_add(Netlink *nl, const char *name, const IpAddr *ip, unsigned pr
     g_autoptr(NlMsg) msg = NULL;
     g_autofree char *text = ip_format(ip);
     struct ifaddrmsg ifa = { .ifa_family = (uint8_t)ip->family, .ifa_prefixlen = (uint8_t)prefix };
-    unsigned index;
+    unsigned index = 0;
     int rc;
 
     if (!link_index(nl, name, &index, err))

@@ -95,7 +95,10 @@ class LibvirtStack(Stack):
     def prepare(self):
         os.makedirs("/etc/libvirt", exist_ok=True)
         with open("/etc/libvirt/qemu.conf", "w", encoding="ascii") as conf:
-            conf.write('user = "root"\ngroup = "root"\nsecurity_driver = "none"\n')
+            conf.write('security_driver = "none"\n')
+        # as the package libvirt-daemon-system would have done
+        subprocess.run("groupadd -r libvirt-qemu; useradd -r -g libvirt-qemu -G kvm libvirt-qemu",
+                       shell=True, stderr=subprocess.DEVNULL, check=False)
         os.makedirs("/var/log/libvirt/qemu", exist_ok=True)
         subprocess.Popen(["/usr/sbin/virtlogd"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -160,7 +160,13 @@ dsdt_link(Aml *aml, unsigned n)
     aml_interrupt(aml, choices, G_N_ELEMENTS(choices));
     aml_close(aml);
 
+    /* In APIC mode nothing uses the links: the guest need not look at them at all. */
     aml_method(aml, "_STA", 0, false);
+    aml_if(aml);
+    aml_path(aml, "\\PICM");
+    aml_op(aml, AML_RETURN);
+    aml_integer(aml, 0);
+    aml_close(aml);
     aml_if(aml);
     aml_op(aml, AML_AND);
     aml_path(aml, field);

@@ -1,0 +1,40 @@
+/* private.h - the inside of a Chardev, for the files of the common part.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_HW_CHAR_PRIVATE_H
+#define KILN_HW_CHAR_PRIVATE_H
+
+#include "hw/char/backend.h"
+
+struct Chardev {
+    Machine *machine;
+    char *id;
+    const ChardevBackend *backend;
+    GHashTable *options;            /* char * to char *, owned */
+    void *state;
+
+    /* Main thread. */
+    GSource *source;
+    gpointer in_tag, out_tag, watch_tag;
+    GIOCondition in_events, out_events;
+    int in, out, watch;
+    bool poll_output, fd_passing;
+    const ChardevFrontend *frontend;
+    void *frontend_opaque;
+    int log;                        /* logfile, -1 for none */
+    int64_t wake_at;
+    bool announced;                 /* the front end has heard that it is open */
+
+    GMutex lock;                    /* all below */
+    bool open;
+    bool frontend_open;
+    bool full;                      /* a writer was turned away */
+    uint8_t *buffer;                /* ring of CHARDEV_BUFFER bytes */
+    size_t head, len;
+};
+
+/* chardev.c: the main loop's source of a new chardev; and one last try to write what is buffered. */
+void chardev_add_source(Chardev *chardev);
+void chardev_flush(Chardev *chardev);
+
+#endif

@@ -1,0 +1,113 @@
+/* fuzz_hw_access.c - a guest's accesses to every port and register of the board.
+ *
+ * The input is a row of records of 8 bytes: what to touch, width, offset (16 bits), value (32 bits).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/hw/fake_machine.h"
+
+#include "hw/char/chardev.h"
+#include "hw/core/bytes.h"
+#include "hw/pci/q35.h"
+
+enum { RECORD = 8, RAM = 2 << 20 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+add_serial(FakeMachine *fake)
+{
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GError) err = NULL;
+
+    g_hash_table_insert(props, (char *)"id", (char *)"c");
+    g_hash_table_insert(props, (char *)"backend", (char *)"null");
+    machine_object_add(fake->machine, OBJECT_CHARDEV, "c", chardev_new(fake->machine, props, &err),
+                       (GDestroyNotify)chardev_free, &err);
+    fake_device(fake, "isa-serial", "chardev", "c", NULL);
+}
+
+static void
+touch_port(FakeMachine *fake, uint16_t port, unsigned size, bool write, uint32_t value)
+{
+    if (write)
+        fake_out(fake, port, size, value);
+    else
+        fake_in(fake, port, size);
+}
+
+static void
+touch_memory(FakeMachine *fake, uint64_t addr, unsigned size, bool write, uint32_t value)
+{
+    if (write)
+        fake_write(fake, addr, size, value);
+    else
+        fake_read(fake, addr, size);
+}
+
+static void
+run_record(FakeMachine *fake, const uint8_t *r)
+{
+    unsigned size = 1u << (r[1] & 3), offset = bytes_load16(r + 2);
+    bool write = r[1] & 4;
+    uint32_t value = bytes_load32(r + 4);
+
+    switch (r[0] % 11) {
+    case 0:
+        touch_port(fake, (uint16_t)offset, size, write, value);
+        break;
+    case 1:
+        touch_port(fake, (uint16_t)(0x3f8 + offset % 8), size, write, value);
+        break;
+    case 2:
+        touch_port(fake, (uint16_t)(0x70 + offset % 2), size, write, value);
+        break;
+    case 3:
+        touch_port(fake, (uint16_t)(0x510 + offset % 12), size, write, value);
+        break;
+    case 4:
+        touch_port(fake, (uint16_t)(0x600 + offset % 128), size, write, value);
+        break;
+    case 5:
+        touch_port(fake, (uint16_t)(0xcf8 + offset % 8), size, write, value);
+        break;
+    case 6:                         /* ECAM of the first buses */
+        touch_memory(fake, Q35_ECAM_BASE + ((uint64_t)(r[1] >> 3) << 16) + offset, size, write, value);
+        break;
+    case 7:
+        touch_memory(fake, value, size, write, offset);
+        break;
+    case 8:                         /* RAM, where requests to fw_cfg lie */
+        bytes_store(fake->ram + offset, value, 4);
+        break;
+    case 9:
+        fake_advance(fake, value);
+        break;
+    case 10:
+        if (value == 0)
+            machine_reset(fake->machine);
+        else
+            q35_power_button(fake->machine);
+        break;
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    g_autoptr(GError) err = NULL;
+    uint64_t rsdp;
+
+    add_serial(fake);
+    fake_device(fake, "isa-debug-exit", NULL);
+    fake_device(fake, "pcie-root-port", "id", "a", "addr", "1.0", "multifunction", "on", NULL);
+    fake_device(fake, "pcie-root-port", "id", "b", "addr", "1.1", NULL);
+    if (!q35_prepare_boot(fake->machine, &rsdp, &err))
+        g_error("%s", err->message);
+    machine_set_running(fake->machine, true);
+    for (size_t at = 0; at + RECORD <= size; at += RECORD)
+        run_record(fake, data + at);
+    machine_set_running(fake->machine, false);
+    fake_machine_free(fake);
+    return 0;
+}

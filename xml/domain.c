@@ -1,7 +1,8 @@
-/* domain.c - the table of <domain> and the life of a definition (libvirt formatdomain, schema of 9.0).
+/* domain.c - the table of <domain> and the life of a definition (libvirt formatdomain, schema
+ * of 9.0).
  *
- * Rows stand in the order in which libvirt prints them. The automatic choices are in domain_post.c and
- * domain_pci.c, rules between devices in domain_check.c, what cannot be started in
+ * Rows stand in the order in which libvirt prints them. The automatic choices are in domain_post.c
+ * and domain_pci.c, rules between devices in domain_check.c, what cannot be started in
  * domain_unsupported.c.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -112,7 +113,7 @@ domain_def_schema(void)
     return xml_type_schema(&domain_def_type);
 }
 
-/* --- looking up ---------------------------------------------------------------------------------------- */
+/* --- looking up ------------------------------------------------------------------------------- */
 
 void
 domain_def_uuid(const DomainDef *def, uint8_t ret[16])
@@ -176,7 +177,7 @@ domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaque)
     return true;
 }
 
-/* --- the table ----------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 #define S(field) offsetof(DomainSeclabel, field)
 static const XmlRow seclabel_rows[] = {
@@ -196,10 +197,12 @@ static const XmlRow perf_rows[] = {
       .legal = "a perf event's name such as 'cpu_cycles'" },
     { NULL, "enabled", XML_YESNO, offsetof(DomainPerfEvent, enabled), XML_REQUIRED },
 };
-static const XmlType perf_type = { "perf-event", sizeof(DomainPerfEvent), XML_TYPE_ROWS(perf_rows) };
+static const XmlType perf_type = { "perf-event", sizeof(DomainPerfEvent),
+                                   XML_TYPE_ROWS(perf_rows) };
 
 #define D(field) offsetof(DomainDef, field)
 #define KEPT(path) { path, NULL, XML_KEPT, D(kept) }
+#define MOST .max = DOMAIN_DEVICES_MAX
 #define ACTION(name) { #name, NULL, XML_ENUM, D(name), .names = actions }
 static const XmlRow domain_rows[] = {
     { NULL, "type", XML_ENUM, D(virt_type), XML_REQUIRED | XML_ABI, .names = virt_types },
@@ -226,8 +229,9 @@ static const XmlRow domain_rows[] = {
     { "vcpu", "current", XML_UINT, D(vcpus_current), XML_ABI, .min = 1, .max = UINT16_MAX },
     { "vcpu", NULL, XML_UINT, D(vcpus), XML_ABI, .min = 1, .max = UINT16_MAX },
     { "vcpus/vcpu", NULL, XML_LIST, D(vcpu_list), XML_ABI, .type = &domain_vcpu_type },
-    { "iothreads", NULL, XML_UINT, D(iothreads), XML_NOT_ZERO, .max = UINT16_MAX },
-    { "iothreadids/iothread", NULL, XML_LIST, D(iothread_ids), .type = &domain_iothread_type },
+    { "iothreads", NULL, XML_UINT, D(iothreads), XML_NOT_ZERO, .max = DOMAIN_DEVICES_MAX },
+    { "iothreadids/iothread", NULL, XML_LIST, D(iothread_ids), MOST,
+      .type = &domain_iothread_type },
     { "defaultiothread", NULL, XML_PRESENT, D(default_iothread) },
     { "defaultiothread", "thread_pool_min", XML_UINT, D(default_pool_min), .max = INT32_MAX },
     { "defaultiothread", "thread_pool_max", XML_UINT, D(default_pool_max), .max = INT32_MAX },
@@ -245,7 +249,9 @@ static const XmlRow domain_rows[] = {
     { "features", NULL, XML_STRUCT, D(features), XML_ABI, .type = &domain_features_type },
     { "cpu", NULL, XML_STRUCT, D(cpu), XML_ABI, .type = &domain_cpu_type },
     { "clock", NULL, XML_INLINE, D(clock), XML_ABI, .type = &domain_clock_type },
-    ACTION(on_poweroff), ACTION(on_reboot), ACTION(on_crash),
+    ACTION(on_poweroff),
+    ACTION(on_reboot),
+    ACTION(on_crash),
     { "on_lockfailure", NULL, XML_ENUM, D(on_lockfailure), .names = lock_actions },
     { "pm", NULL, XML_PRESENT, D(pm) },
     { "pm/suspend-to-mem", "enabled", XML_YESNO, D(pm_mem), XML_ABI },
@@ -253,23 +259,25 @@ static const XmlRow domain_rows[] = {
     { "perf/event", NULL, XML_LIST, D(perf_events), .type = &perf_type },
     { "devices/emulator", NULL, XML_STRING, D(emulator), .pattern = "/.+",
       .legal = "an absolute path" },
-    { "devices/disk", NULL, XML_LIST, D(disks), XML_ABI, .type = &domain_disk_type },
-    { "devices/controller", NULL, XML_LIST, D(controllers), XML_ABI,
+    { "devices/disk", NULL, XML_LIST, D(disks), XML_ABI, MOST, .type = &domain_disk_type },
+    { "devices/controller", NULL, XML_LIST, D(controllers), XML_ABI, MOST,
       .type = &domain_controller_type },
     KEPT("devices/lease"),
     KEPT("devices/filesystem"),
-    { "devices/interface", NULL, XML_LIST, D(interfaces), XML_ABI, .type = &domain_interface_type },
+    { "devices/interface", NULL, XML_LIST, D(interfaces), XML_ABI, MOST,
+      .type = &domain_interface_type },
     KEPT("devices/smartcard"),
-    { "devices/serial", NULL, XML_LIST, D(serials), XML_ABI, .type = &domain_serial_type },
-    { "devices/parallel", NULL, XML_LIST, D(parallels), XML_ABI, .type = &domain_parallel_type },
-    { "devices/console", NULL, XML_LIST, D(consoles), XML_ABI, .type = &domain_console_type },
-    { "devices/channel", NULL, XML_LIST, D(channels), XML_ABI, .type = &domain_channel_type },
-    { "devices/input", NULL, XML_LIST, D(inputs), XML_ABI, .type = &domain_input_type },
+    { "devices/serial", NULL, XML_LIST, D(serials), XML_ABI, MOST, .type = &domain_serial_type },
+    { "devices/parallel", NULL, XML_LIST, D(parallels), XML_ABI, MOST,
+      .type = &domain_parallel_type },
+    { "devices/console", NULL, XML_LIST, D(consoles), XML_ABI, MOST, .type = &domain_console_type },
+    { "devices/channel", NULL, XML_LIST, D(channels), XML_ABI, MOST, .type = &domain_channel_type },
+    { "devices/input", NULL, XML_LIST, D(inputs), XML_ABI, MOST, .type = &domain_input_type },
     KEPT("devices/tpm"),
-    KEPT("devices/graphics"),
+    { "devices/graphics", "passwd", XML_KEPT, D(kept) },
     KEPT("devices/sound"),
     KEPT("devices/audio"),
-    { "devices/video", NULL, XML_LIST, D(videos), XML_ABI, .type = &domain_video_type },
+    { "devices/video", NULL, XML_LIST, D(videos), XML_ABI, MOST, .type = &domain_video_type },
     KEPT("devices/hostdev"),
     KEPT("devices/redirdev"),
     KEPT("devices/redirfilter"),
@@ -277,7 +285,7 @@ static const XmlRow domain_rows[] = {
     KEPT("devices/watchdog"),
     { "devices/memballoon", NULL, XML_STRUCT, D(balloon), XML_SINGLE | XML_ABI,
       .type = &domain_balloon_type },
-    { "devices/rng", NULL, XML_LIST, D(rngs), XML_ABI, .type = &domain_rng_type },
+    { "devices/rng", NULL, XML_LIST, D(rngs), XML_ABI, MOST, .type = &domain_rng_type },
     KEPT("devices/nvram"),
     KEPT("devices/panic"),
     KEPT("devices/shmem"),
@@ -305,8 +313,10 @@ def_check(const void *obj, GError **err)
     if (!*c)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "the name is empty");
     if (strlen(def->name) > DOMAIN_NAME_MAX)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "the name is %zu bytes long; at most %d can be a "
-                              "file's name", strlen(def->name), DOMAIN_NAME_MAX);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "the name is %zu bytes long; at most %d can be a "
+                              "file's name",
+                              strlen(def->name), DOMAIN_NAME_MAX);
     return true;
 }
 

@@ -1,10 +1,10 @@
 /* domain.h - <domain>: the definition of a guest (libvirt formatdomain, schema domain.rng of 9.0).
  *
- * What is legal libvirt XML but not understood stands whole in the kept lists, is printed again in its
- * place, and is named by domain_def_unsupported() when the guest is to be started.
+ * What is legal libvirt XML but not understood stands whole in the kept lists, is printed again in
+ * its place, and is named by domain_def_unsupported() when the guest is to be started.
  *
- * Automatic choices that differ from libvirt's QEMU driver: an <interface> without a model is virtio;
- * no USB controller, PS/2 input or AHCI controller is added that the XML does not ask for.
+ * Automatic choices that differ from libvirt's QEMU driver: an <interface> without a model is
+ * virtio; no USB controller, PS/2 input or AHCI controller is added that the XML does not ask for.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_H
@@ -87,8 +87,8 @@ typedef struct {
     int enabled;                         /* yes/no */
 } DomainPerfEvent;
 
-/* The root type, for tables that hold a whole <domain> (the daemon's status file). Objects parsed by
- * way of it are neither completed nor checked as a whole: call domain_def_complete(). */
+/* The root type, for tables that hold a whole <domain> (the daemon's status file). Objects parsed
+ * by way of it are neither completed nor checked as a whole: call domain_def_complete(). */
 extern const XmlType domain_def_type;
 
 /* What the daemon, not the XML, decides. */
@@ -106,8 +106,8 @@ typedef enum {
                                           * names, aliases); without it such things are dropped */
 } DomainParseFlags;
 
-/* Parses, completes and checks one <domain> (DomainParseFlags). Errors: VIR_ERR_XML_DETAIL (not well
- * formed), VIR_ERR_XML_INVALID_SCHEMA, VIR_ERR_XML_ERROR (illegal or missing values),
+/* Parses, completes and checks one <domain> (DomainParseFlags). Errors: VIR_ERR_XML_DETAIL (not
+ * well formed), VIR_ERR_XML_INVALID_SCHEMA, VIR_ERR_XML_ERROR (illegal or missing values),
  * VIR_ERR_CONFIG_UNSUPPORTED (legal, but never possible here). Any thread. */
 DomainDef *domain_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults,
                             GError **err);
@@ -140,7 +140,7 @@ bool domain_def_unsupported(const DomainDef *def, GError **err);
 /* Whether a guest running with @a would see no difference under @b (save, migrate, update). */
 bool domain_def_abi_check(const DomainDef *a, const DomainDef *b, GError **err);
 
-/* --- live definitions ------------------------------------------------------------------------------- */
+/* --- live definitions ------------------------------------------------------------------------- */
 
 /* Gives every device without one its alias, by libvirt's names: virtio-disk0, sata0-0-0, net0,
  * serial0, console0, channel0, pci.1, pcie.0, virtio-serial0, rng0, balloon0, input0, video0. A
@@ -153,7 +153,7 @@ bool domain_def_console_is_serial(const DomainDef *def, unsigned index);
  * mirrors it. */
 void domain_def_mirror_console(DomainDef *def);
 
-/* --- looking up --------------------------------------------------------------------------------------- */
+/* --- looking up ------------------------------------------------------------------------------- */
 
 /* 16 bytes of @def's UUID, which must be set. */
 void domain_def_uuid(const DomainDef *def, uint8_t ret[16]);
@@ -162,8 +162,8 @@ unsigned domain_def_vcpus_current(const DomainDef *def);
 /* The controller, or NULL. */
 DomainController *domain_def_controller(const DomainDef *def, DomainControllerType type,
                                         uint64_t index);
-/* Every device info of a device with an own address, in libvirt's order, told with the element's name.
- * Stops and returns false when @visit does. */
+/* Every device info of a device with an own address, in libvirt's order, told with the element's
+ * name. Stops and returns false when @visit does. */
 typedef bool (*DomainDeviceVisit)(const char *element, void *device, DomainDeviceInfo *info,
                                   void *opaque);
 bool domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaque);

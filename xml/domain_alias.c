@@ -51,8 +51,9 @@ name_disk(DomainDef *def, DomainDisk *disk)
         disk->info.alias = g_strdup_printf("scsi%" PRIu64 "-%" PRIu64 "-%" PRIu64 "-%" PRIu64,
                                            a->controller, a->bus, a->target, a->unit);
     else if (a && a->type == DOMAIN_ADDRESS_DRIVE)
-        disk->info.alias = g_strdup_printf("%s%" PRIu64 "-%" PRIu64 "-%" PRIu64,
-                                           domain_disk_buses[disk->bus], a->controller, a->bus, a->unit);
+        disk->info.alias =
+            g_strdup_printf("%s%" PRIu64 "-%" PRIu64 "-%" PRIu64, domain_disk_buses[disk->bus],
+                            a->controller, a->bus, a->unit);
     else {
         stem = g_strdup_printf("%s-disk", domain_disk_buses[disk->bus]);
         name_device(def, &disk->info, stem, index < 0 ? 0 : (unsigned)index);
@@ -67,8 +68,8 @@ name_controller(DomainController *c)
     if (c->info.alias)
         return;
     if (c->type == DOMAIN_CONTROLLER_PCI)
-        c->info.alias = g_strdup_printf(c->pci_model == DOMAIN_PCIE_ROOT ? "pcie.%" PRIu64
-                                                                         : "pci.%" PRIu64, c->index);
+        c->info.alias = g_strdup_printf(
+            c->pci_model == DOMAIN_PCIE_ROOT ? "pcie.%" PRIu64 : "pci.%" PRIu64, c->index);
     else if (c->index == 0 && c->type == DOMAIN_CONTROLLER_USB)
         c->info.alias = g_strdup("usb");
     else if (c->index == 0 && c->type == DOMAIN_CONTROLLER_SATA)

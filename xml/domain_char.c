@@ -15,8 +15,15 @@ const char *const domain_char_types[] = {
 static const char *const modes[] = { "", "connect", "bind", NULL };
 static const char *const protocols[] = { "", "raw", "telnet", "telnets", "tls", NULL };
 const char *const domain_serial_targets[] = {
-    "", "isa-serial", "usb-serial", "pci-serial", "spapr-vio-serial", "system-serial", "sclp-serial",
-    "isa-debug", NULL,
+    "",
+    "isa-serial",
+    "usb-serial",
+    "pci-serial",
+    "spapr-vio-serial",
+    "system-serial",
+    "sclp-serial",
+    "isa-debug",
+    NULL,
 };
 const char *const domain_console_targets[] = {
     "", "serial", "xen", "uml", "virtio", "lxc", "openvz", "sclp", "sclplm", NULL,
@@ -87,8 +94,10 @@ source_check(const void *obj, GError **err)
         break;
     case DOMAIN_CHAR_UDP:
         if (s->udp->len > 2)
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "type 'udp' takes at most two <source>, one "
-                                  "to connect to and one to bind, not %u", s->udp->len);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "type 'udp' takes at most two <source>, one "
+                                  "to connect to and one to bind, not %u",
+                                  s->udp->len);
         break;
     case DOMAIN_CHAR_NMDM:
         if (!s->master || !s->slave)
@@ -122,8 +131,9 @@ static const XmlRow serial_rows[] = {
     { "target", "type", XML_ENUM, C(target), XML_ABI, .names = domain_serial_targets },
     { "target", "port", XML_UINT, C(port), XML_ABI, .max = UINT16_MAX },
     { "target/model", "name", XML_STRING, C(model), XML_ABI,
-      .pattern = "isa-serial|usb-serial|pci-serial|spapr-vty|pl011|16550a|sclpconsole|sclplmconsole|"
-                 "isa-debugcon",
+      .pattern =
+          "isa-serial|usb-serial|pci-serial|spapr-vty|pl011|16550a|sclpconsole|sclplmconsole|"
+          "isa-debugcon",
       .legal = "a serial port's model such as 'isa-serial'" },
     INFO,
 };
@@ -134,7 +144,8 @@ static const XmlRow parallel_rows[] = {
     { "target", "port", XML_UINT, C(port), XML_ABI, .max = UINT16_MAX },
     INFO,
 };
-const XmlType domain_parallel_type = { "parallel", sizeof(DomainChar), XML_TYPE_ROWS(parallel_rows) };
+const XmlType domain_parallel_type = { "parallel", sizeof(DomainChar),
+                                       XML_TYPE_ROWS(parallel_rows) };
 
 static const XmlRow console_rows[] = {
     SOURCE,
@@ -151,7 +162,8 @@ const XmlType domain_console_type = {
 #define GUESTFWD XML_WHEN(DOMAIN_CHANNEL_GUESTFWD)
 static const XmlRow channel_rows[] = {
     SOURCE,
-    { "target", "type", XML_ENUM, C(target), XML_REQUIRED | XML_ABI, .names = domain_channel_targets },
+    { "target", "type", XML_ENUM, C(target), XML_REQUIRED | XML_ABI,
+      .names = domain_channel_targets },
     { "target", "address", XML_IP, C(fwd_address), XML_ABI, .when = GUESTFWD },
     { "target", "port", XML_UINT, C(port), XML_ABI, .min = 1, .max = 65535, .when = GUESTFWD },
     { "target", "name", XML_STRING, C(name), XML_ABI, .when = ~GUESTFWD },

@@ -1,5 +1,5 @@
-/* domain_char.h - <serial>, <parallel>, <console>, <channel> (libvirt formatdomain "Consoles, serial,
- * parallel & channel devices", schema of 9.0).
+/* domain_char.h - <serial>, <parallel>, <console>, <channel> (libvirt formatdomain "Consoles,
+ * serial, parallel & channel devices", schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_CHAR_H
@@ -70,8 +70,8 @@ extern const char *const domain_channel_targets[];
 /* One struct for the four elements; which enum @target is depends on the list it stands in. */
 typedef struct {
     DomainCharSource source;
-    int target;                          /* Domain{Serial,Console,Channel}Target; set after completion
-                                          * but for parallel, which has none */
+    int target; /* Domain{Serial,Console,Channel}Target; set after completion
+                 * but for parallel, which has none */
     uint64_t port;                       /* serial, parallel, console: number; set after completion.
                                           * channel guestfwd: TCP port */
     char *model;                         /* serial <target><model name=>: "isa-serial" … */

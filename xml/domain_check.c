@@ -1,5 +1,5 @@
-/* domain_check.c - rules between the parts of a completed <domain>: nothing stands in one place twice,
- * and what is referred to is there.
+/* domain_check.c - rules between the parts of a completed <domain>: nothing stands in one place
+ * twice, and what is referred to is there.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
@@ -8,6 +8,12 @@
 
 #include <inttypes.h>
 #include <string.h>
+
+static const char *
+source_of(const DomainDisk *disk)
+{
+    return disk->file ? disk->file : disk->dev ? disk->dev : "";
+}
 
 static bool
 check_disks(const DomainDef *def, GError **err)
@@ -20,23 +26,29 @@ check_disks(const DomainDef *def, GError **err)
             const DomainAddress *x = a->info.address, *y = b->info.address;
 
             if (strcmp(a->target, b->target) == 0)
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "target '%s' duplicated for disk sources "
-                                      "'%s' and '%s'", a->target, b->file ? b->file : b->dev ? b->dev : "",
-                                      a->file ? a->file : a->dev ? a->dev : "");
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "target '%s' duplicated for disk sources '%s' and '%s'",
+                                      a->target, source_of(b), source_of(a));
             if (x && y && x->type == DOMAIN_ADDRESS_DRIVE && y->type == DOMAIN_ADDRESS_DRIVE &&
                 a->bus == b->bus && x->controller == y->controller && x->bus == y->bus &&
                 x->target == y->target && x->unit == y->unit)
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "Found duplicate drive address for disks "
-                                      "with target names '%s' and '%s'", b->target, a->target);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "Found duplicate drive address for disks "
+                                      "with target names '%s' and '%s'",
+                                      b->target, a->target);
         }
         if (a->iothread == XML_UNSET)
             continue;
         if (a->bus != DOMAIN_BUS_VIRTIO)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "IOThreads are for disks on bus "
-                                  "'virtio', not '%s' (target '%s')", domain_disk_buses[a->bus], a->target);
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "IOThreads are for disks on bus "
+                                  "'virtio', not '%s' (target '%s')",
+                                  domain_disk_buses[a->bus], a->target);
         if (!domain_def_iothread(def, a->iothread))
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "Disk iothread '%" PRIu64 "' of target "
-                                  "'%s' not defined in iothreadid", a->iothread, a->target);
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "Disk iothread '%" PRIu64 "' of target "
+                                  "'%s' not defined in iothreadid",
+                                  a->iothread, a->target);
     }
     return true;
 }
@@ -55,9 +67,11 @@ check_interfaces(const DomainDef *def, GError **err)
                 strcmp(a->mac, b->mac) == 0)
                 return kiln_error_set(err, VIR_ERR_XML_ERROR, "the MAC address %s is given to two "
                                       "interfaces; remove one <mac> to have another made", a->mac);
-            if (a->ifname && b->ifname && !strchr(a->ifname, '%') && strcmp(a->ifname, b->ifname) == 0)
+            if (a->ifname && b->ifname && !strchr(a->ifname, '%') &&
+                strcmp(a->ifname, b->ifname) == 0)
                 return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                                      "the target device '%s' is given to two interfaces", a->ifname);
+                                      "the target device '%s' is given to two interfaces",
+                                      a->ifname);
         }
     }
     return true;
@@ -80,8 +94,10 @@ check_controllers(const DomainDef *def, GError **err)
             const DomainController *b = def->controllers->pdata[k];
 
             if (a->type == b->type && a->index == b->index && !(is_companion(a) && is_companion(b)))
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "Multiple '%s' controllers with index "
-                                      "'%" PRIu64 "'", domain_controller_types[a->type], a->index);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "Multiple '%s' controllers with index "
+                                      "'%" PRIu64 "'",
+                                      domain_controller_types[a->type], a->index);
         }
     }
     return true;
@@ -97,7 +113,8 @@ check_chars(const DomainDef *def, GError **err)
             for (guint k = 0; k < i; k++)
                 if (((const DomainChar *)lists[l]->pdata[i])->port ==
                     ((const DomainChar *)lists[l]->pdata[k])->port)
-                    return kiln_error_set(err, VIR_ERR_XML_ERROR, "target port [%" PRIu64 "] already "
+                    return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                          "target port [%" PRIu64 "] already "
                                           "allocated to another %s device",
                                           ((const DomainChar *)lists[l]->pdata[i])->port,
                                           l ? "parallel" : "serial");
@@ -119,7 +136,7 @@ check_chars(const DomainDef *def, GError **err)
     return true;
 }
 
-/* --- aliases and boot order -------------------------------------------------------------------------------- */
+/* --- aliases and boot order ------------------------------------------------------------------- */
 
 typedef struct {
     const DomainDef *def;
@@ -142,8 +159,10 @@ check_unique(const char *element, void *device, DomainDeviceInfo *info, void *op
     if (info->boot_order == XML_UNSET)
         return true;
     if (!g_hash_table_add(unique->orders, &info->boot_order))
-        return kiln_error_set(unique->err, VIR_ERR_XML_ERROR, "boot order '%" PRIu64 "' used for more "
-                              "than one device", info->boot_order);
+        return kiln_error_set(unique->err, VIR_ERR_XML_ERROR,
+                              "boot order '%" PRIu64 "' used for more "
+                              "than one device",
+                              info->boot_order);
     if (unique->def->os.boots->len)
         return kiln_error_set(unique->err, VIR_ERR_CONFIG_UNSUPPORTED, "per-device boot elements "
                               "cannot be used together with os/boot elements");
@@ -160,7 +179,7 @@ check_names(const DomainDef *def, GError **err)
     return domain_def_each_device((DomainDef *)def, check_unique, &unique);
 }
 
-/* --- processors and NUMA ------------------------------------------------------------------------------------ */
+/* --- processors and NUMA ---------------------------------------------------------------------- */
 
 static const DomainNumaCell *
 find_cell(const DomainDef *def, uint64_t id)
@@ -187,28 +206,37 @@ check_cells(const DomainDef *def, GError **err)
         g_autoptr(GArray) cpus = xml_cpuset_numbers(cell->cpus);
 
         if (cell->id >= numa->cells->len)
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "Exactly one 'cell' element per guest NUMA cell "
-                                  "allowed, non-contiguous ranges or ranges not starting from 0 are not "
-                                  "allowed (id %" PRIu64 ")", cell->id);
+            return kiln_error_set(
+                err, VIR_ERR_XML_ERROR,
+                "Exactly one 'cell' element per guest NUMA cell "
+                "allowed, non-contiguous ranges or ranges not starting from 0 are not "
+                "allowed (id %" PRIu64 ")",
+                cell->id);
         if (find_cell(def, cell->id) != cell)
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "Duplicate NUMA cell info for cell id '%" PRIu64
-                                  "'", cell->id);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "Duplicate NUMA cell info for cell id '%" PRIu64 "'", cell->id);
         for (guint c = 0; c < cpus->len; c++) {
             unsigned cpu = g_array_index(cpus, unsigned, c);
 
             if (cpu >= def->vcpus)
-                return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "NUMA cell %" PRIu64 " has vCPU %u, "
-                                      "but there are only %" PRIu64 " vCPUs", cell->id, cpu, def->vcpus);
+                return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                      "NUMA cell %" PRIu64 " has vCPU %u, "
+                                      "but there are only %" PRIu64 " vCPUs",
+                                      cell->id, cpu, def->vcpus);
             if (taken[cpu]++)
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "NUMA cells have overlapping vCPU ids: %u is "
-                                      "in more than one", cpu);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "NUMA cells have overlapping vCPU ids: %u is "
+                                      "in more than one",
+                                      cpu);
         }
         for (guint d = 0; d < cell->distances->len; d++) {
             const DomainNumaDistance *distance = cell->distances->pdata[d];
 
             if (!find_cell(def, distance->id))
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "'sibling' id %" PRIu64 " of NUMA cell "
-                                      "%" PRIu64 " is no cell", distance->id, cell->id);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "'sibling' id %" PRIu64 " of NUMA cell "
+                                      "%" PRIu64 " is no cell",
+                                      distance->id, cell->id);
         }
     }
     return true;
@@ -224,8 +252,10 @@ check_placement(const DomainDef *def, GError **err)
         const DomainMemnode *node = numatune->memnodes->pdata[i];
 
         if (!find_cell(def, node->cell))
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "<memnode> is for NUMA cell %" PRIu64 ", which "
-                                  "<cpu><numa> does not have", node->cell);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "<memnode> is for NUMA cell %" PRIu64 ", which "
+                                  "<cpu><numa> does not have",
+                                  node->cell);
     }
     for (guint i = 0; backing && i < backing->pages->len; i++) {
         const DomainHugepage *page = backing->pages->pdata[i];
@@ -243,7 +273,8 @@ check_placement(const DomainDef *def, GError **err)
         const DomainPin *pin = def->cputune->iothreadpins->pdata[i];
 
         if (!domain_def_iothread(def, pin->id))
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "Cannot find 'iothread' : %" PRIu64, pin->id);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR, "Cannot find 'iothread' : %" PRIu64,
+                                  pin->id);
     }
     return true;
 }
@@ -255,16 +286,19 @@ check_processors(const DomainDef *def, GError **err)
     g_autofree uint8_t *seen = def->vcpu_list->len ? g_malloc0(UINT16_MAX + 1) : NULL;
 
     if (t && t->sockets * t->dies * t->cores * t->threads != def->vcpus)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "CPU topology doesn't match maximum vcpu "
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "CPU topology doesn't match maximum vcpu "
                               "count: %" PRIu64 " sockets × %" PRIu64 " dies × %" PRIu64 " cores × "
-                              "%" PRIu64 " threads is not %" PRIu64, t->sockets, t->dies, t->cores,
-                              t->threads, def->vcpus);
+                              "%" PRIu64 " threads is not %" PRIu64,
+                              t->sockets, t->dies, t->cores, t->threads, def->vcpus);
     for (guint i = 0; i < def->vcpu_list->len; i++) {
         const DomainVcpu *vcpu = def->vcpu_list->pdata[i];
 
         if (vcpu->id >= def->vcpus)
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "vcpu id %" PRIu64 " is not below the number of "
-                                  "vCPUs, %" PRIu64, vcpu->id, def->vcpus);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "vcpu id %" PRIu64 " is not below the number of "
+                                  "vCPUs, %" PRIu64,
+                                  vcpu->id, def->vcpus);
         if (seen[vcpu->id]++)
             return kiln_error_set(err, VIR_ERR_XML_ERROR, "duplicate vcpu id %" PRIu64, vcpu->id);
         if (vcpu->id == 0 && vcpu->enabled == TRISTATE_OFF)

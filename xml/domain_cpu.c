@@ -1,5 +1,5 @@
-/* domain_cpu.c - the table of a guest's <cpu> (libvirt formatdomain "CPU model and topology", schema
- * cputypes.rng of 9.0).
+/* domain_cpu.c - the table of a guest's <cpu> (libvirt formatdomain "CPU model and topology",
+ * schema cputypes.rng of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_cpu.h"
@@ -47,8 +47,8 @@ static const XmlType topology_type = {
 
 static const XmlRow distance_rows[] = {
     { NULL, "id", XML_UINT, offsetof(DomainNumaDistance, id), XML_REQUIRED | XML_ABI, .max = 255 },
-    { NULL, "value", XML_UINT, offsetof(DomainNumaDistance, value), XML_REQUIRED | XML_ABI, .min = 10,
-      .max = 255 },
+    { NULL, "value", XML_UINT, offsetof(DomainNumaDistance, value), XML_REQUIRED | XML_ABI,
+      .min = 10, .max = 255 },
 };
 static const XmlType distance_type = {
     "numa-distance", sizeof(DomainNumaDistance), XML_TYPE_ROWS(distance_rows),
@@ -63,7 +63,8 @@ static const XmlRow cache_rows[] = {
     { "size", "value", XML_SIZE, H(size), XML_REQUIRED | XML_ABI, .scale = 1024 },
     { "line", "value", XML_SIZE, H(line), XML_REQUIRED | XML_ABI | XML_NAMED_UNIT, .scale = 1 },
 };
-static const XmlType cache_type = { "numa-cache", sizeof(DomainNumaCache), XML_TYPE_ROWS(cache_rows) };
+static const XmlType cache_type = { "numa-cache", sizeof(DomainNumaCache),
+                                    XML_TYPE_ROWS(cache_rows) };
 
 #define N(field) offsetof(DomainNumaCell, field)
 static const XmlRow cell_rows[] = {
@@ -72,13 +73,15 @@ static const XmlRow cell_rows[] = {
     { NULL, "memory", XML_SIZE, N(memory), XML_REQUIRED | XML_ABI, .scale = 1024 },
     { NULL, "memAccess", XML_ENUM, N(mem_access), .names = accesses },
     { NULL, "discard", XML_YESNO, N(discard) },
-    { "distances/sibling", NULL, XML_LIST, N(distances), XML_ABI, .type = &distance_type },
+    { "distances/sibling", NULL, XML_LIST, N(distances), XML_ABI, .max = 128,
+      .type = &distance_type },
     { "cache", NULL, XML_LIST, N(caches), XML_ABI, .type = &cache_type },
 };
 static const XmlType cell_type = { "numa-cell", sizeof(DomainNumaCell), XML_TYPE_ROWS(cell_rows) };
 
 static const XmlRow numa_rows[] = {
-    { "cell", NULL, XML_LIST, offsetof(DomainNuma, cells), XML_REQUIRED | XML_ABI, .type = &cell_type },
+    { "cell", NULL, XML_LIST, offsetof(DomainNuma, cells), XML_REQUIRED | XML_ABI,
+      .max = 128, .type = &cell_type },
     { "interconnects", NULL, XML_VERBATIM, offsetof(DomainNuma, interconnects),
       XML_ABI | XML_OWN_LOOK },
 };
@@ -101,7 +104,7 @@ static const XmlRow cpu_rows[] = {
     { "maxphysaddr", "mode", XML_ENUM, C(maxphysaddr_mode), XML_REQUIRED | XML_ABI,
       .names = physaddr_modes },
     { "maxphysaddr", "bits", XML_UINT, C(maxphysaddr_bits), XML_ABI, .max = 64 },
-    { "feature", NULL, XML_LIST, C(features), XML_ABI, .type = &feature_type },
+    { "feature", NULL, XML_LIST, C(features), XML_ABI, .max = 1024, .type = &feature_type },
     { "numa", NULL, XML_STRUCT, C(numa), XML_ABI, .type = &numa_type },
 };
 
@@ -129,7 +132,8 @@ cpu_check(const void *obj, GError **err)
     const DomainTopology *t = cpu->topology;
 
     if (cpu->mode == DOMAIN_CPU_CUSTOM && !cpu->model && cpu->features->len)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "CPU features need a <model> with mode 'custom'");
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "CPU features need a <model> with mode 'custom'");
     if (cpu->match && cpu->mode > DOMAIN_CPU_CUSTOM && cpu->match != DOMAIN_CPU_EXACT)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "attribute 'match' is for mode 'custom', not '%s'",

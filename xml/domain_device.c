@@ -19,9 +19,18 @@ const char *const domain_controller_types[] = {
     "", "ide", "fdc", "scsi", "sata", "virtio-serial", "ccid", "usb", "pci", "xenbus", "isa", NULL,
 };
 const char *const domain_pci_models[] = {
-    "", "pci-root", "pcie-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge",
-    "pcie-root-port", "pcie-switch-upstream-port", "pcie-switch-downstream-port", "pci-expander-bus",
-    "pcie-expander-bus", NULL,
+    "",
+    "pci-root",
+    "pcie-root",
+    "pci-bridge",
+    "dmi-to-pci-bridge",
+    "pcie-to-pci-bridge",
+    "pcie-root-port",
+    "pcie-switch-upstream-port",
+    "pcie-switch-downstream-port",
+    "pci-expander-bus",
+    "pcie-expander-bus",
+    NULL,
 };
 const char *const domain_usb_models[] = {
     "", "piix3-uhci", "piix4-uhci", "ehci", "ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3",
@@ -46,12 +55,13 @@ static const char *const grab_toggles[] = {
     "", "ctrl-ctrl", "alt-alt", "shift-shift", "meta-meta", "scrolllock", "ctrl-scrolllock", NULL,
 };
 const char *const domain_video_models[] = {
-    "", "vga", "cirrus", "vmvga", "xen", "vbox", "qxl", "virtio", "gop", "none", "bochs", "ramfb", NULL,
+    "",       "vga", "cirrus", "vmvga", "xen",   "vbox", "qxl",
+    "virtio", "gop", "none",   "bochs", "ramfb", NULL,
 };
 static const char *const vgaconfs[] = { "", "io", "on", "off", NULL };
 static const char *const user_alias[] = { "ua-", NULL };
 
-/* --- shared ------------------------------------------------------------------------------------------- */
+/* --- shared ----------------------------------------------------------------------------------- */
 
 #define A(field) offsetof(DomainAddress, field)
 #define PCI XML_WHEN(DOMAIN_ADDRESS_PCI)
@@ -124,11 +134,17 @@ const XmlType domain_virtio_options_type = {
     "virtio-options", sizeof(DomainVirtioOptions), XML_TYPE_ROWS(virtio_rows),
 };
 
-#define INFO(T) { NULL, NULL, XML_INLINE, offsetof(T, info), XML_ABI, .type = &domain_device_info_type }
-#define VIRTIO(T) \
-    { "driver", NULL, XML_INLINE, offsetof(T, virtio), XML_ABI, .type = &domain_virtio_options_type }
+#define INFO(T)                                                                                    \
+    {                                                                                              \
+        NULL, NULL, XML_INLINE, offsetof(T, info), XML_ABI, .type = &domain_device_info_type       \
+    }
+#define VIRTIO(T)                                                                                  \
+    {                                                                                              \
+        "driver", NULL, XML_INLINE, offsetof(T, virtio), XML_ABI,                                  \
+            .type = &domain_virtio_options_type                                                    \
+    }
 
-/* --- controllers --------------------------------------------------------------------------------------- */
+/* --- controllers ------------------------------------------------------------------------------ */
 
 #define C(field) offsetof(DomainController, field)
 #define C_PCI XML_WHEN(DOMAIN_CONTROLLER_PCI)
@@ -178,7 +194,8 @@ controller_check(const void *obj, GError **err)
     const DomainController *c = obj;
 
     if (c->type == DOMAIN_CONTROLLER_PCI && !c->pci_model)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "a PCI controller needs the attribute 'model', "
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "a PCI controller needs the attribute 'model', "
                               "such as 'pcie-root-port'");
     if (c->pcihole64 != XML_UNSET && c->pci_model != DOMAIN_PCI_ROOT &&
         c->pci_model != DOMAIN_PCIE_ROOT)
@@ -195,7 +212,7 @@ const XmlType domain_controller_type = {
     .selector = XML_SELECTOR(DomainController, type), .check = controller_check,
 };
 
-/* --- rng ------------------------------------------------------------------------------------------------ */
+/* --- rng -------------------------------------------------------------------------------------- */
 
 #define R(field) offsetof(DomainRng, field)
 #define EGD XML_WHEN(DOMAIN_RNG_EGD)
@@ -220,7 +237,8 @@ rng_check(const void *obj, GError **err)
     const DomainRng *rng = obj;
 
     if (!rng->backend)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing <backend model='random|egd|builtin'>");
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "missing <backend model='random|egd|builtin'>");
     return true;
 }
 
@@ -229,7 +247,7 @@ const XmlType domain_rng_type = {
     .check = rng_check,
 };
 
-/* --- memballoon ------------------------------------------------------------------------------------------ */
+/* --- memballoon ------------------------------------------------------------------------------- */
 
 #define B(field) offsetof(DomainBalloon, field)
 static const XmlRow balloon_rows[] = {
@@ -244,7 +262,7 @@ const XmlType domain_balloon_type = {
     "memballoon", sizeof(DomainBalloon), XML_TYPE_ROWS(balloon_rows),
 };
 
-/* --- input, video ---------------------------------------------------------------------------------------- */
+/* --- input, video ----------------------------------------------------------------------------- */
 
 #define N(field) offsetof(DomainInput, field)
 #define EVDEV XML_WHEN(DOMAIN_INPUT_EVDEV)

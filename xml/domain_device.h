@@ -1,5 +1,6 @@
 /* domain_device.h - what all devices of a guest share (alias, address, boot order), and the small
- * devices: controllers, rng, memballoon, input, video (libvirt formatdomain "Devices", schema of 9.0).
+ * devices: controllers, rng, memballoon, input, video (libvirt formatdomain "Devices", schema
+ * of 9.0).
  *
  * Value conventions: xmltab.h. Enum values follow the names arrays of the same stem.
  *
@@ -55,7 +56,7 @@ typedef enum {
 } DomainVirtioModel;
 extern const char *const domain_virtio_models[];
 
-/* --- controllers ------------------------------------------------------------------------------- */
+/* --- controllers ------------------------------------------------------------------------------ */
 
 typedef enum {
     DOMAIN_CONTROLLER_NONE, DOMAIN_CONTROLLER_IDE, DOMAIN_CONTROLLER_FDC, DOMAIN_CONTROLLER_SCSI,
@@ -127,7 +128,7 @@ typedef struct {
     DomainDeviceInfo info;
 } DomainRng;
 
-/* --- memballoon ----------------------------------------------------------------------------------- */
+/* --- memballoon ------------------------------------------------------------------------------- */
 
 typedef enum {
     DOMAIN_BALLOON_ABSENT, DOMAIN_BALLOON_VIRTIO, DOMAIN_BALLOON_VIRTIO_TRANSITIONAL,
@@ -143,7 +144,7 @@ typedef struct {
     DomainDeviceInfo info;
 } DomainBalloon;
 
-/* --- input, video --------------------------------------------------------------------------------- */
+/* --- input, video ----------------------------------------------------------------------------- */
 
 typedef enum {
     DOMAIN_INPUT_ABSENT, DOMAIN_INPUT_MOUSE, DOMAIN_INPUT_TABLET, DOMAIN_INPUT_KEYBOARD,
@@ -170,9 +171,18 @@ typedef struct {
 } DomainInput;
 
 typedef enum {
-    DOMAIN_VIDEO_ABSENT, DOMAIN_VIDEO_VGA, DOMAIN_VIDEO_CIRRUS, DOMAIN_VIDEO_VMVGA, DOMAIN_VIDEO_XEN,
-    DOMAIN_VIDEO_VBOX, DOMAIN_VIDEO_QXL, DOMAIN_VIDEO_VIRTIO, DOMAIN_VIDEO_GOP, DOMAIN_VIDEO_NONE,
-    DOMAIN_VIDEO_BOCHS, DOMAIN_VIDEO_RAMFB,
+    DOMAIN_VIDEO_ABSENT,
+    DOMAIN_VIDEO_VGA,
+    DOMAIN_VIDEO_CIRRUS,
+    DOMAIN_VIDEO_VMVGA,
+    DOMAIN_VIDEO_XEN,
+    DOMAIN_VIDEO_VBOX,
+    DOMAIN_VIDEO_QXL,
+    DOMAIN_VIDEO_VIRTIO,
+    DOMAIN_VIDEO_GOP,
+    DOMAIN_VIDEO_NONE,
+    DOMAIN_VIDEO_BOCHS,
+    DOMAIN_VIDEO_RAMFB,
 } DomainVideoModel;
 extern const char *const domain_video_models[];
 

@@ -1,5 +1,5 @@
-/* domain_disk.c - the table of <disk> (libvirt formatdomain "Hard drives, floppy disks, CDROMs", schema
- * of 9.0).
+/* domain_disk.c - the table of <disk> (libvirt formatdomain "Hard drives, floppy disks, CDROMs",
+ * schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_disk.h"
@@ -51,7 +51,8 @@ iotune_check(const void *obj, GError **err)
 {
     const DomainIotune *t = obj;
 
-    if (both(t->total_bytes_sec, t->read_bytes_sec) || both(t->total_bytes_sec, t->write_bytes_sec) ||
+    if (both(t->total_bytes_sec, t->read_bytes_sec) ||
+        both(t->total_bytes_sec, t->write_bytes_sec) ||
         both(t->total_bytes_sec_max, t->read_bytes_sec_max) ||
         both(t->total_bytes_sec_max, t->write_bytes_sec_max))
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
@@ -154,20 +155,25 @@ disk_check(const void *obj, GError **err)
     if (!disk->target)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing <target dev='…'/>");
     if (disk->device == DOMAIN_DISK_DEVICE_LUN && disk->type == DOMAIN_DISK_FILE)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "device 'lun' needs a source of type 'block', "
-                              "'network' or 'volume', not 'file' (target '%s')", disk->target);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "device 'lun' needs a source of type 'block', "
+                              "'network' or 'volume', not 'file' (target '%s')",
+                              disk->target);
     if ((disk->device == DOMAIN_DISK_DEVICE_CDROM && disk->bus == DOMAIN_BUS_VIRTIO) ||
         (disk->device == DOMAIN_DISK_DEVICE_FLOPPY && disk->bus && disk->bus != DOMAIN_BUS_FDC))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "device '%s' (target '%s') cannot be on "
-                              "bus '%s'", domain_disk_devices[disk->device], disk->target,
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "device '%s' (target '%s') cannot be on "
+                              "bus '%s'",
+                              domain_disk_devices[disk->device], disk->target,
                               domain_disk_buses[disk->bus]);
     if (disk->source_index == XML_UNSET && disk->device != DOMAIN_DISK_DEVICE_CDROM &&
         disk->device != DOMAIN_DISK_DEVICE_FLOPPY &&
         ((disk->type == DOMAIN_DISK_FILE && !disk->file && !disk->fdgroup) ||
          (disk->type == DOMAIN_DISK_BLOCK && !disk->dev)))
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "disk '%s' has no <source %s='…'/>; only cdrom "
-                              "and floppy drives may be empty", disk->target,
-                              disk->type == DOMAIN_DISK_FILE ? "file" : "dev");
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "disk '%s' has no <source %s='…'/>; only cdrom "
+                              "and floppy drives may be empty",
+                              disk->target, disk->type == DOMAIN_DISK_FILE ? "file" : "dev");
     if (disk->copy_on_read == TRISTATE_ON && (disk->readonly || disk->shareable))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "copy_on_read of disk '%s' is not "
                               "possible with a read-only or shareable disk", disk->target);
@@ -175,6 +181,9 @@ disk_check(const void *obj, GError **err)
 }
 
 const XmlType domain_disk_type = {
-    "disk", sizeof(DomainDisk), XML_TYPE_ROWS(disk_rows), .selector = XML_SELECTOR(DomainDisk, type),
+    "disk",
+    sizeof(DomainDisk),
+    XML_TYPE_ROWS(disk_rows),
+    .selector = XML_SELECTOR(DomainDisk, type),
     .check = disk_check,
 };

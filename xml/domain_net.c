@@ -1,5 +1,5 @@
-/* domain_net.c - the table of a guest's <interface> (libvirt formatdomain "Network interfaces", schema
- * of 9.0).
+/* domain_net.c - the table of a guest's <interface> (libvirt formatdomain "Network interfaces",
+ * schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_net.h"
@@ -12,8 +12,8 @@
 #define DEVICE_LEGAL "the name of a network device"
 
 const char *const domain_net_types[] = {
-    "", "user", "ethernet", "vhostuser", "server", "client", "mcast", "network", "bridge", "internal",
-    "direct", "hostdev", "udp", "vdpa", "null", "vds", NULL,
+    "",         "user",   "ethernet", "vhostuser", "server", "client", "mcast", "network", "bridge",
+    "internal", "direct", "hostdev",  "udp",       "vdpa",   "null",   "vds",   NULL,
 };
 static const char *const mac_types[] = { "", "generated", "static", NULL };
 static const char *const mac_tables[] = { "", "kernel", "libvirt", NULL };
@@ -43,7 +43,8 @@ static const XmlRow route_rows[] = {
     { NULL, "gateway", XML_IP, R(gateway), XML_REQUIRED },
     { NULL, "metric", XML_UINT, R(metric), .min = 1, .max = UINT32_MAX },
 };
-static const XmlType route_type = { "interface-route", sizeof(DomainRoute), XML_TYPE_ROWS(route_rows) };
+static const XmlType route_type = { "interface-route", sizeof(DomainRoute),
+                                    XML_TYPE_ROWS(route_rows) };
 
 #define P(field) offsetof(DomainPortRange, field)
 static const XmlRow range_rows[] = {
@@ -59,8 +60,10 @@ range_check(const void *obj, GError **err)
     const DomainPortRange *range = obj;
 
     if (range->end != XML_UNSET && range->end < range->start)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "port range ends at %" PRIu64 ", before its start "
-                              "%" PRIu64, range->end, range->start);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "port range ends at %" PRIu64 ", before its start "
+                              "%" PRIu64,
+                              range->end, range->start);
     return true;
 }
 
@@ -108,7 +111,8 @@ static const XmlRow tag_rows[] = {
     { NULL, "id", XML_UINT, offsetof(DomainVlanTag, id), XML_REQUIRED, .max = 4095 },
     { NULL, "nativeMode", XML_ENUM, offsetof(DomainVlanTag, native_mode), .names = native_modes },
 };
-static const XmlType tag_type = { "interface-vlan-tag", sizeof(DomainVlanTag), XML_TYPE_ROWS(tag_rows) };
+static const XmlType tag_type = { "interface-vlan-tag", sizeof(DomainVlanTag),
+                                  XML_TYPE_ROWS(tag_rows) };
 
 static const XmlRow parameter_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainFilterParameter, name), XML_REQUIRED,
@@ -165,8 +169,8 @@ static const XmlRow interface_rows[] = {
     { "source", "portgroup", XML_STRING, N(portgroup), XML_LIVE, .when = BRIDGE },
     { "source", "portid", XML_UUID, N(port_id), XML_LIVE, .when = NETWORK | BRIDGE },
     { "source", "bridge", XML_STRING, N(bridge), XML_LIVE, .when = NETWORK },
-    { "source", "bridge", XML_STRING, N(bridge), .when = BRIDGE, .pattern = "[a-zA-Z0-9_.:/\\\\ -]+",
-      .legal = DEVICE_LEGAL },
+    { "source", "bridge", XML_STRING, N(bridge), .when = BRIDGE,
+      .pattern = "[a-zA-Z0-9_.:/\\\\ -]+", .legal = DEVICE_LEGAL },
     { "source", "macTableManager", XML_ENUM, N(mac_table), XML_LIVE, .names = mac_tables,
       .when = NETWORK | BRIDGE },
     { "source", "dev", XML_STRING, N(source_dev), .when = USER, .pattern = DEVICE,
@@ -208,8 +212,10 @@ static const XmlRow interface_rows[] = {
     { "driver/guest", NULL, XML_INLINE, N(guest), XML_ABI, .type = &guest_type },
     { "backend", "type", XML_STRING, N(backend_type), .pattern = "passt", .legal = "'passt'" },
     { "backend", "tap", XML_STRING, N(backend_tap), .pattern = "/.*", .legal = "an absolute path" },
-    { "backend", "vhost", XML_STRING, N(backend_vhost), .pattern = "/.*", .legal = "an absolute path" },
-    { "backend", "logFile", XML_STRING, N(backend_log), .pattern = "/.*", .legal = "an absolute path" },
+    { "backend", "vhost", XML_STRING, N(backend_vhost), .pattern = "/.*",
+      .legal = "an absolute path" },
+    { "backend", "logFile", XML_STRING, N(backend_log), .pattern = "/.*",
+      .legal = "an absolute path" },
     { "filterref", "filter", XML_STRING, N(filter), XML_REQUIRED },
     { "filterref/parameter", NULL, XML_LIST, N(filter_parameters), .type = &parameter_type },
     { "tune/sndbuf", NULL, XML_UINT, N(sndbuf), .max = UINT32_MAX },
@@ -245,12 +251,16 @@ interface_check(const void *obj, GError **err)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "MTU %" PRIu64 " is below the least one for IPv4, 68", net->mtu);
     if (net->port_forwards->len && net->type != DOMAIN_NET_USER)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<portForward> is for interfaces of type "
-                              "'user', not '%s'", domain_net_types[net->type]);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<portForward> is for interfaces of type "
+                              "'user', not '%s'",
+                              domain_net_types[net->type]);
     if (net->isolated == TRISTATE_ON && net->type != DOMAIN_NET_NETWORK &&
         net->type != DOMAIN_NET_BRIDGE)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<port isolated='yes'/> is for interfaces "
-                              "of type 'network' and 'bridge', not '%s'", domain_net_types[net->type]);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<port isolated='yes'/> is for interfaces "
+                              "of type 'network' and 'bridge', not '%s'",
+                              domain_net_types[net->type]);
     return true;
 }
 

@@ -19,7 +19,11 @@ extern const char *const domain_net_types[];
 
 typedef enum { DOMAIN_LINK_ABSENT, DOMAIN_LINK_UP, DOMAIN_LINK_DOWN } DomainLink;
 
-typedef enum { DOMAIN_NET_DRIVER_ABSENT, DOMAIN_NET_DRIVER_QEMU, DOMAIN_NET_DRIVER_VHOST } DomainNetDriver;
+typedef enum {
+    DOMAIN_NET_DRIVER_ABSENT,
+    DOMAIN_NET_DRIVER_QEMU,
+    DOMAIN_NET_DRIVER_VHOST
+} DomainNetDriver;
 
 typedef struct {
     int family;                          /* 0, 1 ipv4, 2 ipv6 */
@@ -80,7 +84,7 @@ typedef struct {
     GPtrArray *ips;                      /* DomainIp; in the guest (USER) */
     GPtrArray *routes;                   /* DomainRoute */
     GPtrArray *port_forwards;            /* DomainPortForward; USER */
-    char *ifname;                        /* <target dev>: tap; names made by the daemon are live only */
+    char *ifname; /* <target dev>: tap; names made by the daemon are live only */
     int managed;                         /* <target managed>, yes/no */
     char *model;                         /* "virtio" … */
     int driver;                          /* DomainNetDriver */

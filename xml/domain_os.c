@@ -27,7 +27,7 @@ static const char *const tsc_modes[] = {
     "", "auto", "native", "emulate", "paravirt", "smpsafe", NULL,
 };
 
-/* --- os ------------------------------------------------------------------------------------------------ */
+/* --- os --------------------------------------------------------------------------------------- */
 
 static const XmlRow firmware_feature_rows[] = {
     { NULL, "enabled", XML_YESNO, offsetof(DomainFirmwareFeature, enabled), XML_REQUIRED },
@@ -84,20 +84,31 @@ static const XmlRow os_rows[] = {
 };
 const XmlType domain_os_type = { "os", sizeof(DomainOs), XML_TYPE_ROWS(os_rows) };
 
-/* --- features ------------------------------------------------------------------------------------------ */
+/* --- features --------------------------------------------------------------------------------- */
 
 #define H(field) offsetof(DomainHyperv, field)
 #define STATE(name) { #name, "state", XML_ONOFF, H(name), XML_REQUIRED | XML_ABI }
 static const XmlRow hyperv_rows[] = {
     { NULL, "mode", XML_ENUM, H(mode), XML_ABI, .names = hyperv_modes, .min = 2 },
-    STATE(relaxed), STATE(vapic), STATE(spinlocks),
+    STATE(relaxed),
+    STATE(vapic),
+    STATE(spinlocks),
     { "spinlocks", "retries", XML_UINT, H(retries), XML_ABI, .min = 4095, .max = UINT32_MAX },
-    STATE(vpindex), STATE(runtime), STATE(synic), STATE(stimer),
+    STATE(vpindex),
+    STATE(runtime),
+    STATE(synic),
+    STATE(stimer),
     { "stimer/direct", "state", XML_ONOFF, H(stimer_direct), XML_REQUIRED | XML_ABI },
-    STATE(reset), STATE(vendor_id),
+    STATE(reset),
+    STATE(vendor_id),
     { "vendor_id", "value", XML_STRING, H(vendor), XML_ABI, .pattern = "[^,]{0,12}",
       .legal = "at most 12 characters without commas" },
-    STATE(frequencies), STATE(reenlightenment), STATE(tlbflush), STATE(ipi), STATE(evmcs), STATE(avic),
+    STATE(frequencies),
+    STATE(reenlightenment),
+    STATE(tlbflush),
+    STATE(ipi),
+    STATE(evmcs),
+    STATE(avic),
 };
 static const XmlType hyperv_type = { "hyperv", sizeof(DomainHyperv), XML_TYPE_ROWS(hyperv_rows) };
 
@@ -110,7 +121,8 @@ static const XmlRow kvm_rows[] = {
     { "dirty-ring", "state", XML_ONOFF, K(dirty_ring), XML_REQUIRED },
     { "dirty-ring", "size", XML_UINT, K(dirty_ring_size), .min = 1024, .max = 65536 },
 };
-static const XmlType kvm_type = { "kvm-features", sizeof(DomainKvmFeatures), XML_TYPE_ROWS(kvm_rows) };
+static const XmlType kvm_type = { "kvm-features", sizeof(DomainKvmFeatures),
+                                  XML_TYPE_ROWS(kvm_rows) };
 
 #define F(field) offsetof(DomainFeatures, field)
 #define PRESENT(name) { #name, NULL, XML_PRESENT, F(name), XML_ABI }
@@ -141,7 +153,7 @@ const XmlType domain_features_type = {
     "features", sizeof(DomainFeatures), XML_TYPE_ROWS(features_rows),
 };
 
-/* --- clock --------------------------------------------------------------------------------------------- */
+/* --- clock ------------------------------------------------------------------------------------ */
 
 #define T(field) offsetof(DomainTimer, field)
 #define TSC XML_WHEN(DOMAIN_TIMER_TSC)
@@ -184,14 +196,14 @@ static const XmlRow clock_rows[] = {
     { NULL, "offset", XML_ENUM, C(offset), XML_ABI, .names = domain_clock_offsets },
     { NULL, "adjustment", XML_STRING, C(adjustment), .when = UTC_LOCAL,
       .pattern = "[+-]?[0-9]{1,18}|reset", .legal = "seconds with an optional sign, or 'reset'" },
-    { NULL, "adjustment", XML_STRING, C(adjustment), .when = VARIABLE, .pattern = "[+-]?[0-9]{1,18}",
-      .legal = "seconds with an optional sign" },
+    { NULL, "adjustment", XML_STRING, C(adjustment), .when = VARIABLE,
+      .pattern = "[+-]?[0-9]{1,18}", .legal = "seconds with an optional sign" },
     { NULL, "basis", XML_ENUM, C(basis), XML_ABI, .names = bases, .when = VARIABLE },
     { NULL, "timezone", XML_STRING, C(timezone), XML_ABI, .when = XML_WHEN(DOMAIN_CLOCK_TIMEZONE),
       .pattern = "[a-zA-Z0-9_.+/-]+", .legal = "a time zone such as 'Europe/Berlin'" },
     { NULL, "start", XML_UINT, C(start), XML_REQUIRED | XML_ABI, .max = INT64_MAX,
       .when = XML_WHEN(DOMAIN_CLOCK_ABSOLUTE) },
-    { "timer", NULL, XML_LIST, C(timers), XML_ABI, .type = &timer_type },
+    { "timer", NULL, XML_LIST, C(timers), XML_ABI, .max = 32, .type = &timer_type },
 };
 
 static bool

@@ -1,9 +1,9 @@
-/* domain_pci.c - PCI addresses and the root ports that devices need, as libvirt gives them on a q35 board:
- * root ports fill the functions of pcie.0's slots from 1 (2 if a video card sits in slot 1), eight to a
- * slot, and each device gets a root port of its own.
+/* domain_pci.c - PCI addresses and the root ports that devices need, as libvirt gives them on a q35
+ * board: root ports fill the functions of pcie.0's slots from 1 (2 if a video card sits in slot 1),
+ * eight to a slot, and each device gets a root port of its own.
  *
- * Leaves out: conventional bridges are not made; a device that libvirt would put behind one goes to a
- * root port as well.
+ * Leaves out: conventional bridges are not made; a device that libvirt would put behind one goes to
+ * a root port as well.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
@@ -37,7 +37,7 @@ add_root_port(Map *map, uint64_t index)
     return c;
 }
 
-/* --- what the XML says -------------------------------------------------------------------------------- */
+/* --- what the XML says ------------------------------------------------------------------------ */
 
 static bool
 reserve(Map *map, DomainAddress *a, bool root_port, const char *element)
@@ -129,7 +129,8 @@ collect_kept(Map *map)
     return true;
 }
 
-/* Every bus that an address names has a controller; gaps are filled with root ports, as libvirt does. */
+/* Every bus that an address names has a controller; gaps are filled with root ports, as libvirt
+ * does. */
 static bool
 check_buses(Map *map)
 {
@@ -146,13 +147,15 @@ check_buses(Map *map)
             c = add_root_port(map, bus);
         for (unsigned slot = 1; c->pci_model == DOMAIN_PCIE_ROOT_PORT && slot < SLOTS; slot++)
             if (map->used[bus][slot])
-                return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "Invalid PCI address "
-                                      "0000:%02x:%02x.0: a pcie-root-port has slot 0 only", bus, slot);
+                return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                                      "Invalid PCI address "
+                                      "0000:%02x:%02x.0: a pcie-root-port has slot 0 only",
+                                      bus, slot);
     }
     return true;
 }
 
-/* --- giving addresses ----------------------------------------------------------------------------------- */
+/* --- giving addresses ------------------------------------------------------------------------- */
 
 static void
 give(Map *map, DomainDeviceInfo *info, unsigned bus, unsigned slot, unsigned function)
@@ -182,7 +185,8 @@ place_root_port(Map *map, DomainController *c)
         map->ports_only[slot] = true;
         return true;
     }
-    return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "No more available PCI slots for root ports");
+    return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                          "No more available PCI slots for root ports");
 }
 
 static bool
@@ -229,7 +233,8 @@ place_controller(Map *map, DomainController *c)
     case DOMAIN_CONTROLLER_SATA:
         if (c->index == 0) {
             if (map->used[0][LPC_SLOT] & (1 << SATA_FUNCTION))
-                return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "PCI address 0000:00:1f.2 of the "
+                return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                                      "PCI address 0000:00:1f.2 of the "
                                       "first SATA controller is in use");
             give(map, &c->info, 0, LPC_SLOT, SATA_FUNCTION);
             return true;
@@ -327,14 +332,15 @@ place_pci_controllers(Map *map)
                 return false;
             break;
         default:
-            return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "PCI controller '%s' with index %" PRIu64
-                                  " needs an <address>", domain_pci_models[c->pci_model], c->index);
+            return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                                  "PCI controller '%s' with index %" PRIu64 " needs an <address>",
+                                  domain_pci_models[c->pci_model], c->index);
         }
     }
     return true;
 }
 
-/* --- afterwards ------------------------------------------------------------------------------------------ */
+/* --- afterwards ------------------------------------------------------------------------------- */
 
 static bool
 chassis_taken(const DomainDef *def, uint64_t chassis, const DomainController *except)
@@ -397,7 +403,8 @@ check_indexes(Map *map)
         if (c->index >= BUSES)
             return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "a PCI controller's index %" PRIu64
                                   " is above 255", c->index);
-        if ((c->index == 0) != (c->pci_model == DOMAIN_PCIE_ROOT || c->pci_model == DOMAIN_PCI_ROOT))
+        if ((c->index == 0) !=
+            (c->pci_model == DOMAIN_PCIE_ROOT || c->pci_model == DOMAIN_PCI_ROOT))
             return kiln_error_set(map->err, VIR_ERR_XML_ERROR, c->index == 0
                                   ? "the PCI controller with index 0 must be the root, not '%s'"
                                   : "only index 0 can be a PCI root, model '%s' has another",

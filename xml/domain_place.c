@@ -1,5 +1,5 @@
-/* domain_place.c - which controller and which place on it a disk or a virtio-serial port gets, as libvirt
- * counts them.
+/* domain_place.c - which controller and which place on it a disk or a virtio-serial port gets, as
+ * libvirt counts them.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
@@ -102,8 +102,10 @@ place_disk(DomainDef *def, DomainDisk *disk, GError **err)
         int index = domain_disk_index(disk->target);
 
         if (index < 0)
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "disk target '%s' is not a device name that "
-                                  "counts (such as 'sda'); give the disk an <address>", disk->target);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "disk target '%s' is not a device name that "
+                                  "counts (such as 'sda'); give the disk an <address>",
+                                  disk->target);
         address = domain_new_address(&disk->info, DOMAIN_ADDRESS_DRIVE);
         address->controller = (uint64_t)index / layouts[disk->bus].per_controller;
         address->bus = (uint64_t)index % layouts[disk->bus].per_controller /
@@ -111,8 +113,10 @@ place_disk(DomainDef *def, DomainDisk *disk, GError **err)
         address->unit = (uint64_t)index % layouts[disk->bus].per_bus;
     }
     if (address->type != DOMAIN_ADDRESS_DRIVE)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "disk '%s' on bus '%s' needs an address of type "
-                              "'drive', not '%s'", disk->target, domain_disk_buses[disk->bus],
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "disk '%s' on bus '%s' needs an address of type "
+                              "'drive', not '%s'",
+                              disk->target, domain_disk_buses[disk->bus],
                               domain_address_types[address->type]);
     if (address->controller == XML_UNSET)
         address->controller = 0;
@@ -122,16 +126,18 @@ place_disk(DomainDef *def, DomainDisk *disk, GError **err)
         address->target = 0;
     if (address->unit == XML_UNSET)
         address->unit = 0;
-    if (!domain_def_controller(def, type, address->controller)) {
-        DomainController *c = domain_add_controller(def, type, address->controller);
+    /* As libvirt, without gaps in the indexes. */
+    for (uint64_t i = 0; i <= address->controller; i++)
+        if (!domain_def_controller(def, type, i)) {
+            DomainController *c = domain_add_controller(def, type, i);
 
-        if (type == DOMAIN_CONTROLLER_SCSI)
-            c->scsi_model = DOMAIN_SCSI_VIRTIO;
-    }
+            if (type == DOMAIN_CONTROLLER_SCSI)
+                c->scsi_model = DOMAIN_SCSI_VIRTIO;
+        }
     return true;
 }
 
-/* --- virtio-serial ---------------------------------------------------------------------------------------- */
+/* --- virtio-serial ---------------------------------------------------------------------------- */
 
 static bool
 port_taken(const DomainDef *def, uint64_t controller, uint64_t port, const DomainChar *except)
@@ -164,27 +170,34 @@ place_port(DomainDef *def, DomainChar *chr, bool allow_zero, GError **err)
     bool fixed = a && a->controller != XML_UNSET;
 
     if (a && a->type != DOMAIN_ADDRESS_VIRTIO_SERIAL)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "a virtio console or channel needs an address of "
-                              "type 'virtio-serial', not '%s'", domain_address_types[a->type]);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "a virtio console or channel needs an address of "
+                              "type 'virtio-serial', not '%s'",
+                              domain_address_types[a->type]);
     if (!a) {
         a = domain_new_address(&chr->info, DOMAIN_ADDRESS_VIRTIO_SERIAL);
         a->port = XML_UNSET;
     }
     a->bus = 0;
     for (;; controller++) {
-        DomainController *c = domain_def_controller(def, DOMAIN_CONTROLLER_VIRTIO_SERIAL, controller);
+        const DomainController *c;
 
-        if (!c)
-            c = domain_add_controller(def, DOMAIN_CONTROLLER_VIRTIO_SERIAL, controller);
+        for (uint64_t i = 0; i <= controller; i++)
+            if (!domain_def_controller(def, DOMAIN_CONTROLLER_VIRTIO_SERIAL, i))
+                domain_add_controller(def, DOMAIN_CONTROLLER_VIRTIO_SERIAL, i);
+        c = domain_def_controller(def, DOMAIN_CONTROLLER_VIRTIO_SERIAL, controller);
         a->controller = controller;
         if (a->port != XML_UNSET) {
             if (a->port >= ports_of(c))
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "virtio serial port %" PRIu64 " is beyond "
-                                      "the %" PRIu64 " ports of controller %" PRIu64, a->port,
-                                      ports_of(c), controller);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "virtio serial port %" PRIu64 " is beyond "
+                                      "the %" PRIu64 " ports of controller %" PRIu64,
+                                      a->port, ports_of(c), controller);
             if (port_taken(def, controller, a->port, chr))
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "virtio serial port %" PRIu64 " on "
-                                      "controller %" PRIu64 " is already occupied", a->port, controller);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "virtio serial port %" PRIu64 " on "
+                                      "controller %" PRIu64 " is already occupied",
+                                      a->port, controller);
             return true;
         }
         for (uint64_t port = allow_zero ? 0 : 1; port < ports_of(c); port++)
@@ -193,8 +206,10 @@ place_port(DomainDef *def, DomainChar *chr, bool allow_zero, GError **err)
                 return true;
             }
         if (fixed)
-            return kiln_error_set(err, VIR_ERR_XML_ERROR, "virtio-serial controller %" PRIu64 " has no "
-                                  "free port", controller);
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "virtio-serial controller %" PRIu64 " has no "
+                                  "free port",
+                                  controller);
     }
 }
 

@@ -1,5 +1,5 @@
-/* domain_post.c - the automatic choices in a <domain> that clients read back, as libvirt 9.0 makes them
- * for a q35 guest; where Kiln differs, domain.h says so.
+/* domain_post.c - the automatic choices in a <domain> that clients read back, as libvirt 9.0 makes
+ * them for a q35 guest; where Kiln differs, domain.h says so.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
@@ -16,7 +16,7 @@ set_default(char **field, const char *value)
         *field = g_strdup(value);
 }
 
-/* --- identity, memory, processors ------------------------------------------------------------------------ */
+/* --- identity, memory, processors ------------------------------------------------------------- */
 
 static bool
 complete_os(DomainDef *def, const DomainDefaults *defaults, GError **err)
@@ -29,10 +29,14 @@ complete_os(DomainDef *def, const DomainDefaults *defaults, GError **err)
     set_default(&os->arch, "x86_64");
     if (def->virt_type != DOMAIN_VIRT_KVM || strcmp(os->arch, "x86_64") != 0 ||
         strcmp(os->type, "hvm") != 0)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "could not find capabilities for ostype=%s "
-                              "arch=%s domaintype=%s; Kiln has ostype=hvm arch=x86_64 domaintype=kvm",
-                              os->type, os->arch, def->virt_type == DOMAIN_VIRT_KVM ? "kvm"
-                              : def->virt_type == DOMAIN_VIRT_QEMU ? "qemu" : "other");
+        return kiln_error_set(
+            err, VIR_ERR_INVALID_ARG,
+            "could not find capabilities for ostype=%s "
+            "arch=%s domaintype=%s; Kiln has ostype=hvm arch=x86_64 domaintype=kvm",
+            os->type, os->arch,
+            def->virt_type == DOMAIN_VIRT_KVM    ? "kvm"
+            : def->virt_type == DOMAIN_VIRT_QEMU ? "qemu"
+                                                 : "other");
     if (!machine || strcmp(machine, "q35") == 0 || g_str_has_prefix(machine, "pc-q35-")) {
         g_free(os->machine);
         os->machine = g_strdup(defaults && defaults->machine ? defaults->machine
@@ -74,17 +78,22 @@ complete_memory(DomainDef *def, GError **err)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "missing element or attribute './memory[1]'");
     if (def->memory == XML_UNSET || def->memory == 0)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                              "Memory size must be specified via <memory> or in the <numa> configuration");
+        return kiln_error_set(
+            err, VIR_ERR_XML_ERROR,
+            "Memory size must be specified via <memory> or in the <numa> configuration");
     def->memory = (def->memory + 1023) / 1024 * 1024;
     if (def->max_memory != XML_UNSET && def->max_memory < def->memory)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "maximum memory size %" PRIu64 "k is less than the "
-                              "memory size %" PRIu64 "k", def->max_memory, def->memory);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "maximum memory size %" PRIu64 "k is less than the "
+                              "memory size %" PRIu64 "k",
+                              def->max_memory, def->memory);
     if (def->current_memory == XML_UNSET || def->current_memory == 0)
         def->current_memory = def->memory;
     if (def->current_memory > def->memory)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "current memory '%" PRIu64 "k' exceeds "
-                              "maximum '%" PRIu64 "k'", def->current_memory, def->memory);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "current memory '%" PRIu64 "k' exceeds "
+                              "maximum '%" PRIu64 "k'",
+                              def->current_memory, def->memory);
     return true;
 }
 
@@ -104,8 +113,10 @@ complete_vcpus(DomainDef *def, GError **err)
             def->vcpus_current = on;
     }
     if (def->vcpus_current != XML_UNSET && def->vcpus_current > def->vcpus)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "maxvcpus must not be less than current vcpus "
-                              "(%" PRIu64 " < %" PRIu64 ")", def->vcpus, def->vcpus_current);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "maxvcpus must not be less than current vcpus "
+                              "(%" PRIu64 " < %" PRIu64 ")",
+                              def->vcpus, def->vcpus_current);
     if (def->vcpus_current == def->vcpus)
         def->vcpus_current = XML_UNSET;
     return true;
@@ -178,7 +189,7 @@ complete_clock(DomainDef *def)
         def->on_crash = DOMAIN_ACTION_DESTROY;
 }
 
-/* --- devices --------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static void
 complete_disk(DomainDisk *disk)
@@ -279,7 +290,8 @@ domain_def_console_is_serial(const DomainDef *def, unsigned index)
            ((const DomainChar *)def->consoles->pdata[0])->target == DOMAIN_CONSOLE_SERIAL;
 }
 
-/* The first console is the first serial port under another name; whichever is there makes the other. */
+/* The first console is the first serial port under another name; whichever is there makes the
+ * other. */
 static void
 complete_chars(DomainDef *def)
 {
@@ -312,10 +324,12 @@ complete_chars(DomainDef *def)
         DomainChar *serial = def->serials->pdata[i];
 
         if (!serial->target)
-            serial->target = serial->info.address && serial->info.address->type == DOMAIN_ADDRESS_USB
-                ? DOMAIN_SERIAL_USB
+            serial->target =
+                serial->info.address && serial->info.address->type == DOMAIN_ADDRESS_USB
+                    ? DOMAIN_SERIAL_USB
                 : serial->info.address && serial->info.address->type == DOMAIN_ADDRESS_PCI
-                ? DOMAIN_SERIAL_PCI : DOMAIN_SERIAL_ISA;
+                    ? DOMAIN_SERIAL_PCI
+                    : DOMAIN_SERIAL_ISA;
         if (!serial->model)
             serial->model = g_strdup(serial->target == DOMAIN_SERIAL_ISA ? "isa-serial"
                                      : serial->target == DOMAIN_SERIAL_USB ? "usb-serial"

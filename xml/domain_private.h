@@ -9,8 +9,11 @@
 /* A definition is kept as NAME.xml, its status as NAME.status: 255 bytes with room to spare. */
 enum { DOMAIN_NAME_MAX = 240 };
 
-/* Automatic choices about where devices sit: drive and virtio-serial addresses with their controllers,
- * then PCI addresses with the root ports they need. */
+/* Of one kind. Rules compare each device with each, so the number has a bound. */
+enum { DOMAIN_DEVICES_MAX = 512 };
+
+/* Automatic choices about where devices sit: drive and virtio-serial addresses with their
+ * controllers, then PCI addresses with the root ports they need. */
 bool domain_place_devices(DomainDef *def, GError **err);
 bool domain_place_pci(DomainDef *def, GError **err);
 
@@ -22,8 +25,8 @@ DomainAddress *domain_new_address(DomainDeviceInfo *info, DomainAddressType type
 /* Rules between the parts of a completed definition. */
 bool domain_check(const DomainDef *def, GError **err);
 
-/* Index of a target name after its prefix, as libvirt counts: "vda" 0, "vdb" 1, "vdaa" 26. -1: not so
- * written. */
+/* Index of a target name after its prefix, as libvirt counts: "vda" 0, "vdb" 1, "vdaa" 26. -1: not
+ * so written. */
 int domain_disk_index(const char *target);
 
 #endif

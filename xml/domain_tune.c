@@ -1,5 +1,5 @@
-/* domain_tune.c - the tables of memory backing, the vCPU list, I/O threads, <cputune> and <numatune>
- * (libvirt formatdomain, schema of 9.0).
+/* domain_tune.c - the tables of memory backing, the vCPU list, I/O threads, <cputune> and
+ * <numatune> (libvirt formatdomain, schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_tune.h"
@@ -18,7 +18,8 @@ static const char *const numa_modes[] = {
 static const char *const placements[] = { "", "static", "auto", NULL };
 
 static const XmlRow page_rows[] = {
-    { NULL, "size", XML_SIZE, offsetof(DomainHugepage, size), XML_REQUIRED, .min = 1, .scale = 1024 },
+    { NULL, "size", XML_SIZE, offsetof(DomainHugepage, size), XML_REQUIRED, .min = 1,
+      .scale = 1024 },
     { NULL, "nodeset", XML_CPUSET, offsetof(DomainHugepage, nodeset), .max = 127 },
 };
 static const XmlType page_type = { "hugepage", sizeof(DomainHugepage), XML_TYPE_ROWS(page_rows) };
@@ -26,7 +27,7 @@ static const XmlType page_type = { "hugepage", sizeof(DomainHugepage), XML_TYPE_
 #define M(field) offsetof(DomainMemoryBacking, field)
 static const XmlRow backing_rows[] = {
     { "hugepages", NULL, XML_PRESENT, M(hugepages) },
-    { "hugepages/page", NULL, XML_LIST, M(pages), .type = &page_type },
+    { "hugepages/page", NULL, XML_LIST, M(pages), .max = 64, .type = &page_type },
     { "nosharepages", NULL, XML_PRESENT, M(nosharepages) },
     { "locked", NULL, XML_PRESENT, M(locked) },
     { "source", "type", XML_ENUM, M(source), XML_REQUIRED, .names = memory_sources },
@@ -48,7 +49,8 @@ static const XmlRow vcpu_rows[] = {
 const XmlType domain_vcpu_type = { "vcpu-entry", sizeof(DomainVcpu), XML_TYPE_ROWS(vcpu_rows) };
 
 static const XmlRow iothread_rows[] = {
-    { NULL, "id", XML_UINT, offsetof(DomainIothread, id), XML_REQUIRED, .min = 1, .max = UINT32_MAX },
+    { NULL, "id", XML_UINT, offsetof(DomainIothread, id), XML_REQUIRED, .min = 1,
+      .max = UINT32_MAX },
     { NULL, "thread_pool_min", XML_UINT, offsetof(DomainIothread, pool_min), .max = INT32_MAX },
     { NULL, "thread_pool_max", XML_UINT, offsetof(DomainIothread, pool_max), .max = INT32_MAX },
 };
@@ -68,7 +70,7 @@ const XmlType domain_iothread_type = {
     "iothread", sizeof(DomainIothread), XML_TYPE_ROWS(iothread_rows), .check = iothread_check,
 };
 
-/* --- cputune ------------------------------------------------------------------------------------------ */
+/* --- cputune ---------------------------------------------------------------------------------- */
 
 static const XmlRow vcpupin_rows[] = {
     { NULL, "vcpu", XML_UINT, offsetof(DomainPin, id), XML_REQUIRED, .max = UINT16_MAX },
@@ -77,7 +79,8 @@ static const XmlRow vcpupin_rows[] = {
 static const XmlType vcpupin_type = { "vcpupin", sizeof(DomainPin), XML_TYPE_ROWS(vcpupin_rows) };
 
 static const XmlRow iothreadpin_rows[] = {
-    { NULL, "iothread", XML_UINT, offsetof(DomainPin, id), XML_REQUIRED, .min = 1, .max = UINT32_MAX },
+    { NULL, "iothread", XML_UINT, offsetof(DomainPin, id), XML_REQUIRED, .min = 1,
+      .max = UINT32_MAX },
     { NULL, "cpuset", XML_CPUSET, offsetof(DomainPin, cpuset), XML_REQUIRED },
 };
 static const XmlType iothreadpin_type = {
@@ -115,14 +118,19 @@ static const XmlType emulatorsched_type = {
     { #name, NULL, XML_INT, T(name), .min = (uint64_t)-1, .max = 17592186044415 }
 static const XmlRow cputune_rows[] = {
     { "shares", NULL, XML_UINT, T(shares), .max = UINT32_MAX },
-    PERIOD(period), QUOTA(quota),
-    PERIOD(global_period), QUOTA(global_quota),
-    PERIOD(emulator_period), QUOTA(emulator_quota),
-    PERIOD(iothread_period), QUOTA(iothread_quota),
-    { "vcpupin", NULL, XML_LIST, T(vcpupins), .type = &vcpupin_type },
+    PERIOD(period),
+    QUOTA(quota),
+    PERIOD(global_period),
+    QUOTA(global_quota),
+    PERIOD(emulator_period),
+    QUOTA(emulator_quota),
+    PERIOD(iothread_period),
+    QUOTA(iothread_quota),
+    { "vcpupin", NULL, XML_LIST, T(vcpupins), .max = 4096, .type = &vcpupin_type },
     { "emulatorpin", "cpuset", XML_CPUSET, T(emulatorpin), XML_REQUIRED | XML_SINGLE },
-    { "iothreadpin", NULL, XML_LIST, T(iothreadpins), .type = &iothreadpin_type },
-    { "emulatorsched", NULL, XML_STRUCT, T(emulatorsched), XML_SINGLE, .type = &emulatorsched_type },
+    { "iothreadpin", NULL, XML_LIST, T(iothreadpins), .max = 1024, .type = &iothreadpin_type },
+    { "emulatorsched", NULL, XML_STRUCT, T(emulatorsched), XML_SINGLE,
+      .type = &emulatorsched_type },
     { "vcpusched", NULL, XML_LIST, T(vcpuscheds), .type = &vcpusched_type },
     { "iothreadsched", NULL, XML_LIST, T(iothreadscheds), .type = &iothreadsched_type },
     { "cachetune", NULL, XML_KEPT, T(kept) },
@@ -172,7 +180,7 @@ const XmlType domain_cputune_type = {
     "cputune", sizeof(DomainCputune), XML_TYPE_ROWS(cputune_rows), .check = cputune_check,
 };
 
-/* --- numatune ----------------------------------------------------------------------------------------- */
+/* --- numatune --------------------------------------------------------------------------------- */
 
 static const XmlRow memnode_rows[] = {
     { NULL, "cellid", XML_UINT, offsetof(DomainMemnode, cell), XML_REQUIRED, .max = 127 },
@@ -180,14 +188,15 @@ static const XmlRow memnode_rows[] = {
       .min = DOMAIN_NUMA_STRICT },
     { NULL, "nodeset", XML_CPUSET, offsetof(DomainMemnode, nodeset), XML_REQUIRED, .max = 1023 },
 };
-static const XmlType memnode_type = { "memnode", sizeof(DomainMemnode), XML_TYPE_ROWS(memnode_rows) };
+static const XmlType memnode_type = { "memnode", sizeof(DomainMemnode),
+                                      XML_TYPE_ROWS(memnode_rows) };
 
 #define N(field) offsetof(DomainNumatune, field)
 static const XmlRow numatune_rows[] = {
     { "memory", "mode", XML_ENUM, N(mode), .names = numa_modes },
     { "memory", "nodeset", XML_CPUSET, N(nodeset), .max = 1023 },
     { "memory", "placement", XML_ENUM, N(placement), .names = placements },
-    { "memnode", NULL, XML_LIST, N(memnodes), .type = &memnode_type },
+    { "memnode", NULL, XML_LIST, N(memnodes), .max = 128, .type = &memnode_type },
 };
 
 static bool

@@ -1,5 +1,5 @@
-/* domain_tune.h - where a guest's threads and memory are put on the host: memory backing, vCPU list,
- * I/O threads, <cputune>, <numatune> (libvirt formatdomain, schema of 9.0).
+/* domain_tune.h - where a guest's threads and memory are put on the host: memory backing, vCPU
+ * list, I/O threads, <cputune>, <numatune> (libvirt formatdomain, schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_TUNE_H

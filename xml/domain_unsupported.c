@@ -1,9 +1,9 @@
-/* domain_unsupported.c - what a <domain> may say and Kiln cannot give a guest: named when the guest is to
- * be started, so that nothing the guest would notice is dropped in silence.
+/* domain_unsupported.c - what a <domain> may say and Kiln cannot give a guest: named when the guest
+ * is to be started, so that nothing the guest would notice is dropped in silence.
  *
- * What changes only how the host goes about it (tick policies, discarded event indexes, snapshot= of a
- * disk) is passed over; <cputune>, <numatune>, CPU models and clock offsets are judged where they are
- * carried out.
+ * What changes only how the host goes about it (tick policies, discarded event indexes, snapshot=
+ * of a disk) is passed over; <cputune>, <numatune>, CPU models and clock offsets are judged where
+ * they are carried out.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
@@ -59,7 +59,7 @@ check_virtio(const DomainVirtioOptions *v, int model, const char *what, GError *
     return true;
 }
 
-/* --- the machine ----------------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 static bool
 check_os(const DomainDef *def, GError **err)
@@ -144,7 +144,8 @@ check_board(const DomainDef *def, GError **err)
     if (backing && backing->source == DOMAIN_MEMORY_SOURCE_FILE)
         return refuse(err, "<source type='file'/> in <memoryBacking> (use 'memfd')");
     if (def->pm_mem == TRISTATE_ON || def->pm_disk == TRISTATE_ON)
-        return refuse(err, "<pm> with suspend-to-%s enabled", def->pm_mem == TRISTATE_ON ? "mem" : "disk");
+        return refuse(err, "<pm> with suspend-to-%s enabled",
+                      def->pm_mem == TRISTATE_ON ? "mem" : "disk");
     if (def->fc_appid)
         return refuse(err, "<fibrechannel> in <resource>");
     if (def->cputune && !check_kept(def->cputune->kept, " in <cputune>", err))
@@ -178,7 +179,7 @@ check_board(const DomainDef *def, GError **err)
     return true;
 }
 
-/* --- devices --------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static bool
 check_disk(const DomainDisk *disk, GError **err)
@@ -209,12 +210,16 @@ check_disk(const DomainDisk *disk, GError **err)
     if (disk->rawio == TRISTATE_ON)
         return refuse(err, "rawio of %s", what);
     if (disk->wwn || disk->vendor || disk->product)
-        return refuse(err, "<%s> of a virtio disk", disk->wwn ? "wwn" : disk->vendor ? "vendor" : "product");
+        return refuse(err, "<%s> of a virtio disk",
+                      disk->wwn      ? "wwn"
+                      : disk->vendor ? "vendor"
+                                     : "product");
     if (disk->logical_block_size != XML_UNSET || disk->physical_block_size != XML_UNSET)
         return refuse(err, "<blockio> of %s", what);
     if (disk->cyls != XML_UNSET || disk->heads != XML_UNSET || disk->secs != XML_UNSET)
         return refuse(err, "<geometry> of %s", what);
-    return check_virtio(&disk->virtio, disk->model, what, err) && check_kept(disk->kept, where, err);
+    return check_virtio(&disk->virtio, disk->model, what, err) &&
+           check_kept(disk->kept, where, err);
 }
 
 static bool

@@ -63,8 +63,8 @@ set_parse_error(xmlParserCtxt *ctxt, const char *what, GError **err)
 {
     const xmlError *error = xmlCtxtGetLastError(ctxt);
     g_autofree char *context = context_of(ctxt);
-    g_autofree char *message = g_utf8_make_valid(error && error->message ? error->message
-                                                                         : "the document is empty", -1);
+    g_autofree char *message =
+        g_utf8_make_valid(error && error->message ? error->message : "the document is empty", -1);
 
     g_strchomp(message);
     kiln_error_set(err, VIR_ERR_XML_DETAIL, "(%s):%d: %s%s", what, error ? error->line : 1, message,
@@ -105,13 +105,16 @@ xml_read(const char *xml, size_t length, const char *what, GError **err)
     doc = xmlCtxtReadMemory(ctxt, xml, (int)length, NULL, NULL, READ_OPTIONS);
     has_doctype = ctxt->_private != NULL;
     if (has_doctype)
-        kiln_error_set(err, VIR_ERR_XML_ERROR, "(%s): a document type declaration (<!DOCTYPE …>) is "
-                       "not accepted; remove it and write entities out", what);
+        kiln_error_set(err, VIR_ERR_XML_ERROR,
+                       "(%s): a document type declaration (<!DOCTYPE …>) is "
+                       "not accepted; remove it and write entities out",
+                       what);
     else if (!doc || !ctxt->wellFormed || !xmlDocGetRootElement(doc))
         set_parse_error(ctxt, what, err);
     else if (too_deep(xmlDocGetRootElement(doc), 1))
-        kiln_error_set(err, VIR_ERR_XML_ERROR, "(%s): elements are nested deeper than the limit of %d",
-                       what, XML_MAX_DEPTH);
+        kiln_error_set(err, VIR_ERR_XML_ERROR,
+                       "(%s): elements are nested deeper than the limit of %d", what,
+                       XML_MAX_DEPTH);
     else {
         xmlFreeParserCtxt(ctxt);
         return g_steal_pointer(&doc);
@@ -124,7 +127,7 @@ xml_read(const char *xml, size_t length, const char *what, GError **err)
     return NULL;
 }
 
-/* --- fragments -------------------------------------------------------------------------------------- */
+/* --- fragments -------------------------------------------------------------------------------- */
 
 xmlDoc *
 xml_parse_fragment(const char *xml)
@@ -160,7 +163,7 @@ xml_node_dump(xmlNode *node)
     return text ? text : g_strdup("");
 }
 
-/* --- validation ------------------------------------------------------------------------------------- */
+/* --- validation ------------------------------------------------------------------------------- */
 
 /* libxml2 fills these tables at their first use, without a lock. */
 static void
@@ -184,7 +187,8 @@ take_error(void *opaque, const xmlError *error)
     /* The first errors are about the outermost element and say least; keep the deepest line. */
     if (!error || !error->message)
         return;
-    g_string_append_printf(text, "%sline %d: %s", text->len ? "; " : "", error->line, error->message);
+    g_string_append_printf(text, "%sline %d: %s", text->len ? "; " : "", error->line,
+                           error->message);
     g_strchomp(text->str);
     text->len = strlen(text->str);
 }

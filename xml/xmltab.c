@@ -116,7 +116,7 @@ xml_type_free(const XmlType *type, void *obj)
     g_free(obj);
 }
 
-/* --- copy ------------------------------------------------------------------------------------------- */
+/* --- copy ------------------------------------------------------------------------------------- */
 
 static void
 list_copy(const XmlRow *row, GPtrArray *to, const GPtrArray *from)
@@ -169,7 +169,8 @@ obj_copy(const XmlType *type, void *to, const void *from)
         case XML_LIST:
         case XML_STRINGS:
         case XML_KEPT:
-            list_copy(row, XML_FIELD(to, row, GPtrArray *), XML_FIELD_CONST(from, row, GPtrArray *));
+            list_copy(row, XML_FIELD(to, row, GPtrArray *),
+                      XML_FIELD_CONST(from, row, GPtrArray *));
             break;
         default:
             g_free(XML_FIELD(to, row, char *));
@@ -197,7 +198,7 @@ xml_type_assign(const XmlType *type, void *to, const void *from)
         obj_copy(type, to, from);
 }
 
-/* --- compare ---------------------------------------------------------------------------------------- */
+/* --- compare ---------------------------------------------------------------------------------- */
 
 typedef struct {
     bool abi;                    /* only rows that the guest can see; explain the difference */
@@ -213,9 +214,9 @@ differ(const XmlType *type, const XmlRow *row, const char *a, const char *b, con
         g_autofree char *place = xml_row_place(type, row);
 
         kiln_error_set(how->err, VIR_ERR_CONFIG_UNSUPPORTED,
-                       "<%s>: %s would change for the guest from %s%s%s to %s%s%s", type->name, place,
-                       a ? "'" : "", a ? a : "none", a ? "'" : "",
-                       b ? "'" : "", b ? b : "none", b ? "'" : "");
+                       "<%s>: %s would change for the guest from %s%s%s to %s%s%s", type->name,
+                       place, a ? "'" : "", a ? a : "none", a ? "'" : "", b ? "'" : "",
+                       b ? b : "none", b ? "'" : "");
     }
     return false;
 }
@@ -269,7 +270,8 @@ row_equal(const XmlType *type, const XmlRow *row, const void *a, const void *b, 
         return !x || obj_equal(row->type, x, y, how);
     }
     case XML_INLINE:
-        return obj_equal(row->type, (const char *)a + row->offset, (const char *)b + row->offset, how);
+        return obj_equal(row->type, (const char *)a + row->offset, (const char *)b + row->offset,
+                         how);
     case XML_LIST:
     case XML_STRINGS:
     case XML_KEPT:
@@ -320,7 +322,7 @@ xml_type_abi_check(const XmlType *type, const void *a, const void *b, GError **e
     return obj_equal(type, a, b, &how);
 }
 
-/* --- check ------------------------------------------------------------------------------------------ */
+/* --- check ------------------------------------------------------------------------------------ */
 
 bool
 xml_type_check(const XmlType *type, const void *obj, GError **err)

@@ -7,11 +7,10 @@
  *   int64_t    XML_INT; XML_UNSET_INT when absent
  *   int        XML_ENUM (index into names[], names[0] stands for "absent"), XML_YESNO and XML_ONOFF
  *              (Tristate), XML_PRESENT (0 or 1)
- *   char *     XML_STRING, XML_UUID, XML_MAC, XML_IP, XML_CPUSET (canonical text), XML_VERBATIM (the
- *              whole element as XML text); NULL when absent
- *   T *        XML_STRUCT; NULL when absent
- *   T          XML_INLINE
- *   GPtrArray* XML_LIST (of T *), XML_STRINGS (of char *), XML_KEPT (of XmlKept *); never NULL
+ *   char *     XML_STRING, XML_UUID, XML_MAC, XML_IP, XML_CPUSET (canonical text), XML_VERBATIM
+ * (the whole element as XML text); NULL when absent T *        XML_STRUCT; NULL when absent T
+ * XML_INLINE GPtrArray* XML_LIST (of T *), XML_STRINGS (of char *), XML_KEPT (of XmlKept *); never
+ * NULL
  *
  * An object is made by xml_type_new() or by parsing, belongs to the caller, and has no locks: one
  * thread changes it at a time. No function here touches the network, follows an entity or keeps
@@ -33,52 +32,53 @@
 typedef enum { TRISTATE_ABSENT, TRISTATE_ON, TRISTATE_OFF } Tristate;
 
 typedef enum {
-    XML_UINT,        /* decimal; min, max */
-    XML_HEX,         /* decimal, 0x hexadecimal or 0 octal on input, 0x and at least @width digits on
-                      * output; min, max */
-    XML_INT,         /* decimal with sign */
-    XML_SIZE,        /* decimal with attribute 'unit' beside it, as libvirt scales (KB 1000, K and KiB
-                      * 1024 …); kept in units of @scale bytes, rounded up; a number without unit is
-                      * in units of @scale */
-    XML_ENUM,        /* one of names[1…], NULL-terminated; @min is the value of a new object */
+    XML_UINT, /* decimal; min, max */
+    XML_HEX,  /* decimal, 0x hexadecimal or 0 octal on input, 0x and at least @width digits on
+               * output; min, max */
+    XML_INT,  /* decimal with sign */
+    XML_SIZE, /* decimal with attribute 'unit' beside it, as libvirt scales (KB 1000, K and KiB
+               * 1024 …); kept in units of @scale bytes, rounded up; a number without unit is
+               * in units of @scale */
+    XML_ENUM, /* one of names[1…], NULL-terminated; @min is the value of a new object */
     XML_YESNO,
     XML_ONOFF,
-    XML_PRESENT,     /* the element at @path stands there, whatever it holds; no attr */
-    XML_STRING,      /* @pattern, if given, must match the whole value */
-    XML_UUID,        /* kept lower case with dashes */
-    XML_MAC,         /* kept lower case; unicast unless XML_ANY_MAC */
-    XML_IP,          /* IPv4 or IPv6, kept as inet_ntop() writes it */
-    XML_CPUSET,      /* "0-3,^2,8", kept sorted and joined: "0-1,3,8"; max is the highest number
-                      * (0: 16383) */
-    XML_VERBATIM,    /* the element at @path whole, any namespace, as libvirt keeps <metadata> */
-    XML_STRUCT,      /* nested @type in the element at @path */
-    XML_INLINE,      /* nested @type inside this struct, in the element at @path, or (path NULL) its
-                      * rows stand as if they were this type's own */
-    XML_LIST,        /* every element at @path (the last part repeats, the parts before it are
-                      * wrappers) is a nested @type */
-    XML_STRINGS,     /* every element at @path has one string, in @attr or (NULL) as text */
-    XML_KEPT,        /* every element at @path is kept whole and printed again, not understood. Rows
-                      * may share one list; the path tells the entries apart */
+    XML_PRESENT,  /* the element at @path stands there, whatever it holds; no attr */
+    XML_STRING,   /* @pattern, if given, must match the whole value */
+    XML_UUID,     /* kept lower case with dashes */
+    XML_MAC,      /* kept lower case; unicast unless XML_ANY_MAC */
+    XML_IP,       /* IPv4 or IPv6, kept as inet_ntop() writes it */
+    XML_CPUSET,   /* "0-3,^2,8", kept sorted and joined: "0-1,3,8"; max is the highest number
+                   * (0: 16383) */
+    XML_VERBATIM, /* the element at @path whole, any namespace, as libvirt keeps <metadata> */
+    XML_STRUCT,   /* nested @type in the element at @path */
+    XML_INLINE,   /* nested @type inside this struct, in the element at @path, or (path NULL) its
+                   * rows stand as if they were this type's own */
+    XML_LIST,     /* every element at @path (the last part repeats, the parts before it are
+                   * wrappers) is a nested @type */
+    XML_STRINGS,  /* every element at @path has one string, in @attr or (NULL) as text */
+    XML_KEPT,     /* every element at @path is kept whole and printed again, not understood. Rows
+                   * may share one list; the path tells the entries apart. @attr, if given, is a
+                   * secret attribute, printed with XML_SECURE only */
 } XmlKind;
 
 typedef enum {
-    XML_REQUIRED = 1 << 0,       /* an attribute: an error when the element at @path is there without
-                                  * it. All else: an error when the element at @path is missing */
-    XML_LIVE = 1 << 1,           /* neither read nor printed with XML_INACTIVE */
-    XML_LIVE_IF = 1 << 2,        /* string: so if it begins with one of names[] (NULL-terminated) */
-    XML_LIVE_UNLESS = 1 << 3,    /* string: so unless it begins with one of names[] */
-    XML_SECRET = 1 << 4,         /* printed with XML_SECURE only */
-    XML_STATUS_ONLY = 1 << 5,    /* read and printed with XML_STATUS only */
-    XML_ABI = 1 << 6,            /* the guest can see it: compared by xml_type_abi_check(). Nested
-                                  * types are looked into only when their row has it */
-    XML_SINGLE = 1 << 7,         /* a second such element is an error; else the first one counts */
-    XML_ANY_MAC = 1 << 8,        /* XML_MAC: multicast too */
-    XML_NOT_OUT = 1 << 9,        /* read, never printed: an old spelling */
-    XML_NOT_ZERO = 1 << 10,      /* a uint that is 0 counts as absent */
-    XML_NAMED_UNIT = 1 << 11,    /* XML_SIZE: print 'unit' though the stored unit is bytes */
-    XML_KEEP_EMPTY = 1 << 12,    /* a string that is empty text counts as given; attributes always
-                                  * do */
-    XML_OWN_LOOK = 1 << 13,      /* XML_VERBATIM: printed in libvirt's look, not as libxml2 writes */
+    XML_REQUIRED = 1 << 0,    /* an attribute: an error when the element at @path is there without
+                               * it. All else: an error when the element at @path is missing */
+    XML_LIVE = 1 << 1,        /* neither read nor printed with XML_INACTIVE */
+    XML_LIVE_IF = 1 << 2,     /* string: so if it begins with one of names[] (NULL-terminated) */
+    XML_LIVE_UNLESS = 1 << 3, /* string: so unless it begins with one of names[] */
+    XML_SECRET = 1 << 4,      /* printed with XML_SECURE only */
+    XML_STATUS_ONLY = 1 << 5, /* read and printed with XML_STATUS only */
+    XML_ABI = 1 << 6,         /* the guest can see it: compared by xml_type_abi_check(). Nested
+                               * types are looked into only when their row has it */
+    XML_SINGLE = 1 << 7,      /* a second such element is an error; else the first one counts */
+    XML_ANY_MAC = 1 << 8,     /* XML_MAC: multicast too */
+    XML_NOT_OUT = 1 << 9,     /* read, never printed: an old spelling */
+    XML_NOT_ZERO = 1 << 10,   /* a uint that is 0 counts as absent */
+    XML_NAMED_UNIT = 1 << 11, /* XML_SIZE: print 'unit' though the stored unit is bytes */
+    XML_KEEP_EMPTY = 1 << 12, /* a string that is empty text counts as given; attributes always
+                               * do */
+    XML_OWN_LOOK = 1 << 13,   /* XML_VERBATIM: printed in libvirt's look, not as libxml2 writes */
 } XmlRowFlags;
 
 typedef struct XmlType XmlType;
@@ -89,14 +89,14 @@ typedef struct {
     XmlKind kind;
     size_t offset;
     unsigned flags;              /* XmlRowFlags */
-    uint64_t min, max;           /* max 0: no limit */
+    uint64_t min, max;           /* max 0: no limit; of lists: most items, 0: XML_MAX_ITEMS */
     const char *const *names;    /* XML_ENUM; prefixes for XML_LIVE_IF and XML_LIVE_UNLESS */
     const XmlType *type;         /* XML_STRUCT, XML_INLINE, XML_LIST */
     uint64_t when;               /* XML_WHEN() of the selector's values this row is for; 0: all */
     unsigned width;              /* XML_HEX */
     uint64_t scale;              /* XML_SIZE: 1, 1024 or 1048576 */
-    const char *pattern;         /* XML_STRING: regular expression, a common subset of PCRE's and XML
-                                  * Schema's, without anchors */
+    const char *pattern; /* XML_STRING: regular expression, a common subset of PCRE's and XML
+                          * Schema's, without anchors */
     const char *legal;           /* what @pattern demands, in words, for the error */
 } XmlRow;
 
@@ -107,12 +107,12 @@ typedef struct {
 } XmlNamespace;
 
 struct XmlType {
-    const char *name;            /* root element; also the name in the schema, so unique in a root */
+    const char *name; /* root element; also the name in the schema, so unique in a root */
     size_t size;
     const XmlRow *rows;          /* in order of output */
     size_t n_rows;
-    size_t selector;             /* XML_SELECTOR() of the int that XmlRow.when looks at; its row comes
-                                  * before all rows with @when, in this type. 0: none */
+    size_t selector; /* XML_SELECTOR() of the int that XmlRow.when looks at; its row comes
+                      * before all rows with @when, in this type. 0: none */
     /* Rules that span fields; called after all rows were read, children before parents. Messages
      * get the element and line put in front. May be NULL. */
     bool (*check)(const void *obj, GError **err);
@@ -125,11 +125,11 @@ struct XmlType {
 
 /* For parse and format. */
 typedef enum {
-    XML_INACTIVE = 1 << 0,       /* leave out what only a running object has */
-    XML_SECURE = 1 << 1,         /* format: with secrets */
-    XML_STATUS = 1 << 2,         /* the daemon's own state file: with everything */
-    XML_STRICT = 1 << 3,         /* parse: refuse elements and attributes that no row knows
-                                  * (VIR_ERR_XML_INVALID_SCHEMA), naming the nearest that one does */
+    XML_INACTIVE = 1 << 0, /* leave out what only a running object has */
+    XML_SECURE = 1 << 1,   /* format: with secrets */
+    XML_STATUS = 1 << 2,   /* the daemon's own state file: with everything */
+    XML_STRICT = 1 << 3,   /* parse: refuse elements and attributes that no row knows
+                            * (VIR_ERR_XML_INVALID_SCHEMA), naming the nearest that one does */
 } XmlFlags;
 
 typedef struct {
@@ -137,14 +137,14 @@ typedef struct {
     char *xml;                   /* the element */
 } XmlKept;
 
-/* --- documents ----------------------------------------------------------------------------------- */
+/* --- documents -------------------------------------------------------------------------------- */
 
-enum { XML_MAX_LENGTH = 4 * 1024 * 1024, XML_MAX_DEPTH = 128 };
+enum { XML_MAX_LENGTH = 4 * 1024 * 1024, XML_MAX_DEPTH = 128, XML_MAX_ITEMS = 65536 };
 
 /* Reads untrusted text: at most XML_MAX_LENGTH bytes, XML_MAX_DEPTH levels, no document type, no
- * entities but the five of XML, no network. @what names it in errors ("domain_definition"). Not well
- * formed: VIR_ERR_XML_DETAIL with line and column; over a limit: VIR_ERR_XML_ERROR. xmlFreeDoc() the
- * result. */
+ * entities but the five of XML, no network. @what names it in errors ("domain_definition"). Not
+ * well formed: VIR_ERR_XML_DETAIL with line and column; over a limit: VIR_ERR_XML_ERROR.
+ * xmlFreeDoc() the result. */
 xmlDoc *xml_read(const char *xml, size_t length, const char *what, GError **err);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 
@@ -152,7 +152,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 void *xml_type_parse_text(const XmlType *type, const char *xml, size_t length, const char *what,
                           unsigned flags, GError **err);
 
-/* --- objects --------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------- */
 
 /* All absent, lists empty. */
 void *xml_type_new(const XmlType *type);
@@ -175,16 +175,16 @@ bool xml_type_abi_check(const XmlType *type, const void *a, const void *b, GErro
  * after parsing. */
 bool xml_type_check(const XmlType *type, const void *obj, GError **err);
 
-/* --- schema ------------------------------------------------------------------------------------ */
+/* --- schema ----------------------------------------------------------------------------------- */
 
 /* A RELAX NG grammar for documents of @type. g_free() the text. */
 char *xml_type_schema(const XmlType *type);
 
-/* Checks @doc against a RELAX NG grammar held in memory. VIR_ERR_XML_INVALID_SCHEMA. With @type (may
- * be NULL) unknown names are reported with the nearest known one. */
+/* Checks @doc against a RELAX NG grammar held in memory. VIR_ERR_XML_INVALID_SCHEMA. With @type
+ * (may be NULL) unknown names are reported with the nearest known one. */
 bool xml_validate(const xmlDoc *doc, const char *schema, const XmlType *type, GError **err);
 
-/* --- values ------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 /* The nearest of @names (NULL-terminated, "" passed over) to @word, or NULL when none is near. */
 const char *xml_nearest(const char *word, const char *const *names);

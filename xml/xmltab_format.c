@@ -1,8 +1,8 @@
 /* xmltab_format.c - from an object to libvirt's XML text: two spaces a level, single quotes.
  *
  * Rows fill a small tree first, because rows that share an element need not stand side by side.
- * Unlike libvirt, line ends and tabs in attributes are written as character references, so that they
- * come back as they went.
+ * Unlike libvirt, line ends and tabs in attributes are written as character references, so that
+ * they come back as they went.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xmltab_private.h"
@@ -61,7 +61,8 @@ out_child(Out *out, const char *name, size_t length)
     return child;
 }
 
-/* The open element at @path below @out, made if need be; with @fresh the last part is always new. */
+/* The open element at @path below @out, made if need be; with @fresh the last part is always new.
+ */
 static Out *
 out_at(Out *out, const char *path, bool fresh)
 {
@@ -90,7 +91,7 @@ out_is_empty(const Out *out)
     return !out->attrs->len && !out->text && !out->children->len;
 }
 
-/* --- kept elements ------------------------------------------------------------------------------------ */
+/* --- kept elements ---------------------------------------------------------------------------- */
 
 static void
 out_name(GString *name, const xmlNs *ns, const xmlChar *local)
@@ -124,7 +125,8 @@ fill_from_node(Out *out, const xmlNode *node)
             out_name(name, child->ns, child->name);
             fill_from_node(out_child(out, name->str, name->len), child);
         } else if (child->type == XML_TEXT_NODE || child->type == XML_CDATA_SECTION_NODE) {
-            char *text = g_strconcat(out->text ? out->text : "", (const char *)child->content, NULL);
+            char *text =
+                g_strconcat(out->text ? out->text : "", (const char *)child->content, NULL);
 
             g_free(out->text);
             out->text = text;
@@ -153,23 +155,38 @@ format_verbatim(Out *out, const XmlRow *row, const void *obj)
 }
 
 static void
-format_kept(Out *out, const XmlRow *row, const void *obj)
+remove_attr(Out *out, const char *name)
+{
+    for (guint i = 0; i < out->attrs->len; i += 2)
+        if (strcmp(out->attrs->pdata[i], name) == 0) {
+            g_ptr_array_remove_range(out->attrs, i, 2);
+            return;
+        }
+}
+
+static void
+format_kept(Out *out, const XmlRow *row, const void *obj, unsigned flags)
 {
     const GPtrArray *list = XML_FIELD_CONST(obj, row, GPtrArray *);
 
     for (guint i = 0; i < list->len; i++) {
         const XmlKept *kept = list->pdata[i];
         g_autoptr(xmlDoc) doc = NULL;
+        Out *at;
 
         if (strcmp(kept->path, row->path) != 0)
             continue;
         doc = xml_parse_fragment(kept->xml);
-        if (doc)
-            fill_from_node(out_at(out, row->path, true), xmlDocGetRootElement(doc));
+        if (!doc)
+            continue;
+        at = out_at(out, row->path, true);
+        fill_from_node(at, xmlDocGetRootElement(doc));
+        if (row->attr && !(flags & (XML_SECURE | XML_STATUS)))
+            remove_attr(at, row->attr);
     }
 }
 
-/* --- rows --------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static void fill(Out *out, const XmlType *type, const void *obj, unsigned flags);
 
@@ -177,7 +194,7 @@ static const char *
 unit_name(const XmlRow *row)
 {
     return row->scale == 1024 ? "KiB" : row->scale == 1048576 ? "MiB"
-         : (row->flags & XML_NAMED_UNIT) ? "bytes" : NULL;
+         : (row->flags & XML_NAMED_UNIT) ? "B" : NULL;
 }
 
 static void
@@ -270,7 +287,7 @@ fill(Out *out, const XmlType *type, const void *obj, unsigned flags)
             format_list(out, row, obj, flags);
             break;
         case XML_KEPT:
-            format_kept(out, row, obj);
+            format_kept(out, row, obj, flags);
             break;
         default:
             format_scalar(out, row, obj, flags);
@@ -278,7 +295,7 @@ fill(Out *out, const XmlType *type, const void *obj, unsigned flags)
     }
 }
 
-/* --- to text ------------------------------------------------------------------------------------------ */
+/* --- to text ---------------------------------------------------------------------------------- */
 
 static void
 print_escaped(GString *to, const char *text, bool attribute)
@@ -371,7 +388,8 @@ static void
 drop_attr(Out *out, const char *name, const char *value)
 {
     for (guint i = 0; i < out->attrs->len; i += 2)
-        if (strcmp(out->attrs->pdata[i], name) == 0 && strcmp(out->attrs->pdata[i + 1], value) == 0) {
+        if (strcmp(out->attrs->pdata[i], name) == 0 &&
+            strcmp(out->attrs->pdata[i + 1], value) == 0) {
             g_ptr_array_remove_range(out->attrs, i, 2);
             break;
         }

@@ -1,12 +1,13 @@
 /* xmltab_parse.c - from an XML tree to an object, row by row.
  *
- * Reads as libvirt does: the first of several elements counts, the order of elements is free, unknown
- * elements and attributes are passed over unless XML_STRICT is given.
+ * Reads as libvirt does: the first of several elements counts, the order of elements is free,
+ * unknown elements and attributes are passed over unless XML_STRICT is given.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xmltab_private.h"
 #include "xmltab_strict.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -71,15 +72,18 @@ take_first(xmlNode *node, void *opaque)
 }
 
 static bool
-bad_value(const XmlRow *row, const xmlNode *node, const char *value, const char *legal, GError **err)
+bad_value(const XmlRow *row, const xmlNode *node, const char *value, const char *legal,
+          GError **err)
 {
     const char *element = (const char *)node->name;
     long line = xmlGetLineNo((xmlNode *)node);
 
     if (row->attr)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                              "Invalid value for attribute '%s' in element '%s' at line %ld: '%s' is "
-                              "not %s", row->attr, element, line, value, legal);
+        return kiln_error_set(
+            err, VIR_ERR_XML_ERROR,
+            "Invalid value for attribute '%s' in element '%s' at line %ld: '%s' is "
+            "not %s",
+            row->attr, element, line, value, legal);
     return kiln_error_set(err, VIR_ERR_XML_ERROR,
                           "Invalid value for element '%s' at line %ld: '%s' is not %s",
                           element, line, value, legal);
@@ -141,7 +145,7 @@ parse_scalar(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GE
     return true;
 }
 
-/* --- lists ------------------------------------------------------------------------------------------ */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 typedef struct {
     const Parse *parse;
@@ -154,7 +158,13 @@ static bool
 take_item(xmlNode *node, void *opaque)
 {
     const Listing *l = opaque;
+    uint64_t most = l->row->max ? l->row->max : XML_MAX_ITEMS;
     g_autofree char *text = NULL;
+
+    if (l->list->len >= most && l->row->kind != XML_KEPT)
+        return kiln_error_set(l->err, VIR_ERR_XML_ERROR, "at most %" PRIu64 " elements '%s' are "
+                              "accepted (line %ld)", most, (const char *)node->name,
+                              xmlGetLineNo(node));
 
     if (l->row->kind == XML_LIST) {
         void *item = xml_type_new(l->row->type);
@@ -204,7 +214,7 @@ parse_list(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GErr
     return true;
 }
 
-/* --- rows ------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static bool
 parse_row(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GError **err)

@@ -19,8 +19,9 @@ bool xml_kind_is_scalar(XmlKind kind);
 /* The text of a scalar field as it is printed, NULL when absent. */
 char *xml_row_text(const XmlRow *row, const void *obj);
 
-/* Reads @text into the field (freeing what was there). On failure @ret_legal is told what would have
- * been legal (g_free() it) and the field keeps its value. @unit: XML_SIZE only, may be NULL. */
+/* Reads @text into the field (freeing what was there). On failure @ret_legal is told what would
+ * have been legal (g_free() it) and the field keeps its value. @unit: XML_SIZE only, may be NULL.
+ */
 bool xml_row_read(const XmlRow *row, void *obj, const char *text, const char *unit,
                   char **ret_legal);
 

@@ -59,7 +59,7 @@ xml_row_place(const XmlType *type, const XmlRow *row)
                      : g_strdup_printf("<%s>", element);
 }
 
-/* --- to text ---------------------------------------------------------------------------------------- */
+/* --- to text ---------------------------------------------------------------------------------- */
 
 static const char *const *
 row_names(const XmlRow *row)
@@ -112,7 +112,7 @@ xml_row_text(const XmlRow *row, const void *obj)
     return NULL;
 }
 
-/* --- from text -------------------------------------------------------------------------------------- */
+/* --- from text -------------------------------------------------------------------------------- */
 
 static char *
 legal_range(const XmlRow *row, const char *what)
@@ -191,8 +191,9 @@ read_size(const XmlRow *row, void *obj, const char *text, const char *unit, char
         return false;
     }
     if (!xml_scale(n, unit, row->scale, &n)) {
-        *ret_legal = g_strdup("at most 2^63 bytes, 'unit' being one of b, bytes, KB, k, KiB, MB, M, "
-                              "MiB, GB, G, GiB, TB, T, TiB …");
+        *ret_legal =
+            g_strdup("at most 2^63 bytes, 'unit' being one of b, bytes, KB, k, KiB, MB, M, "
+                     "MiB, GB, G, GiB, TB, T, TiB …");
         return false;
     }
     if (n < row->min || (row->max && n > row->max)) {

@@ -95,7 +95,7 @@ node_at(Node *node, const char *path)
     return node;
 }
 
-/* --- scopes and arms -------------------------------------------------------------------------------- */
+/* --- scopes and arms -------------------------------------------------------------------------- */
 
 static const XmlRow *
 selector_row(const XmlType *type)
@@ -167,14 +167,15 @@ collect_scopes(GPtrArray *scopes, const XmlType *type, const char *prefix)
     }
 }
 
-/* --- values ----------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static void
 data(GString *out, const char *type, const char *pattern)
 {
     g_autofree char *safe = xml_escape(pattern);
 
-    g_string_append_printf(out, "<data type='%s'><param name='pattern'>%s</param></data>", type, safe);
+    g_string_append_printf(out, "<data type='%s'><param name='pattern'>%s</param></data>", type,
+                           safe);
 }
 
 static void
@@ -265,7 +266,7 @@ attribute(GString *out, const XmlRow *row, uint64_t chosen, bool required)
     g_string_append_printf(out, "</attribute>%s\n", required ? "" : "</optional>");
 }
 
-/* --- one arm ---------------------------------------------------------------------------------------- */
+/* --- one arm ---------------------------------------------------------------------------------- */
 
 static void
 add_row(Node *top, const Scope *scope, const XmlRow *row)
@@ -409,7 +410,7 @@ arms(GString *out, GPtrArray *scopes, guint at, const XmlNamespace *spaces)
     g_string_append(out, "</group>\n");
 }
 
-/* --- grammar ---------------------------------------------------------------------------------------- */
+/* --- grammar ---------------------------------------------------------------------------------- */
 
 static void
 define(GString *out, const XmlType *type, GHashTable *done, const XmlNamespace *spaces)

@@ -13,11 +13,12 @@
 
 typedef struct {
     const XmlType *type;
-    const char *path;            /* within the type's rows, "" at its own element; borrowed from a row */
+    const char *path; /* within the type's rows, "" at its own element; borrowed from a row */
     size_t length;
 } Place;
 
-static bool check_node(const XmlNamespace *spaces, const GArray *places, xmlNode *node, GError **err);
+static bool check_node(const XmlNamespace *spaces, const GArray *places, xmlNode *node,
+                       GError **err);
 
 static void
 add_place(GArray *places, const XmlType *type, const char *path, size_t length)

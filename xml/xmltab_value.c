@@ -69,7 +69,7 @@ xml_nearest(const char *word, const char *const *names)
     return nearest;
 }
 
-/* --- sizes -------------------------------------------------------------------------------------- */
+/* --- sizes ------------------------------------------------------------------------------------ */
 
 static bool
 unit_bytes(const char *unit, uint64_t *ret)
@@ -112,7 +112,7 @@ xml_scale(uint64_t value, const char *unit, uint64_t scale, uint64_t *ret)
     return true;
 }
 
-/* --- cpusets -------------------------------------------------------------------------------------- */
+/* --- cpusets ---------------------------------------------------------------------------------- */
 
 enum { CPUSET_MAX = 16383 };
 
@@ -238,7 +238,7 @@ xml_cpuset_format(const GArray *numbers)
     return cpuset_print(set, CPUSET_MAX);
 }
 
-/* --- UUID, MAC ------------------------------------------------------------------------------------ */
+/* --- UUID, MAC -------------------------------------------------------------------------------- */
 
 bool
 xml_uuid_parse(const char *text, uint8_t ret[16])
@@ -273,7 +273,8 @@ xml_uuid_format(const uint8_t uuid[16])
     GString *out = g_string_sized_new(36);
 
     for (unsigned i = 0; i < 16; i++)
-        g_string_append_printf(out, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", uuid[i]);
+        g_string_append_printf(out, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
+                               uuid[i]);
     return g_string_free(out, FALSE);
 }
 
@@ -308,7 +309,7 @@ xml_mac_format(const uint8_t mac[6])
                            mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
-/* --- escaping -------------------------------------------------------------------------------------- */
+/* --- escaping --------------------------------------------------------------------------------- */
 
 char *
 xml_escape(const char *text)

@@ -347,7 +347,6 @@ chardev_set_fds(Chardev *chardev, int in, int out, bool poll_output)
         close(chardev->in);
     chardev->in = in;
     chardev->out = out;
-    chardev->poll_output = poll_output;
     chardev->fd_passing = false;
     if (in >= 0) {
         chardev_set_nonblocking(in);

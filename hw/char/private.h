@@ -18,7 +18,7 @@ struct Chardev {
     gpointer in_tag, out_tag, watch_tag;
     GIOCondition in_events, out_events;
     int in, out, watch;
-    bool poll_output, fd_passing;
+    bool fd_passing;
     const ChardevFrontend *frontend;
     void *frontend_opaque;
     int log;                        /* logfile, -1 for none */
@@ -33,7 +33,8 @@ struct Chardev {
     size_t head, len;
 };
 
-/* chardev.c: the main loop's source of a new chardev; and one last try to write what is buffered. */
+/* chardev.c: the main loop's source of a new chardev; and one last try to write what is buffered.
+ */
 void chardev_add_source(Chardev *chardev);
 void chardev_flush(Chardev *chardev);
 

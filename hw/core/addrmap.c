@@ -81,6 +81,12 @@ address_map_free(AddressMap *map)
     g_free(map);
 }
 
+const char *
+address_map_name(const AddressMap *map)
+{
+    return map->name;
+}
+
 static bool
 address_map_table_in_use(AddressMap *map, const Table *table)
 {

@@ -48,6 +48,7 @@ enum { IO_PRIORITY_BAR = 0, IO_PRIORITY_BOARD = 10 };
 
 /* @limit: addresses are 0 to limit - 1; 0 means the whole 64-bit space. */
 AddressMap *address_map_new(const char *name, uint64_t limit);
+const char *address_map_name(const AddressMap *map);
 /* All readers must be gone. NULL is accepted. */
 void address_map_free(AddressMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressMap, address_map_free)

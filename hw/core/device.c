@@ -230,11 +230,11 @@ device_free(Device *dev)
 {
     Machine *machine = dev->machine;
 
+    dev->realized = false;
     for (const DeviceClass *class = dev->class; class; class = class->base) {
         if (class->unrealize)
             class->unrealize(dev);
     }
-    dev->realized = false;
     props_clear(dev);
     if (dev->bus)
         dev->bus->children--;

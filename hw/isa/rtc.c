@@ -114,7 +114,8 @@ rtc_tell_change(Rtc *rtc)
     Machine *machine = rtc->device.machine;
     JsonObject *data = json_object_new();
 
-    json_object_set_int_member(data, "offset", rtc_second(rtc->offset - rtc->start_offset + NS_PER_S / 2));
+    json_object_set_int_member(data, "offset",
+                               rtc_second(rtc->offset - rtc->start_offset + NS_PER_S / 2));
     machine->ops->event(machine->host, "RTC_CHANGE", data);
 }
 

@@ -154,8 +154,8 @@ pci_device_after_load(void *state, GError **err)
 
         dev->config[i] = (uint8_t)((dev->config[i] & ~taken) | (dev->saved_config[i] & taken));
     }
-    if (dev->details && dev->details->config_written)
-        dev->details->config_written(dev, 0, PCI_CONFIG_SIZE);
+    if (dev->details && dev->details->config_loaded)
+        dev->details->config_loaded(dev);
     pci_intx_set(dev, dev->intx_level);
     pci_msix_loaded(dev);
     g_mutex_unlock(&dev->device.lock);

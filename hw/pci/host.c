@@ -173,8 +173,15 @@ mch_update_ecam(Mch *mch)
 static void
 mch_config_written(PciDevice *dev, unsigned offset, unsigned size)
 {
-    if (offset < MCH_PCIEXBAR + 8 && MCH_PCIEXBAR < offset + size)
-        mch_update_ecam((Mch *)dev);
+    (void)offset;
+    (void)size;
+    mch_update_ecam((Mch *)dev);
+}
+
+static void
+mch_config_loaded(PciDevice *dev)
+{
+    mch_update_ecam((Mch *)dev);
 }
 
 static bool
@@ -226,6 +233,7 @@ static const PciDetails mch_details = {
     .device = 0x29c0,
     .class_code = 0x060000,
     .config_written = mch_config_written,
+    .config_loaded = mch_config_loaded,
 };
 
 const DeviceClass pci_host_class = {

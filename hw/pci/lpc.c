@@ -53,22 +53,26 @@ lpc_update_regions(Lpc *lpc)
             rcba & RCBA_ENABLE ? rcba & ~(uint32_t)(RCBA_SIZE - 1) : 0);
 }
 
-static bool
-lpc_touches(unsigned offset, unsigned size, unsigned first, unsigned n)
+static void
+lpc_update_routes(PciDevice *dev)
 {
-    return offset < first + n && first < offset + size;
+    for (unsigned i = 0; i < 8; i++)
+        pci_root_route(dev->bus->root, i, dev->config[i < 4 ? LPC_PIRQ_A + i : LPC_PIRQ_E + i - 4]);
 }
 
 static void
 lpc_config_written(PciDevice *dev, unsigned offset, unsigned size)
 {
-    if (lpc_touches(offset, size, LPC_PIRQ_A, 4) || lpc_touches(offset, size, LPC_PIRQ_E, 4)) {
-        for (unsigned i = 0; i < 8; i++)
-            pci_root_route(dev->bus->root, i,
-                           dev->config[i < 4 ? LPC_PIRQ_A + i : LPC_PIRQ_E + i - 4]);
-    }
-    if (lpc_touches(offset, size, LPC_PMBASE, 8) || lpc_touches(offset, size, LPC_RCBA, 4))
-        lpc_update_regions((Lpc *)dev);
+    (void)offset;
+    (void)size;
+    lpc_update_routes(dev);
+    lpc_update_regions((Lpc *)dev);
+}
+
+static void
+lpc_config_loaded(PciDevice *dev)
+{
+    lpc_config_written(dev, 0, 0);
 }
 
 static bool
@@ -142,6 +146,7 @@ static const PciDetails lpc_details = {
     .class_code = 0x060100,
     .revision = 2,
     .config_written = lpc_config_written,
+    .config_loaded = lpc_config_loaded,
 };
 
 const DeviceClass lpc_class = {

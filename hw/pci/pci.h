@@ -35,10 +35,12 @@ typedef struct {
     uint32_t class_code;            /* 24 bits: class, subclass, programming interface */
     uint8_t revision;
     uint8_t header_type;            /* PCI_HEADER_NORMAL or PCI_HEADER_BRIDGE */
-    bool express;                   /* has a PCI Express capability (added by the class) */
     /* Optional. After the core has stored a write to [offset, offset + size) of configuration
      * space. Root's and device's lock held. */
     void (*config_written)(PciDevice *dev, unsigned offset, unsigned size);
+    /* Optional. After saved state has filled configuration space: do what follows from registers,
+     * but not what a write triggers. Root's and device's lock held. */
+    void (*config_loaded)(PciDevice *dev);
     /* Optional. Before a read of such bytes: bring them up to date. */
     void (*config_read)(PciDevice *dev, unsigned offset, unsigned size);
 } PciDetails;

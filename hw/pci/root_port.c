@@ -1,6 +1,7 @@
 /* root_port.c - PCI Express root port (PCI Express Base 4.0, PCI-to-PCI Bridge 1.2).
  *
- * Leaves out: hotplug (its slot capabilities say so), AER, bandwidth notification.
+ * Leaves out: hotplug (its slot capabilities say so), AER, bandwidth notification, secondary bus
+ * reset (the bit stays clear).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/pci/internal.h"
@@ -36,7 +37,7 @@ root_port_add_windows(PciDevice *dev)
     pci_config_mask(dev, PCI_PREF_LIMIT_UPPER, 4, 0xffffffff);
     dev->clearable[PCI_SEC_STATUS + 1] = PCI_STATUS_ERRORS >> 8;
     pci_config_mask(dev, PCI_BRIDGE_CONTROL, 2,
-                    PCI_BRIDGE_CONTROL_PARITY | PCI_BRIDGE_CONTROL_SERR | PCI_BRIDGE_CONTROL_RESET);
+                    PCI_BRIDGE_CONTROL_PARITY | PCI_BRIDGE_CONTROL_SERR);
 }
 
 static bool
@@ -89,7 +90,6 @@ static const PciDetails root_port_details = {
     .device = 0x000c,
     .class_code = 0x060400,
     .header_type = PCI_HEADER_BRIDGE,
-    .express = true,
     .config_read = root_port_check_presence,
 };
 

@@ -490,7 +490,6 @@ virtio_pci_unrealize(VirtioDevice *dev)
 }
 
 const PciDetails virtio_pci_details = {
-    .express = true,
     .config_read = virtio_pci_config_read,
     .config_written = virtio_pci_config_written,
 };

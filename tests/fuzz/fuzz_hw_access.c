@@ -1,6 +1,7 @@
 /* fuzz_hw_access.c - a guest's accesses to every port and register of the board.
  *
- * The input is a row of records of 8 bytes: what to touch, width, offset (16 bits), value (32 bits).
+ * The input is a row of records of 8 bytes: what to touch, width, offset (16 bits), value (32
+ * bits).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_machine.h"
@@ -71,7 +72,8 @@ run_record(FakeMachine *fake, const uint8_t *r)
         touch_port(fake, (uint16_t)(0xcf8 + offset % 8), size, write, value);
         break;
     case 6:                         /* ECAM of the first buses */
-        touch_memory(fake, Q35_ECAM_BASE + ((uint64_t)(r[1] >> 3) << 16) + offset, size, write, value);
+        touch_memory(fake, Q35_ECAM_BASE + ((uint64_t)(r[1] >> 3) << 16) + offset, size, write,
+                     value);
         break;
     case 7:
         touch_memory(fake, value, size, write, offset);

@@ -66,7 +66,8 @@ ear_fds(void *opaque, const int *fds, unsigned n)
     ((Ear *)opaque)->fds += n;
 }
 
-static const ChardevFrontend ear_frontend = { ear_can_read, ear_read, ear_event, ear_writable, ear_fds };
+static const ChardevFrontend ear_frontend = { ear_can_read, ear_read, ear_event, ear_writable,
+                                              ear_fds };
 
 static bool
 ear_heard(void *opaque)
@@ -351,8 +352,8 @@ test_file_and_log(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        file = make(fake, NULL, "id", "f", "backend", "file", "path", path, "append", "on", "logfile", log,
-                    NULL);
+        file = make(fake, NULL, "id", "f", "backend", "file", "path", path, "append", "on",
+                    "logfile", log, NULL);
         say(file, "line\n");
         chardev_free(file);
     }
@@ -387,8 +388,8 @@ test_refusals(void **state)
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autofree char *message = NULL;
 
-        assert_null(make(fake, &message, "id", "s", "backend", "socket", bad[i].option, bad[i].value,
-                         NULL));
+        assert_null(make(fake, &message, "id", "s", "backend", "socket", bad[i].option,
+                         bad[i].value, NULL));
         if (!strstr(message, bad[i].text))
             fail_msg("\"%s\" lacks \"%s\"", message, bad[i].text);
     }

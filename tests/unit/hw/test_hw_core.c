@@ -391,7 +391,8 @@ test_properties(void **state)
     fake_device_refused(fake, "there is no chardev 'c'", "isa-serial", "chardev", "c", NULL);
     fake_device(fake, "pcie-root-port", "id", "a", "addr", "0x3.0x0", NULL);
     fake_device_refused(fake, "id 'a' already", "pcie-root-port", "id", "a", NULL);
-    fake_device_refused(fake, "slot 3.0 of bus 'pcie.0' is taken", "pcie-root-port", "addr", "3", NULL);
+    fake_device_refused(fake, "slot 3.0 of bus 'pcie.0' is taken", "pcie-root-port", "addr", "3",
+                        NULL);
     fake_device_refused(fake, "needs multifunction=on", "pcie-root-port", "addr", "3.1", NULL);
     fake_device_refused(fake, "hotplug=on", "pcie-root-port", "hotplug", "on", NULL);
     assert_non_null(strstr(classes, "name \"pcie-root-port\", bus PCI"));

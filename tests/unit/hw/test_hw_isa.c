@@ -124,7 +124,8 @@ test_serial_interrupts(void **state)
     FakeMachine *fake = serial_machine(&peer);
 
     (void)state;
-    /* enabling the transmitter's interrupt raises it; reading its cause clears it; again after a byte */
+    /* enabling the transmitter's interrupt raises it; reading its cause clears it; again after a
+     * byte */
     com_out(fake, 1, 0x02);
     assert_true(fake->gsi[IRQ4]);
     assert_int_equal(com_in(fake, 2), 0x02);
@@ -254,7 +255,8 @@ test_serial_ports(void **state)
     }
     fake_device(fake, "isa-serial", "chardev", "c0", "index", "1", NULL);
     fake_device(fake, "isa-serial", "chardev", "c1", NULL);
-    fake_device_refused(fake, "serial port 1 is there", "isa-serial", "chardev", "c2", "index", "1", NULL);
+    fake_device_refused(fake, "serial port 1 is there", "isa-serial", "chardev", "c2", "index", "1",
+                        NULL);
     fake_device_refused(fake, "index 4", "isa-serial", "chardev", "c2", "index", "4", NULL);
     fake_device_refused(fake, "in use by device 'isa-serial", "isa-serial", "chardev", "c0", NULL);
     fake_device(fake, "isa-serial", "chardev", "c2", NULL);
@@ -458,7 +460,8 @@ test_fw_cfg(void **state)
     assert_true(fw_cfg_set_file(fake->machine->fw_cfg, "bootorder", "12345", 5, NULL));
     assert_false(fw_cfg_add_file(fake->machine->fw_cfg, "", "", 0, NULL));
     assert_false(fw_cfg_add_file(fake->machine->fw_cfg,
-                                 "a-name-that-is-longer-than-the-directory-has-room-for-it", "", 0, NULL));
+                                 "a-name-that-is-longer-than-the-directory-has-room-for-it", "", 0,
+                                 NULL));
     fw_dma(fake, 0x19 << 16 | 8 | 2, 4 + 3 * 64, 0x2000);
     assert_int_equal(fw_dma_result(fake), 0);
     assert_int_equal(GUINT32_SWAP_LE_BE(bytes_load32(fake->ram + 0x2000)), 3);
@@ -469,7 +472,8 @@ test_fw_cfg(void **state)
 
     /* read past the end pads with zeroes; skip; errors */
     memset(fake->ram + 0x3000, 0xaa, 16);
-    fw_dma(fake, (uint32_t)(fake->ram[0x2004 + 4] << 8 | fake->ram[0x2004 + 5]) << 16 | 8 | 4, 2, 0);
+    fw_dma(fake, (uint32_t)(fake->ram[0x2004 + 4] << 8 | fake->ram[0x2004 + 5]) << 16 | 8 | 4, 2,
+           0);
     assert_int_equal(fw_dma_result(fake), 0);
     fw_dma(fake, 2, 8, 0x3000);
     assert_memory_equal(fake->ram + 0x3000, "345\0\0\0\0\0\xaa", 9);

@@ -68,7 +68,9 @@ toy_unrealize(Device *dev)
     close(toy->doorbell);
 }
 
-static const PciDetails toy_details = { .vendor = 0x1234, .device = 0x5678, .class_code = 0xff0000 };
+static const PciDetails toy_details = { .vendor = 0x1234,
+                                        .device = 0x5678,
+                                        .class_code = 0xff0000 };
 
 static const DeviceClass toy_class = {
     .name = "toy",
@@ -387,8 +389,8 @@ test_root_port(void **state)
     unsigned at, n = 0;
 
     (void)state;
-    fake_device(fake, "pcie-root-port", "id", "empty", "addr", "1.0", "multifunction", "on", "slot", "9",
-                NULL);
+    fake_device(fake, "pcie-root-port", "id", "empty", "addr", "1.0", "multifunction", "on", "slot",
+                "9", NULL);
     fake_device(fake, "pcie-root-port", "id", "full", "addr", "1.1", NULL);
     toy_new(fake, "full", 0);
     assert_true(q35_prepare_boot(fake->machine, &rsdp, &err));

@@ -59,10 +59,10 @@ static const uint32_t filter_ioctls[] = {
                                      /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
 };
 
-/* Calls that look for files. */
+/* Calls that look for files, or take away the path of a socket at the end. */
 static const char *const filter_files[] = {
     "access", "faccessat", "faccessat2", "getcwd", "lstat", "newfstatat", "open", "openat", "openat2",
-    "readlink", "readlinkat", "stat", "statx", NULL,
+    "readlink", "readlinkat", "stat", "statx", "unlink", "unlinkat", NULL,
 };
 
 static int

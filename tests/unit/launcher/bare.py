@@ -1,0 +1,176 @@
+#!/usr/bin/python3
+"""bare.py KILN-VMM GUEST - runs the program of bare_guest.S under kiln-vmm, on any /dev/kvm: exits,
+resets, power off, QMP over a socket, and what is refused at start.
+
+Exit status 77 (skipped) without a usable /dev/kvm. SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+VMM, BARE = sys.argv[1:3]
+SECONDS = 60
+
+
+def arguments(word, *options):
+    return [VMM, "-m", "16", "-nodefaults", "-serial", "stdio", "-device",
+            "isa-debug-exit,iobase=0x501", "-kernel", BARE, "-append", word, *options]
+
+
+def vmm(word, *options):
+    return subprocess.run(arguments(word, *options), stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=SECONDS, check=False)
+
+
+class Ends(unittest.TestCase):
+    def check(self, word, status, output, *options):
+        result = vmm(word, *options)
+        self.assertEqual((result.returncode, result.stdout), (status, output), result.stderr)
+
+    def test_debug_exit(self):
+        self.check("exit", 3, "exit\n")
+
+    def test_reset_loads_the_kernel_anew(self):
+        self.check("reset", 3, "reset\nreset\n")
+
+    def test_no_reboot(self):
+        self.check("reset", 0, "reset\n", "-no-reboot")
+
+    def test_power_off(self):
+        self.check("off", 0, "off\n")
+
+    def test_triple_fault_is_a_reset(self):
+        self.check("fault", 0, "fault\n", "-action", "reboot=shutdown")
+
+    def test_many_processors_without_sandbox(self):
+        self.check("exit", 3, "exit\n", "-smp", "9,sockets=3", "-sandbox", "off")
+
+
+class Refusals(unittest.TestCase):
+    def check(self, says, *options):
+        result = vmm("exit", *options)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertTrue(result.stderr.startswith("kiln-vmm: "), result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertIn(says, result.stderr)
+
+    def test_messages(self):
+        for says, options in (
+                ("did you mean -kernel", ["-kernle", "x"]),
+                ("/nonexistent", ["-kernel", "/nonexistent"]),
+                ("neither a bzImage nor an ELF", ["-kernel", __file__]),
+                ("/nonexistent", ["-initrd", "/nonexistent"]),
+                ("finds no room", ["-initrd", VMM, "-m", "3"]),
+                ("no such machine", ["-machine", "pc"]),
+                ("only kvm", ["-accel", "tcg"]),
+                ("no model 'i9'", ["-cpu", "i9"]),
+                ("the limit is 255", ["-smp", "sockets=16,cores=16"]),
+                ("-m says 16", ["-object", "memory-backend-memfd,id=m,size=8M",
+                                "-machine", "memory-backend=m"]),
+                ("host-nodes= and policy=", ["-object", "memory-backend-memfd,id=m,size=8M,policy=bind"]),
+                ("no such set", ["-accel", "kvm,device=/dev/fdset/4"]),
+                ("not an open descriptor", ["-add-fd", "set=1,fd=77"]),
+                ("is not KVM", ["-accel", "kvm,device=/dev/null"]),
+                ("mode=control", ["-chardev", "null,id=c", "-mon", "chardev=c,mode=readline"]),
+                ("no-such-device", ["-device", "no-such-device"]),
+                ("IDE", ["-hda", "x"]),
+                ("use if=virtio", ["-drive", "file=x"]),
+                ("is not UID:GID", ["-sandbox", "on,user=root"]),
+        ):
+            with self.subTest(options=options):
+                self.check(says, *options)
+
+
+class Control(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, "qmp")
+        self.process = subprocess.Popen(
+            arguments("spin", "-S", "-qmp", "unix:%s,server=on,wait=off" % self.path),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + SECONDS
+        while not os.path.exists(self.path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.connect()
+
+    def tearDown(self):
+        self.socket.close()
+        self.file.close()
+        self.process.kill()
+        self.process.communicate()
+        self.directory.cleanup()
+
+    def connect(self):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(SECONDS)
+        self.socket.connect(self.path)
+        self.file = self.socket.makefile("rw")
+        self.events = []
+        self.assertIn("QMP", json.loads(self.file.readline()))
+
+    def command(self, name, **args):
+        self.file.write(json.dumps({"execute": name, "arguments": args, "id": name}))
+        self.file.flush()
+        while True:
+            message = json.loads(self.file.readline())
+            if "event" not in message:
+                self.assertEqual(message["id"], name)
+                return message
+            self.events.append(message["event"])
+
+    def test_session(self):
+        self.assertEqual(self.command("query-status")["error"]["class"], "CommandNotFound")
+        self.assertEqual(self.command("qmp_capabilities")["return"], {})
+        self.assertEqual(self.command("query-status")["return"]["status"], "prelaunch")
+        self.command("cont")
+        self.assertEqual(self.process.stdout.read(8), b"spin\n...")
+        self.command("stop")
+        self.assertEqual(self.command("query-status")["return"]["status"], "paused")
+        self.command("system_reset")
+        self.command("cont")
+        self.assertEqual(self.events, ["RESUME", "STOP", "RESET", "RESUME"])
+        self.assertEqual(self.command("no-such")["error"]["class"], "CommandNotFound")
+        self.assertIn("missing", self.command("balloon")["error"]["desc"])
+        names = [row["name"] for row in self.command("query-commands")["return"]]
+        self.assertIn("query-cpus-fast", names)
+        self.assertNotIn("device_add", names)
+
+    def test_next_client_and_quit(self):
+        self.socket.close()
+        self.file.close()
+        self.connect()
+        self.command("qmp_capabilities")
+        self.assertEqual(self.command("quit")["return"], {})
+        event = json.loads(self.file.readline())
+        self.assertEqual(event["event"], "SHUTDOWN")
+        self.assertEqual(event["data"], {"guest": False, "reason": "host-qmp-quit"})
+        self.assertEqual(self.process.wait(SECONDS), 0)
+
+    def test_descriptors(self):
+        self.command("qmp_capabilities")
+        read_end, write_end = os.pipe()
+        message = json.dumps({"execute": "getfd", "arguments": {"fdname": "pipe"}}).encode()
+        socket.send_fds(self.socket, [message], [write_end])
+        self.assertEqual(json.loads(self.file.readline()), {"return": {}})
+        os.close(write_end)
+        os.set_blocking(read_end, False)
+        with self.assertRaises(BlockingIOError):
+            os.read(read_end, 1)
+        self.assertEqual(self.command("closefd", fdname="pipe")["return"], {})
+        self.assertEqual(os.read(read_end, 1), b"")
+        os.close(read_end)
+        self.assertIn("not found", self.command("closefd", fdname="pipe")["error"]["desc"])
+        self.assertIn("No file descriptor", self.command("add-fd")["error"]["desc"])
+
+
+if __name__ == "__main__":
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("skipped: no usable /dev/kvm")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1])

@@ -24,13 +24,17 @@ network_check_applied(const NetworkDef *def, GError **err)
     const char *what = NULL;
 
     if (mode > NETWORK_FORWARD_BRIDGE)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "network '%s': <forward mode='%s'> is "
-                              "not offered; use mode 'bridge' with a host bridge", def->name,
-                              network_forward_modes[mode]);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "network '%s': <forward mode='%s'> is "
+                              "not offered; use mode 'bridge' with a host bridge",
+                              def->name, network_forward_modes[mode]);
     if (mode == NETWORK_FORWARD_BRIDGE && (!def->bridge || !def->bridge->name))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "network '%s': <forward mode='bridge'> "
-                              "over <interface dev=''/> (macvtap) is not offered; name a host bridge "
-                              "with <bridge name=''/>", def->name);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "network '%s': <forward mode='bridge'> "
+            "over <interface dev=''/> (macvtap) is not offered; name a host bridge "
+            "with <bridge name=''/>",
+            def->name);
     if (def->bandwidth)
         what = "<bandwidth>";
     else if (def->virtualport)
@@ -42,8 +46,10 @@ network_check_applied(const NetworkDef *def, GError **err)
     else if (def->bridge && def->bridge->mac_table == NETWORK_MAC_TABLE_LIBVIRT)
         what = "<bridge macTableManager='libvirt'>";
     if (what)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "network '%s': %s is not offered; "
-                              "remove it to start the network", def->name, what);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "network '%s': %s is not offered; "
+                              "remove it to start the network",
+                              def->name, what);
     return true;
 }
 
@@ -69,8 +75,10 @@ check_host(Netlink *nl, const NetworkDef *live, GError **err)
     GError *inner = NULL;
 
     if (netlink_link_find(nl, bridge, &link, &inner))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "bridge name '%s' already in use: the host "
-                              "has an interface of that name", bridge);
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "bridge name '%s' already in use: the host "
+                              "has an interface of that name",
+                              bridge);
     if (inner) {
         g_propagate_error(err, inner);
         return false;
@@ -127,8 +135,8 @@ make_bridge(Netlink *nl, const NetworkDef *live, GError **err)
            sysctl_set_bridge_ipv6(bridge->name, has_family(live, AF_INET6), err) &&
            add_addresses(nl, live, err) && netlink_link_set_up(nl, bridge->name, true, err) &&
            add_routes(nl, live, err) &&
-           (!live->forward || sysctl_enable_forwarding(has_family(live, AF_INET),
-                                                       has_family(live, AF_INET6), err));
+           (!live->forward ||
+            sysctl_enable_forwarding(has_family(live, AF_INET), has_family(live, AF_INET6), err));
 }
 
 bool

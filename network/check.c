@@ -55,11 +55,14 @@ check_kernel(const Report *r)
     static const struct {
         const char *module, *what, *missing;
     } wanted[] = {
-        { "bridge", "bridges", "this kernel has no module 'bridge': networks cannot be started; install "
+        { "bridge", "bridges",
+          "this kernel has no module 'bridge': networks cannot be started; install "
           "the distribution's full kernel (linux-image-amd64)" },
-        { "nf_tables", "nftables", "this kernel has no module 'nf_tables': only networks with forward "
+        { "nf_tables", "nftables",
+          "this kernel has no module 'nf_tables': only networks with forward "
           "mode 'open' or 'bridge' can be started" },
-        { "nft_masq", "NAT", "this kernel has no module 'nft_masq': forward mode 'nat' cannot be used" },
+        { "nft_masq", "NAT",
+          "this kernel has no module 'nft_masq': forward mode 'nat' cannot be used" },
     };
     int fd;
 
@@ -70,8 +73,10 @@ check_kernel(const Report *r)
     }
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd >= 0 || errno == EACCES || errno == EPERM)
-        say(r, fd >= 0, "taps", fd >= 0 ? "/dev/net/tun opens" : "/dev/net/tun cannot be opened: no "
-            "permission; run the daemon as root");
+        say(r, fd >= 0, "taps",
+            fd >= 0 ? "/dev/net/tun opens"
+                    : "/dev/net/tun cannot be opened: no "
+                      "permission; run the daemon as root");
     else
         say(r, false, "taps", "there is no /dev/net/tun: load the module 'tun'");
     if (fd >= 0)
@@ -83,13 +88,17 @@ check_programs(const Report *r, const NetworkConfig *config)
 {
     const char *dnsmasq = config->dnsmasq ? config->dnsmasq : "/usr/sbin/dnsmasq";
     bool ok = access(dnsmasq, X_OK) == 0;
-    g_autofree char *missing = g_strdup_printf("'%s' is not there: guests get no addresses and names; "
-                                               "install the package dnsmasq-base", dnsmasq);
+    g_autofree char *missing =
+        g_strdup_printf("'%s' is not there: guests get no addresses and names; "
+                        "install the package dnsmasq-base",
+                        dnsmasq);
 
     say(r, ok, "dnsmasq", ok ? dnsmasq : missing);
     ok = config->leases_helper && access(config->leases_helper, X_OK) == 0;
-    say(r, ok, "lease helper", ok ? config->leases_helper : "kiln-leases is not installed: leases are "
-        "not kept");
+    say(r, ok, "lease helper",
+        ok ? config->leases_helper
+           : "kiln-leases is not installed: leases are "
+             "not kept");
 }
 
 static void
@@ -106,9 +115,11 @@ check_subnet(const Report *r)
         say(r, false, "subnet of 'default'", err->message);
         return;
     }
-    found = n == 122 ? g_strdup("192.168.122.0/24 is free")
-                     : g_strdup_printf("192.168.122.0/24 is in use on this host (by 'default' itself "
-                                       "when that runs); a new one would get 192.168.%u.0/24", n);
+    found = n == 122
+                ? g_strdup("192.168.122.0/24 is free")
+                : g_strdup_printf("192.168.122.0/24 is in use on this host (by 'default' itself "
+                                  "when that runs); a new one would get 192.168.%u.0/24",
+                                  n);
     say(r, true, "subnet of 'default'", found);
 }
 
@@ -124,8 +135,10 @@ check_firewalls(const Report *r)
     nft_ctx_buffer_output(ctx);
     nft_ctx_buffer_error(ctx);
     if (nft_run_cmd_from_buffer(ctx, "list chains") != 0) {
-        say(r, geteuid() != 0, "other firewalls", geteuid() == 0 ? "the rules cannot be listed: this "
-            "kernel has no nftables" : "not looked at: that needs root");
+        say(r, geteuid() != 0, "other firewalls",
+            geteuid() == 0 ? "the rules cannot be listed: this "
+                             "kernel has no nftables"
+                           : "not looked at: that needs root");
         nft_ctx_free(ctx);
         return;
     }
@@ -137,8 +150,9 @@ check_firewalls(const Report *r)
             g_strchomp(table);
         } else if ((strstr(*line, "hook forward") || strstr(*line, "hook input")) &&
                    strstr(*line, "policy drop") && table) {
-            g_string_append_printf(found, "%stable '%s' drops by default in %s", found->len ? "; " : "",
-                                   table, strstr(*line, "hook forward") ? "forward" : "input");
+            g_string_append_printf(found, "%stable '%s' drops by default in %s",
+                                   found->len ? "; " : "", table,
+                                   strstr(*line, "hook forward") ? "forward" : "input");
         }
     }
     nft_ctx_free(ctx);

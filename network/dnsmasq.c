@@ -59,19 +59,25 @@ dnsmasq_start(const DnsmasqSetup *setup, const char *bridge, const DnsmasqPaths 
     envp = g_environ_setenv(envp, "KILN_BRIDGE", bridge, TRUE);
     envp = g_environ_setenv(envp, "KILN_LEASES_DIR", setup->dir, TRUE);
     if (!g_spawn_sync("/", argv, envp, G_SPAWN_DEFAULT, NULL, NULL, &out, &said, &status, &inner))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "cannot run '%s': %s (install the "
-                              "package dnsmasq-base)", setup->program, inner->message);
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "cannot run '%s': %s (install the "
+                              "package dnsmasq-base)",
+                              setup->program, inner->message);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         g_autofree char *reason = last_line(said);
 
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "dnsmasq for bridge '%s' failed (%s %d): "
-                              "%s", bridge, WIFEXITED(status) ? "exit status" : "signal",
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "dnsmasq for bridge '%s' failed (%s %d): "
+                              "%s",
+                              bridge, WIFEXITED(status) ? "exit status" : "signal",
                               WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), reason);
     }
     pid = dnsmasq_find(paths);
     if (pid == 0)
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "dnsmasq for bridge '%s' ended as soon "
-                              "as it had started", bridge);
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "dnsmasq for bridge '%s' ended as soon "
+                              "as it had started",
+                              bridge);
     *ret_pid = pid;
     return true;
 }
@@ -98,8 +104,7 @@ dnsmasq_find(const DnsmasqPaths *paths)
     g_autofree char *text = file_read_limited(paths->pid, PID_FILE_MAX, NULL, NULL);
     guint64 pid;
 
-    if (!text ||
-        !g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT32, &pid, NULL) ||
+    if (!text || !g_ascii_string_to_unsigned(g_strstrip(text), 10, 2, G_MAXINT32, &pid, NULL) ||
         !is_ours((pid_t)pid, paths))
         return 0;
     return (pid_t)pid;
@@ -128,7 +133,8 @@ dnsmasq_stop(const DnsmasqPaths *paths)
         if (pid == 0)
             return;
         gone.fd = pidfd_open(pid, 0);
-        /* Looked at again through the descriptor's eyes: the pid cannot have changed hands since. */
+        /* Looked at again through the descriptor's eyes: the pid cannot have changed hands since.
+         */
         if (gone.fd < 0 || dnsmasq_find(paths) != pid) {
             if (gone.fd >= 0)
                 close(gone.fd);
@@ -144,8 +150,8 @@ dnsmasq_stop(const DnsmasqPaths *paths)
 void
 dnsmasq_remove_files(const DnsmasqPaths *paths, bool leases)
 {
-    const char *const files[] = { paths->conf, paths->hosts, paths->addn_hosts, paths->pid,
-                                  paths->macs, leases ? paths->status : NULL };
+    const char *const files[] = { paths->conf, paths->hosts, paths->addn_hosts,
+                                  paths->pid,  paths->macs,  leases ? paths->status : NULL };
 
     for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
         if (files[i])

@@ -13,9 +13,9 @@
 #include <sys/types.h>
 
 typedef struct {
-    const char *program;         /* dnsmasq */
-    const char *helper;          /* kiln-leases */
-    const char *dir;             /* where the leases are kept */
+    const char *program; /* dnsmasq */
+    const char *helper;  /* kiln-leases */
+    const char *dir;     /* where the leases are kept */
 } DnsmasqSetup;
 
 /* Writes configuration and host files, each atomically. */

@@ -64,8 +64,10 @@ dnsmasq_config_needed(const NetworkDef *def)
 static void
 append_lease(GString *out, const NetworkLeaseTime *lease)
 {
-    static const char units[] = { [NETWORK_LEASE_UNSET] = 'm', [NETWORK_LEASE_SECONDS] = 's',
-                                  [NETWORK_LEASE_MINUTES] = 'm', [NETWORK_LEASE_HOURS] = 'h' };
+    static const char units[] = { [NETWORK_LEASE_UNSET] = 'm',
+                                  [NETWORK_LEASE_SECONDS] = 's',
+                                  [NETWORK_LEASE_MINUTES] = 'm',
+                                  [NETWORK_LEASE_HOURS] = 'h' };
 
     if (!lease)
         return;
@@ -148,8 +150,9 @@ records_config(const NetworkDns *dns, GString *out)
             uint64_t priority = srv->priority != XML_UNSET ? srv->priority : 0;
             uint64_t weight = srv->weight != XML_UNSET ? srv->weight : 0;
 
-            g_string_append_printf(out, ",%s,%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT
-                                   ",%" G_GUINT64_FORMAT, srv->target, port, priority, weight);
+            g_string_append_printf(
+                out, ",%s,%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT,
+                srv->target, port, priority, weight);
         }
         g_string_append_c(out, '\n');
     }
@@ -236,8 +239,9 @@ advertise_config(const NetworkDef *def, GString *out)
 char *
 dnsmasq_config_text(const NetworkDef *def, const DnsmasqPaths *paths)
 {
-    GString *out = g_string_new("## Written by Kiln when the network starts; changes here are lost.\n"
-                                "## Use: virsh net-edit NETWORK\n");
+    GString *out =
+        g_string_new("## Written by Kiln when the network starts; changes here are lost.\n"
+                     "## Use: virsh net-edit NETWORK\n");
     bool dns = network_def_dns_enabled(def);
     bool any_dhcp = false;
     uint64_t leases = 0;

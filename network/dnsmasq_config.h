@@ -8,9 +8,9 @@
 #include "xml/network.h"
 
 typedef struct {
-    char *conf, *hosts, *addn_hosts;     /* the files */
+    char *conf, *hosts, *addn_hosts; /* the files */
     char *pid;
-    char *status, *macs;                 /* leases and guests' MACs, for libnss-libvirt */
+    char *status, *macs; /* leases and guests' MACs, for libnss-libvirt */
 } DnsmasqPaths;
 
 /* @dir: dnsmasq's state, @run_dir: pid files. Files are named after the network, but status and

@@ -26,8 +26,8 @@ hook_run(const char *program, const char *name, const char *operation, const cha
                               "Hook script %s is not executable: make it so or remove it", program);
     input = g_strdup_printf("<hookData>\n%s</hookData>\n", xml);
     hook = g_subprocess_new(G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_SILENCE |
-                            G_SUBPROCESS_FLAGS_STDERR_PIPE, &inner, program, name, operation,
-                            sub_operation, "-", NULL);
+                                G_SUBPROCESS_FLAGS_STDERR_PIPE,
+                            &inner, program, name, operation, sub_operation, "-", NULL);
     if (!hook)
         return kiln_error_set(err, VIR_ERR_HOOK_SCRIPT_FAILED, "cannot run hook script %s: %s",
                               program, inner->message);

@@ -11,7 +11,7 @@
 /* Runs `@program NAME OPERATION SUB_OPERATION -` with `<hookData>` around @xml on standard input,
  * and waits for it. Succeeds at once when @program is NULL or not there. VIR_ERR_HOOK_SCRIPT_FAILED
  * with the script's stderr when it cannot be run or returns anything but 0. */
-bool hook_run(const char *program, const char *name, const char *operation, const char *sub_operation,
-              const char *xml, GError **err);
+bool hook_run(const char *program, const char *name, const char *operation,
+              const char *sub_operation, const char *xml, GError **err);
 
 #endif

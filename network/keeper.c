@@ -19,8 +19,8 @@
 enum { SHORT_LIFE_US = 10 * G_USEC_PER_SEC, PAUSE_S = 10 };
 
 typedef struct {
-    Network *network;            /* a reference */
-    int fd;                      /* pidfd, or -1 */
+    Network *network; /* a reference */
+    int fd;           /* pidfd, or -1 */
 } Watch;
 
 static void
@@ -71,8 +71,10 @@ dnsmasq_ended(gint fd, GIOCondition condition, gpointer opaque)
         gint64 lived = g_get_monotonic_time() - network->dnsmasq_started;
         guint pause = lived < SHORT_LIFE_US ? PAUSE_S : 0;
 
-        network_manager_warn(manager, "dnsmasq of network '%s' has ended unexpectedly; it is started "
-                             "again%s", network->name, pause ? " after a pause" : "");
+        network_manager_warn(manager,
+                             "dnsmasq of network '%s' has ended unexpectedly; it is started "
+                             "again%s",
+                             network->name, pause ? " after a pause" : "");
         watch_source(network, g_timeout_source_new_seconds(pause), -1, dnsmasq_restart);
     }
     g_mutex_unlock(&manager->change);
@@ -118,8 +120,10 @@ dnsmasq_restart(gpointer opaque)
         g_autoptr(GError) err = NULL;
 
         if (!dnsmasq_run(network, network->live, paths, &err)) {
-            network_manager_warn(manager, "dnsmasq of network '%s' does not start: %s; it is tried "
-                                 "again in %d seconds", network->name, err->message, PAUSE_S);
+            network_manager_warn(manager,
+                                 "dnsmasq of network '%s' does not start: %s; it is tried "
+                                 "again in %d seconds",
+                                 network->name, err->message, PAUSE_S);
             watch_source(network, g_timeout_source_new_seconds(PAUSE_S), -1, dnsmasq_restart);
         }
     }
@@ -143,8 +147,8 @@ network_serve(Network *network, const NetworkDef *live, bool adopt, GError **err
         return true;
     }
     if (adopt)
-        network_manager_warn(network->manager, "dnsmasq of network '%s' is gone; it is started again",
-                             network->name);
+        network_manager_warn(network->manager,
+                             "dnsmasq of network '%s' is gone; it is started again", network->name);
     watch_drop(network);
     dnsmasq_stop(paths);
     if (!file_make_dirs(network->manager->dnsmasq_dir, 0755, err) ||

@@ -14,12 +14,9 @@ static const struct {
     const char *name;
     size_t offset;
 } members[] = {
-    { "ip-address", offsetof(Lease, ip) },
-    { "mac-address", offsetof(Lease, mac) },
-    { "hostname", offsetof(Lease, hostname) },
-    { "client-id", offsetof(Lease, client_id) },
-    { "iaid", offsetof(Lease, iaid) },
-    { "server-duid", offsetof(Lease, server_duid) },
+    { "ip-address", offsetof(Lease, ip) },     { "mac-address", offsetof(Lease, mac) },
+    { "hostname", offsetof(Lease, hostname) }, { "client-id", offsetof(Lease, client_id) },
+    { "iaid", offsetof(Lease, iaid) },         { "server-duid", offsetof(Lease, server_duid) },
 };
 
 #define MEMBER(lease, i) (*(char **)((char *)(lease) + members[i].offset))
@@ -163,8 +160,9 @@ leases_format_dnsmasq(GPtrArray *leases)
             duid = lease->server_duid;
             g_string_append_printf(out, "duid %s\n", duid);
         }
-        g_string_append_printf(out, "%" G_GINT64_FORMAT " %s %s %s %s\n", lease->expiry, lease->iaid,
-                               lease->ip, or_star(lease->hostname), or_star(lease->client_id));
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " %s %s %s %s\n", lease->expiry,
+                               lease->iaid, lease->ip, or_star(lease->hostname),
+                               or_star(lease->client_id));
     }
     return g_string_free(out, FALSE);
 }

@@ -18,12 +18,12 @@ enum { LEASES_FILE_MAX = 32 * 1024 * 1024 };
 
 typedef struct {
     char *ip;
-    char *mac;                   /* all but @ip may be NULL */
+    char *mac; /* all but @ip may be NULL */
     char *hostname;
     char *client_id;
-    char *iaid;                  /* set for IPv6 leases only */
+    char *iaid; /* set for IPv6 leases only */
     char *server_duid;
-    int64_t expiry;              /* 0: never */
+    int64_t expiry; /* 0: never */
 } Lease;
 void lease_free(Lease *lease);
 

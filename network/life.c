@@ -17,22 +17,22 @@ enum { BRIDGES_MAX = 256 };
 static bool
 check_privileged(const NetworkManager *m, GError **err)
 {
-    return m->privileged ||
-           kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED, "host networks need the system daemon "
-                          "(qemu:///system); a session's guests go online with "
-                          "<interface type='user'>");
+    return m->privileged || kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                                           "host networks need the system daemon "
+                                           "(qemu:///system); a session's guests go online with "
+                                           "<interface type='user'>");
 }
 
 /* Someone dropped the network from the registry while we waited for the lock. */
 bool
 network_check_registered(const Network *network, GError **err)
 {
-    return network->registered || kiln_error_set(err, VIR_ERR_NO_NETWORK,
-                                                 "no network with matching name '%s'",
-                                                 network->name);
+    return network->registered ||
+           kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching name '%s'",
+                          network->name);
 }
 
-/* --- bridge names ---------------------------------------------------------------------------- */
+/* --- bridge names ----------------------------------------------------------------------- */
 
 static bool
 def_has_bridge(const NetworkDef *def, const char *bridge)
@@ -71,8 +71,10 @@ network_choose_bridge(NetworkManager *m, NetworkDef *def, GError **err)
     percent = given ? strstr(given, "%d") : NULL;
     if (given && !percent) {
         owner = bridge_owner(m, given, def->name);
-        return !owner || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "bridge name '%s' already in use "
-                                        "by network '%s'", given, owner->name);
+        return !owner || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                                        "bridge name '%s' already in use "
+                                        "by network '%s'",
+                                        given, owner->name);
     }
     for (unsigned i = 0; i < BRIDGES_MAX; i++) {
         g_autofree char *name =
@@ -91,11 +93,11 @@ network_choose_bridge(NetworkManager *m, NetworkDef *def, GError **err)
                           BRIDGES_MAX - 1);
 }
 
-/* --- start and stop ---------------------------------------------------------------------------- */
+/* --- start and stop --------------------------------------------------------------------- */
 
 bool
-network_run_hook(const Network *network, const NetworkDef *def, const char *operation, const char *sub,
-         GError **err)
+network_run_hook(const Network *network, const NetworkDef *def, const char *operation,
+                 const char *sub, GError **err)
 {
     g_autofree char *xml = network_def_format(def);
 
@@ -201,7 +203,7 @@ network_destroy(Network *network, GError **err)
     return ok;
 }
 
-/* --- define and create ------------------------------------------------------------------------- */
+/* --- define and create ------------------------------------------------------------------ */
 
 /* Finds the network that @def is a definition of; none is no error. Name and UUID go together. */
 static bool
@@ -214,8 +216,10 @@ find_same(NetworkManager *m, const NetworkDef *def, Network **ret, GError **err)
     by_uuid = network_manager_peek_uuid(m, uuid);
     by_name = network_manager_peek_name(m, def->name);
     if (by_uuid && strcmp(by_uuid->name, def->name) != 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "network '%s' is already defined with "
-                              "uuid %s", by_uuid->name, def->uuid);
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                              "network '%s' is already defined with "
+                              "uuid %s",
+                              by_uuid->name, def->uuid);
     if (by_name && by_name != by_uuid) {
         g_autofree char *text = xml_uuid_format(by_name->uuid);
 
@@ -328,7 +332,8 @@ network_set_autostart(Network *network, bool autostart, GError **err)
     if (!network_check_registered(network, err))
         ;
     else if (!network->def)
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot set autostart for transient network");
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "cannot set autostart for transient network");
     else
         ok = network_store_autostart(m, network->name, autostart, err);
     if (ok) {

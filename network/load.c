@@ -29,7 +29,8 @@ load_definitions(NetworkManager *m, GError **err)
 
         xml_uuid_parse(def->uuid, uuid);
         if (network_manager_peek_uuid(m, uuid)) {
-            network_manager_warn(m, "network '%s' is passed over: network '%s' has the same uuid %s",
+            network_manager_warn(m,
+                                 "network '%s' is passed over: network '%s' has the same uuid %s",
                                  def->name, network_manager_peek_uuid(m, uuid)->name, def->uuid);
             network_def_free(def);
             continue;
@@ -71,8 +72,10 @@ recover_one(NetworkManager *m, const NetworkDef *live)
     if (!network)
         network = network_manager_add(m, live);
     if (!still_up(live)) {
-        network_manager_warn(m, "network '%s' was running, but its bridge is gone; what is left of it "
-                             "is cleared away", live->name);
+        network_manager_warn(m,
+                             "network '%s' was running, but its bridge is gone; what is left of it "
+                             "is cleared away",
+                             live->name);
         network_unserve(network, live, false);
         network_take_down(live);
         network_store_remove_live(m, live->name);
@@ -138,7 +141,8 @@ make_default(NetworkManager *m, GError **err)
                           "      <range start='192.168.%u.2' end='192.168.%u.254'/>\n"
                           "    </dhcp>\n"
                           "  </ip>\n"
-                          "</network>\n", n, n, n);
+                          "</network>\n",
+                          n, n, n);
     def = network_def_parse(xml, 0, err);
     if (!def)
         return false;
@@ -153,8 +157,8 @@ make_default(NetworkManager *m, GError **err)
     return true;
 }
 
-/* Marked networks start once in the life of the host (or of the run directory), so that a restart of
- * the daemon does not bring back what was stopped by hand. */
+/* Marked networks start once in the life of the host (or of the run directory), so that a restart
+ * of the daemon does not bring back what was stopped by hand. */
 static void
 autostart_all(NetworkManager *m)
 {

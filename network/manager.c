@@ -43,7 +43,8 @@ network_manager_new(const NetworkConfig *config, const NetworkOps *ops, void *op
     m->opaque = opaque;
     g_mutex_init(&m->change);
     g_mutex_init(&m->lock);
-    m->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)network_unref);
+    m->by_name =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)network_unref);
     m->by_uuid = g_hash_table_new(uuid_hash, uuid_equal);
     m->ports = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)port_free);
     return m;
@@ -106,7 +107,7 @@ network_manager_event(Network *network, int event)
         m->ops->lifecycle(m->opaque, network->name, network->uuid, event, 0);
 }
 
-/* --- networks ------------------------------------------------------------------------------------ */
+/* --- networks --------------------------------------------------------------------------- */
 
 Network *
 network_ref(Network *network)
@@ -272,7 +273,7 @@ network_manager_list(NetworkManager *m, unsigned flags)
     return list;
 }
 
-/* --- reading one --------------------------------------------------------------------------------- */
+/* --- reading one ------------------------------------------------------------------------ */
 
 const char *
 network_name(const Network *network)

@@ -62,7 +62,7 @@ netlink_close(Netlink *nl)
 /* The kernel's answers come as libnl's own numbers, which lose some errno values; so the answer is
  * read here. Callbacks are set per request, so that a dump and an acknowledgement share one way. */
 typedef struct {
-    int error;                   /* positive errno, 0: done */
+    int error; /* positive errno, 0: done */
     bool done;
     void (*each)(struct nlmsghdr *hdr, void *opaque);
     void *opaque;
@@ -123,7 +123,7 @@ transact(Netlink *nl, struct nl_msg *msg, void (*each)(struct nlmsghdr *hdr, voi
     return answer.done ? 0 : -EIO;
 }
 
-/* --- links ----------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------ */
 
 static struct nl_msg *
 link_message(int type, int flags, unsigned index)
@@ -144,8 +144,7 @@ link_parse(struct nlmsghdr *hdr, void *opaque)
     struct nlattr *info[IFLA_INFO_MAX + 1] = { NULL };
     struct ifinfomsg *ifi;
 
-    if (hdr->nlmsg_type != RTM_NEWLINK ||
-        nlmsg_parse(hdr, sizeof(*ifi), attr, IFLA_MAX, NULL) < 0)
+    if (hdr->nlmsg_type != RTM_NEWLINK || nlmsg_parse(hdr, sizeof(*ifi), attr, IFLA_MAX, NULL) < 0)
         return;
     ifi = nlmsg_data(hdr);
     link->index = (unsigned)ifi->ifi_index;
@@ -158,7 +157,8 @@ link_parse(struct nlmsghdr *hdr, void *opaque)
         link->mtu = nla_get_u32(attr[IFLA_MTU]);
     if (attr[IFLA_ADDRESS] && nla_len(attr[IFLA_ADDRESS]) == sizeof(link->mac))
         memcpy(link->mac, nla_data(attr[IFLA_ADDRESS]), sizeof(link->mac));
-    if (attr[IFLA_LINKINFO] && nla_parse_nested(info, IFLA_INFO_MAX, attr[IFLA_LINKINFO], NULL) == 0 &&
+    if (attr[IFLA_LINKINFO] &&
+        nla_parse_nested(info, IFLA_INFO_MAX, attr[IFLA_LINKINFO], NULL) == 0 &&
         info[IFLA_INFO_KIND])
         g_strlcpy(link->kind, nla_get_string(info[IFLA_INFO_KIND]), sizeof(link->kind));
     if (attr[IFLA_STATS64]) {
@@ -218,8 +218,8 @@ bool
 netlink_bridge_add(Netlink *nl, const char *name, const uint8_t mac[6], bool stp, uint64_t delay,
                    uint64_t mtu, GError **err)
 {
-    g_autoptr(NlMsg) msg = link_message(RTM_NEWLINK,
-                                        NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
+    g_autoptr(NlMsg) msg =
+        link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
     struct nlattr *info, *data;
     int rc;
 
@@ -239,7 +239,8 @@ netlink_bridge_add(Netlink *nl, const char *name, const uint8_t mac[6], bool stp
     if (rc == -EOPNOTSUPP)
         return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
                               "cannot create bridge '%s': this kernel has no bridge support "
-                              "(load the 'bridge' module)", name);
+                              "(load the 'bridge' module)",
+                              name);
     if (rc < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, rc, "cannot create bridge '%s'",
                                     name);
@@ -320,8 +321,7 @@ netlink_link_set_master(Netlink *nl, const char *name, const char *bridge, GErro
     g_autoptr(NlMsg) msg = NULL;
     unsigned index, master = 0;
 
-    if (!link_index(nl, name, &index, err) ||
-        (bridge && !link_index(nl, bridge, &master, err)))
+    if (!link_index(nl, name, &index, err) || (bridge && !link_index(nl, bridge, &master, err)))
         return false;
     msg = link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     nla_put_u32(msg, IFLA_MASTER, master);
@@ -348,7 +348,7 @@ netlink_port_set_isolated(Netlink *nl, const char *name, bool isolated, GError *
     return link_change(nl, name, msg, "isolate", err);
 }
 
-/* --- addresses and routes --------------------------------------------------------------------- */
+/* --- addresses and routes --------------------------------------------------------------- */
 
 bool
 netlink_address_add(Netlink *nl, const char *name, const IpAddr *ip, unsigned prefix, GError **err)
@@ -366,8 +366,7 @@ netlink_address_add(Netlink *nl, const char *name, const IpAddr *ip, unsigned pr
      * carrier would keep dnsmasq from binding. */
     if (ip->family == AF_INET6)
         ifa.ifa_flags = IFA_F_NODAD;
-    msg = nlmsg_alloc_simple(RTM_NEWADDR,
-                             NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    msg = nlmsg_alloc_simple(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     nlmsg_append(msg, &ifa, sizeof(ifa), NLMSG_ALIGNTO);
     nla_put(msg, IFA_LOCAL, (int)ip_bits(ip) / 8, ip->bytes);
     nla_put(msg, IFA_ADDRESS, (int)ip_bits(ip) / 8, ip->bytes);
@@ -391,8 +390,11 @@ netlink_route_add(Netlink *nl, const char *name, const IpAddr *net, unsigned pre
     g_autofree char *text = ip_format(net);
     g_autofree char *via = ip_format(gateway);
     struct rtmsg rtm = {
-        .rtm_family = (uint8_t)net->family, .rtm_dst_len = (uint8_t)prefix,
-        .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_UNIVERSE,
+        .rtm_family = (uint8_t)net->family,
+        .rtm_dst_len = (uint8_t)prefix,
+        .rtm_table = RT_TABLE_MAIN,
+        .rtm_protocol = RTPROT_STATIC,
+        .rtm_scope = RT_SCOPE_UNIVERSE,
         .rtm_type = RTN_UNICAST,
     };
     unsigned index;
@@ -400,8 +402,7 @@ netlink_route_add(Netlink *nl, const char *name, const IpAddr *net, unsigned pre
 
     if (!link_index(nl, name, &index, err))
         return false;
-    msg = nlmsg_alloc_simple(RTM_NEWROUTE,
-                             NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    msg = nlmsg_alloc_simple(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO);
     nla_put(msg, RTA_DST, (int)ip_bits(net) / 8, net->bytes);
     nla_put(msg, RTA_GATEWAY, (int)ip_bits(gateway) / 8, gateway->bytes);
@@ -411,8 +412,8 @@ netlink_route_add(Netlink *nl, const char *name, const IpAddr *net, unsigned pre
     rc = transact(nl, msg, NULL, NULL);
     if (rc < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, rc,
-                                    "cannot add a route to %s/%u via %s on '%s'", text, prefix,
-                                    via, name);
+                                    "cannot add a route to %s/%u via %s on '%s'", text, prefix, via,
+                                    name);
     return true;
 }
 
@@ -434,8 +435,7 @@ address_parse(struct nlmsghdr *hdr, void *opaque)
     struct ifaddrmsg *ifa;
     NetlinkAddress *out;
 
-    if (hdr->nlmsg_type != RTM_NEWADDR ||
-        nlmsg_parse(hdr, sizeof(*ifa), attr, IFA_MAX, NULL) < 0)
+    if (hdr->nlmsg_type != RTM_NEWADDR || nlmsg_parse(hdr, sizeof(*ifa), attr, IFA_MAX, NULL) < 0)
         return;
     ifa = nlmsg_data(hdr);
     if ((ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6) ||
@@ -457,8 +457,7 @@ route_parse(struct nlmsghdr *hdr, void *opaque)
     struct rtmsg *rtm;
     NetlinkRoute *out;
 
-    if (hdr->nlmsg_type != RTM_NEWROUTE ||
-        nlmsg_parse(hdr, sizeof(*rtm), attr, RTA_MAX, NULL) < 0)
+    if (hdr->nlmsg_type != RTM_NEWROUTE || nlmsg_parse(hdr, sizeof(*rtm), attr, RTA_MAX, NULL) < 0)
         return;
     rtm = nlmsg_data(hdr);
     if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) ||

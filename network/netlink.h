@@ -22,9 +22,9 @@ void netlink_close(Netlink *nl);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netlink, netlink_close)
 
 typedef struct {
-    unsigned index, master, mtu, flags;  /* flags: IFF_UP … */
+    unsigned index, master, mtu, flags; /* flags: IFF_UP … */
     char name[IFNAMSIZ];
-    char kind[16];                       /* "bridge", "tun", "veth" …, "" for a plain device */
+    char kind[16]; /* "bridge", "tun", "veth" …, "" for a plain device */
     uint8_t mac[6];
     uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;
     uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
@@ -60,10 +60,10 @@ typedef struct {
 } NetlinkAddress;
 
 typedef struct {
-    char ifname[IFNAMSIZ];       /* "" for a route without a device */
+    char ifname[IFNAMSIZ]; /* "" for a route without a device */
     IpAddr net;
     unsigned prefix;
-    bool from_ra;                /* learnt from an IPv6 router advertisement */
+    bool from_ra; /* learnt from an IPv6 router advertisement */
 } NetlinkRoute;
 
 /* All addresses, and the unicast routes of the main table (NetlinkAddress / NetlinkRoute, g_free()d

@@ -25,19 +25,20 @@ typedef struct Network Network;
 
 /* Where things are. Strings are copied by network_manager_new(). */
 typedef struct {
-    const char *config_dir;      /* /etc/kiln/networks: NAME.xml and autostart/ links */
-    const char *run_dir;         /* /run/kiln/network: status XML, pid files */
-    const char *dnsmasq_dir;     /* /var/lib/libvirt/dnsmasq: configuration and leases, where
-                                  * libnss-libvirt looks */
-    const char *hook_program;    /* /etc/kiln/hooks/network; need not exist. NULL: no hooks */
-    const char *leases_helper;   /* kiln-leases, absolute */
-    const char *dnsmasq;         /* dnsmasq, absolute; NULL: /usr/sbin/dnsmasq */
-    bool privileged;             /* false (session): networks may not be defined or started */
+    const char *config_dir;    /* /etc/kiln/networks: NAME.xml and autostart/ links */
+    const char *run_dir;       /* /run/kiln/network: status XML, pid files */
+    const char *dnsmasq_dir;   /* /var/lib/libvirt/dnsmasq: configuration and leases, where
+                                * libnss-libvirt looks */
+    const char *hook_program;  /* /etc/kiln/hooks/network; need not exist. NULL: no hooks */
+    const char *leases_helper; /* kiln-leases, absolute */
+    const char *dnsmasq;       /* dnsmasq, absolute; NULL: /usr/sbin/dnsmasq */
+    bool privileged;           /* false (session): networks may not be defined or started */
 } NetworkConfig;
 
 typedef struct {
     /* A life cycle event: virNetworkEventLifecycleType and its detail (always 0 today). */
-    void (*lifecycle)(void *opaque, const char *name, const uint8_t uuid[16], int event, int detail);
+    void (*lifecycle)(void *opaque, const char *name, const uint8_t uuid[16], int event,
+                      int detail);
     /* Something an administrator should find in the log: a dnsmasq restarted, a definition that
      * could not be read. */
     void (*warn)(void *opaque, const char *message);
@@ -58,12 +59,12 @@ bool network_manager_load(NetworkManager *manager, GError **err);
 /* Stops watching; networks stay up. Networks still referenced elsewhere stay readable. */
 void network_manager_free(NetworkManager *manager);
 
-/* --- finding ------------------------------------------------------------------------------ */
+/* --- finding ---------------------------------------------------------------------------- */
 
 /* A new reference, or NULL with VIR_ERR_NO_NETWORK (43). */
 Network *network_manager_lookup_name(NetworkManager *manager, const char *name, GError **err);
-Network *network_manager_lookup_uuid(NetworkManager *manager, const uint8_t uuid[16],
-                                     GError **err);
+Network *network_manager_lookup_uuid(NetworkManager *manager, const uint8_t uuid[16], GError **err);
+
 /* Networks (Network *, references owned by the array) that match @flags, which are
  * virConnectListAllNetworksFlags; groups without a flag do not filter. Sorted by name. */
 GPtrArray *network_manager_list(NetworkManager *manager, unsigned flags);
@@ -72,7 +73,7 @@ Network *network_ref(Network *network);
 void network_unref(Network *network);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_unref)
 
-/* --- reading one --------------------------------------------------------------------------- */
+/* --- reading one ------------------------------------------------------------------------ */
 
 /* The network's own; constant for its life. */
 const char *network_name(const Network *network);
@@ -89,15 +90,15 @@ char *network_xml(Network *network, unsigned flags, GError **err);
 char *network_bridge_name(Network *network, GError **err);
 
 typedef struct {
-    char *iface;                 /* the bridge */
-    int64_t expiry;              /* seconds since 1970; 0: never */
-    int type;                    /* virIPAddrType */
-    char *mac;                   /* "52:54:00:..", NULL if unknown */
-    char *iaid;                  /* IPv6 only, else NULL */
+    char *iface;    /* the bridge */
+    int64_t expiry; /* seconds since 1970; 0: never */
+    int type;       /* virIPAddrType */
+    char *mac;      /* "52:54:00:..", NULL if unknown */
+    char *iaid;     /* IPv6 only, else NULL */
     char *ip;
     unsigned prefix;
-    char *hostname;              /* NULL if the client gave none */
-    char *client_id;             /* client id or DUID, NULL if none */
+    char *hostname;  /* NULL if the client gave none */
+    char *client_id; /* client id or DUID, NULL if none */
 } NetworkLease;
 void network_lease_free(NetworkLease *lease);
 
@@ -105,7 +106,7 @@ void network_lease_free(NetworkLease *lease);
  * array for a network without DHCP. */
 GPtrArray *network_leases(Network *network, const char *mac, GError **err);
 
-/* --- changing ------------------------------------------------------------------------------ */
+/* --- changing --------------------------------------------------------------------------- */
 
 /* Defines persistently (virNetworkDefineXMLFlags: VALIDATE). A running network keeps its live
  * definition until restarted. New reference. */
@@ -126,12 +127,12 @@ bool network_set_autostart(Network *network, bool autostart, GError **err);
 bool network_update(Network *network, unsigned command, unsigned section, int parent_index,
                     const char *xml, unsigned flags, GError **err);
 
-/* --- ports: how a guest's NIC joins ---------------------------------------------------------- */
+/* --- ports: how a guest's NIC joins ----------------------------------------------------- */
 
 typedef enum {
-    NETWORK_PORT_NETWORK,        /* <interface type='network'>: source is a network's name */
-    NETWORK_PORT_BRIDGE,         /* type='bridge': source is a host bridge's name */
-    NETWORK_PORT_ETHERNET,       /* type='ethernet': a bare tap, source ignored */
+    NETWORK_PORT_NETWORK,  /* <interface type='network'>: source is a network's name */
+    NETWORK_PORT_BRIDGE,   /* type='bridge': source is a host bridge's name */
+    NETWORK_PORT_ETHERNET, /* type='ethernet': a bare tap, source ignored */
 } NetworkPortKind;
 
 enum { NETWORK_PORT_MAX_QUEUES = 256 };
@@ -139,35 +140,36 @@ enum { NETWORK_PORT_MAX_QUEUES = 256 };
 typedef struct {
     NetworkPortKind kind;
     const char *source;
-    const char *portgroup;       /* NULL: the network's default one, if any */
+    const char *portgroup; /* NULL: the network's default one, if any */
     const char *domain_name;
-    const uint8_t *domain_uuid;  /* 16 bytes */
-    uint8_t mac[6];              /* the guest's; the tap gets it with 0xfe as its first byte */
-    const char *ifname;          /* exact name, a "name%d" template, or NULL for "vnet%d" */
-    unsigned queues;             /* 0 counts as 1 */
-    uint64_t mtu;                /* 0: the network's or the bridge's */
-    bool vnet_hdr;               /* IFF_VNET_HDR */
-    bool isolated;               /* <port isolated='yes'/>: no traffic between isolated ports */
-    bool managed;                /* ethernet: false opens an existing tap named @ifname and leaves
-                                  * its address, MTU and state alone */
-    bool link_down;              /* <link state='down'/>: the tap is left down */
+    const uint8_t *domain_uuid; /* 16 bytes */
+    uint8_t mac[6];             /* the guest's; the tap gets it with 0xfe as its first byte */
+    const char *ifname;         /* exact name, a "name%d" template, or NULL for "vnet%d" */
+    unsigned queues;            /* 0 counts as 1 */
+    uint64_t mtu;               /* 0: the network's or the bridge's */
+    bool vnet_hdr;              /* IFF_VNET_HDR */
+    bool isolated;              /* <port isolated='yes'/>: no traffic between isolated ports */
+    bool managed;               /* ethernet: false opens an existing tap named @ifname and leaves
+                                 * its address, MTU and state alone */
+    bool link_down;             /* <link state='down'/>: the tap is left down */
 } NetworkPortRequest;
 
 typedef struct {
     char *ifname;
-    char *bridge;                /* NULL for ethernet */
-    char *portgroup;             /* the one used, or NULL */
-    uint8_t id[16];              /* portid of <source>, for kind NETWORK */
-    uint64_t mtu;                /* of the tap as it is now */
-    int *fds;                    /* close-on-exec tap queues, non-blocking */
+    char *bridge;    /* NULL for ethernet */
+    char *portgroup; /* the one used, or NULL */
+    uint8_t id[16];  /* portid of <source>, for kind NETWORK */
+    uint64_t mtu;    /* of the tap as it is now */
+    int *fds;        /* close-on-exec tap queues, non-blocking */
     unsigned n_fds;
 } NetworkPort;
-void network_port_free(NetworkPort *port);   /* closes the descriptors still in @fds */
+void network_port_free(NetworkPort *port); /* closes the descriptors still in @fds */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkPort, network_port_free)
 
 /* Makes the tap, names it, attaches it to the bridge and brings it up. The tap lives as long as one
  * of the descriptors is open in some process. NULL with nothing left behind on failure;
- * VIR_ERR_OPERATION_INVALID (55) when the network is not active, VIR_ERR_NO_NETWORK when unknown. */
+ * VIR_ERR_OPERATION_INVALID (55) when the network is not active, VIR_ERR_NO_NETWORK when unknown.
+ */
 NetworkPort *network_port_open(NetworkManager *manager, const NetworkPortRequest *request,
                                GError **err);
 
@@ -178,8 +180,8 @@ bool network_port_reclaim(NetworkManager *manager, const NetworkPortRequest *req
                           const char *ifname, const uint8_t id[16], GError **err);
 
 /* The guest is gone: forgets the port, deletes the tap if something still holds it, runs the
- * port-deleted hook. Never fails; @ifname may be gone already. Only @kind, @source, the domain and
- * the MAC of @request are looked at. */
+ * port-deleted hook. Never fails; @ifname may be gone already. Only @kind and @managed of @request
+ * are looked at. */
 void network_port_close(NetworkManager *manager, const NetworkPortRequest *request,
                         const char *ifname);
 
@@ -187,13 +189,13 @@ void network_port_close(NetworkManager *manager, const NetworkPortRequest *reque
 bool network_port_set_link(const char *ifname, bool up, GError **err);
 
 typedef struct {
-    uint64_t rx_bytes, rx_packets, rx_errs, rx_drop;     /* as the guest sees them */
+    uint64_t rx_bytes, rx_packets, rx_errs, rx_drop; /* as the guest sees them */
     uint64_t tx_bytes, tx_packets, tx_errs, tx_drop;
 } NetworkPortStats;
 /* Counters of the tap, seen from the guest (the tap's transmit is the guest's receive). */
 bool network_port_stats(const char *ifname, NetworkPortStats *ret_stats, GError **err);
 
-/* --- the doctor ------------------------------------------------------------------------------ */
+/* --- the doctor ------------------------------------------------------------------------- */
 
 /* Reports what this host can do for networks, one call of @line each: @ok, what was looked at, and
  * what was found (with the remedy when not ok). Changes nothing. */

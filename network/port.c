@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/private.h"
 
+#include "network/hook.h"
 #include "network/macs.h"
 #include "network/netlink.h"
 #include "network/tap.h"
@@ -24,6 +25,7 @@ port_free(Port *port)
     g_free(port->ifname);
     g_free(port->network);
     g_free(port->domain);
+    g_free(port->domain_uuid);
     g_free(port->mac);
     g_free(port);
 }
@@ -88,23 +90,62 @@ network_write_macs(Network *network, const NetworkDef *live)
                              err->message);
 }
 
-static void
+static const Port *
 register_port(NetworkManager *m, const NetworkPortRequest *req, const char *ifname,
               const uint8_t id[16])
 {
+    static const uint8_t no_uuid[16];
     Port *port = g_new0(Port, 1);
 
     port->ifname = g_strdup(ifname);
     port->network = req->kind == NETWORK_PORT_NETWORK ? g_strdup(req->source) : NULL;
     port->domain = g_strdup(req->domain_name);
+    port->domain_uuid = xml_uuid_format(req->domain_uuid ? req->domain_uuid : no_uuid);
     port->mac = xml_mac_format(req->mac);
     memcpy(port->id, id, sizeof(port->id));
     g_mutex_lock(&m->lock);
     g_hash_table_replace(m->ports, port->ifname, port);
     g_mutex_unlock(&m->lock);
+    return port;
 }
 
-/* --- what a port joins ------------------------------------------------------------------------- */
+/* The port is gone from the table, but not freed. */
+static Port *
+unregister_port(NetworkManager *m, const char *ifname)
+{
+    gpointer port = NULL;
+
+    g_mutex_lock(&m->lock);
+    g_hash_table_steal_extended(m->ports, ifname, NULL, &port);
+    g_mutex_unlock(&m->lock);
+    return port;
+}
+
+/* Tells the hook of a port, in the form of libvirt's <networkport>. */
+static bool
+run_port_hook(Network *network, const Port *port, const char *operation, const char *sub_operation,
+              GError **err)
+{
+    g_autofree char *net = network_def_format(network->live);
+    g_autofree char *id = xml_uuid_format(port->id);
+    g_autofree char *owner = xml_escape(port->domain ? port->domain : "");
+    g_autofree char *bridge = xml_escape(network->live->bridge->name);
+    g_autofree char *xml = g_strdup_printf("%s<networkport>\n"
+                                           "  <uuid>%s</uuid>\n"
+                                           "  <owner>\n"
+                                           "    <name>%s</name>\n"
+                                           "    <uuid>%s</uuid>\n"
+                                           "  </owner>\n"
+                                           "  <mac address='%s'/>\n"
+                                           "  <plug type='network' bridge='%s'/>\n"
+                                           "</networkport>\n",
+                                           net, id, owner, port->domain_uuid, port->mac, bridge);
+
+    return hook_run(network->manager->hook_program, network->name, operation, sub_operation, xml,
+                    err);
+}
+
+/* --- what a port joins ------------------------------------------------------------------ */
 
 static const NetworkPortgroup *
 find_portgroup(const NetworkDef *live, const char *name)
@@ -134,7 +175,8 @@ find_running(NetworkManager *m, const NetworkPortRequest *req, GError **err)
 }
 
 static bool
-check_portgroup(const NetworkDef *live, const NetworkPortRequest *req, char **ret_name, GError **err)
+check_portgroup(const NetworkDef *live, const NetworkPortRequest *req, char **ret_name,
+                GError **err)
 {
     const NetworkPortgroup *group = find_portgroup(live, req->portgroup);
     const char *what = NULL;
@@ -151,8 +193,10 @@ check_portgroup(const NetworkDef *live, const NetworkPortRequest *req, char **re
     else if (group->virtualport)
         what = "<virtualport>";
     if (what)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "portgroup '%s' of network '%s' has "
-                              "%s, which is not offered", group->name, live->name, what);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "portgroup '%s' of network '%s' has "
+                              "%s, which is not offered",
+                              group->name, live->name, what);
     *ret_name = g_strdup(group->name);
     return true;
 }
@@ -165,22 +209,26 @@ check_bridge(Netlink *nl, const char *bridge, NetlinkLink *ret, GError **err)
     if (netlink_link_find(nl, bridge, ret, &inner)) {
         if (strcmp(ret->kind, "bridge") == 0)
             return true;
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "interface '%s' is not a bridge of "
-                              "Linux%s", bridge, strcmp(ret->kind, "openvswitch") == 0
-                              ? " (Open vSwitch is not offered)" : "");
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "interface '%s' is not a bridge of "
+            "Linux%s",
+            bridge, strcmp(ret->kind, "openvswitch") == 0 ? " (Open vSwitch is not offered)" : "");
     }
     if (inner)
         g_propagate_error(err, inner);
     else
-        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "Cannot get interface MTU on '%s': there is no such "
-                       "bridge on this host", bridge);
+        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
+                       "Cannot get interface MTU on '%s': there is no such "
+                       "bridge on this host",
+                       bridge);
     return false;
 }
 
-/* --- the tap ----------------------------------------------------------------------------------- */
+/* --- the tap ---------------------------------------------------------------------------- */
 
-/* Numbers go up and are not used again while the daemon lives, so that what belonged to a guest that
- * is gone (counters, filters) is not taken for the next one's. */
+/* Numbers go up and are not used again while the daemon lives, so that what belonged to a guest
+ * that is gone (counters, filters) is not taken for the next one's. */
 static bool
 open_numbered(NetworkManager *m, const char *name, const NetworkPortRequest *req, unsigned queues,
               NetworkPort *port, GError **err)
@@ -188,8 +236,8 @@ open_numbered(NetworkManager *m, const char *name, const NetworkPortRequest *req
     const char *percent = strstr(name, "%d");
 
     for (unsigned i = 0; i < TAP_TRIES; i++) {
-        g_autofree char *exact = g_strdup_printf("%.*s%u%s", (int)(percent - name), name,
-                                                 m->next_tap++, percent + 2);
+        g_autofree char *exact =
+            g_strdup_printf("%.*s%u%s", (int)(percent - name), name, m->next_tap++, percent + 2);
         char actual[IFNAMSIZ];
 
         if (if_nametoindex(exact) != 0)
@@ -199,8 +247,10 @@ open_numbered(NetworkManager *m, const char *name, const NetworkPortRequest *req
         port->ifname = g_strdup(actual);
         return true;
     }
-    return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "no free tap interface name like '%s' in %d "
-                          "tries", name, TAP_TRIES);
+    return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                          "no free tap interface name like '%s' in %d "
+                          "tries",
+                          name, TAP_TRIES);
 }
 
 static bool
@@ -212,13 +262,18 @@ open_tap(NetworkManager *m, const NetworkPortRequest *req, NetworkPort *port, GE
     char actual[IFNAMSIZ];
 
     if (queues > NETWORK_PORT_MAX_QUEUES)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "a NIC can have at most %d queues, not "
-                              "%u", NETWORK_PORT_MAX_QUEUES, queues);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "a NIC can have at most %d queues, not "
+                              "%u",
+                              NETWORK_PORT_MAX_QUEUES, queues);
     if (existing && (!req->ifname || strchr(req->ifname, '%')))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "an unmanaged tap needs <target dev=''/>");
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "an unmanaged tap needs <target dev=''/>");
     if (!tap_name_valid(name, true))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "'%s' cannot be the name of a network "
-                              "interface", name);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "'%s' cannot be the name of a network "
+                              "interface",
+                              name);
     port->fds = g_new(int, queues);
     memset(port->fds, -1, queues * sizeof(int));
     if (strstr(name, "%d")) {
@@ -226,8 +281,10 @@ open_tap(NetworkManager *m, const NetworkPortRequest *req, NetworkPort *port, GE
             return false;
     } else {
         if (!existing && if_nametoindex(name) != 0)
-            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "interface '%s' exists already: a guest "
-                                  "needs a <target dev=''/> of its own", name);
+            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                                  "interface '%s' exists already: a guest "
+                                  "needs a <target dev=''/> of its own",
+                                  name);
         if (!tap_open(name, queues, req->vnet_hdr, existing, actual, port->fds, err))
             return false;
         port->ifname = g_strdup(actual);
@@ -237,7 +294,8 @@ open_tap(NetworkManager *m, const NetworkPortRequest *req, NetworkPort *port, GE
 }
 
 static bool
-set_up_tap(Netlink *nl, const NetworkPortRequest *req, NetworkPort *port, uint64_t mtu, GError **err)
+set_up_tap(Netlink *nl, const NetworkPortRequest *req, NetworkPort *port, uint64_t mtu,
+           GError **err)
 {
     uint8_t mac[6];
 
@@ -260,6 +318,7 @@ open_locked(NetworkManager *m, const NetworkPortRequest *req, GError **err)
     g_autoptr(NetworkPort) port = g_new0(NetworkPort, 1);
     g_autoptr(Netlink) nl = netlink_open(err);
     NetworkPortRequest actual = *req;
+    const Port *registered;
     Network *network = NULL;
     NetlinkLink link = { 0 };
     uint64_t mtu = req->mtu;
@@ -290,13 +349,11 @@ open_locked(NetworkManager *m, const NetworkPortRequest *req, GError **err)
     if (!open_tap(m, req, port, err) || !set_up_tap(nl, &actual, port, mtu, err))
         return NULL;
     port->mtu = netlink_link_find(nl, port->ifname, &link, NULL) ? link.mtu : mtu;
-    register_port(m, req, port->ifname, port->id);
+    registered = register_port(m, req, port->ifname, port->id);
     if (network) {
         network_write_macs(network, network->live);
-        if (!network_run_hook(network, network->live, "port-created", "begin", err)) {
-            g_mutex_lock(&m->lock);
-            g_hash_table_remove(m->ports, port->ifname);
-            g_mutex_unlock(&m->lock);
+        if (!run_port_hook(network, registered, "port-created", "begin", err)) {
+            port_free(unregister_port(m, port->ifname));
             network_write_macs(network, network->live);
             return NULL;
         }
@@ -315,7 +372,7 @@ network_port_open(NetworkManager *m, const NetworkPortRequest *req, GError **err
     return port;
 }
 
-/* --- after a daemon restart, and at the end ------------------------------------------------------- */
+/* --- after a daemon restart, and at the end --------------------------------------------- */
 
 static bool
 reclaim_locked(NetworkManager *m, const NetworkPortRequest *req, const char *ifname,
@@ -340,9 +397,9 @@ reclaim_locked(NetworkManager *m, const NetworkPortRequest *req, const char *ifn
             kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "tap interface '%s' is gone", ifname);
         return false;
     }
-    if (bridge && (!check_bridge(nl, bridge, &master, err) ||
-                   (link.master != master.index &&
-                    !netlink_link_set_master(nl, ifname, bridge, err))))
+    if (bridge &&
+        (!check_bridge(nl, bridge, &master, err) ||
+         (link.master != master.index && !netlink_link_set_master(nl, ifname, bridge, err))))
         return false;
     if (sscanf(ifname, "vnet%u", &number) == 1 && number >= m->next_tap && number < G_MAXINT)
         m->next_tap = number + 1;
@@ -373,24 +430,25 @@ network_port_close(NetworkManager *m, const NetworkPortRequest *req, const char 
     bool ours = req->kind != NETWORK_PORT_ETHERNET || req->managed;
     g_autoptr(GError) err = NULL;
     Network *network = NULL;
+    Port *port;
 
     g_mutex_lock(&m->change);
-    if (ours) {
+    port = unregister_port(m, ifname);
+    /* A name that is not in the table is not ours to delete. */
+    if (port && ours) {
         g_autoptr(Netlink) nl = netlink_open(NULL);
 
         if (nl)
             netlink_link_delete(nl, ifname, NULL);
     }
-    g_mutex_lock(&m->lock);
-    g_hash_table_remove(m->ports, ifname);
-    g_mutex_unlock(&m->lock);
-    if (req->kind == NETWORK_PORT_NETWORK)
-        network = network_manager_peek_name(m, req->source);
+    if (port && port->network)
+        network = network_manager_peek_name(m, port->network);
     if (network && network->live) {
         network_write_macs(network, network->live);
-        if (!network_run_hook(network, network->live, "port-deleted", "end", &err))
+        if (!run_port_hook(network, port, "port-deleted", "end", &err))
             network_manager_warn(m, "%s", err->message);
     }
+    port_free(port);
     g_mutex_unlock(&m->change);
 }
 
@@ -442,10 +500,14 @@ network_port_stats(const char *ifname, NetworkPortStats *ret, GError **err)
         return false;
     }
     *ret = (NetworkPortStats){
-        .rx_bytes = link.tx_bytes, .rx_packets = link.tx_packets,
-        .rx_errs = link.tx_errors, .rx_drop = link.tx_dropped,
-        .tx_bytes = link.rx_bytes, .tx_packets = link.rx_packets,
-        .tx_errs = link.rx_errors, .tx_drop = link.rx_dropped,
+        .rx_bytes = link.tx_bytes,
+        .rx_packets = link.tx_packets,
+        .rx_errs = link.tx_errors,
+        .rx_drop = link.tx_dropped,
+        .tx_bytes = link.rx_bytes,
+        .tx_packets = link.rx_packets,
+        .tx_errs = link.rx_errors,
+        .tx_drop = link.rx_dropped,
     };
     return true;
 }

@@ -17,26 +17,26 @@
 #include <libvirt/libvirt.h>
 
 typedef struct {
-    char *ifname;                /* constant, as is all else here */
-    char *network;               /* NULL unless of a network */
-    char *domain;
+    char *ifname;  /* constant, as is all else here */
+    char *network; /* NULL unless of a network */
+    char *domain, *domain_uuid;
     char *mac;
     uint8_t id[16];
 } Port;
 
 struct NetworkManager {
     gatomicrefcount refs;
-    char *config_dir, *autostart_dir, *run_dir, *dnsmasq_dir;    /* constant */
+    char *config_dir, *autostart_dir, *run_dir, *dnsmasq_dir; /* constant */
     char *hook_program, *leases_helper, *dnsmasq;
     bool privileged;
     const NetworkOps *ops;
     void *opaque;
 
     GMutex change, lock;
-    GHashTable *by_name;         /* name → Network, a reference */
-    GHashTable *by_uuid;         /* uuid → the same, no reference */
-    GHashTable *ports;           /* ifname → Port */
-    unsigned next_tap;           /* number for the next vnetN; with `change` */
+    GHashTable *by_name; /* name → Network, a reference */
+    GHashTable *by_uuid; /* uuid → the same, no reference */
+    GHashTable *ports;   /* ifname → Port */
+    unsigned next_tap;   /* number for the next vnetN; with `change` */
 
     /* The keeper: a thread that waits for dnsmasqs to end. */
     GMainContext *keeper;
@@ -46,18 +46,18 @@ struct NetworkManager {
 
 struct Network {
     gatomicrefcount refs;
-    NetworkManager *manager;     /* a reference */
-    char *name;                  /* constant */
-    uint8_t uuid[16];            /* constant */
+    NetworkManager *manager; /* a reference */
+    char *name;              /* constant */
+    uint8_t uuid[16];        /* constant */
 
-    NetworkDef *def;             /* the persistent definition, NULL if transient */
-    NetworkDef *live;            /* what runs, NULL if it does not */
+    NetworkDef *def;  /* the persistent definition, NULL if transient */
+    NetworkDef *live; /* what runs, NULL if it does not */
     bool autostart;
     bool registered;
 
-    GSource *dnsmasq_watch;      /* with `change` */
+    GSource *dnsmasq_watch; /* with `change` */
     unsigned dnsmasq_restarts;
-    gint64 dnsmasq_started;      /* g_get_monotonic_time() */
+    gint64 dnsmasq_started; /* g_get_monotonic_time() */
 };
 
 /* manager.c */

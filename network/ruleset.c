@@ -68,9 +68,11 @@ forward_rules(const NetworkDef *def, const char *bridge, GString *out)
             g_string_append_printf(out, "    oifname \"%s\"%s %s%s accept\n", bridge, from_dev, to,
                                    is_translated(def, &ip) ? " ct state established,related" : "");
         }
-    g_string_append_printf(out, "    iifname \"%s\" counter reject with icmpx port-unreachable\n"
-                                "    oifname \"%s\" counter reject with icmpx port-unreachable\n"
-                                "  }\n", bridge, bridge);
+    g_string_append_printf(out,
+                           "    iifname \"%s\" counter reject with icmpx port-unreachable\n"
+                           "    oifname \"%s\" counter reject with icmpx port-unreachable\n"
+                           "  }\n",
+                           bridge, bridge);
 }
 
 static void
@@ -85,10 +87,10 @@ translate_rules(const NetworkDef *def, const IpAddr *ip, unsigned prefix, GStrin
     g_autofree char *target = NULL;
     g_autofree char *ports = NULL;
 
-    leaving = g_strdup_printf("%s%s%s%s %s daddr != %s/%u", def->forward->dev ? "oifname \"" : "",
-                              def->forward->dev ? def->forward->dev : "",
-                              def->forward->dev ? "\" " : "", from, v6 ? "ip6" : "ip", text,
-                              prefix);
+    leaving =
+        g_strdup_printf("%s%s%s%s %s daddr != %s/%u", def->forward->dev ? "oifname \"" : "",
+                        def->forward->dev ? def->forward->dev : "", def->forward->dev ? "\" " : "",
+                        from, v6 ? "ip6" : "ip", text, prefix);
     /* <nat><address> is IPv4 only, by the schema. */
     if (nat && nat->address && !v6)
         target = g_strcmp0(nat->address->start, nat->address->end) == 0

@@ -1,8 +1,9 @@
 /* ruleset.h - the nftables rules of one network, as text (nft(8), nftables 1.0).
  *
  * Every network has one table of its own, `inet kiln_BRIDGE`, that is replaced as a whole in one
- * transaction and deleted when the network stops. No other table is ever named. In nftables a packet
- * must be accepted by every table, so a host firewall that drops forwarded packets still does.
+ * transaction and deleted when the network stops. No other table is ever named. In nftables a
+ * packet must be accepted by every table, so a host firewall that drops forwarded packets still
+ * does.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_NETWORK_RULESET_H

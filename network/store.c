@@ -15,11 +15,10 @@
 
 enum { DEF_FILE_MAX = 4 * 1024 * 1024 };
 
-static const char header[] =
-    "<!--\n"
-    "Kiln writes this file; changes to it may be lost. Use instead:\n"
-    "  virsh net-edit NETWORK\n"
-    "-->\n";
+static const char header[] = "<!--\n"
+                             "Kiln writes this file; changes to it may be lost. Use instead:\n"
+                             "  virsh net-edit NETWORK\n"
+                             "-->\n";
 
 static bool
 write_def(const char *dir, const NetworkDef *def, GError **err)
@@ -110,8 +109,10 @@ network_store_load(NetworkManager *manager, const char *dir, GError **err)
         }
         expect = g_strdup_printf("%s.xml", def->name);
         if (strcmp(expect, file) != 0) {
-            network_manager_warn(manager, "network definition '%s' is passed over: it defines '%s', "
-                                 "whose file is '%s'", path, def->name, expect);
+            network_manager_warn(manager,
+                                 "network definition '%s' is passed over: it defines '%s', "
+                                 "whose file is '%s'",
+                                 path, def->name, expect);
             network_def_free(def);
             continue;
         }

@@ -53,10 +53,11 @@ subnet_check_one(const HostView *view, const char *name, const IpAddr *ip, unsig
         if (g_strcmp0(a->ifname, own_bridge) == 0 || !ip_in_subnet(&a->ip, &net, prefix))
             continue;
         text = ip_format(&a->ip);
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "Network is already in use by interface %s: it has the address %s/%u, "
-                              "which is in %s/%u of network '%s'; give the network another address",
-                              a->ifname, text, a->prefix, net_text, prefix, name);
+        return kiln_error_set(
+            err, VIR_ERR_INTERNAL_ERROR,
+            "Network is already in use by interface %s: it has the address %s/%u, "
+            "which is in %s/%u of network '%s'; give the network another address",
+            a->ifname, text, a->prefix, net_text, prefix, name);
     }
     for (guint i = 0; i < view->routes->len; i++) {
         const NetlinkRoute *r = g_ptr_array_index(view->routes, i);
@@ -69,8 +70,9 @@ subnet_check_one(const HostView *view, const char *name, const IpAddr *ip, unsig
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                               "Network is already in use by interface %s: the host has a route to "
                               "%s/%u, which is in %s/%u of network '%s'; give the network another "
-                              "address", r->ifname[0] ? r->ifname : "(none)", text, r->prefix,
-                              net_text, prefix, name);
+                              "address",
+                              r->ifname[0] ? r->ifname : "(none)", text, r->prefix, net_text,
+                              prefix, name);
     }
     return true;
 }
@@ -142,11 +144,12 @@ subnet_check_ra(const HostView *view, int (*accept_ra)(const char *ifname), GErr
 
         if (r->net.family != AF_INET6 || !r->from_ra || !r->ifname[0] || accept_ra(r->ifname) == 2)
             continue;
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "Check the host setup: interface %s has IPv6 routes learnt from router "
-                              "advertisements, and enabling IPv6 forwarding without accept_ra set "
-                              "to 2 would drop them; set net.ipv6.conf.%s.accept_ra=2",
-                              r->ifname, r->ifname);
+        return kiln_error_set(
+            err, VIR_ERR_INTERNAL_ERROR,
+            "Check the host setup: interface %s has IPv6 routes learnt from router "
+            "advertisements, and enabling IPv6 forwarding without accept_ra set "
+            "to 2 would drop them; set net.ipv6.conf.%s.accept_ra=2",
+            r->ifname, r->ifname);
     }
     return true;
 }

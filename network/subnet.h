@@ -10,8 +10,8 @@
 
 /* What the host has; made from netlink, or by hand in tests. */
 typedef struct {
-    GPtrArray *addresses;        /* NetlinkAddress */
-    GPtrArray *routes;           /* NetlinkRoute */
+    GPtrArray *addresses; /* NetlinkAddress */
+    GPtrArray *routes;    /* NetlinkRoute */
 } HostView;
 
 HostView *host_view_read(Netlink *nl, GError **err);
@@ -20,8 +20,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostView, host_view_free)
 
 /* Whether the addresses of @def are free on the host. What is on @own_bridge (may be NULL) does not
  * count. A clash is: an address of the host within one of the networks, or a route of the host to
- * the same network or a part of it. A wider route (a VPN's 10.0.0.0/8) is none: the narrower one wins
- * in the kernel. VIR_ERR_INTERNAL_ERROR, as in libvirt, naming interface and address. */
+ * the same network or a part of it. A wider route (a VPN's 10.0.0.0/8) is none: the narrower one
+ * wins in the kernel. VIR_ERR_INTERNAL_ERROR, as in libvirt, naming interface and address. */
 bool subnet_check(const HostView *view, const NetworkDef *def, const char *own_bridge,
                   GError **err);
 

@@ -43,8 +43,7 @@ bool
 sysctl_set_bridge_ipv6(const char *bridge, bool ipv6, GError **err)
 {
     static const char *const settings[][2] = { { "accept_ra", "0" }, { "autoconf", "0" } };
-    g_autofree char *disable =
-        g_strdup_printf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", bridge);
+    g_autofree char *disable = g_strdup_printf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", bridge);
 
     if (access(disable, F_OK) < 0 && errno == ENOENT) {
         if (!ipv6)

@@ -11,8 +11,8 @@
  * something else may have come to rely on them. */
 bool sysctl_enable_forwarding(bool v4, bool v6, GError **err);
 
-/* IPv6 on a bridge of Kiln's: off altogether without @ipv6; with it no addresses or routes are taken
- * from router advertisements of guests. A kernel without IPv6 is an error only with @ipv6. */
+/* IPv6 on a bridge of Kiln's: off altogether without @ipv6; with it no addresses or routes are
+ * taken from router advertisements of guests. A kernel without IPv6 is an error only with @ipv6. */
 bool sysctl_set_bridge_ipv6(const char *bridge, bool ipv6, GError **err);
 
 /* net.ipv6.conf.IFNAME.accept_ra, or -1 when it cannot be read. */

@@ -41,7 +41,8 @@ tap_open_queue(const char *name, short flags, char ret_name[IFNAMSIZ], int *ret_
     if (fd < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
                                     "cannot open /dev/net/tun to make tap '%s' (is the 'tun' "
-                                    "module there?)", name);
+                                    "module there?)",
+                                    name);
     g_strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
     if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
         saved = errno;
@@ -67,7 +68,8 @@ tap_open(const char *name, unsigned queues, bool vnet_hdr, bool existing, char r
     if (!tap_name_valid(name, !existing))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "'%s' cannot be the name of a network interface: 1 to %d characters "
-                              "without '/', ':' or spaces", name, IFNAMSIZ - 1);
+                              "without '/', ':' or spaces",
+                              name, IFNAMSIZ - 1);
     if (existing && if_nametoindex(name) == 0)
         return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
                               "there is no tap interface '%s', which managed='no' expects to exist",

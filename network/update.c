@@ -46,8 +46,10 @@ update_live(Network *network, unsigned command, unsigned section, int parent_ind
     }
     /* Back to what ran before. */
     if (!update_running(network, network->live, section, &again))
-        network_manager_warn(network->manager, "network '%s' could not be put back after a failed "
-                             "update: %s", network->name, again->message);
+        network_manager_warn(network->manager,
+                             "network '%s' could not be put back after a failed "
+                             "update: %s",
+                             network->name, again->message);
     return false;
 }
 
@@ -73,7 +75,8 @@ network_update(Network *network, unsigned command, unsigned section, int parent_
         goto out;
     }
     if (config && !network->def) {
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot change persistent config of a "
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "cannot change persistent config of a "
                        "transient network");
         goto out;
     }

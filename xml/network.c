@@ -155,7 +155,7 @@ network_route_prefix(const NetworkRoute *route, IpAddr *ret_address)
     return 0;
 }
 
-/* --- tables ------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------- */
 
 #define NAT(field) offsetof(NetworkNat, field)
 static const XmlRow nat_address_rows[] = {
@@ -167,7 +167,8 @@ static const XmlType nat_address_xml = {
     .check = network_check_nat_address,
 };
 static const XmlRow nat_port_rows[] = {
-    { NULL, "start", XML_UINT, offsetof(NetworkNatPort, start), XML_REQUIRED, .min = 1, .max = 65535 },
+    { NULL, "start", XML_UINT, offsetof(NetworkNatPort, start), XML_REQUIRED, .min = 1,
+      .max = 65535 },
     { NULL, "end", XML_UINT, offsetof(NetworkNatPort, end), XML_REQUIRED, .min = 1, .max = 65535 },
 };
 const XmlType network_nat_port_xml = {
@@ -194,7 +195,8 @@ const XmlType network_forward_interface_xml = {
 static const XmlRow forward_address_rows[] = {
     { NULL, "type", XML_STRING, offsetof(NetworkForwardAddress, type), XML_REQUIRED,
       .pattern = "pci", .legal = "'pci'" },
-    { NULL, "domain", XML_HEX, offsetof(NetworkForwardAddress, domain), .max = 0xffffffff, .width = 4 },
+    { NULL, "domain", XML_HEX, offsetof(NetworkForwardAddress, domain), .max = 0xffffffff,
+      .width = 4 },
     { NULL, "bus", XML_HEX, offsetof(NetworkForwardAddress, bus), .max = 0xff, .width = 2 },
     { NULL, "slot", XML_HEX, offsetof(NetworkForwardAddress, slot), .max = 0x1f, .width = 2 },
     { NULL, "function", XML_HEX, offsetof(NetworkForwardAddress, function), .max = 7, .width = 1 },
@@ -265,7 +267,8 @@ const XmlType network_txt_xml = {
 static const XmlRow srv_rows[] = {
     { NULL, "service", XML_STRING, SRV(service), .pattern = "[a-zA-Z0-9_+/*-]+",
       .legal = "a service name" },
-    { NULL, "protocol", XML_STRING, SRV(protocol), .pattern = "tcp|udp", .legal = "'tcp' or 'udp'" },
+    { NULL, "protocol", XML_STRING, SRV(protocol), .pattern = "tcp|udp",
+      .legal = "'tcp' or 'udp'" },
     { NULL, "domain", XML_STRING, SRV(domain), .pattern = DNS_NAME, .legal = "a DNS name" },
     { NULL, "target", XML_STRING, SRV(target), .pattern = DNS_NAME, .legal = "a DNS name" },
     { NULL, "port", XML_UINT, SRV(port), .min = 1, .max = 65535 },
@@ -350,7 +353,8 @@ static const XmlType virtualport_xml = {
 };
 
 static const XmlRow lease_rows[] = {
-    { NULL, "expiry", XML_UINT, offsetof(NetworkLeaseTime, expiry), XML_REQUIRED, .max = UINT32_MAX },
+    { NULL, "expiry", XML_UINT, offsetof(NetworkLeaseTime, expiry), XML_REQUIRED,
+      .max = UINT32_MAX },
     { NULL, "unit", XML_ENUM, offsetof(NetworkLeaseTime, unit), .names = lease_units },
 };
 static const XmlType lease_xml = {
@@ -461,7 +465,9 @@ static const XmlRow network_rows[] = {
     { "dnsmasq:options/dnsmasq:option", "value", XML_STRINGS, DEF(dnsmasq_options),
       .pattern = "[^\\n\\r]+", .legal = "one line of dnsmasq's configuration" },
 };
-static const XmlNamespace network_namespaces[] = { { "dnsmasq", DNSMASQ_NAMESPACE }, { NULL, NULL } };
+static const XmlNamespace network_namespaces[] = {
+    { "dnsmasq", DNSMASQ_NAMESPACE }, { NULL, NULL },
+};
 const XmlType network_def_type = {
     "network", sizeof(NetworkDef), XML_TYPE_ROWS(network_rows), .namespaces = network_namespaces,
 };

@@ -21,18 +21,29 @@ enum { NETWORK_NAME_MAX = 200, NETWORK_BRIDGE_NAME_MAX = 15 };
 
 /* Order is that of network_forward_modes[]; 0 is "no <forward>", an isolated network. */
 typedef enum {
-    NETWORK_FORWARD_NONE, NETWORK_FORWARD_NAT, NETWORK_FORWARD_ROUTE, NETWORK_FORWARD_OPEN,
-    NETWORK_FORWARD_BRIDGE, NETWORK_FORWARD_PRIVATE, NETWORK_FORWARD_VEPA,
-    NETWORK_FORWARD_PASSTHROUGH, NETWORK_FORWARD_HOSTDEV,
+    NETWORK_FORWARD_NONE,
+    NETWORK_FORWARD_NAT,
+    NETWORK_FORWARD_ROUTE,
+    NETWORK_FORWARD_OPEN,
+    NETWORK_FORWARD_BRIDGE,
+    NETWORK_FORWARD_PRIVATE,
+    NETWORK_FORWARD_VEPA,
+    NETWORK_FORWARD_PASSTHROUGH,
+    NETWORK_FORWARD_HOSTDEV,
 } NetworkForwardMode;
 extern const char *const network_forward_modes[];
 
 typedef enum {
-    NETWORK_LEASE_UNSET, NETWORK_LEASE_SECONDS, NETWORK_LEASE_MINUTES, NETWORK_LEASE_HOURS,
+    NETWORK_LEASE_UNSET,
+    NETWORK_LEASE_SECONDS,
+    NETWORK_LEASE_MINUTES,
+    NETWORK_LEASE_HOURS,
 } NetworkLeaseUnit;
 
 typedef enum {
-    NETWORK_MAC_TABLE_UNSET, NETWORK_MAC_TABLE_KERNEL, NETWORK_MAC_TABLE_LIBVIRT,
+    NETWORK_MAC_TABLE_UNSET,
+    NETWORK_MAC_TABLE_KERNEL,
+    NETWORK_MAC_TABLE_LIBVIRT,
 } NetworkMacTable;
 
 typedef struct {
@@ -44,7 +55,7 @@ typedef struct {
 } NetworkNatPort;
 
 typedef struct {
-    int ipv6;                    /* Tristate */
+    int ipv6; /* Tristate */
     NetworkNatAddress *address;
     NetworkNatPort *port;
 } NetworkNat;
@@ -55,31 +66,31 @@ typedef struct {
 } NetworkForwardInterface;
 
 typedef struct {
-    char *type;                  /* "pci" */
+    char *type; /* "pci" */
     uint64_t domain, bus, slot, function;
 } NetworkForwardAddress;
 
 typedef struct {
     char *dev;
-    int mode;                    /* NetworkForwardMode, never NONE */
-    int managed;                 /* Tristate, hostdev only */
-    char *driver;                /* "kvm" or "vfio" */
+    int mode;     /* NetworkForwardMode, never NONE */
+    int managed;  /* Tristate, hostdev only */
+    char *driver; /* "kvm" or "vfio" */
     NetworkNat *nat;
     char *pf;
-    GPtrArray *interfaces;       /* NetworkForwardInterface; the first repeats @dev */
-    GPtrArray *addresses;        /* NetworkForwardAddress */
+    GPtrArray *interfaces; /* NetworkForwardInterface; the first repeats @dev */
+    GPtrArray *addresses;  /* NetworkForwardAddress */
 } NetworkForward;
 
 typedef struct {
     char *name, *zone;
-    int stp;                     /* Tristate; always set in a mode with its own bridge */
-    uint64_t delay;              /* seconds */
-    int mac_table;               /* NetworkMacTable */
+    int stp;        /* Tristate; always set in a mode with its own bridge */
+    uint64_t delay; /* seconds */
+    int mac_table;  /* NetworkMacTable */
 } NetworkBridge;
 
 typedef struct {
     char *name;
-    int local_only;              /* Tristate */
+    int local_only; /* Tristate */
 } NetworkDomain;
 
 typedef struct {
@@ -97,26 +108,26 @@ typedef struct {
 
 typedef struct {
     char *ip;
-    GPtrArray *hostnames;        /* char * */
+    GPtrArray *hostnames; /* char * */
 } NetworkDnsHost;
 
 typedef struct {
-    int enable, forward_plain_names;     /* Tristate */
+    int enable, forward_plain_names; /* Tristate */
     GPtrArray *forwarders, *txts, *srvs, *hosts;
 } NetworkDns;
 
 typedef struct {
     uint64_t id;
-    int native_mode;             /* 0, 1 tagged, 2 untagged */
+    int native_mode; /* 0, 1 tagged, 2 untagged */
 } NetworkVlanTag;
 
 typedef struct {
-    int trunk;                   /* Tristate */
+    int trunk; /* Tristate */
     GPtrArray *tags;
 } NetworkVlan;
 
 typedef struct {
-    uint64_t average, peak, burst, floor;        /* KiB/s, KiB/s, KiB, KiB/s */
+    uint64_t average, peak, burst, floor; /* KiB/s, KiB/s, KiB, KiB/s */
 } NetworkRate;
 
 typedef struct {
@@ -130,8 +141,8 @@ typedef struct {
 } NetworkVirtualPort;
 
 typedef struct {
-    uint64_t expiry;             /* 0: never */
-    int unit;                    /* NetworkLeaseUnit */
+    uint64_t expiry; /* 0: never */
+    int unit;        /* NetworkLeaseUnit */
 } NetworkLeaseTime;
 
 typedef struct {
@@ -154,10 +165,10 @@ typedef struct {
 } NetworkDhcp;
 
 typedef struct {
-    char *family;                /* as written: NULL means ipv4 */
+    char *family; /* as written: NULL means ipv4 */
     char *address, *netmask;
     uint64_t prefix;
-    int local_ptr;               /* Tristate */
+    int local_ptr; /* Tristate */
     char *tftp_root;
     NetworkDhcp *dhcp;
 } NetworkIp;
@@ -171,18 +182,18 @@ typedef struct {
 
 typedef struct {
     char *name;
-    int is_default, trust_rx_filters;    /* Tristate */
+    int is_default, trust_rx_filters; /* Tristate */
     NetworkVlan *vlan;
     NetworkVirtualPort *virtualport;
     NetworkBandwidth *bandwidth;
 } NetworkPortgroup;
 
 typedef struct {
-    uint64_t connections;        /* live XML only */
-    int ipv6, trust_rx_filters;  /* Tristate */
+    uint64_t connections;       /* live XML only */
+    int ipv6, trust_rx_filters; /* Tristate */
     char *name;
-    char *uuid;                  /* canonical text */
-    char *metadata;              /* the whole element, verbatim */
+    char *uuid;     /* canonical text */
+    char *metadata; /* the whole element, verbatim */
     NetworkForward *forward;
     NetworkBridge *bridge;
     uint64_t mtu;
@@ -191,15 +202,15 @@ typedef struct {
     NetworkDns *dns;
     NetworkVlan *vlan;
     NetworkBandwidth *bandwidth;
-    int port_isolated;           /* Tristate */
+    int port_isolated; /* Tristate */
     GPtrArray *ips, *routes;
     NetworkVirtualPort *virtualport;
     GPtrArray *portgroups;
-    GPtrArray *dnsmasq_options;  /* char *, of the dnsmasq namespace */
+    GPtrArray *dnsmasq_options; /* char *, of the dnsmasq namespace */
 } NetworkDef;
 
 typedef enum {
-    NETWORK_DEF_VALIDATE = 1 << 0,       /* check against the schema first */
+    NETWORK_DEF_VALIDATE = 1 << 0, /* check against the schema first */
 } NetworkDefFlags;
 
 /* Parses and checks one <network>. Makes up the UUID, the MAC of a network with its own bridge,

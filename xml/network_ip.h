@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 typedef struct {
-    int family;                  /* AF_INET, AF_INET6, or 0 for none */
-    uint8_t bytes[16];           /* network order; IPv4 uses the first four, the rest is 0 */
+    int family;        /* AF_INET, AF_INET6, or 0 for none */
+    uint8_t bytes[16]; /* network order; IPv4 uses the first four, the rest is 0 */
 } IpAddr;
 
 bool ip_parse(const char *text, IpAddr *ret);

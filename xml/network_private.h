@@ -8,8 +8,9 @@
 #include "xml/xmltab.h"
 
 /* Tables of the root and of what virNetworkUpdate takes on its own. */
-extern const XmlType network_def_type, network_range_xml, network_dhcp_host_xml, network_dns_host_xml,
-    network_txt_xml, network_srv_xml, network_forward_interface_xml, network_portgroup_xml;
+extern const XmlType network_def_type, network_range_xml, network_dhcp_host_xml,
+    network_dns_host_xml, network_txt_xml, network_srv_xml, network_forward_interface_xml,
+    network_portgroup_xml;
 /* Those that are made outside of parsing. */
 extern const XmlType network_dns_xml, network_dhcp_xml, network_bridge_xml, network_nat_xml,
     network_nat_port_xml;

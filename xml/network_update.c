@@ -18,8 +18,8 @@
  * things. */
 typedef struct {
     unsigned section;
-    const char *element;         /* the root the client sends */
-    const char *what;            /* in messages */
+    const char *element; /* the root the client sends */
+    const char *what;    /* in messages */
     const XmlType *type;
     bool modifiable;
     GPtrArray *(*list)(NetworkDef *def, int parent_index, GError **err);
@@ -48,7 +48,7 @@ same(const char *have, const char *given)
     return given && g_strcmp0(have, given) == 0;
 }
 
-/* --- <ip><dhcp> -------------------------------------------------------------------------------- */
+/* --- <ip><dhcp> ------------------------------------------------------------------------- */
 
 static bool
 ip_has_dhcp(const NetworkIp *ip)
@@ -65,8 +65,10 @@ find_ip(NetworkDef *def, int index, GError **err)
     if (index >= 0 && (guint)index < def->ips->len)
         return g_ptr_array_index(def->ips, index);
     if (index >= 0) {
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "couldn't update dhcp entry - no <ip> element "
-                       "found at index %d in network '%s'", index, def->name);
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "couldn't update dhcp entry - no <ip> element "
+                       "found at index %d in network '%s'",
+                       index, def->name);
         return NULL;
     }
     for (guint i = 0; i < def->ips->len; i++) {
@@ -80,8 +82,10 @@ find_ip(NetworkDef *def, int index, GError **err)
     if (!first4 && def->ips->len > 0)
         first4 = g_ptr_array_index(def->ips, 0);
     if (!first4)
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "couldn't update dhcp entry - no <ip> element "
-                       "found in network '%s'", def->name);
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "couldn't update dhcp entry - no <ip> element "
+                       "found in network '%s'",
+                       def->name);
     return first4;
 }
 
@@ -131,15 +135,17 @@ match_dhcp_range(const void *have, const void *given, unsigned command)
     return same(a->start, b->start) && same(a->end, b->end);
 }
 
-/* --- <forward>, <portgroup> ---------------------------------------------------------------------- */
+/* --- <forward>, <portgroup> ------------------------------------------------------------- */
 
 static GPtrArray *
 list_interfaces(NetworkDef *def, int index, GError **err)
 {
     (void)index;
     if (!def->forward)
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' has no <forward> element for an "
-                       "interface", def->name);
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "network '%s' has no <forward> element for an "
+                       "interface",
+                       def->name);
     return def->forward ? def->forward->interfaces : NULL;
 }
 
@@ -178,14 +184,16 @@ admit_portgroup(const NetworkDef *def, const void *given, GError **err)
         const NetworkPortgroup *other = g_ptr_array_index(def->portgroups, i);
 
         if (other->is_default == TRISTATE_ON && strcmp(other->name, group->name) != 0)
-            return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "a different portgroup entry in "
+            return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                                  "a different portgroup entry in "
                                   "network '%s' is already set as the default. Only one default is "
-                                  "allowed.", def->name);
+                                  "allowed.",
+                                  def->name);
     }
     return true;
 }
 
-/* --- <dns> -------------------------------------------------------------------------------------- */
+/* --- <dns> ------------------------------------------------------------------------------ */
 
 static NetworkDns *
 find_dns(NetworkDef *def)
@@ -253,7 +261,7 @@ match_dns_srv(const void *have, const void *given, unsigned command)
            same_or_absent(a->protocol, b->protocol) && same_or_absent(a->target, b->target);
 }
 
-/* --- applying ----------------------------------------------------------------------------------- */
+/* --- applying --------------------------------------------------------------------------- */
 
 static const UpdateSection sections[] = {
     { VIR_NETWORK_SECTION_IP_DHCP_HOST, "host", "dhcp host", &network_dhcp_host_xml, true,
@@ -264,8 +272,8 @@ static const UpdateSection sections[] = {
       &network_forward_interface_xml, false, list_interfaces, match_interface, NULL },
     { VIR_NETWORK_SECTION_PORTGROUP, "portgroup", "portgroup", &network_portgroup_xml, true,
       list_portgroups, match_portgroup, admit_portgroup },
-    { VIR_NETWORK_SECTION_DNS_HOST, "host", "DNS HOST", &network_dns_host_xml, false, list_dns_hosts,
-      match_dns_host, NULL },
+    { VIR_NETWORK_SECTION_DNS_HOST, "host", "DNS HOST", &network_dns_host_xml, false,
+      list_dns_hosts, match_dns_host, NULL },
     { VIR_NETWORK_SECTION_DNS_TXT, "txt", "DNS TXT", &network_txt_xml, false, list_dns_txts,
       match_dns_txt, NULL },
     { VIR_NETWORK_SECTION_DNS_SRV, "srv", "DNS SRV", &network_srv_xml, false, list_dns_srvs,
@@ -276,8 +284,10 @@ static const UpdateSection *
 find_section(unsigned section, GError **err)
 {
     static const char *const refused[] = {
-        [VIR_NETWORK_SECTION_BRIDGE] = "bridge", [VIR_NETWORK_SECTION_DOMAIN] = "domain",
-        [VIR_NETWORK_SECTION_IP] = "ip", [VIR_NETWORK_SECTION_FORWARD] = "forward",
+        [VIR_NETWORK_SECTION_BRIDGE] = "bridge",
+        [VIR_NETWORK_SECTION_DOMAIN] = "domain",
+        [VIR_NETWORK_SECTION_IP] = "ip",
+        [VIR_NETWORK_SECTION_FORWARD] = "forward",
         [VIR_NETWORK_SECTION_FORWARD_PF] = "forward pf",
     };
 
@@ -285,9 +295,10 @@ find_section(unsigned section, GError **err)
         if (sections[i].section == section)
             return &sections[i];
     if (section < G_N_ELEMENTS(refused) && refused[section])
-        kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                       "can't update '%s' section of network; define the network again and restart it",
-                       refused[section]);
+        kiln_error_set(
+            err, VIR_ERR_OPERATION_UNSUPPORTED,
+            "can't update '%s' section of network; define the network again and restart it",
+            refused[section]);
     else
         kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                        "can't update unrecognized section of network");
@@ -296,8 +307,8 @@ find_section(unsigned section, GError **err)
 
 /* Changes @list, taking *@given over when it goes in. */
 static bool
-apply(const NetworkDef *def, const UpdateSection *s, GPtrArray *list, unsigned command, void **given,
-      GError **err)
+apply(const NetworkDef *def, const UpdateSection *s, GPtrArray *list, unsigned command,
+      void **given, GError **err)
 {
     guint found = 0, count = 0;
 
@@ -307,15 +318,21 @@ apply(const NetworkDef *def, const UpdateSection *s, GPtrArray *list, unsigned c
                 found = i;
         }
     if (is_add(command) && count > 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "there is an existing %s entry in "
-                              "network '%s' that matches the one to add", s->what, def->name);
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "there is an existing %s entry in "
+                              "network '%s' that matches the one to add",
+                              s->what, def->name);
     if (!is_add(command) && count == 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "couldn't locate a matching %s entry in "
-                              "network '%s'", s->what, def->name);
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "couldn't locate a matching %s entry in "
+                              "network '%s'",
+                              s->what, def->name);
     if (command == VIR_NETWORK_UPDATE_COMMAND_DELETE) {
         if (count > 1 && g_str_has_prefix(s->what, "DNS"))
-            return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "multiple matching %s records were "
-                                  "found in network '%s'", s->what, def->name);
+            return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                                  "multiple matching %s records were "
+                                  "found in network '%s'",
+                                  s->what, def->name);
         xml_type_free(s->type, g_ptr_array_steal_index(list, found));
         return true;
     }
@@ -368,9 +385,10 @@ network_def_update(NetworkDef *def, unsigned command, unsigned section, int pare
     if (!root)
         return false;
     if (strcmp((const char *)root->name, s->element) != 0)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "unexpected element <%s>, expecting <%s>, while "
-                              "updating network '%s'", (const char *)root->name, s->element,
-                              def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "unexpected element <%s>, expecting <%s>, while "
+                              "updating network '%s'",
+                              (const char *)root->name, s->element, def->name);
     list = s->list(def, parent_index, err);
     given = list ? xml_type_parse(s->type, root, 0, err) : NULL;
     if (!given)

@@ -102,15 +102,20 @@ check_own_bridge(const NetworkDef *def, GError **err)
     const NetworkForward *forward = def->forward;
 
     if (forward && def->ips->len == 0)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                              "%s forwarding requested, but no IP address provided for network '%s'",
-                              network_forward_modes[forward->mode], def->name);
+        return kiln_error_set(
+            err, VIR_ERR_XML_ERROR,
+            "%s forwarding requested, but no IP address provided for network '%s'",
+            network_forward_modes[forward->mode], def->name);
     if (forward && (forward->interfaces->len > 1 || forward->addresses->len || forward->pf))
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "multiple forwarding interfaces specified for "
-                              "network '%s', only one is supported", def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "multiple forwarding interfaces specified for "
+                              "network '%s', only one is supported",
+                              def->name);
     if (forward && forward->mode == NETWORK_FORWARD_OPEN && forward->dev)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "forward dev not allowed for network '%s' with "
-                              "forward mode='open'", def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "forward dev not allowed for network '%s' with "
+                              "forward mode='open'",
+                              def->name);
     return true;
 }
 
@@ -123,23 +128,31 @@ check_foreign_bridge(const NetworkDef *def, GError **err)
     const char *unsupported = NULL;
 
     if (bridge && forward->mode != NETWORK_FORWARD_BRIDGE && bridge->name)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "bridge name not allowed in %s mode (network "
-                              "'%s')", mode, def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "bridge name not allowed in %s mode (network "
+                              "'%s')",
+                              mode, def->name);
     if (bridge && forward->mode != NETWORK_FORWARD_BRIDGE && bridge->mac_table)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "bridge macTableManager setting not allowed in "
-                              "%s mode (network '%s')", mode, def->name);
-    if (bridge && (bridge->stp || bridge->zone ||
-                   (bridge->delay != XML_UNSET && bridge->delay != 0)))
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "bridge delay/stp/zone options only allowed in "
-                              "route, nat, and isolated mode, not in %s (network '%s')", mode,
-                              def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "bridge macTableManager setting not allowed in "
+                              "%s mode (network '%s')",
+                              mode, def->name);
+    if (bridge &&
+        (bridge->stp || bridge->zone || (bridge->delay != XML_UNSET && bridge->delay != 0)))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "bridge delay/stp/zone options only allowed in "
+                              "route, nat, and isolated mode, not in %s (network '%s')",
+                              mode, def->name);
     if (bridge && bridge->name && (forward->interfaces->len || forward->pf))
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "A network with forward mode='%s' can specify a "
-                              "bridge name or a forward dev, but not both (network '%s')", mode,
-                              def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "A network with forward mode='%s' can specify a "
+                              "bridge name or a forward dev, but not both (network '%s')",
+                              mode, def->name);
     if (def->mtu != XML_UNSET)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "mtu size only allowed in open, route, nat, and "
-                              "isolated mode, not in %s (network '%s')", mode, def->name);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "mtu size only allowed in open, route, nat, and "
+                              "isolated mode, not in %s (network '%s')",
+                              mode, def->name);
     if (def->mac)
         unsupported = "<mac>";
     else if (def->ips->len)
@@ -153,8 +166,10 @@ check_foreign_bridge(const NetworkDef *def, GError **err)
     else if (def->dnsmasq_options->len)
         unsupported = "<dnsmasq:options>";
     if (unsupported)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "Unsupported %s element in network "
-                              "'%s' with forward mode='%s'", unsupported, def->name, mode);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "Unsupported %s element in network "
+                              "'%s' with forward mode='%s'",
+                              unsupported, def->name, mode);
     return true;
 }
 
@@ -175,7 +190,8 @@ check_one_dhcp(const NetworkDef *def, GError **err)
             found4++;
     }
     if (found4 > 1 || found6 > 1)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "Multiple %s dhcp sections found -- "
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "Multiple %s dhcp sections found -- "
                               "dhcp is supported only for a single %s address on each network",
                               found4 > 1 ? "IPv4" : "IPv6", found4 > 1 ? "IPv4" : "IPv6");
     return true;
@@ -198,8 +214,10 @@ check_gateways(const NetworkDef *def, GError **err)
             reachable = ip_in_subnet(&gateway, &address, prefix);
         }
         if (!reachable)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unreachable static route gateway "
-                                  "'%s' specified for network '%s'", route->gateway, def->name);
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "unreachable static route gateway "
+                                  "'%s' specified for network '%s'",
+                                  route->gateway, def->name);
     }
     return true;
 }
@@ -225,7 +243,8 @@ check_vlans(const NetworkDef *def, GError **err)
         if (group->vlan)
             bad |= group->virtualport ? !is_openvswitch(def, group->virtualport) : !allowed;
     }
-    return !bad || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<vlan> element specified for "
+    return !bad || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "<vlan> element specified for "
                                   "network %s, whose type doesn't support vlan configuration",
                                   def->name);
 }
@@ -242,15 +261,19 @@ check_portgroups(const NetworkDef *def, GError **err)
             const NetworkPortgroup *b = g_ptr_array_index(def->portgroups, j);
 
             if (strcmp(a->name, b->name) == 0)
-                return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "multiple <portgroup> elements "
-                                      "with the same name (%s) in network '%s'", a->name, def->name);
+                return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                      "multiple <portgroup> elements "
+                                      "with the same name (%s) in network '%s'",
+                                      a->name, def->name);
         }
         if (a->is_default != TRISTATE_ON)
             continue;
         if (chosen)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "network '%s' has multiple default "
-                                  "<portgroup> elements (%s and %s), but only one default is allowed",
-                                  def->name, chosen->name, a->name);
+            return kiln_error_set(
+                err, VIR_ERR_CONFIG_UNSUPPORTED,
+                "network '%s' has multiple default "
+                "<portgroup> elements (%s and %s), but only one default is allowed",
+                def->name, chosen->name, a->name);
         chosen = a;
     }
     return true;
@@ -266,14 +289,17 @@ network_def_check(const NetworkDef *def, GError **err)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "network name has %zu bytes, limit is %d",
                               strlen(def->name), NETWORK_NAME_MAX);
     if (def->bridge && def->bridge->name && strlen(def->bridge->name) > NETWORK_BRIDGE_NAME_MAX)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "bridge name '%s' has more than the %d "
-                              "characters of an interface name", def->bridge->name,
-                              NETWORK_BRIDGE_NAME_MAX);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "bridge name '%s' has more than the %d "
+                              "characters of an interface name",
+                              def->bridge->name, NETWORK_BRIDGE_NAME_MAX);
     if (def->virtualport && !def->virtualport->type)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing required virtualport type");
     if (def->bandwidth && def->bandwidth->inbound && def->bandwidth->inbound->floor != XML_UNSET)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "bandwidth floor is not supported for "
-                              "network '%s'", def->name);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "bandwidth floor is not supported for "
+                              "network '%s'",
+                              def->name);
     if (!(network_def_owns_bridge(def) ? check_own_bridge(def, err)
                                        : check_foreign_bridge(def, err)))
         return false;

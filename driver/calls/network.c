@@ -24,14 +24,16 @@ reply_network(Network *network, NetworkRet *ret)
 bool
 call_network_lookup_by_name(Call *call, const NameArgs *args, NetworkRet *ret, GError **err)
 {
-    return reply_network(network_manager_lookup_name(call->services->networks, args->name, err), ret);
+    return reply_network(network_manager_lookup_name(call->services->networks, args->name, err),
+                         ret);
 }
 
 bool
 call_network_lookup_by_uuid(Call *call, const UuidArgs *args, NetworkRet *ret, GError **err)
 {
-    return reply_network(network_manager_lookup_uuid(call->services->networks,
-                                                     (const uint8_t *)args->uuid, err), ret);
+    return reply_network(
+        network_manager_lookup_uuid(call->services->networks, (const uint8_t *)args->uuid, err),
+        ret);
 }
 
 bool
@@ -39,8 +41,8 @@ call_network_define_xml_flags(Call *call, const XmlFlagsArgs *args, NetworkRet *
 {
     return call_check_flags(args->flags, VIR_NETWORK_DEFINE_VALIDATE, "virNetworkDefineXMLFlags",
                             err) &&
-           reply_network(network_manager_define(call->services->networks, args->xml, args->flags,
-                                                err), ret);
+           reply_network(
+               network_manager_define(call->services->networks, args->xml, args->flags, err), ret);
 }
 
 bool
@@ -54,8 +56,8 @@ call_network_create_xml_flags(Call *call, const XmlFlagsArgs *args, NetworkRet *
 {
     return call_check_flags(args->flags, VIR_NETWORK_CREATE_VALIDATE, "virNetworkCreateXMLFlags",
                             err) &&
-           reply_network(network_manager_create(call->services->networks, args->xml, args->flags,
-                                                err), ret);
+           reply_network(
+               network_manager_create(call->services->networks, args->xml, args->flags, err), ret);
 }
 
 bool

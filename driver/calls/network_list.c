@@ -103,8 +103,9 @@ call_network_get_dhcp_leases(Call *call, const NetworkGetDhcpLeasesArgs *args,
     if (!leases)
         return false;
     if (leases->len > WIRE_LEASES_MAX)
-        return kiln_error_set(err, VIR_ERR_RPC, "Number of leases is %u, which exceeds max limit: %d",
-                              leases->len, WIRE_LEASES_MAX);
+        return kiln_error_set(err, VIR_ERR_RPC,
+                              "Number of leases is %u, which exceeds max limit: %d", leases->len,
+                              WIRE_LEASES_MAX);
     ret->count = leases->len;
     if (!args->need_results)
         return true;

@@ -1,5 +1,5 @@
-/* fuzz_network_xml.c - network XML from a client: parse, print, parse again; make of it what dnsmasq
- * and nftables get; and use the second half of the input as an update.
+/* fuzz_network_xml.c - network XML from a client: parse, print, parse again; make of it what
+ * dnsmasq and nftables get; and use the second half of the input as an update.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stddef.h>

@@ -57,7 +57,7 @@ soon()
     local end=$((SECONDS + $1)) out
     shift
     until out=$("$@" 2>&1); do
-        [ $SECONDS -lt $end ] || { echo "$out"; return 1; }
+        [ "$SECONDS" -lt "$end" ] || { echo "$out"; return 1; }
         sleep 0.3
     done
 }
@@ -221,11 +221,24 @@ XML
 cat > $root/mute.xml <<'XML'
 <network><name>mute</name><bridge name='virbr8' stp='off'/></network>
 XML
+cat > $root/full.xml <<'XML'
+<network><name>full</name><ip address='192.168.155.1' prefix='24'/></network>
+XML
 kept=$(host_state)
 refused "clash with an address is named" 1 "outside0.*203.0.113.2/24" net create $root/clash2.xml
 refused "bandwidth is refused by name" 67 "bandwidth" net create $root/limited.xml
 refused "dnsmasq's own words reach the error" 1 "bad option at line" net create $root/baddns.xml
 refused "unknown network" 43 "nobody" net start nobody
+export KILN_DNSMASQ=/nowhere/dnsmasq
+refused "a missing dnsmasq is named" 1 "/nowhere/dnsmasq.*install" net create $root/full.xml
+unset KILN_DNSMASQ
+cp -a $root/networks $root/saved
+mount -t tmpfs -o size=16k tmpfs $root/networks && cp -a $root/saved/. $root/networks/
+dd if=/dev/zero of=$root/networks/filler bs=4k count=9 2>/dev/null
+refused "a full disk fails the definition" 38 "No space left" net define $root/full.xml
+check "and leaves no file" test ! -e $root/networks/full.xml
+check "and no network" bash -c "! '$tool' $root list | grep full"
+umount $root/networks
 check "nothing is left of what failed" test "$kept" = "$(host_state)"
 check "IPv6 network starts" net create $root/six.xml
 check "IPv6 address" has fd00:153::1/64 "$(ip -6 address show virbr6)"
@@ -247,8 +260,11 @@ for name in six iso mute; do
 done
 check "transient networks are gone when stopped" bash -c "! '$tool' $root list | grep -e six -e iso -e mute"
 
-printf '#!/bin/sh\ncat >/dev/null\necho "$*" >> %s/hook.log\n[ ! -e %s/hook-fails ]\n' $root $root > $root/hook
+printf '#!/bin/sh\ncat > %s/hook.xml\necho "$*" >> %s/hook.log\n[ ! -e %s/hook-fails ]\n' $root $root $root > $root/hook
 chmod 755 $root/hook
+check "port hook has the port's XML" bash -c "'$tool' $root port default < /dev/null &&
+    grep -q \"<plug type='network' bridge='virbr0'/>\" $root/hook.xml &&
+    grep -q 'default port-deleted end -' $root/hook.log"
 check "default stops" net destroy default
 check "hook is told" has "default stopped end -" "$(cat $root/hook.log)"
 ip link del cable; ip link del cable2

@@ -17,7 +17,7 @@
 
 typedef struct {
     NetworkManager *manager;
-    Network *network;            /* of the first argument, if there is one of that name */
+    Network *network; /* of the first argument, if there is one of that name */
     char **args;
     int n;
 } Tool;
@@ -162,8 +162,12 @@ do_port(Tool *t, GError **err)
 {
     static const uint8_t uuid[16] = { 1 };
     NetworkPortRequest req = {
-        .kind = NETWORK_PORT_NETWORK, .source = t->args[0], .domain_name = "guest",
-        .domain_uuid = uuid, .mac = { 0x52, 0x54, 0, 1, 2, 3 }, .vnet_hdr = true,
+        .kind = NETWORK_PORT_NETWORK,
+        .source = t->args[0],
+        .domain_name = "guest",
+        .domain_uuid = uuid,
+        .mac = { 0x52, 0x54, 0, 1, 2, 3 },
+        .vnet_hdr = true,
         .queues = t->n > 1 ? (unsigned)atoi(t->args[1]) : 1,
         .portgroup = t->n > 2 ? t->args[2] : NULL,
     };
@@ -202,13 +206,20 @@ static const struct {
     bool of_network;
     bool (*run)(Tool *tool, GError **err);
 } commands[] = {
-    { "load", 0, false, do_load },         { "list", 0, false, do_list },
-    { "define", 1, false, do_define },     { "create", 1, false, do_create },
-    { "watch", 1, false, do_watch },       { "port", 1, false, do_port },
-    { "xml", 1, true, do_xml },            { "bridge", 1, true, do_bridge },
-    { "leases", 1, true, do_leases },      { "start", 1, true, do_start },
-    { "destroy", 1, true, do_destroy },    { "undefine", 1, true, do_undefine },
-    { "autostart", 1, true, do_autostart }, { "update", 1, true, do_update },
+    { "load", 0, false, do_load },
+    { "list", 0, false, do_list },
+    { "define", 1, false, do_define },
+    { "create", 1, false, do_create },
+    { "watch", 1, false, do_watch },
+    { "port", 1, false, do_port },
+    { "xml", 1, true, do_xml },
+    { "bridge", 1, true, do_bridge },
+    { "leases", 1, true, do_leases },
+    { "start", 1, true, do_start },
+    { "destroy", 1, true, do_destroy },
+    { "undefine", 1, true, do_undefine },
+    { "autostart", 1, true, do_autostart },
+    { "update", 1, true, do_update },
 };
 
 static bool
@@ -236,8 +247,10 @@ main(int argc, char **argv)
     g_autofree char *run_dir = g_strdup_printf("%s/run", root ? root : "");
     g_autofree char *dnsmasq_dir = g_strdup_printf("%s/dnsmasq", root ? root : "");
     g_autofree char *hook = g_strdup_printf("%s/hook", root ? root : "");
-    NetworkConfig config = { config_dir, run_dir, dnsmasq_dir, hook, g_getenv("KILN_LEASES"),
-                             g_getenv("KILN_DNSMASQ"), true };
+    NetworkConfig config = {
+        config_dir, run_dir, dnsmasq_dir, hook, g_getenv("KILN_LEASES"), g_getenv("KILN_DNSMASQ"),
+        true
+    };
     g_autoptr(GError) err = NULL;
     Tool tool = { .args = argv + 3, .n = argc - 3 };
     bool ok;

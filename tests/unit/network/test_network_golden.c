@@ -1,5 +1,5 @@
-/* test_network_golden.c - network XML in; XML, dnsmasq's files and nftables rules out, compared with
- * tests/golden/network. Every printed XML is also checked against libvirt's own schema.
+/* test_network_golden.c - network XML in; XML, dnsmasq's files and nftables rules out, compared
+ * with tests/golden/network. Every printed XML is also checked against libvirt's own schema.
  *
  * KILN_GOLDEN_WRITE=1 writes what is missing or different instead; look at the difference then.
  *
@@ -20,14 +20,15 @@
 #define SCHEMA "/usr/share/libvirt/schemas/network.rng"
 
 static const char *const names[] = {
-    "default", "isolated", "dual-stack", "route-dev", "nat-dev", "open", "host-bridge", "passthrough",
-    "hostdev", "bandwidth",
+    "default", "isolated",    "dual-stack",  "route-dev", "nat-dev",
+    "open",    "host-bridge", "passthrough", "hostdev",   "bandwidth",
 };
 
 static char *
 golden_path(const char *name, const char *suffix)
 {
-    return g_strdup_printf("%s/tests/golden/network/%s%s", g_getenv("KILN_SOURCE_ROOT"), name, suffix);
+    return g_strdup_printf("%s/tests/golden/network/%s%s", g_getenv("KILN_SOURCE_ROOT"), name,
+                           suffix);
 }
 
 static void

@@ -22,7 +22,8 @@ static const char file[] =
     "  },\n"
     "  { \"ip-address\": \"192.168.122.58\", \"mac-address\": \"52:54:00:aa:aa:02\",\n"
     "    \"expiry-time\": 0, \"something-new\": [ 1, 2 ] },\n"
-    "  { \"ip-address\": \"2001:db8::5\", \"mac-address\": \"52:54:00:aa:aa:01\", \"iaid\": \"7\",\n"
+    "  { \"ip-address\": \"2001:db8::5\", \"mac-address\": \"52:54:00:aa:aa:01\", \"iaid\": "
+    "\"7\",\n"
     "    \"client-id\": \"00:01:02\", \"server-duid\": \"00:aa\", \"expiry-time\": 3000 },\n"
     "  { \"mac-address\": \"52:54:00:aa:aa:03\", \"expiry-time\": 9999 }\n"
     "]\n";
@@ -93,11 +94,10 @@ test_dnsmasq_form(void **state)
     g_autofree char *text = leases_format_dnsmasq(leases);
 
     (void)state;
-    assert_string_equal(text,
-                        "2000 52:54:00:aa:aa:01 192.168.122.57 one 01:52:54:00:aa:aa:01\n"
-                        "0 52:54:00:aa:aa:02 192.168.122.58 * *\n"
-                        "duid 00:aa\n"
-                        "3000 7 2001:db8::5 * 00:01:02\n");
+    assert_string_equal(text, "2000 52:54:00:aa:aa:01 192.168.122.57 one 01:52:54:00:aa:aa:01\n"
+                              "0 52:54:00:aa:aa:02 192.168.122.58 * *\n"
+                              "duid 00:aa\n"
+                              "3000 7 2001:db8::5 * 00:01:02\n");
 }
 
 static void
@@ -121,7 +121,8 @@ test_broken(void **state)
 static void
 test_macs(void **state)
 {
-    MacsEntry entries[] = { { "beta", "52:54:00:00:00:02" }, { "alpha", "52:54:00:00:00:09" },
+    MacsEntry entries[] = { { "beta", "52:54:00:00:00:02" },
+                            { "alpha", "52:54:00:00:00:09" },
                             { "beta", "52:54:00:00:00:01" } };
     g_autoptr(GPtrArray) list = g_ptr_array_new();
     g_autofree char *text = NULL;
@@ -153,9 +154,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),   cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_drop),    cmocka_unit_test(test_dnsmasq_form),
-        cmocka_unit_test(test_broken),  cmocka_unit_test(test_macs),
+        cmocka_unit_test(test_parse),  cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_drop),   cmocka_unit_test(test_dnsmasq_form),
+        cmocka_unit_test(test_broken), cmocka_unit_test(test_macs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

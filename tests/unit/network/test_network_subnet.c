@@ -57,9 +57,9 @@ add_route(HostView *view, const char *ifname, const char *net, unsigned prefix, 
 static NetworkDef *
 net_of(const char *address, unsigned prefix)
 {
-    g_autofree char *xml = g_strdup_printf(
-        "<network><name>n</name><ip %saddress='%s' prefix='%u'/></network>",
-        strchr(address, ':') ? "family='ipv6' " : "", address, prefix);
+    g_autofree char *xml =
+        g_strdup_printf("<network><name>n</name><ip %saddress='%s' prefix='%u'/></network>",
+                        strchr(address, ':') ? "family='ipv6' " : "", address, prefix);
     g_autoptr(GError) err = NULL;
     NetworkDef *def = network_def_parse(xml, 0, &err);
 

@@ -33,40 +33,45 @@ test_refused(void **state)
     (void)state;
     refused(27, "no IP address", "<forward mode='nat'/>");
     refused(27, "Extra data", "<dns enable='no'><txt name='a' value='b'/></dns>");
-    refused(27, "reversed", IP4 "<dhcp><range start='192.168.122.9' end='192.168.122.8'/></dhcp></ip>");
-    refused(27, "not entirely within", IP4
-            "<dhcp><range start='192.168.122.9' end='192.168.123.8'/></dhcp></ip>");
-    refused(27, "broadcast address", IP4
-            "<dhcp><range start='192.168.122.9' end='192.168.122.255'/></dhcp></ip>");
-    refused(27, "network address", IP4
-            "<dhcp><range start='192.168.122.0' end='192.168.122.9'/></dhcp></ip>");
-    refused(27, "2 minutes", IP4 "<dhcp><range start='192.168.122.2' end='192.168.122.9'>"
-            "<lease expiry='119' unit='seconds'/></range></dhcp></ip>");
+    refused(27, "reversed",
+            IP4 "<dhcp><range start='192.168.122.9' end='192.168.122.8'/></dhcp></ip>");
+    refused(27, "not entirely within",
+            IP4 "<dhcp><range start='192.168.122.9' end='192.168.123.8'/></dhcp></ip>");
+    refused(27, "broadcast address",
+            IP4 "<dhcp><range start='192.168.122.9' end='192.168.122.255'/></dhcp></ip>");
+    refused(27, "network address",
+            IP4 "<dhcp><range start='192.168.122.0' end='192.168.122.9'/></dhcp></ip>");
+    refused(27, "2 minutes",
+            IP4 "<dhcp><range start='192.168.122.2' end='192.168.122.9'>"
+                "<lease expiry='119' unit='seconds'/></range></dhcp></ip>");
     refused(27, "mac or name", IP4 "<dhcp><host ip='192.168.122.9'/></dhcp></ip>");
     refused(27, "Missing IP", IP4 "<dhcp><host mac='52:54:00:00:00:01'/></dhcp></ip>");
     refused(67, "family", "<ip address='2001:db8::1' prefix='64'/>");
     refused(67, "netmask", "<ip family='ipv6' address='2001:db8::1' netmask='255.0.0.0'/>");
-    refused(67, "both a prefix and a netmask", "<ip address='10.0.0.1' netmask='255.0.0.0' prefix='8'/>");
+    refused(67, "both a prefix and a netmask",
+            "<ip address='10.0.0.1' netmask='255.0.0.0' prefix='8'/>");
     refused(67, "not in one piece", "<ip address='10.0.0.1' netmask='255.0.255.0'/>");
     refused(67, "limit is 32", "<ip address='10.0.0.1' prefix='33'/>");
     refused(27, "multiple of 8", "<ip address='10.0.0.1' prefix='20' localPtr='yes'/>");
     refused(67, "Multiple IPv4 dhcp",
             IP4 "<dhcp><range start='192.168.122.2' end='192.168.122.9'/></dhcp></ip>"
-            "<ip address='10.0.0.1' prefix='24'><dhcp><range start='10.0.0.2' end='10.0.0.9'/></dhcp></ip>");
+                "<ip address='10.0.0.1' prefix='24'><dhcp><range start='10.0.0.2' "
+                "end='10.0.0.9'/></dhcp></ip>");
     refused(67, "unreachable static route",
             IP4 "</ip><route address='10.0.0.0' prefix='8' gateway='192.168.123.1'/>");
     refused(27, "beyond its prefix",
             IP4 "</ip><route address='10.0.0.1' prefix='8' gateway='192.168.122.2'/>");
     refused(67, "<vlan>", "<vlan><tag id='5'/></vlan>");
     refused(67, "same name", "<portgroup name='a'/><portgroup name='a'/>");
-    refused(67, "only one default", "<portgroup name='a' default='yes'/><portgroup name='b' default='yes'/>");
+    refused(67, "only one default",
+            "<portgroup name='a' default='yes'/><portgroup name='b' default='yes'/>");
     refused(67, "<ip>", "<forward mode='bridge'/><bridge name='br0'/>" IP4 "</ip>");
     refused(27, "bridge name", "<forward mode='vepa'/><bridge name='br0'/>");
     refused(27, "not both", "<forward dev='eth0' mode='bridge'/><bridge name='br0'/>");
     refused(27, "mtu", "<forward mode='bridge'/><bridge name='br0'/><mtu size='9000'/>");
     refused(27, "forward dev not allowed", "<forward dev='eth0' mode='open'/>" IP4 "</ip>");
-    refused(27, "must match", "<forward dev='eth0' mode='route'><interface dev='eth1'/></forward>" IP4
-            "</ip>");
+    refused(27, "must match",
+            "<forward dev='eth0' mode='route'><interface dev='eth1'/></forward>" IP4 "</ip>");
     refused(27, "'mode' is 'nat'", "<forward mode='route'><nat/></forward>" IP4 "</ip>");
     refused(35, "without target", "<dns><srv service='a' protocol='tcp' port='5'/></dns>");
     refused(35, "protocol", "<dns><srv service='a'/></dns>");
@@ -79,12 +84,18 @@ static void
 test_bad_names(void **state)
 {
     static const char *const bad[] = {
-        "<network/>", "<network><name></name></network>", "<network><name>a/b</name></network>",
-        "<network><name>.hidden</name></network>", "<domain/>", "<network>", "",
+        "<network/>",
+        "<network><name></name></network>",
+        "<network><name>a/b</name></network>",
+        "<network><name>.hidden</name></network>",
+        "<domain/>",
+        "<network>",
+        "",
         "<network><name>n</name><uuid>nonsense</uuid></network>",
         "<network><name>n</name><mac address='01:00:5e:00:00:01'/></network>",
         "<network><name>n</name><ip address='1.2.3.4.5' prefix='8'/></network>",
-        "<network><name>n</name><dns><txt name='a' value='b&#10;addn-hosts=/etc/shadow'/></dns></network>",
+        "<network><name>n</name><dns><txt name='a' "
+        "value='b&#10;addn-hosts=/etc/shadow'/></dns></network>",
         "<network><name>n</name><bridge name='a&#10;b'/></network>",
         "<network><name>n&#10;m</name></network>",
     };
@@ -131,10 +142,14 @@ test_validate(void **state)
     assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_XML_INVALID_SCHEMA));
 }
 
-/* --- updates -------------------------------------------------------------------------------------- */
+/* --- updates ---------------------------------------------------------------------------- */
 
-enum { FIRST = VIR_NETWORK_UPDATE_COMMAND_ADD_FIRST, LAST = VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
-       MODIFY = VIR_NETWORK_UPDATE_COMMAND_MODIFY, DELETE = VIR_NETWORK_UPDATE_COMMAND_DELETE };
+enum {
+    FIRST = VIR_NETWORK_UPDATE_COMMAND_ADD_FIRST,
+    LAST = VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
+    MODIFY = VIR_NETWORK_UPDATE_COMMAND_MODIFY,
+    DELETE = VIR_NETWORK_UPDATE_COMMAND_DELETE
+};
 
 static NetworkDef *
 base(void)
@@ -145,7 +160,8 @@ base(void)
         "<ip address='10.0.0.1' prefix='24'/>" IP4
         "<dhcp><range start='192.168.122.2' end='192.168.122.99'/>"
         "<host mac='52:54:00:00:00:01' name='one' ip='192.168.122.101'/></dhcp></ip>"
-        "<portgroup name='a' default='yes'/></network>", 0, &err);
+        "<portgroup name='a' default='yes'/></network>",
+        0, &err);
 
     if (!def)
         fail_msg("%s", err->message);
@@ -248,7 +264,8 @@ test_update_refused(void **state)
                    "<host ip='192.168.122.105'/>");
     update_refused(27, "not entirely within", LAST, VIR_NETWORK_SECTION_IP_DHCP_RANGE,
                    "<range start='192.168.1.2' end='192.168.1.99'/>");
-    update_refused(84, "cannot be modified", MODIFY, VIR_NETWORK_SECTION_DNS_TXT, "<txt name='x'/>");
+    update_refused(84, "cannot be modified", MODIFY, VIR_NETWORK_SECTION_DNS_TXT,
+                   "<txt name='x'/>");
     update_refused(84, "bridge", LAST, VIR_NETWORK_SECTION_BRIDGE, "<bridge name='x'/>");
     update_refused(84, "unrecognized section", LAST, 99, "<x/>");
     update_refused(84, "command", 77, VIR_NETWORK_SECTION_DNS_TXT, "<txt name='x'/>");
@@ -262,9 +279,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_made_up),       cmocka_unit_test(test_validate),
-        cmocka_unit_test(test_update_hosts),  cmocka_unit_test(test_update_others),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_made_up),        cmocka_unit_test(test_validate),
+        cmocka_unit_test(test_update_hosts),   cmocka_unit_test(test_update_others),
         cmocka_unit_test(test_update_refused),
     };
 

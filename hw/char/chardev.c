@@ -50,7 +50,7 @@ chardev_kick(Chardev *chardev)
 size_t
 chardev_write(Chardev *chardev, const uint8_t *data, size_t len)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
     size_t n = MIN(len, CHARDEV_BUFFER - chardev->len);
     size_t at = (chardev->head + chardev->len) % CHARDEV_BUFFER;
     size_t first = MIN(n, CHARDEV_BUFFER - at);
@@ -415,7 +415,7 @@ chardev_set_open(Chardev *chardev, bool open)
 bool
 chardev_is_open(Chardev *chardev)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
 
     return chardev->open;
 }
@@ -423,7 +423,7 @@ chardev_is_open(Chardev *chardev)
 void
 chardev_set_frontend_open(Chardev *chardev, bool open)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
 
     chardev->frontend_open = open;
 }
@@ -431,7 +431,7 @@ chardev_set_frontend_open(Chardev *chardev, bool open)
 bool
 chardev_frontend_open(Chardev *chardev)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
 
     return chardev->frontend_open;
 }

@@ -184,7 +184,7 @@ address_map_publish(AddressMap *map)
 int
 address_map_add(AddressMap *map, IoRegion *region, uint64_t base)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
     Placed placed = { region, base, map->sequence++ };
 
     if (region->size == 0 || base > map->last || region->size - 1 > map->last - base)
@@ -201,7 +201,7 @@ address_map_add(AddressMap *map, IoRegion *region, uint64_t base)
 void
 address_map_remove(AddressMap *map, IoRegion *region)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
 
     for (guint i = 0; i < map->placed->len; i++) {
         if (g_array_index(map->placed, Placed, i).region == region) {
@@ -215,7 +215,7 @@ address_map_remove(AddressMap *map, IoRegion *region)
 void
 address_map_begin(AddressMap *map)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
 
     map->depth++;
 }
@@ -223,7 +223,7 @@ address_map_begin(AddressMap *map)
 void
 address_map_commit(AddressMap *map)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
 
     map->depth--;
     if (map->dirty)
@@ -250,7 +250,7 @@ address_map_synchronize(AddressMap *map)
 AddressReader *
 address_reader_new(AddressMap *map)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&map->lock);
     AddressReader *reader = g_new0(AddressReader, 1);
 
     reader->map = map;

@@ -275,7 +275,7 @@ machine_gsi_count(Machine *machine, uint32_t gsi, bool up)
 void
 gsi_source_set(GsiSource *source, bool level)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&source->machine->gsi_lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&source->machine->gsi_lock);
 
     if (source->level == level)
         return;
@@ -295,7 +295,7 @@ gsi_source_disconnect(GsiSource *source)
 void
 gsi_source_move(GsiSource *source, uint32_t gsi)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&source->machine->gsi_lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&source->machine->gsi_lock);
 
     if (source->gsi == gsi)
         return;

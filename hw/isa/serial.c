@@ -263,7 +263,7 @@ static size_t
 serial_can_read(void *opaque)
 {
     Serial *s = opaque;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
 
     return s->mcr & MCR_LOOP ? 0 : serial_depth(s) - MIN(s->rx_len, serial_depth(s));
 }
@@ -272,7 +272,7 @@ static void
 serial_read_input(void *opaque, const uint8_t *data, size_t len)
 {
     Serial *s = opaque;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
 
     for (size_t i = 0; i < len; i++)
         serial_receive_byte(s, data[i]);
@@ -283,7 +283,7 @@ static void
 serial_writable(void *opaque)
 {
     Serial *s = opaque;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
 
     if (s->tx_len == 0)
         return;

@@ -87,7 +87,7 @@ void
 pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, bool match,
                  uint64_t value, int fd)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&dev->bar_lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&dev->bar_lock);
     PciBar *bar = &dev->bars[n];
     PciBarPart *part = g_new0(PciBarPart, 1);
 
@@ -101,7 +101,7 @@ pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, boo
 void
 pci_doorbell_remove(PciDevice *dev, unsigned n, uint64_t offset, int fd)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&dev->bar_lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&dev->bar_lock);
     PciBar *bar = &dev->bars[n];
 
     for (guint i = 0; bar->parts && i < bar->parts->len; i++) {
@@ -118,7 +118,7 @@ pci_doorbell_remove(PciDevice *dev, unsigned n, uint64_t offset, int fd)
 static void
 pci_bar_move(PciDevice *dev, PciBar *bar, bool mapped, uint64_t address)
 {
-    g_autoptr(GMutexLocker) locker = NULL;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = NULL;
     AddressMap *map =
         bar->kind == PCI_BAR_IO ? dev->device.machine->pio : dev->device.machine->mmio;
 

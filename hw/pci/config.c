@@ -148,7 +148,7 @@ pci_access_ok(unsigned offset, unsigned size)
 uint32_t
 pci_config_read(PciRoot *root, uint16_t bdf, unsigned offset, unsigned size)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&root->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&root->lock);
     PciDevice *dev = pci_root_find(root, bdf);
     uint32_t value;
 
@@ -163,7 +163,7 @@ pci_config_read(PciRoot *root, uint16_t bdf, unsigned offset, unsigned size)
 void
 pci_config_write(PciRoot *root, uint16_t bdf, unsigned offset, unsigned size, uint32_t value)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&root->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&root->lock);
     PciDevice *dev = pci_root_find(root, bdf);
 
     if (!pci_access_ok(offset, size) || !dev || offset >= PCI_CONFIG_SIZE)

@@ -158,7 +158,7 @@ static uint64_t
 msix_table_read(void *opaque, uint64_t offset, unsigned size)
 {
     PciMsix *msix = ((PciDevice *)opaque)->msix;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&msix->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&msix->lock);
 
     return bytes_load(msix->table + offset, size);
 }
@@ -169,7 +169,7 @@ msix_table_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
     PciDevice *dev = opaque;
     PciMsix *msix = dev->msix;
     unsigned i = (unsigned)(offset / PCI_MSIX_ENTRY);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&msix->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&msix->lock);
 
     bytes_store(msix->table + offset, value, size);
     bytes_store(msix->table + i * PCI_MSIX_ENTRY + MSIX_CONTROL,
@@ -181,7 +181,7 @@ static uint64_t
 msix_pending_read(void *opaque, uint64_t offset, unsigned size)
 {
     PciMsix *msix = ((PciDevice *)opaque)->msix;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&msix->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&msix->lock);
     unsigned first = (unsigned)offset * 8;
 
     for (unsigned i = first; i < MIN(first + size * 8, msix->n); i++)

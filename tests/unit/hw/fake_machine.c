@@ -20,7 +20,7 @@ static void
 fake_set_gsi(void *host, uint32_t gsi, bool level)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     if (gsi >= FAKE_GSIS)
         return;
@@ -33,7 +33,7 @@ static int
 fake_msi_route_add(void *host, const MsiMessage *msg)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     for (int i = 0; i < FAKE_ROUTES; i++) {
         if (!fake->routes[i].used) {
@@ -48,7 +48,7 @@ static int
 fake_msi_route_update(void *host, int gsi, const MsiMessage *msg)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     fake->routes[gsi - FAKE_ROUTE_BASE].message = *msg;
     return 0;
@@ -58,7 +58,7 @@ static void
 fake_msi_route_remove(void *host, int gsi)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     fake->routes[gsi - FAKE_ROUTE_BASE].used = false;
 }
@@ -67,7 +67,7 @@ static int
 fake_msi_route_commit(void *host)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     fake->commits++;
     return 0;
@@ -77,7 +77,7 @@ static int
 fake_msi_send(void *host, const MsiMessage *msg)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     g_array_append_vals(fake->sent, msg, 1);
     return 0;
@@ -87,7 +87,7 @@ static int
 fake_irqfd_add(void *host, int fd, int resample_fd, int gsi)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     (void)resample_fd;
     if (gsi >= FAKE_ROUTE_BASE && gsi < FAKE_ROUTE_BASE + FAKE_ROUTES)
@@ -99,7 +99,7 @@ static int
 fake_irqfd_remove(void *host, int fd, int gsi)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     (void)fd;
     if (gsi >= FAKE_ROUTE_BASE && gsi < FAKE_ROUTE_BASE + FAKE_ROUTES)
@@ -111,7 +111,7 @@ static int
 fake_ioeventfd_add(void *host, const IoEvent *event)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     g_array_append_vals(fake->events, event, 1);
     return 0;
@@ -121,7 +121,7 @@ static int
 fake_ioeventfd_remove(void *host, const IoEvent *event)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     for (guint i = 0; i < fake->events->len; i++) {
         const IoEvent *e = &g_array_index(fake->events, IoEvent, i);
@@ -138,7 +138,7 @@ static void
 fake_request(void *host, MachineRequest request, int value)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     g_array_append_val(fake->requests, request);
     fake->last_value = value;
@@ -148,7 +148,7 @@ static void
 fake_event(void *host, const char *name, JsonObject *data)
 {
     FakeMachine *fake = host;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake->lock);
 
     g_ptr_array_add(fake->qmp, g_strdup(name));
     if (data)

@@ -69,7 +69,7 @@ check_kernel(const Report *r)
     for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) {
         bool ok = has_module(wanted[i].module);
 
-        say(r, ok, wanted[i].what, ok ? "the kernel has them" : wanted[i].missing);
+        say(r, ok, wanted[i].what, ok ? "this kernel has support" : wanted[i].missing);
     }
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd >= 0 || errno == EACCES || errno == EPERM)

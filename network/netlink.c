@@ -200,7 +200,7 @@ netlink_link_find(Netlink *nl, const char *name, NetlinkLink *ret, GError **err)
 static bool
 link_index(Netlink *nl, const char *name, unsigned *ret_index, GError **err)
 {
-    NetlinkLink link;
+    NetlinkLink link = { 0 };
     GError *inner = NULL;
 
     if (netlink_link_find(nl, name, &link, &inner)) {

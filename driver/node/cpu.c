@@ -52,7 +52,7 @@ host_add_leaf(GArray *leaves, uint32_t leaf, uint32_t subleaf)
         if (old->leaf == leaf && old->subleaf == subleaf)
             return;
     }
-    if (leaf > __get_cpuid_max(leaf & CPUID_RANGE, NULL))
+    if (leaf > (uint32_t)__get_cpuid_max(leaf & CPUID_RANGE, NULL))
         return;
     __cpuid_count(leaf, subleaf, reg[0], reg[1], reg[2], reg[3]);
     for (int i = 0; i < 4; i++)
@@ -83,18 +83,20 @@ kvm_read_msrs(int fd, const CpuMap *map)
     GArray *msrs = g_array_new(FALSE, FALSE, sizeof(CpuMsrValue));
 
     for (const CpuMapFeature *const *f = cpumap_features(map); *f; f++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } ask = { .head.nmsrs = 1, .entry.index = (*f)->bit.leaf };
+        g_autofree struct kvm_msrs *ask = NULL;
         CpuMsrValue value = { .index = (*f)->bit.leaf };
         bool known = !(*f)->bit.is_msr;
 
         for (guint i = 0; i < msrs->len && !known; i++)
             known = g_array_index(msrs, CpuMsrValue, i).index == value.index;
-        if (known || ioctl(fd, KVM_GET_MSRS, &ask) != 1)
+        if (known)
             continue;
-        value.value = ask.entry.data;
+        ask = g_malloc0(sizeof(*ask) + sizeof(ask->entries[0]));
+        ask->nmsrs = 1;
+        ask->entries[0].index = value.index;
+        if (ioctl(fd, KVM_GET_MSRS, ask) != 1)
+            continue;
+        value.value = ask->entries[0].data;
         g_array_append_val(msrs, value);
     }
     return msrs;

@@ -80,7 +80,7 @@ node_need_kvm(Node *node, GError **err)
 const CpuMap *
 node_get_map(Node *node, GError **err)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
 
     return node_need_map(node, err);
 }
@@ -88,7 +88,7 @@ node_get_map(Node *node, GError **err)
 const CpuFacts *
 node_get_kvm(Node *node, GError **err)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
 
     return node_need_kvm(node, err);
 }
@@ -96,7 +96,7 @@ node_get_kvm(Node *node, GError **err)
 const NodeHostModel *
 node_get_host_model(Node *node, GError **err)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
 
     if (!node->model && node_need_kvm(node, err)) {
         node->model = cpu_facts_host_model(node->kvm, node->map);

@@ -30,7 +30,7 @@ GUEST = """<domain type='kvm'>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{files}/vmlinuz</kernel>
     <initrd>{files}/initrd</initrd>
-    <cmdline>console=ttyS0 kiln.hostname={name}</cmdline>
+    <cmdline>console=ttyS0 quiet kiln.hostname={name}</cmdline>
   </os>
   <features>
     <acpi/>

@@ -20,6 +20,7 @@ from console import Console  # noqa: E402,F401
 
 VIRTKILND = os.path.join(BUILD, "driver", "virtkilnd")
 VMM = os.path.join(BUILD, "launcher", "kiln-vmm")
+LEASES = os.path.join(BUILD, "network", "kiln-leases")
 GUEST_FILES = os.path.join(TMP, "guest")
 
 
@@ -83,7 +84,7 @@ class Daemon:
 
     def __init__(self, wrap=(), env=None, args=()):
         self.wrap, self.args = list(wrap), list(args)
-        self.env = dict(os.environ, KILN_VMM=VMM, **(env or {}))
+        self.env = dict(os.environ, KILN_VMM=VMM, KILN_LEASES=LEASES, **(env or {}))
         self.log = os.path.join(TMP, "virtkilnd.log")
         self.process = None
 
@@ -154,7 +155,7 @@ def guest_xml(name, memory=192, vcpus=1, devices=INTERFACE, disk=None, cmdline="
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>%s/vmlinuz</kernel>
     <initrd>%s/initrd</initrd>
-    <cmdline>console=ttyS0 kiln.hostname=%s %s</cmdline>
+    <cmdline>console=ttyS0 quiet kiln.hostname=%s %s</cmdline>
   </os>
   <features><acpi/><apic/></features>
   <cpu mode='host-passthrough'/>

@@ -7,11 +7,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/cpu_model.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "launcher/keyval.h"
+#include "launcher/kvm.h"
 #include "util/cpumap.h"
 #include "util/error.h"
 
@@ -157,12 +156,11 @@ cpu_definition_free(CpuDefinition *definition)
 static uint64_t
 cpu_msr_supported(int kvm_fd, uint32_t index)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } msr = { .head.nmsrs = 1, .entry.index = index };
+    uint64_t value = 0;
 
-    return kvm_fd >= 0 && ioctl(kvm_fd, KVM_GET_MSRS, &msr) == 1 ? msr.entry.data : 0;
+    if (kvm_fd >= 0)
+        kvm_get_msr(kvm_fd, index, &value);
+    return value;
 }
 
 static CpuMsr *

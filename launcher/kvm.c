@@ -193,6 +193,40 @@ kvm_free(Kvm *kvm)
     g_free(kvm);
 }
 
+/* A struct kvm_msrs with room for one entry. */
+typedef union {
+    struct kvm_msrs head;
+    uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+} KvmOneMsr;
+
+int
+kvm_get_msr(int fd, uint32_t index, uint64_t *ret)
+{
+    KvmOneMsr msr = { .room = { 0 } };
+    int n;
+
+    msr.head.nmsrs = 1;
+    msr.head.entries[0].index = index;
+    n = ioctl(fd, KVM_GET_MSRS, &msr);
+    if (n != 1)
+        return n < 0 ? -errno : -EINVAL;
+    *ret = msr.head.entries[0].data;
+    return 0;
+}
+
+int
+kvm_set_msr(int fd, uint32_t index, uint64_t value)
+{
+    KvmOneMsr msr = { .room = { 0 } };
+    int n;
+
+    msr.head.nmsrs = 1;
+    msr.head.entries[0].index = index;
+    msr.head.entries[0].data = value;
+    n = ioctl(fd, KVM_SET_MSRS, &msr);
+    return n == 1 ? 0 : n < 0 ? -errno : -EINVAL;
+}
+
 static int
 kvm_slot_set(Kvm *kvm, int slot, uint64_t gpa, uint64_t size, void *host, bool read_only)
 {

@@ -48,6 +48,11 @@ void kvm_reset_chips(Kvm *kvm);
 /* 0 when the capability is absent, else what KVM_CHECK_EXTENSION says. */
 int kvm_extension(const Kvm *kvm, int capability);
 
+/* One MSR of a vCPU's descriptor, or a feature MSR of /dev/kvm's. Return 0, or -errno (-EINVAL when
+ * KVM does not know it). */
+int kvm_get_msr(int fd, uint32_t index, uint64_t *ret);
+int kvm_set_msr(int fd, uint32_t index, uint64_t value);
+
 /* Maps @size bytes at @host into the guest at @gpa; returns the slot, or -errno. All multiples of
  * 4096. Any thread. */
 int kvm_slot_map(Kvm *kvm, uint64_t gpa, uint64_t size, void *host, bool read_only);

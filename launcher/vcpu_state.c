@@ -44,17 +44,6 @@ vcpu_ioctl(Vcpu *v, unsigned long request, const char *name, void *argument, GEr
 }
 #define VCPU_IOCTL(v, request, argument, err) vcpu_ioctl(v, request, #request, argument, err)
 
-static int
-vcpu_set_msr(Vcpu *v, uint32_t index, uint64_t value)
-{
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } msr = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
-
-    return ioctl(v->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -errno;
-}
-
 static bool
 vcpu_set_tsc_rate(Vcpu *v, GError **err)
 {
@@ -86,7 +75,7 @@ vcpu_set_identity(Vcpu *v, const Topology *topology, GError **err)
         return false;
     for (guint i = 0; i < v->cpu->msrs->len; i++) {
         const CpuMsr *m = &g_array_index(v->cpu->msrs, CpuMsr, i);
-        int ret = vcpu_set_msr(v, m->index, m->value);
+        int ret = kvm_set_msr(v->fd, m->index, m->value);
 
         if (ret < 0)
             return kiln_error_set_errno(err, VIR_ERR_CONFIG_UNSUPPORTED, ret,
@@ -115,13 +104,13 @@ vcpu_read_msrs(Vcpu *v)
     if (ioctl(v->kvm->fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
         return msrs;
     for (uint32_t i = 0; i < list->nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } msr = { .head.nmsrs = 1, .entry.index = list->indices[i] };
+        struct kvm_msr_entry msr = { .index = list->indices[i] };
+        uint64_t value;
 
-        if (!vcpu_msr_is_kept(list->indices[i]) && ioctl(v->fd, KVM_GET_MSRS, &msr) == 1)
-            g_array_append_val(msrs, msr.entry);
+        if (vcpu_msr_is_kept(msr.index) || kvm_get_msr(v->fd, msr.index, &value) < 0)
+            continue;
+        msr.data = value;
+        g_array_append_val(msrs, msr);
     }
     return msrs;
 }
@@ -170,7 +159,7 @@ vcpu_restore_power_on(Vcpu *v, GError **err)
         const struct kvm_msr_entry *m = &g_array_index(p->msrs, struct kvm_msr_entry, i);
 
         /* Some can only be read; those a guest could not have changed either. */
-        vcpu_set_msr(v, m->index, m->data);
+        kvm_set_msr(v->fd, m->index, m->data);
     }
     return VCPU_IOCTL(v, KVM_SET_LAPIC, &p->lapic, err) &&
            VCPU_IOCTL(v, KVM_SET_VCPU_EVENTS, &p->events, err) &&
@@ -185,13 +174,13 @@ vcpu_set_memory_types(Vcpu *v)
     unsigned bits = cpuid_physical_bits((Cpuid *)&v->cpu->cpuid);
     uint64_t space = (bits >= 64 ? 0 : UINT64_C(1) << bits) - 1;
 
-    vcpu_set_msr(v, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRING);
+    kvm_set_msr(v->fd, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRING);
     for (unsigned i = 0; i < G_N_ELEMENTS(mtrr_holes); i++) {
-        vcpu_set_msr(v, MSR_MTRR_BASE0 + 2 * i, mtrr_holes[i].base | MTRR_UNCACHEABLE);
-        vcpu_set_msr(v, MSR_MTRR_BASE0 + 2 * i + 1,
+        kvm_set_msr(v->fd, MSR_MTRR_BASE0 + 2 * i, mtrr_holes[i].base | MTRR_UNCACHEABLE);
+        kvm_set_msr(v->fd, MSR_MTRR_BASE0 + 2 * i + 1,
                      (space & ~UINT64_C(0xffffffff)) | mtrr_holes[i].mask | MTRR_VALID);
     }
-    vcpu_set_msr(v, MSR_MTRR_DEFAULT, MTRR_ENABLE | MTRR_WRITE_BACK);
+    kvm_set_msr(v->fd, MSR_MTRR_DEFAULT, MTRR_ENABLE | MTRR_WRITE_BACK);
 }
 
 static struct kvm_segment

@@ -111,10 +111,12 @@ main_daemonize(int *ret_ready, GError **err)
     return true;
 }
 
-/* The daemon serves: its starter and systemd may know, and the terminal is let go. */
+/* The daemon serves: its starter and systemd may know. In the background the terminal is let go and
+ * the log goes to a file. */
 static void
-main_ready(int ready)
+main_ready(const DaemonPaths *paths, int ready)
 {
+    g_autofree char *log = g_build_filename(paths->log_dir, "virtkilnd.log", NULL);
     char verdict = 0;
 
     sd_notify(0, "READY=1");
@@ -122,11 +124,14 @@ main_ready(int ready)
         return;
     if (chdir("/") == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
         for (int fd = 0; null >= 0 && fd <= 2; fd++)
-            dup2(null, fd);
+            dup2(fd > 0 && out >= 0 ? out : null, fd);
         if (null > 2)
             close(null);
+        if (out > 2)
+            close(out);
     }
     if (write(ready, &verdict, 1) != 1)
         g_warning("nobody waits for this daemon to be ready");
@@ -191,7 +196,7 @@ main_serve(const MainOptions *options, const DaemonPaths *paths, int ready, GErr
     g_unix_signal_add(SIGHUP, main_on_hup, &self);
     if (options->timeout >= 0)
         g_timeout_add_seconds(1, main_on_tick, &self);
-    main_ready(ready);
+    main_ready(paths, ready);
     g_main_loop_run(loop);
     sd_notify(0, "STOPPING=1");
     return true;

@@ -17,6 +17,9 @@
 #define EVENT_DOMAIN_COUNT (VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE + 1)
 #define EVENT_NETWORK_COUNT (VIR_NETWORK_EVENT_ID_LIFECYCLE + 1)
 
+/* Callbacks of one client. Clients need one for each event; what each asks for costs all of them. */
+#define EVENT_CALLBACKS_MAX 1024
+
 typedef enum { SUBSCRIPTION_MODERN, SUBSCRIPTION_LEGACY, SUBSCRIPTION_CLOSE } SubscriptionKind;
 
 typedef struct {
@@ -104,6 +107,17 @@ hub_find(EventHub *hub, RpcClient *client, SubscriptionKind kind, EventClass cla
 }
 
 /* With the lock held. */
+static guint
+hub_count(EventHub *hub, RpcClient *client)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < hub->subscriptions->len; i++)
+        n += ((Subscription *)hub->subscriptions->pdata[i])->client == client;
+    return n;
+}
+
+/* With the lock held. */
 static Subscription *
 hub_add(EventHub *hub, RpcClient *client, SubscriptionKind kind, EventClass class, int event)
 {
@@ -130,6 +144,13 @@ event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int event
         return -1;
     }
     g_mutex_lock(&hub->lock);
+    if (hub_count(hub, client) >= EVENT_CALLBACKS_MAX) {
+        g_mutex_unlock(&hub->lock);
+        kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                       "a connection can have %d event callbacks; deregister some",
+                       EVENT_CALLBACKS_MAX);
+        return -1;
+    }
     s = hub_add(hub, client, SUBSCRIPTION_MODERN, class, event);
     /* Unique over all clients, so also over the classes of one. */
     id = s->id = hub->last_id = hub->last_id == G_MAXINT ? 1 : hub->last_id + 1;

@@ -18,9 +18,12 @@
 
 /* Packets handled at one turn of the main loop, so that one client does not starve the others. */
 #define CLIENT_TURN 16
-/* Bytes waiting to be sent at which a client that does not read is given up: two of the largest
- * packets. Replies cannot add up to this (max_client_requests), events can. */
-#define CLIENT_QUEUE_MAX (2u * RPC_BODY_MAX)
+/* Packets waiting to be sent at which reading stops: pongs do not count as requests. */
+#define CLIENT_QUEUE_READING 64
+/* What waits to be sent when a client that does not read is given up: bytes (two of the largest
+ * packets) and packets. Replies cannot add up to this (max_client_requests), events can. */
+#define CLIENT_QUEUE_BYTES (2u * RPC_BODY_MAX)
+#define CLIENT_QUEUE_PACKETS 65536
 /* Bytes waiting for the far sides of streams at which reading stops. */
 #define CLIENT_STREAM_MAX (1u << 20)
 
@@ -133,6 +136,7 @@ client_reading(const RpcClient *client)
 {
     return !client->ending && !client->broken &&
            client->requests < client->limits->max_client_requests &&
+           client->tx.length < CLIENT_QUEUE_READING &&
            client->stream_bytes <= CLIENT_STREAM_MAX;
 }
 
@@ -262,8 +266,10 @@ rpc_client_send(RpcClient *client, RpcMessage *msg)
     client->tx_bytes += msg->bytes->len;
     if (client->tx.length == 1)
         client_flush(client, streams);
-    else if (client->tx_bytes > CLIENT_QUEUE_MAX)
+    else if (client->tx_bytes > CLIENT_QUEUE_BYTES || client->tx.length > CLIENT_QUEUE_PACKETS)
         client_break(client);
+    else
+        client_update_interest(client);
     g_mutex_unlock(&client->lock);
     client_streams_sent(streams);
 }

@@ -65,7 +65,6 @@ class Daemon:
             return False
 
     def messages(self):
-        self.log.flush()
         with open(os.path.join(self.root, "log"), encoding="utf-8", errors="replace") as stream:
             return stream.read()
 

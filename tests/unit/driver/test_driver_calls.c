@@ -533,6 +533,21 @@ test_every_event_id_registers(void **state)
 }
 
 static void
+test_callbacks_have_a_limit(void **state)
+{
+    Fixture *fixture = *state;
+    ConnectDomainEventCallbackRegisterAnyArgs one_more = { 0, NULL };
+
+    open_as(fixture->fd, "qemu:///system", 0);
+    for (int i = 0; i < 1024; i++)
+        register_domain(fixture->fd, 0, NULL);
+    raw_call_xdr(fixture->fd, CALLBACK_REGISTER, 5,
+                 (xdrproc_t)xdr_ConnectDomainEventCallbackRegisterAnyArgs, &one_more);
+    raw_expect_error(fixture->fd, 5, VIR_ERR_OPERATION_FAILED, "operation failed: a connection can "
+                     "have 1024 event callbacks; deregister some");
+}
+
+static void
 test_legacy_events(void **state)
 {
     Fixture *fixture = *state;
@@ -638,6 +653,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_authentication_comes_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_modern_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_event_id_registers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_callbacks_have_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_legacy_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_event, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events_for_the_dead_and_the_deaf, setup, teardown),

@@ -332,6 +332,31 @@ test_client_that_does_not_read(void **state)
     close(good);
 }
 
+/* Nor does one that only pings, and reads no answer, get the daemon to keep them all. */
+static void
+test_pings_without_end(void **state)
+{
+    Fixture *fixture = *state;
+    int deaf = harness_connect(fixture->harness, false, RPC_AUTH_NONE);
+    int good = harness_connect(fixture->harness, false, RPC_AUTH_NONE);
+    struct timeval limit = { .tv_usec = 300000 };
+    RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, 1, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
+    g_autoptr(RpcMessage) msg = rpc_message_new(&ping);
+    guint sent = 0;
+
+    rpc_message_seal(msg);
+    setsockopt(deaf, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    while (sent < 1000000 && send(deaf, msg->bytes->data, msg->bytes->len, MSG_NOSIGNAL) == 28)
+        sent++;
+    assert_true(sent < 1000000);
+    raw_expect_alive(good);
+    for (guint i = 0; i < sent; i++)
+        rpc_message_free(raw_recv(deaf));
+    raw_expect_alive(deaf);
+    close(deaf);
+    close(good);
+}
+
 /* Three clients go wrong in three ways while a fourth works. */
 static void
 test_misbehaviour_costs_only_its_client(void **state)
@@ -556,6 +581,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_replies_out_of_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sixth_request_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_that_does_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pings_without_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_misbehaviour_costs_only_its_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_descriptor_packets, setup, teardown),

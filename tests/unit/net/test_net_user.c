@@ -1,0 +1,419 @@
+/* test_net_user.c - user networking: a DHCP offer for packets made here, forwarded ports, options.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "net/backend.h"
+#include "net/user.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+    ETHER = 14, IP = 20, UDP = 8, BOOTP = 236, FRAME_MAX = 2048,
+    DHCP_DISCOVER = 1, DHCP_OFFER = 2,
+};
+
+typedef struct {
+    NetBackend *net;
+    IoLoop *loop;
+    GMutex lock;
+    GCond changed;
+    GPtrArray *packets;              /* GBytes that came for the guest */
+} Fixture;
+
+static NetBackend *
+open_user(GError **err, ...)
+{
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+    NetOpenOps ops = { 0 };
+    const char *name;
+    va_list args;
+
+    g_hash_table_insert(props, (char *)"type", (char *)"user");
+    g_hash_table_insert(props, (char *)"id", (char *)"n0");
+    va_start(args, err);
+    while ((name = va_arg(args, const char *)))
+        g_hash_table_insert(props, (char *)name, va_arg(args, char *));
+    va_end(args);
+    return net_backend_open(props, &ops, err);
+}
+
+static void
+readable(void *opaque, unsigned queue)
+{
+    Fixture *f = opaque;
+    uint8_t first[100], rest[FRAME_MAX];
+    struct iovec iov[2] = { { first, sizeof(first) }, { rest, sizeof(rest) } };
+    ssize_t n;
+
+    while ((n = net_queue_receive(f->net, queue, iov, 2)) > 0) {
+        uint8_t *data = g_malloc((gsize)n);
+
+        memcpy(data, first, MIN((size_t)n, sizeof(first)));
+        if ((size_t)n > sizeof(first))
+            memcpy(data + sizeof(first), rest, (size_t)n - sizeof(first));
+        g_mutex_lock(&f->lock);
+        g_ptr_array_add(f->packets, g_bytes_new_take(data, (gsize)n));
+        g_cond_signal(&f->changed);
+        g_mutex_unlock(&f->lock);
+    }
+    assert_int_equal(n, -EAGAIN);
+}
+
+static const NetFrontend frontend = { .readable = readable };
+
+static int
+setup(void **state)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->loop = io_loop_new("user", NULL);
+    f->packets = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    *state = f;
+    return 0;
+}
+
+static void
+start(Fixture *f)
+{
+    assert_true(net_backend_attach(f->net, &frontend, f, NULL));
+    assert_int_equal(net_queue_start(f->net, 0, f->loop), 0);
+}
+
+static int
+teardown(void **state)
+{
+    Fixture *f = *state;
+
+    if (f->net) {
+        net_queue_stop(f->net, 0);
+        net_backend_detach(f->net);
+        net_backend_free(f->net);
+    }
+    io_loop_free(f->loop);
+    g_ptr_array_unref(f->packets);
+    g_free(f);
+    return 0;
+}
+
+typedef struct {
+    Fixture *f;
+    const uint8_t *data;
+    size_t len;
+} SendCall;
+
+static void
+send_call(void *opaque)
+{
+    const SendCall *call = opaque;
+    struct iovec iov[2] = { { (void *)call->data, ETHER },
+                            { (void *)(call->data + ETHER), call->len - ETHER } };
+
+    assert_int_equal(net_queue_send(call->f->net, 0, iov, 2), (ssize_t)call->len);
+}
+
+static void
+send_frame(Fixture *f, const uint8_t *data, size_t len)
+{
+    SendCall call = { f, data, len };
+
+    io_loop_run_sync(f->loop, send_call, &call);
+}
+
+/* Waits for a packet that @match likes. */
+static GBytes *
+wait_packet(Fixture *f, bool (*match)(const uint8_t *data, size_t len))
+{
+    gint64 end = g_get_monotonic_time() + 10 * G_TIME_SPAN_SECOND;
+    GBytes *found = NULL;
+    guint seen = 0;
+
+    g_mutex_lock(&f->lock);
+    while (!found) {
+        for (; seen < f->packets->len && !found; seen++) {
+            size_t len;
+            const uint8_t *data = g_bytes_get_data(f->packets->pdata[seen], &len);
+
+            if (match(data, len))
+                found = g_bytes_ref(f->packets->pdata[seen]);
+        }
+        if (!found && !g_cond_wait_until(&f->changed, &f->lock, end))
+            break;
+    }
+    g_mutex_unlock(&f->lock);
+    if (!found)
+        fail_msg("no such packet came");
+    return found;
+}
+
+static void
+put16(uint8_t *at, unsigned v)
+{
+    at[0] = (uint8_t)(v >> 8);
+    at[1] = (uint8_t)v;
+}
+
+static unsigned
+checksum(const uint8_t *data, size_t len)
+{
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < len; i += 2)
+        sum += (unsigned)(data[i] << 8 | data[i + 1]);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return ~sum & 0xffff;
+}
+
+/* A discover message of RFC 2131 in UDP in IPv4 in Ethernet. */
+static size_t
+make_discover(uint8_t *frame)
+{
+    static const uint8_t mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
+    static const uint8_t options[] = { 0x63, 0x82, 0x53, 0x63, 53, 1, DHCP_DISCOVER, 255 };
+    size_t udp_len = UDP + BOOTP + sizeof(options);
+    uint8_t *ip = frame + ETHER, *udp = ip + IP, *bootp = udp + UDP;
+
+    memset(frame, 0, ETHER + IP + udp_len);
+    memset(frame, 0xff, 6);
+    memcpy(frame + 6, mac, 6);
+    put16(frame + 12, 0x0800);
+    ip[0] = 0x45;
+    put16(ip + 2, (unsigned)(IP + udp_len));
+    ip[8] = 64;
+    ip[9] = 17;
+    memset(ip + 16, 0xff, 4);
+    put16(ip + 10, checksum(ip, IP));
+    put16(udp, 68);
+    put16(udp + 2, 67);
+    put16(udp + 4, (unsigned)udp_len);
+    bootp[0] = 1;
+    bootp[1] = 1;
+    bootp[2] = 6;
+    memcpy(bootp + 4, "kiln", 4);
+    memcpy(bootp + 28, mac, 6);
+    memcpy(bootp + BOOTP, options, sizeof(options));
+    return ETHER + IP + udp_len;
+}
+
+static bool
+is_offer(const uint8_t *data, size_t len)
+{
+    const uint8_t *bootp = data + ETHER + IP + UDP;
+
+    return len > ETHER + IP + UDP + BOOTP + 7 && data[ETHER + 9] == 17
+           && memcmp(bootp + 4, "kiln", 4) == 0 && bootp[BOOTP + 6] == DHCP_OFFER;
+}
+
+static void
+test_dhcp(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GBytes) offer = NULL;
+    uint8_t frame[FRAME_MAX];
+    const uint8_t *bootp;
+
+    f->net = open_user(NULL, "net", "192.168.50.0/24", "dhcpstart", "192.168.50.77", NULL);
+    assert_non_null(f->net);
+    assert_int_equal(net_backend_caps(f->net), 0);
+    start(f);
+    send_frame(f, frame, make_discover(frame));
+    offer = wait_packet(f, is_offer);
+    bootp = (const uint8_t *)g_bytes_get_data(offer, NULL) + ETHER + IP + UDP;
+    assert_memory_equal(bootp + 16, "\xc0\xa8\x32\x4d", 4);
+}
+
+static bool
+is_syn(const uint8_t *data, size_t len)
+{
+    return len >= ETHER + IP + 20 && data[12] == 8 && data[13] == 0 && data[ETHER + 9] == 6
+           && (data[ETHER + IP + 13] & 0x12) == 0x02 && data[ETHER + IP + 3] == 80;
+}
+
+static bool
+is_arp(const uint8_t *data, size_t len)
+{
+    return len >= ETHER + 28 && data[12] == 8 && data[13] == 6;
+}
+
+/* A port of the host; a connection to it knocks at the guest's. */
+static void
+test_forwarded_port(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GBytes) arp = NULL, syn = NULL;
+    g_autofree char *forward = NULL;
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t addr_len = sizeof(addr);
+    int probe = socket(AF_INET, SOCK_STREAM, 0), fd;
+    uint8_t frame[64] = { 0 };
+    const uint8_t *request;
+
+    assert_int_equal(bind(probe, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(getsockname(probe, (struct sockaddr *)&addr, &addr_len), 0);
+    close(probe);
+    forward = g_strdup_printf("tcp:127.0.0.1:%d-:80", ntohs(addr.sin_port));
+    f->net = open_user(NULL, "hostfwd", forward, NULL);
+    assert_non_null(f->net);
+    start(f);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_true(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 || errno == EINPROGRESS);
+    arp = wait_packet(f, is_arp);
+    request = g_bytes_get_data(arp, NULL);
+    memcpy(frame, request + 6, 6);
+    memcpy(frame + 6, "\x52\x54\x00\x01\x02\x03", 6);
+    memcpy(frame + 12, request + 12, 8);
+    put16(frame + ETHER + 6, 2);
+    memcpy(frame + ETHER + 8, "\x52\x54\x00\x01\x02\x03", 6);
+    memcpy(frame + ETHER + 14, request + ETHER + 24, 4);
+    memcpy(frame + ETHER + 18, request + ETHER + 8, 10);
+    send_frame(f, frame, 60);
+    syn = wait_packet(f, is_syn);
+    close(fd);
+}
+
+/* More than all queues hold, to a guest that reads nothing: bounded, and alive afterwards. */
+static void
+test_unread(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GBytes) offer = NULL;
+    uint8_t frame[FRAME_MAX];
+    size_t len = make_discover(frame);
+
+    f->net = open_user(NULL, NULL);
+    start(f);
+    net_queue_want_packets(f->net, 0, false);
+    for (int i = 0; i < 2000; i++)
+        send_frame(f, frame, len);
+    assert_int_equal(f->packets->len, 0);
+    net_queue_want_packets(f->net, 0, true);
+    offer = wait_packet(f, is_offer);
+    assert_true(f->packets->len < 1000);
+}
+
+/* Short and meaningless frames. */
+static void
+test_nonsense(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GBytes) offer = NULL;
+    uint8_t frame[FRAME_MAX];
+    size_t len = make_discover(frame);
+    uint8_t whole[FRAME_MAX];
+
+    memcpy(whole, frame, len);
+    f->net = open_user(NULL, NULL);
+    start(f);
+    for (size_t n = ETHER; n < len; n += 3)
+        send_frame(f, frame, n);
+    for (size_t i = 12; i < ETHER + IP; i++) {
+        memcpy(frame, whole, len);
+        frame[i] ^= 0xff;
+        send_frame(f, frame, len);
+    }
+    send_frame(f, whole, len);
+    offer = wait_packet(f, is_offer);
+}
+
+static void
+expect_refused(const char *text, const char *name, const char *value)
+{
+    g_autoptr(GError) err = NULL;
+
+    assert_null(open_user(&err, name, value, NULL));
+    assert_non_null(err);
+    if (!strstr(err->message, text) || !strstr(err->message, "n0"))
+        fail_msg("the message is \"%s\", expected \"%s\" in it", err->message, text);
+}
+
+static void
+test_options(void **state)
+{
+    (void)state;
+    expect_refused("no option 'smb'", "smb", "/tmp");
+    expect_refused("net=10.0.2", "net", "10.0.2");
+    expect_refused("not an address of the guest's network", "dns", "192.168.1.1");
+    expect_refused("hostfwd=tcp::22", "hostfwd", "tcp::22");
+    expect_refused("hostfwd=sctp::1-:2", "hostfwd", "sctp::1-:2");
+    expect_refused("hostfwd=tcp::70000-:2", "hostfwd", "tcp::70000-:2");
+    expect_refused("restrict=maybe", "restrict", "maybe");
+    expect_refused("three addresses", "dns", "10.0.2.2");
+    expect_refused("ipv6-prefixlen", "ipv6-prefixlen", "200");
+}
+
+static void
+test_types(void **state)
+{
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *help = net_backend_help();
+    NetOpenOps ops = { 0 };
+
+    (void)state;
+    assert_non_null(strstr(help, "tap:"));
+    assert_non_null(strstr(help, "user:"));
+    assert_null(net_backend_open(props, &ops, &err));
+    g_clear_error(&err);
+    g_hash_table_insert(props, (char *)"id", (char *)"n1");
+    g_hash_table_insert(props, (char *)"type", (char *)"vde");
+    assert_null(net_backend_open(props, &ops, &err));
+    assert_non_null(strstr(err->message, "'vde'"));
+}
+
+static int
+take_fd(void *opaque, const char *text, GError **err)
+{
+    (void)opaque;
+    (void)err;
+    return dup(atoi(text));
+}
+
+/* A descriptor that is no tap is told apart, and closed. */
+static void
+test_tap_refused(void **state)
+{
+    static const struct {
+        const char *name, *value, *text;
+    } rows[] = {
+        { "fd", "0", "is not a tap interface" },
+        { "script", "/etc/up", "scripts are not run" },
+        { "queues", "1000", "queues=1000" },
+        { "ifname", "a-name-too-long-for-linux", "longer than 15" },
+        { "vhost", "perhaps", "neither on nor off" },
+    };
+    NetOpenOps ops = { .take_fd = take_fd };
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GError) err = NULL;
+
+        g_hash_table_insert(props, (char *)"id", (char *)"t0");
+        g_hash_table_insert(props, (char *)"type", (char *)"tap");
+        g_hash_table_insert(props, (char *)rows[i].name, (char *)rows[i].value);
+        assert_null(net_backend_open(props, &ops, &err));
+        if (!strstr(err->message, rows[i].text))
+            fail_msg("the message is \"%s\", expected \"%s\" in it", err->message, rows[i].text);
+    }
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_dhcp), TEST(test_forwarded_port), TEST(test_unread), TEST(test_nonsense),
+        cmocka_unit_test(test_options), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_tap_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

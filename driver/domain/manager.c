@@ -116,9 +116,17 @@ domain_let_go(Domain *domain)
     domain_run_unref(run);
 }
 
+static gboolean
+io_quit(gpointer opaque)
+{
+    g_main_loop_quit(opaque);
+    return G_SOURCE_REMOVE;
+}
+
 void
 domain_manager_free(DomainManager *manager)
 {
+    g_autoptr(GSource) quit = g_idle_source_new();
     g_autoptr(GPtrArray) all = NULL;
 
     if (!manager)
@@ -127,7 +135,9 @@ domain_manager_free(DomainManager *manager)
     if (manager->autostart_thread)
         g_thread_join(manager->autostart_thread);
     g_thread_pool_free(manager->workers, FALSE, TRUE);
-    g_main_loop_quit(manager->loop);
+    /* From inside the loop: asked for before the thread is in it, its end would be forgotten. */
+    g_source_set_callback(quit, io_quit, manager->loop, NULL);
+    g_source_attach(quit, manager->context);
     g_thread_join(manager->io_thread);
     all = domain_manager_list(manager, 0);
     for (guint i = 0; i < all->len; i++)

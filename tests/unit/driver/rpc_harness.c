@@ -70,10 +70,12 @@ void
 harness_run(Harness *harness, void (*func)(void *data), void *data)
 {
     HarnessRun run = { .func = func, .data = data };
+    g_autoptr(GSource) source = g_idle_source_new();
 
     g_mutex_init(&run.lock);
     g_cond_init(&run.cond);
-    g_main_context_invoke(harness->context, harness_run_in_thread, &run);
+    g_source_set_callback(source, harness_run_in_thread, &run, NULL);
+    g_source_attach(source, harness->context);
     g_mutex_lock(&run.lock);
     while (!run.done)
         g_cond_wait(&run.cond, &run.lock);

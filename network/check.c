@@ -1,6 +1,6 @@
 /* check.c - the doctor's part for networks: what this host can do for them, with remedies.
  *
- * Looks only; nothing is created, loaded or changed.
+ * Nothing is created or changed; asking for rules may make the kernel load its modules for them.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/network.h"
@@ -52,25 +52,13 @@ has_module(const char *name)
 static void
 check_kernel(const Report *r)
 {
-    static const struct {
-        const char *module, *what, *missing;
-    } wanted[] = {
-        { "bridge", "bridges",
-          "this kernel has no module 'bridge': networks cannot be started; install "
-          "the distribution's full kernel (linux-image-amd64)" },
-        { "nf_tables", "nftables",
-          "this kernel has no module 'nf_tables': only networks with forward "
-          "mode 'open' or 'bridge' can be started" },
-        { "nft_masq", "NAT",
-          "this kernel has no module 'nft_masq': forward mode 'nat' cannot be used" },
-    };
+    bool bridges = has_module("bridge");
     int fd;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) {
-        bool ok = has_module(wanted[i].module);
-
-        say(r, ok, wanted[i].what, ok ? "this kernel has support" : wanted[i].missing);
-    }
+    say(r, bridges, "bridges",
+        bridges ? "this kernel has support"
+                : "this kernel has no module 'bridge': networks cannot be started; install the "
+                  "distribution's full kernel (linux-image-amd64)");
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd >= 0 || errno == EACCES || errno == EPERM)
         say(r, fd >= 0, "taps",
@@ -81,6 +69,40 @@ check_kernel(const Report *r)
         say(r, false, "taps", "there is no /dev/net/tun: load the module 'tun'");
     if (fd >= 0)
         close(fd);
+}
+
+/* Gives the kernel the rules of a NAT network to look at, without committing them. */
+static void
+check_rules(const Report *r)
+{
+    static const char batch[] = "table inet kiln_check {\n"
+                                "  chain postrouting {\n"
+                                "    type nat hook postrouting priority srcnat; policy accept;\n"
+                                "    ip saddr 192.0.2.0/24 masquerade\n"
+                                "  }\n"
+                                "}\n";
+    struct nft_ctx *ctx;
+    bool ok;
+
+    if (geteuid() != 0) {
+        ok = has_module("nf_tables") && has_module("nft_masq");
+        say(r, ok, "nftables with NAT",
+            ok ? "this kernel has support"
+               : "no module 'nf_tables' or 'nft_masq' was found: forward mode 'nat' cannot be "
+                 "used");
+        return;
+    }
+    ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+    nft_ctx_set_dry_run(ctx, true);
+    nft_ctx_buffer_output(ctx);
+    nft_ctx_buffer_error(ctx);
+    ok = nft_run_cmd_from_buffer(ctx, batch) == 0;
+    nft_ctx_free(ctx);
+    say(r, ok, "nftables with NAT",
+        ok ? "the kernel takes such rules"
+           : "the kernel refuses such rules: only networks with forward mode 'open' or 'bridge' "
+             "can "
+             "be started; install the distribution's full kernel (linux-image-amd64)");
 }
 
 static void
@@ -168,6 +190,7 @@ network_check_host(const NetworkConfig *config, NetworkCheckFunc line, void *opa
     const Report r = { line, opaque };
 
     check_kernel(&r);
+    check_rules(&r);
     check_programs(&r, config);
     check_subnet(&r);
     check_firewalls(&r);

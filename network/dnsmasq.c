@@ -10,11 +10,18 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STOP_WAIT_MS = 3000, PID_FILE_MAX = 64, CMDLINE_MAX = 65536 };
+enum {
+    START_WAIT_MS = 30000,
+    STOP_WAIT_MS = 3000,
+    SAID_MAX = 4096,
+    PID_FILE_MAX = 64,
+    CMDLINE_MAX = 65536
+};
 
 bool
 dnsmasq_write_files(const NetworkDef *def, const DnsmasqPaths *paths, GError **err)
@@ -42,6 +49,65 @@ last_line(const char *text)
     return g_strdup("it gave no reason");
 }
 
+/* Waits for a child; false when it is still there after START_WAIT_MS, and then ends it. */
+static bool
+wait_child(pid_t pid, int *ret_status)
+{
+    struct pollfd ended = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+    bool in_time = true;
+    int n;
+
+    if (ended.fd >= 0) {
+        do
+            n = poll(&ended, 1, START_WAIT_MS);
+        while (n < 0 && errno == EINTR);
+        in_time = n != 0;
+    }
+    if (!in_time)
+        kill(pid, SIGKILL);
+    while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
+        continue;
+    if (ended.fd >= 0)
+        close(ended.fd);
+    return in_time;
+}
+
+/* Runs the program until it is in the background or has failed. Its stderr goes to a file in
+ * memory: the end of a pipe would never come if an option makes dnsmasq keep it. */
+static bool
+run_program(char **argv, char **envp, char **ret_said, int *ret_status, GError **err)
+{
+    int said = memfd_create("dnsmasq", MFD_CLOEXEC);
+    g_autofree char *text = g_malloc0(SAID_MAX + 1);
+    g_autoptr(GError) inner = NULL;
+    bool in_time;
+    GPid pid;
+
+    if (said < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                    "cannot make a file in memory");
+    if (!g_spawn_async_with_fds("/", argv, envp,
+                                G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL,
+                                &pid, -1, -1, said, &inner)) {
+        close(said);
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "cannot run '%s': %s (install the package dnsmasq-base)", argv[0],
+                              inner->message);
+    }
+    in_time = wait_child(pid, ret_status);
+    if (pread(said, text, SAID_MAX, 0) < 0)
+        text[0] = '\0';
+    close(said);
+    if (!in_time)
+        return kiln_error_set(
+            err, VIR_ERR_INTERNAL_ERROR,
+            "dnsmasq did not go to the background within %d seconds; an option of "
+            "the network (keep-in-foreground, no-daemon) may keep it from that",
+            START_WAIT_MS / 1000);
+    *ret_said = g_steal_pointer(&text);
+    return true;
+}
+
 bool
 dnsmasq_start(const DnsmasqSetup *setup, const char *bridge, const DnsmasqPaths *paths,
               pid_t *ret_pid, GError **err)
@@ -51,33 +117,25 @@ dnsmasq_start(const DnsmasqSetup *setup, const char *bridge, const DnsmasqPaths 
     char *argv[] = { (char *)setup->program, conf, (char *)"--leasefile-ro", script, NULL };
     g_auto(GStrv) envp = g_get_environ();
     g_autofree char *said = NULL;
-    g_autofree char *out = NULL;
-    g_autoptr(GError) inner = NULL;
     int status;
     pid_t pid;
 
     envp = g_environ_setenv(envp, "KILN_BRIDGE", bridge, TRUE);
     envp = g_environ_setenv(envp, "KILN_LEASES_DIR", setup->dir, TRUE);
-    if (!g_spawn_sync("/", argv, envp, G_SPAWN_DEFAULT, NULL, NULL, &out, &said, &status, &inner))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "cannot run '%s': %s (install the "
-                              "package dnsmasq-base)",
-                              setup->program, inner->message);
+    if (!run_program(argv, envp, &said, &status, err))
+        return false;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         g_autofree char *reason = last_line(said);
 
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "dnsmasq for bridge '%s' failed (%s %d): "
-                              "%s",
-                              bridge, WIFEXITED(status) ? "exit status" : "signal",
+                              "dnsmasq for bridge '%s' failed (%s %d): %s", bridge,
+                              WIFEXITED(status) ? "exit status" : "signal",
                               WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), reason);
     }
     pid = dnsmasq_find(paths);
     if (pid == 0)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "dnsmasq for bridge '%s' ended as soon "
-                              "as it had started",
-                              bridge);
+                              "dnsmasq for bridge '%s' ended as soon as it had started", bridge);
     *ret_pid = pid;
     return true;
 }

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <string.h>
@@ -61,8 +62,8 @@ static const uint32_t filter_ioctls[] = {
 
 /* Calls that look for files, or take away the path of a socket at the end. */
 static const char *const filter_files[] = {
-    "access", "faccessat", "faccessat2", "getcwd", "lstat", "newfstatat", "open", "openat", "openat2",
-    "readlink", "readlinkat", "stat", "statx", "unlink", "unlinkat", NULL,
+    "access", "faccessat", "faccessat2", "getcwd", "lstat", "open", "openat", "openat2",
+    "readlink", "readlinkat", "stat", "unlink", "unlinkat", NULL,
 };
 
 static int
@@ -121,9 +122,29 @@ filter_allow_prctl(scmp_filter_ctx ctx)
                                         SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
 }
 
+/* These serve open descriptors too, which is how libc asks about them. */
+static int
+filter_allow_stat(scmp_filter_ctx ctx, uint32_t otherwise)
+{
+    int ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
+                               SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+
+    if (ret == 0)
+        ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(statx), 1,
+                               SCMP_A2(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    if (ret == 0)
+        ret = seccomp_rule_add(ctx, otherwise, SCMP_SYS(newfstatat), 1,
+                               SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0));
+    if (ret == 0)
+        ret = seccomp_rule_add(ctx, otherwise, SCMP_SYS(statx), 1,
+                               SCMP_A2(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0));
+    return ret;
+}
+
 static int
 filter_fill(scmp_filter_ctx ctx, SandboxKind kind, GPtrArray *extra, bool files)
 {
+    uint32_t otherwise = files ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOENT);
     int ret = filter_allow_list(ctx, filter_common);
 
     if (ret == 0)
@@ -136,8 +157,10 @@ filter_fill(scmp_filter_ctx ctx, SandboxKind kind, GPtrArray *extra, bool files)
         ret = filter_allow_memory(ctx);
     if (ret == 0)
         ret = filter_allow_prctl(ctx);
+    if (ret == 0)
+        ret = filter_allow_stat(ctx, otherwise);
     for (const char *const *name = filter_files; *name && ret == 0; name++)
-        ret = filter_allow(ctx, *name, files ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOENT));
+        ret = filter_allow(ctx, *name, otherwise);
     return ret;
 }
 

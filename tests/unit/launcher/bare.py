@@ -37,7 +37,7 @@ class Ends(unittest.TestCase):
         self.check("exit", 3, "exit\n")
 
     def test_reset_loads_the_kernel_anew(self):
-        self.check("reset", 3, "reset\nreset\n")
+        self.check("reset", 3, "reset\nreset\n", "-initrd", __file__)
 
     def test_no_reboot(self):
         self.check("reset", 0, "reset\n", "-no-reboot")

@@ -15,6 +15,7 @@
 #include "util/error.h"
 #include "xml/xmltab.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
 bool
@@ -119,6 +120,19 @@ add_routes(Netlink *nl, const NetworkDef *live, GError **err)
     return true;
 }
 
+/* All but the bridge itself; what is there already stays as it is. */
+static bool
+set_up_bridge(Netlink *nl, const NetworkDef *live, GError **err)
+{
+    const char *bridge = live->bridge->name;
+    bool v4 = has_family(live, AF_INET), v6 = has_family(live, AF_INET6);
+
+    /* Rules first: not a packet passes the bridge without them. */
+    return network_apply_rules(live, err) && sysctl_set_bridge_ipv6(bridge, v6, err) &&
+           add_addresses(nl, live, err) && netlink_link_set_up(nl, bridge, true, err) &&
+           add_routes(nl, live, err) && (!live->forward || sysctl_enable_forwarding(v4, v6, err));
+}
+
 static bool
 make_bridge(Netlink *nl, const NetworkDef *live, GError **err)
 {
@@ -128,15 +142,20 @@ make_bridge(Netlink *nl, const NetworkDef *live, GError **err)
 
     if (!xml_mac_parse(live->mac, mac))
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "bad MAC '%s'", live->mac);
-    /* Rules first: not a packet passes the bridge without them. */
     return netlink_bridge_add(nl, bridge->name, mac, bridge->stp == TRISTATE_ON, bridge->delay, mtu,
                               err) &&
-           network_apply_rules(live, err) &&
-           sysctl_set_bridge_ipv6(bridge->name, has_family(live, AF_INET6), err) &&
-           add_addresses(nl, live, err) && netlink_link_set_up(nl, bridge->name, true, err) &&
-           add_routes(nl, live, err) &&
-           (!live->forward ||
-            sysctl_enable_forwarding(has_family(live, AF_INET), has_family(live, AF_INET6), err));
+           set_up_bridge(nl, live, err);
+}
+
+bool
+network_check_free(const NetworkDef *live, GError **err)
+{
+    g_autoptr(Netlink) nl = NULL;
+
+    if (!network_def_owns_bridge(live))
+        return true;
+    nl = netlink_open(err);
+    return nl && check_host(nl, live, err);
 }
 
 bool
@@ -147,12 +166,46 @@ network_bring_up(const NetworkDef *live, GError **err)
     if (!network_def_owns_bridge(live))
         return true;
     nl = netlink_open(err);
-    if (!nl || !check_host(nl, live, err))
+    if (!nl)
         return false;
     if (make_bridge(nl, live, err))
         return true;
     network_take_down(live);
     return false;
+}
+
+/* The bridge by the network's name, if it is the one that was made for it. */
+static bool
+find_own_bridge(Netlink *nl, const NetworkDef *live, NetlinkLink *ret)
+{
+    uint8_t mac[6];
+
+    return netlink_link_find(nl, live->bridge->name, ret, NULL) &&
+           strcmp(ret->kind, "bridge") == 0 && xml_mac_parse(live->mac, mac) &&
+           memcmp(mac, ret->mac, sizeof(mac)) == 0;
+}
+
+bool
+network_is_there(const NetworkDef *live)
+{
+    g_autoptr(Netlink) nl = NULL;
+    NetlinkLink link;
+
+    if (!network_def_owns_bridge(live))
+        return true;
+    nl = netlink_open(NULL);
+    return nl && find_own_bridge(nl, live, &link);
+}
+
+bool
+network_complete(const NetworkDef *live, GError **err)
+{
+    g_autoptr(Netlink) nl = NULL;
+
+    if (!network_def_owns_bridge(live))
+        return true;
+    nl = netlink_open(err);
+    return nl && set_up_bridge(nl, live, err);
 }
 
 bool
@@ -168,11 +221,13 @@ network_take_down(const NetworkDef *live)
 {
     g_autoptr(Netlink) nl = NULL;
     g_autofree char *rules = NULL;
+    NetlinkLink link;
 
     if (!network_def_owns_bridge(live))
         return;
     nl = netlink_open(NULL);
-    if (nl) {
+    /* A bridge of that name that someone else made stays. */
+    if (nl && find_own_bridge(nl, live, &link)) {
         netlink_link_set_up(nl, live->bridge->name, false, NULL);
         netlink_link_delete(nl, live->bridge->name, NULL);
     }

@@ -127,12 +127,13 @@ network_start_locked(Network *network, NetworkDef *live, GError **err)
     fill_live(def);
     if (!network_check_applied(def, err) || !network_run_hook(network, def, "start", "begin", err))
         return false;
-    if (!network_bring_up(def, err))
+    /* Known on disk before it is on the host: a daemon killed between leaves nothing unknown. */
+    if (!network_check_free(def, err) || !network_store_live(m, def, err))
         return false;
+    if (!network_bring_up(def, err))
+        goto forget;
     if (!network_serve(network, def, false, err))
         goto down;
-    if (!network_store_live(m, def, err))
-        goto unserve;
     network_rejoin_ports(network, def);
     network_set_live(network, g_steal_pointer(&def));
     if (!network_run_hook(network, network->live, "started", "begin", err)) {
@@ -145,9 +146,10 @@ network_start_locked(Network *network, NetworkDef *live, GError **err)
 
 unserve:
     network_unserve(network, def, network->def == NULL);
-    network_store_remove_live(m, network->name);
 down:
     network_take_down(def);
+forget:
+    network_store_remove_live(m, network->name);
     return false;
 }
 

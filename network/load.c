@@ -49,20 +49,6 @@ load_definitions(NetworkManager *m, GError **err)
     return true;
 }
 
-/* Whether the bridge of a network that ran before is still there. */
-static bool
-still_up(const NetworkDef *live)
-{
-    g_autoptr(Netlink) nl = NULL;
-    NetlinkLink link;
-
-    if (!network_def_owns_bridge(live))
-        return true;
-    nl = netlink_open(NULL);
-    return nl && netlink_link_find(nl, live->bridge->name, &link, NULL) &&
-           strcmp(link.kind, "bridge") == 0;
-}
-
 static void
 recover_one(NetworkManager *m, const NetworkDef *live)
 {
@@ -71,10 +57,10 @@ recover_one(NetworkManager *m, const NetworkDef *live)
 
     if (!network)
         network = network_manager_add(m, live);
-    if (!still_up(live)) {
+    if (!network_is_there(live)) {
         network_manager_warn(m,
-                             "network '%s' was running, but its bridge is gone; what is left of it "
-                             "is cleared away",
+                             "network '%s' was running, but its bridge is gone; what is "
+                             "left of it is cleared away",
                              live->name);
         network_unserve(network, live, false);
         network_take_down(live);
@@ -84,8 +70,7 @@ recover_one(NetworkManager *m, const NetworkDef *live)
         return;
     }
     network_set_live(network, network_def_copy(live));
-    /* Someone may have flushed the rules while nobody looked; this puts them back at one stroke. */
-    if (network_def_owns_bridge(live) && !network_apply_rules(live, &err))
+    if (!network_complete(live, &err))
         network_manager_warn(m, "network '%s' runs on, but: %s", live->name, err->message);
     g_clear_error(&err);
     if (network_def_owns_bridge(live) && !network_serve(network, live, true, &err))

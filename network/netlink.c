@@ -410,7 +410,7 @@ netlink_route_add(Netlink *nl, const char *name, const IpAddr *net, unsigned pre
     if (metric)
         nla_put_u32(msg, RTA_PRIORITY, (uint32_t)metric);
     rc = transact(nl, msg, NULL, NULL);
-    if (rc < 0)
+    if (rc < 0 && rc != -EEXIST)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, rc,
                                     "cannot add a route to %s/%u via %s on '%s'", text, prefix, via,
                                     name);

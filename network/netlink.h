@@ -48,6 +48,7 @@ bool netlink_link_set_master(Netlink *nl, const char *name, const char *bridge, 
 /* Isolated bridge ports exchange no frames with each other (IFLA_BRPORT_ISOLATED). */
 bool netlink_port_set_isolated(Netlink *nl, const char *name, bool isolated, GError **err);
 
+/* What is there already is left as it is. */
 bool netlink_address_add(Netlink *nl, const char *name, const IpAddr *ip, unsigned prefix,
                          GError **err);
 bool netlink_route_add(Netlink *nl, const char *name, const IpAddr *net, unsigned prefix,

@@ -101,6 +101,13 @@ bool network_store_is_autostart(NetworkManager *manager, const char *name);
 /* bringup.c */
 /* Refuses by name what @def asks for and Kiln does not apply (VIR_ERR_CONFIG_UNSUPPORTED). */
 bool network_check_applied(const NetworkDef *def, GError **err);
+/* Whether the host has room for it: no interface of the bridge's name, no address in its networks.
+ */
+bool network_check_free(const NetworkDef *live, GError **err);
+/* Whether its bridge is there. */
+bool network_is_there(const NetworkDef *live);
+/* Adds what a running network lacks, because a start was cut short or someone took it away. */
+bool network_complete(const NetworkDef *live, GError **err);
 /* Makes bridge, addresses, routes and rules of @live, or nothing. */
 bool network_bring_up(const NetworkDef *live, GError **err);
 /* Replaces the rules of a running network. */

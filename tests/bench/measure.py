@@ -91,6 +91,7 @@ class Stack:
 
 class LibvirtStack(Stack):
     uri = "qemu:///system"
+    logs = "/var/log/libvirt/qemu"
 
     def prepare(self):
         os.makedirs("/etc/libvirt", exist_ok=True)
@@ -108,6 +109,7 @@ class LibvirtStack(Stack):
 
 class KilnStack(Stack):
     uri = "kiln:///system"
+    logs = "/var/log/kiln"
 
     def prepare(self):
         subprocess.run(["useradd", "--system", "--no-create-home", "-G", "kvm", "kiln"], check=False,
@@ -232,6 +234,13 @@ class Bench:
                 return int(pid)
         raise BenchError("no process of the guest")
 
+    def show_log(self):
+        """What the guest's process said, for the one who must find out why."""
+        path = os.path.join(self.stack.logs, NAME + ".log")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                print("measure: %s ends with:\n%s" % (path, stream.read()[-3000:]), file=sys.stderr)
+
     def load(self, bench, names):
         for _ in range(self.options.repeat):
             sink = serve = None
@@ -266,7 +275,9 @@ class Bench:
             except (BenchError, libvirt.libvirtError, subprocess.TimeoutExpired, ValueError) as error:
                 failed.append(name)
                 print("measure: %s: %s" % (name, error), file=sys.stderr, flush=True)
-                subprocess.run(["virsh", "-c", self.stack.uri, "destroy", NAME], capture_output=True)
+                self.show_log()
+                for verb in ("destroy", "undefine"):
+                    subprocess.run(["virsh", "-c", self.stack.uri, verb, NAME], capture_output=True)
         self.stack.stop()
         return failed
 

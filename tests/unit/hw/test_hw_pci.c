@@ -239,6 +239,30 @@ test_bar_moves(void **state)
     fake_machine_free(fake);
 }
 
+/* A reset takes everything off the bus; the next boot finds it where it was. */
+static void
+test_reset(void **state)
+{
+    Toy *toy;
+    FakeMachine *fake = board(&toy);
+    uint64_t mem = bar64(fake), rsdp;
+    g_autoptr(GError) err = NULL;
+
+    (void)state;
+    toy->value = 0x100;
+    machine_reset(fake->machine);
+    assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0xffffffff);
+    assert_int_equal(fake_read(fake, mem + 0x1000, 4), 0xffffffff);
+    assert_int_equal(fake->events->len, 0);
+    assert_int_equal(fake_in(fake, 0x604, 2), 0xffff);
+    assert_true(q35_prepare_boot(fake->machine, &rsdp, &err));
+    assert_int_equal(bar64(fake), mem);
+    assert_int_equal(fake_read(fake, mem + 0x1000, 4), 0x100);
+    assert_int_equal(fake->events->len, 1);
+    assert_int_equal(fake_in(fake, 0x604, 2), 1);
+    fake_machine_free(fake);
+}
+
 static void
 set_vector(FakeMachine *fake, uint64_t mem, unsigned i, uint32_t data, bool masked)
 {
@@ -489,7 +513,7 @@ main(void)
         cmocka_unit_test(test_bar_moves),    cmocka_unit_test(test_msix),
         cmocka_unit_test(test_msix_batch),   cmocka_unit_test(test_intx),
         cmocka_unit_test(test_root_port),    cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_move_under_access),
+        cmocka_unit_test(test_move_under_access), cmocka_unit_test(test_reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,8 +119,13 @@ COMMAND(qmp_add_fd)
     JsonObject *added;
     int64_t set = json_object_get_int_member_with_default(args, "fdset-id", -1);
     const char *opaque = json_object_get_string_member_with_default(args, "opaque", NULL);
-    int fd = qmp_session_take_fd(session);
+    int fd;
 
+    if (json_object_has_member(args, "fdset-id") && set < 0) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'fdset-id' expects a non-negative value");
+        return NULL;
+    }
+    fd = qmp_session_take_fd(session);
     if (fd < 0) {
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "No file descriptor supplied via SCM_RIGHTS");
         return NULL;
@@ -137,7 +142,7 @@ COMMAND(qmp_remove_fd)
     int64_t set = json_object_get_int_member(args, "fdset-id");
     int64_t fd = json_object_get_int_member_with_default(args, "fd", -1);
 
-    if (!fdset_remove(qmp_session_vm(session)->fdsets, set, fd))
+    if (fd < -1 || fd > INT32_MAX || !fdset_remove(qmp_session_vm(session)->fdsets, set, fd))
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "File descriptor named 'fdset-id:%" G_GINT64_FORMAT
                                                  "' not found", set);
     return NULL;

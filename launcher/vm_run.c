@@ -162,7 +162,11 @@ vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err)
     kvm_reset_chips(vm->kvm);
     machine_reset(vm->machine);
     if (!vm_boot(vm, err)) {
-        vm_pause(vm, VM_INTERNAL_ERROR);
+        if (was_running) {
+            run_hold_clocks(vm);
+            vm_emit(vm, "STOP", NULL);
+        }
+        vm->state = VM_INTERNAL_ERROR;
         return false;
     }
     vm_emit(vm, "RESET", run_cause(by_guest, reason));

@@ -89,10 +89,16 @@ class Console:
         return False
 
     def close(self):
+        """Leaves by ^], as a person does: virsh lives through SIGTERM while it has a console."""
         if self.pid:
-            os.kill(self.pid, signal.SIGTERM)
-            os.waitpid(self.pid, 0)
-            self.pid = 0
+            try:
+                self.send("\x1d")
+            except OSError:
+                pass
+            if not self.closed(10):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                self.pid = 0
         os.close(self.fd)
 
     def __enter__(self):

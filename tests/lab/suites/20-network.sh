@@ -122,6 +122,22 @@ port_joins()
         ! ip link show vnet0 2>/dev/null
 }
 
+# Kills whoever starts the network, at later and later moments. The next one finds it whole or not at
+# all, and can stop it.
+killed_starts()
+{
+    local moment
+    for moment in 0.2 0.4 0.6 0.8 1.0 1.2 1.5 2.0; do
+        timeout -s KILL $moment "$tool" $root start default > /dev/null 2>&1
+        sleep 0.3
+        case $(net list 2>&1) in
+        *inactive*) ;;
+        *) net destroy default > /dev/null 2>&1 || { echo "killed after $moment s: no stop"; return 1; } ;;
+        esac
+        [ "$before" = "$(host_state)" ] || { echo "killed after $moment s: left $(host_state)"; return 1; }
+    done
+}
+
 mkdir -p $root
 before=$(host_state 2>/dev/null)
 
@@ -273,6 +289,7 @@ touch $root/hook-fails
 refused "a hook can refuse the start" 70 "Hook script" net start default
 rm -f $root/hook-fails $root/hook
 check "nothing is left of the refused start" test "$before" = "$(host_state)"
+check "a start killed at any moment leaves nothing unknown" killed_starts
 ip link add busy0 type dummy && ip address add 192.168.122.50/24 dev busy0 && ip link set busy0 up
 refused "clash of default is named" 1 "busy0.*192.168.122.50/24" net start default
 check "default is undefined" net undefine default

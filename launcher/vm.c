@@ -51,6 +51,7 @@ vm_free(Vm *vm)
         close(vm->initrd_fd);
     if (vm->wake)
         g_source_destroy(vm->wake);
+    g_clear_pointer(&vm->loop, g_main_loop_unref);
     g_free(vm->request_detail);
     g_mutex_clear(&vm->requests_lock);
     g_free(vm->name);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""bare.py KILN-VMM GUEST - runs the program of bare_guest.S under kiln-vmm, on any /dev/kvm: exits,
-resets, power off, QMP over a socket, and what is refused at start.
+"""bare.py KILN-VMM GUEST [OPTION...] - runs the program of bare_guest.S under kiln-vmm, on any
+/dev/kvm: exits, resets, power off, QMP over a socket, and what is refused at start. OPTIONs are given
+to every kiln-vmm: a sanitizer's run time calls what the sandbox forbids, and so goes without.
 
 Exit status 77 (skipped) without a usable /dev/kvm. SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -14,13 +15,13 @@ import tempfile
 import time
 import unittest
 
-VMM, BARE = sys.argv[1:3]
+VMM, BARE, *ALWAYS = sys.argv[1:]
 SECONDS = 60
 
 
 def arguments(word, *options):
     return [VMM, "-m", "16", "-nodefaults", "-serial", "stdio", "-device",
-            "isa-debug-exit,iobase=0x501", "-kernel", BARE, "-append", word, *options]
+            "isa-debug-exit,iobase=0x501", "-kernel", BARE, "-append", word, *ALWAYS, *options]
 
 
 def vmm(word, *options):

@@ -49,6 +49,10 @@ typedef struct {
  * could not be opened, or VIR_ERR_CONFIG_UNSUPPORTED by name. */
 GPtrArray *argv_build(const ArgvConfig *config, DomainDef *def, GError **err);
 
+/* Turns host-model into the model and features that it stands for, as clients read them in a live
+ * definition. */
+void argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host);
+
 /* --- for the files argv_*.c ------------------------------------------------------------------------ */
 
 void argv_add(Argv *argv, const char *option, const char *value);

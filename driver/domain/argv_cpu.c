@@ -7,15 +7,9 @@
 #include "driver/domain/argv.h"
 #include "util/error.h"
 
-/* Fills the model for host-model in, as the client reads it in the live definition. */
-static bool
-resolve_host_model(Argv *argv, GError **err)
+void
+argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host)
 {
-    DomainCpu *cpu = argv->def->cpu;
-    const NodeHostModel *host = argv->config->host_model(argv->config->opaque, err);
-
-    if (!host)
-        return false;
     cpu->mode = DOMAIN_CPU_CUSTOM;
     cpu->match = DOMAIN_CPU_EXACT;
     cpu->check = DOMAIN_CPU_CHECK_PARTIAL;
@@ -41,7 +35,6 @@ resolve_host_model(Argv *argv, GError **err)
             g_ptr_array_add(cpu->features, feature);
         }
     }
-    return true;
 }
 
 static void
@@ -95,8 +88,13 @@ argv_cpu(Argv *argv, GError **err)
     DomainCpu *cpu = argv->def->cpu;
     g_autoptr(GString) text = g_string_new(NULL);
 
-    if (cpu && cpu->mode == DOMAIN_CPU_HOST_MODEL && !resolve_host_model(argv, err))
-        return false;
+    if (cpu && cpu->mode == DOMAIN_CPU_HOST_MODEL) {
+        const NodeHostModel *host = argv->config->host_model(argv->config->opaque, err);
+
+        if (!host)
+            return false;
+        argv_resolve_host_model(cpu, host);
+    }
     g_string_append(text, cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->model ? cpu->model : "host");
     cpu_features(argv->def, text);
     argv_add(argv, "-cpu", text->str);

@@ -1,6 +1,7 @@
 /* query.c - what can be asked of a domain without waiting for its job.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "driver/domain/argv.h"
 #include "driver/domain/private.h"
 #include "util/error.h"
 
@@ -114,6 +115,23 @@ domain_info(Domain *domain, DomainInfo *ret_info)
         ret_info->cpu_time = domain_process_cpu_time(pid, 0);
 }
 
+/* VIR_DOMAIN_XML_UPDATE_CPU: what host-model stands for on this host, which may have to be asked of
+ * KVM first. */
+static char *
+updated_xml(DomainManager *manager, DomainDef *def, unsigned format, GError **err)
+{
+    const NodeHostModel *host = NULL;
+
+    if (manager->ops && manager->ops->host_model)
+        host = manager->ops->host_model(manager->opaque, err);
+    else
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "the host's CPU model is not known");
+    if (!host)
+        return NULL;
+    argv_resolve_host_model(def->cpu, host);
+    return domain_def_format(def, format);
+}
+
 char *
 domain_xml(Domain *domain, unsigned flags, GError **err)
 {
@@ -121,6 +139,7 @@ domain_xml(Domain *domain, unsigned flags, GError **err)
                      VIR_DOMAIN_XML_MIGRATABLE;
     unsigned format = (flags & VIR_DOMAIN_XML_SECURE ? DOMAIN_FORMAT_SECURE : 0) |
                       (flags & VIR_DOMAIN_XML_MIGRATABLE ? DOMAIN_FORMAT_MIGRATABLE : 0);
+    g_autoptr(DomainDef) updated = NULL;
     const DomainDef *def;
     char *xml = NULL;
 
@@ -135,9 +154,14 @@ domain_xml(Domain *domain, unsigned flags, GError **err)
         def = domain->config;
     if (!domain->live || (flags & VIR_DOMAIN_XML_INACTIVE))
         format |= DOMAIN_FORMAT_INACTIVE;
-    if (def)
+    if (def && (flags & VIR_DOMAIN_XML_UPDATE_CPU) && def->cpu &&
+        def->cpu->mode == DOMAIN_CPU_HOST_MODEL)
+        updated = domain_def_copy(def);
+    else if (def)
         xml = domain_def_format(def, format);
     g_mutex_unlock(&domain->lock);
+    if (updated)
+        return updated_xml(domain->manager, updated, format, err);
     if (!xml)
         kiln_error_set(err, VIR_ERR_NO_DOMAIN, "the domain has been removed");
     return xml;

@@ -19,7 +19,7 @@ import threading
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import TMP, VMM, Failed, check, guest_files, run, test, wait_for  # noqa: E402
 
-READY_SECONDS = 200
+READY_SECONDS = 150
 TAP, HOST_IP = "kvtap0", "10.77.0.1"
 BLOB = os.urandom(4 << 20)
 
@@ -145,7 +145,7 @@ class Guest:
                 "-device", "isa-serial,chardev=s0",
                 "-qmp", "unix:%s.qmp,server=on,wait=off" % self.base,
                 "-object", "iothread,id=io1"]
-        for i in range(1, 6):
+        for i in range(1, 7):
             argv += ["-device", "pcie-root-port,id=pci.%d,bus=pcie.0,addr=0x1.0x%x,chassis=%d,port=%d%s"
                      % (i, i - 1, i, 7 + i, ",multifunction=on" if i == 1 else "")]
         argv += ["-blockdev", json.dumps({"driver": "file", "filename": self.disk,
@@ -156,7 +156,7 @@ class Guest:
                  "num-queues=2,iothread=io1",
                  "-blockdev", json.dumps({"driver": "file", "filename": self.base + ".second",
                                           "node-name": "r", "read-only": True}),
-                 "-device", "virtio-blk-pci,drive=r,id=disk1",
+                 "-device", "virtio-blk-pci,drive=r,id=disk1,bus=pci.6,addr=0x0",
                  "-netdev", "tap,id=n0,ifname=%s,queues=2,script=no,downscript=no%s"
                  % (TAP, ",vhost=on" if vhost else ""),
                  "-device", "virtio-net-pci,netdev=n0,id=net0,mac=52:54:00:77:00:01,mq=on,"

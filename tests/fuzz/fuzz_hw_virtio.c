@@ -1,0 +1,174 @@
+/* fuzz_hw_virtio.c - a driver that writes anything to the rings and registers of a virtio device.
+ *
+ * The first byte chooses the device, the next eight the features; then records of 12 bytes: what to
+ * do, queue, index, flags, a number of 32 and one of 16 bits, next.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/hw/virtio_driver.h"
+
+#include "block/block.h"
+#include "hw/char/chardev.h"
+#include "hw/core/bytes.h"
+#include "hw/virtio/rng.h"
+#include "net/net.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { RECORD = 12, RAM = 2 << 20, QUEUES = 6, SIZE = 16, DISK = 64 << 10 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int
+open_disk(void *opaque, const char *filename, int flags, GError **err)
+{
+    int fd = memfd_create("disk", MFD_CLOEXEC);
+
+    (void)opaque;
+    (void)filename;
+    (void)flags;
+    (void)err;
+    if (fd < 0 || ftruncate(fd, DISK) < 0)
+        g_error("no memory for a disk");
+    return fd;
+}
+
+static BlockNode *
+no_node(void *opaque, const char *name)
+{
+    (void)opaque;
+    (void)name;
+    return NULL;
+}
+
+static void
+add_disk(FakeMachine *fake)
+{
+    g_autoptr(JsonNode) node = json_from_string("{\"driver\":\"file\",\"filename\":\"x\","
+                                                "\"node-name\":\"d\",\"discard\":\"unmap\","
+                                                "\"aio\":\"threads\"}", NULL);
+    BlockOpenOps ops = { NULL, open_disk, no_node };
+    BlockNode *block = block_node_open(json_node_get_object(node), &ops, NULL);
+
+    machine_object_add(fake->machine, OBJECT_BLOCK_NODE, "d", block,
+                       (GDestroyNotify)block_node_unref, NULL);
+}
+
+static GHashTable *
+props(const char *type, const char *type_value, const char *id, const char *more, const char *value)
+{
+    GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);
+
+    g_hash_table_insert(table, (char *)type, (char *)type_value);
+    g_hash_table_insert(table, (char *)"id", (char *)id);
+    if (more)
+        g_hash_table_insert(table, (char *)more, (char *)value);
+    return table;
+}
+
+static Device *
+make_device(FakeMachine *fake, unsigned kind)
+{
+    g_autoptr(GHashTable) table = NULL;
+    NetOpenOps net_ops = { 0 };
+    Device *dev;
+
+    switch (kind) {
+    case 0:
+        add_disk(fake);
+        return fake_device(fake, "virtio-blk-pci", "drive", "d", "num-queues", "3", NULL);
+    case 1:
+        table = props("type", "user", "n", "restrict", "on");
+        machine_object_add(fake->machine, OBJECT_NETDEV, "n", net_backend_open(table, &net_ops, NULL),
+                           (GDestroyNotify)net_backend_free, NULL);
+        return fake_device(fake, "virtio-net-pci", "netdev", "n", NULL);
+    case 2:
+        table = props("backend", "null", "c", NULL, NULL);
+        machine_object_add(fake->machine, OBJECT_CHARDEV, "c",
+                           chardev_new(fake->machine, table, NULL), (GDestroyNotify)chardev_free,
+                           NULL);
+        dev = fake_device(fake, "virtio-serial-pci", "id", "s", "max_ports", "2", NULL);
+        fake_device(fake, "virtconsole", "chardev", "c", NULL);
+        fake_device(fake, "virtserialport", "name", "port", NULL);
+        return dev;
+    case 3:
+        return fake_device(fake, "virtio-balloon-pci", "free-page-reporting", "on", NULL);
+    default:
+        table = props("qom-type", "rng-builtin", "r", NULL, NULL);
+        rng_object_add(fake->machine, table, NULL);
+        return fake_device(fake, "virtio-rng-pci", "rng", "r", NULL);
+    }
+}
+
+static void
+begin(VirtioDriver *drv, uint64_t features)
+{
+    uint64_t wanted = (virtio_driver_offered(drv) & features) | VIRTIO_F(VIRTIO_F_VERSION_1_BIT);
+
+    drv->heap = 0x1000;
+    virtio_driver_negotiate(drv, wanted);
+    for (unsigned i = 0; i < MIN(drv->dev->n_queues, (uint32_t)QUEUES); i++)
+        virtio_driver_queue(drv, i, MIN(SIZE, drv->dev->queues[i].max_size));
+    virtio_driver_ok(drv);
+}
+
+static void
+run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
+{
+    DriverQueue *q = &drv->q[r[1] % MIN(drv->dev->n_queues, (uint32_t)QUEUES)];
+    uint32_t number = bytes_load32(r + 4);
+    uint16_t len = bytes_load16(r + 8), next = r[10];
+    uint64_t at = number % (RAM + 0x1000);
+
+    switch (r[0] % 8) {
+    case 0:
+        virtio_driver_desc(drv, q, r[2] % SIZE, number, len, r[3], next);
+        break;
+    case 1:
+        virtio_driver_desc(drv, q, r[2] % SIZE, at, len, r[3] & 7, next % (SIZE + 1));
+        break;
+    case 2:
+        virtio_driver_offer(drv, q, r[2] % (SIZE + 1));
+        virtio_driver_kick(drv, q);
+        break;
+    case 3:
+        if (at < RAM - 4)
+            bytes_store(drv->fake->ram + at, bytes_load32(r + 8), 4);
+        break;
+    case 4:
+        virtio_driver_settle(drv);
+        break;
+    case 5:
+        fake_write(drv->fake, drv->common + r[2] % 0x40, 1u << (r[3] & 3), number);
+        break;
+    case 6:
+        fake_write(drv->fake, drv->config + r[2], 1u << (r[3] & 3), number);
+        fake_read(drv->fake, drv->config + r[2], 1u << (r[3] & 3));
+        break;
+    case 7:
+        begin(drv, features);
+        break;
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    FakeMachine *fake;
+    VirtioDriver drv;
+    uint64_t features;
+
+    if (size < 9)
+        return 0;
+    fake = fake_machine_new_q35(RAM);
+    features = bytes_load64(data + 1);
+    virtio_driver_init(&drv, fake, make_device(fake, data[0] % 5));
+    begin(&drv, features);
+    for (size_t at = 9; at + RECORD <= size; at += RECORD)
+        run_record(&drv, data + at, features);
+    virtio_driver_settle(&drv);
+    machine_set_running(fake->machine, false);
+    fake_machine_free(fake);
+    return 0;
+}

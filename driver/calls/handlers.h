@@ -11,14 +11,12 @@
 
 #define PROC(number, name, api, Args, Ret, right, queue, kind, object)                           \
     bool call_##name(Call *call, const Args *args, Ret *ret, GError **err);
-#define LATER(number, name, api, Args, Ret, right, queue, kind, object)
 #define SECRET(number, Args, field, mask)
 #define NONE(number, name, api, right)
 #define EVENT(number, name)
 #include "driver/calls/procs.def"
 #include "driver/calls/procs_qemu.def"
 #undef PROC
-#undef LATER
 #undef SECRET
 #undef NONE
 #undef EVENT

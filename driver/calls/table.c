@@ -15,14 +15,12 @@
     {                                                                                            \
         return call_##name(call, args, ret, err);                                                \
     }
-#define LATER(number, name, api, Args, Ret, right, queue, kind, object)
 #define SECRET(number, Args, field, mask)
 #define NONE(number, name, api, right)
 #define EVENT(number, name)
 #include "driver/calls/procs.def"
 #include "driver/calls/procs_qemu.def"
 #undef PROC
-#undef LATER
 #undef SECRET
 #undef NONE
 #undef EVENT
@@ -33,8 +31,6 @@
             .object = CALL_OBJECT_##object_, .args_size = sizeof(Args), .ret_size = sizeof(Ret), \
             .args_xdr = (xdrproc_t)xdr_##Args, .ret_xdr = (xdrproc_t)xdr_##Ret,                  \
             .run = run_##name_ },
-#define LATER(n, name_, api_, Args, Ret, right_, queue_, kind_, object_)                         \
-    NONE(n, name_, api_, right_)
 #define SECRET(number, Args, field, mask)
 #define NONE(n, name_, api_, right_)                                                             \
     [n] = { .name = #name_, .api = api_, .right = CALL_RIGHT_##right_ },
@@ -46,13 +42,11 @@ static const CallProc qemu_procs[] = {
 #include "driver/calls/procs_qemu.def"
 };
 #undef PROC
-#undef LATER
 #undef SECRET
 #undef NONE
 #undef EVENT
 
 #define PROC(number, name, api, Args, Ret, right, queue, kind, object)
-#define LATER(number, name, api, Args, Ret, right, queue, kind, object)
 #define SECRET(number, Args, arg, mask) { number, offsetof(Args, arg), #arg, mask },
 #define NONE(number, name, api, right)
 #define EVENT(number, name)
@@ -60,7 +54,6 @@ static const CallSecret remote_secrets[] = {
 #include "driver/calls/procs.def"
 };
 #undef PROC
-#undef LATER
 #undef SECRET
 #undef NONE
 #undef EVENT

@@ -19,14 +19,12 @@ typedef enum { CALL_OBJECT_NONE, CALL_OBJECT_DOMAIN, CALL_OBJECT_NETWORK } CallO
 /* Procedure numbers of events, "CALL_EVENT_" and the name of the row. */
 enum {
 #define PROC(number, name, api, Args, Ret, right, queue, kind, object)
-#define LATER(number, name, api, Args, Ret, right, queue, kind, object)
 #define SECRET(number, Args, field, mask)
 #define NONE(number, name, api, right)
 #define EVENT(number, name) CALL_EVENT_##name = number,
 #include "driver/calls/procs.def"
 #include "driver/calls/procs_qemu.def"
 #undef PROC
-#undef LATER
 #undef SECRET
 #undef NONE
 #undef EVENT

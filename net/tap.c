@@ -395,7 +395,7 @@ static const char *const tap_options[] = {
     "vhostfds", "vhostforce", NULL,
 };
 
-static const char *const tap_syscalls[] = { "readv", "writev", "ioctl", NULL };
+static const char *const tap_syscalls[] = { "readv", "writev", NULL };
 
 const NetBackendClass net_tap_class = {
     .type = "tap",

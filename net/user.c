@@ -506,7 +506,7 @@ static const char *const user_options[] = {
 static const char *const user_syscalls[] = {
     "socket", "connect", "bind", "listen", "accept", "accept4", "getsockname", "getpeername",
     "getsockopt", "setsockopt", "shutdown", "sendto", "sendmsg", "recvfrom", "recvmsg", "fcntl",
-    "ioctl", "close", "poll", "openat", "newfstatat", "fstat", "lseek", "read", NULL,
+    "close", "poll", "openat", "newfstatat", "fstat", "lseek", "read", NULL,
 };
 
 const NetBackendClass net_user_class = {

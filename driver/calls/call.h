@@ -73,10 +73,8 @@ bool call_is_read_only(const Call *call);
 /* The connection was opened with a qemu: URI (false: kiln:). */
 bool call_is_qemu(const Call *call);
 
-/* Peer of the connection, from SO_PEERCRED. */
+/* User of the connection's peer, from SO_PEERCRED. */
 uid_t call_peer_uid(const Call *call);
-gid_t call_peer_gid(const Call *call);
-pid_t call_peer_pid(const Call *call);
 
 /* Number of descriptors that came with the call, and takes the @index'th out of the call (the
  * caller closes it; those not taken are closed after the call). call_take_fd() returns -1 for one

@@ -367,18 +367,6 @@ call_peer_uid(const Call *call)
     return rpc_client_identity(call->connection->client)->uid;
 }
 
-gid_t
-call_peer_gid(const Call *call)
-{
-    return rpc_client_identity(call->connection->client)->gid;
-}
-
-pid_t
-call_peer_pid(const Call *call)
-{
-    return rpc_client_identity(call->connection->client)->pid;
-}
-
 guint
 call_n_fds(const Call *call)
 {

@@ -49,18 +49,11 @@ static const struct {
                                      CALL_EVENT_DOMAIN_EVENT_REBOOT },
     [VIR_DOMAIN_EVENT_ID_RTC_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_RTC_CHANGE,
                                          CALL_EVENT_DOMAIN_EVENT_RTC_CHANGE },
-    [VIR_DOMAIN_EVENT_ID_IO_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_IO_ERROR,
-                                       CALL_EVENT_DOMAIN_EVENT_IO_ERROR },
-    [VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON,
-                                              CALL_EVENT_DOMAIN_EVENT_IO_ERROR_REASON },
     [VIR_DOMAIN_EVENT_ID_CONTROL_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_CONTROL_ERROR,
                                             CALL_EVENT_DOMAIN_EVENT_CONTROL_ERROR },
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
                                              CALL_EVENT_DOMAIN_EVENT_BALLOON_CHANGE },
-    [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED,
-                                             CALL_EVENT_DOMAIN_EVENT_DEVICE_REMOVED },
     [VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE, 0 },
-    [VIR_DOMAIN_EVENT_ID_DEVICE_ADDED] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_DEVICE_ADDED, 0 },
     [VIR_DOMAIN_EVENT_ID_METADATA_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE, 0 },
 };
 
@@ -340,20 +333,6 @@ event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offse
 }
 
 void
-event_hub_domain_io_error(EventHub *hub, const EventDomain *dom, const char *path,
-                          const char *alias, int action, const char *reason)
-{
-    DomainIoErrorEvent plain = { event_wire_domain(dom), (char *)path, (char *)alias, action };
-    DomainIoErrorReasonEvent reasoned = { event_wire_domain(dom), (char *)path, (char *)alias,
-                                          action, (char *)reason };
-
-    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_IO_ERROR, (xdrproc_t)xdr_DomainIoErrorEvent,
-                       &plain);
-    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
-                       (xdrproc_t)xdr_DomainIoErrorReasonEvent, &reasoned);
-}
-
-void
 event_hub_domain_control_error(EventHub *hub, const EventDomain *dom)
 {
     DomainPlainEvent msg = { event_wire_domain(dom) };
@@ -378,24 +357,6 @@ event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int stat
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
                        (xdrproc_t)xdr_DomainAgentLifecycleEvent, &msg);
-}
-
-void
-event_hub_domain_device_added(EventHub *hub, const EventDomain *dom, const char *alias)
-{
-    DomainDeviceEvent msg = { event_wire_domain(dom), (char *)alias };
-
-    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
-                       (xdrproc_t)xdr_DomainDeviceEvent, &msg);
-}
-
-void
-event_hub_domain_device_removed(EventHub *hub, const EventDomain *dom, const char *alias)
-{
-    DomainDeviceEvent msg = { event_wire_domain(dom), (char *)alias };
-
-    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
-                       (xdrproc_t)xdr_DomainDeviceEvent, &msg);
 }
 
 void

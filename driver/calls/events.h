@@ -37,9 +37,6 @@ void event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event
 void event_hub_domain_reboot(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_RTC_CHANGE: the guest's clock is now @offset seconds off UTC. */
 void event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offset);
-/* VIR_DOMAIN_EVENT_ID_IO_ERROR and _IO_ERROR_REASON: @action is virDomainEventIOErrorAction. */
-void event_hub_domain_io_error(EventHub *hub, const EventDomain *dom, const char *path,
-                               const char *alias, int action, const char *reason);
 /* VIR_DOMAIN_EVENT_ID_CONTROL_ERROR: the control connection to the VMM broke. */
 void event_hub_domain_control_error(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: memory the guest has now, in KiB. */
@@ -47,9 +44,6 @@ void event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint
 /* VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: virConnectDomainEventAgentLifecycleState and …Reason. */
 void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int state,
                                       int reason);
-/* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _DEVICE_REMOVED, _DEVICE_REMOVAL_FAILED. */
-void event_hub_domain_device_added(EventHub *hub, const EventDomain *dom, const char *alias);
-void event_hub_domain_device_removed(EventHub *hub, const EventDomain *dom, const char *alias);
 /* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri that of an element. */
 void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type,
                                       const char *uri);

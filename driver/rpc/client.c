@@ -275,14 +275,6 @@ rpc_client_send(RpcClient *client, RpcMessage *msg)
 }
 
 void
-rpc_client_close(RpcClient *client)
-{
-    g_mutex_lock(&client->lock);
-    client_break(client);
-    g_mutex_unlock(&client->lock);
-}
-
-void
 rpc_client_close_when_sent(RpcClient *client)
 {
     g_mutex_lock(&client->lock);

@@ -54,8 +54,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RpcClient, rpc_client_unref)
  * over. A client whose queue grows without end is disconnected. */
 void rpc_client_send(RpcClient *client, RpcMessage *msg);
 
-/* Disconnects now; or as soon as every call is answered, reading nothing more. */
-void rpc_client_close(RpcClient *client);
+/* Disconnects as soon as every call is answered, reading nothing more. */
 void rpc_client_close_when_sent(RpcClient *client);
 
 /* The socket it came by is read-only. */

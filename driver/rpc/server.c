@@ -207,12 +207,6 @@ rpc_server_n_clients(const RpcServer *server)
     return g_hash_table_size(server->clients);
 }
 
-RpcPoller *
-rpc_server_poller(const RpcServer *server)
-{
-    return server->poller;
-}
-
 void
 rpc_server_stop_listening(RpcServer *server)
 {

@@ -36,7 +36,6 @@ bool rpc_server_listen(RpcServer *server, int fd, bool read_only, RpcAuth auth, 
 RpcClient *rpc_server_adopt(RpcServer *server, int fd, bool read_only, RpcAuth auth, GError **err);
 
 guint rpc_server_n_clients(const RpcServer *server);
-RpcPoller *rpc_server_poller(const RpcServer *server);
 
 /* Stops listening; connections stay. */
 void rpc_server_stop_listening(RpcServer *server);

@@ -255,9 +255,10 @@ def ports(guest):
         guest.read_until(guest.port, b"hello from the guest\n")
         guest.port.sendall(b"hello from the host\n")
         guest.expect("port-in", "hello from the host")
+        guest.qmp.do("query-status")
         check({"id": "port0", "open": True} in
-              [e["data"] for e in guest.qmp.events if e["event"] == "VSERPORT_CHANGE"]
-              or guest.qmp.do("query-status"), "no event")
+              [e["data"] for e in guest.qmp.events if e["event"] == "VSERPORT_CHANGE"],
+              "no event told that the guest opened it")
     with test("a port's writer waits for a slow reader, and nothing is lost"):
         count = 0
         while count < 400 * 1024:

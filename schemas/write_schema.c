@@ -1,5 +1,5 @@
-/* write_schema.c - prints the RELAX NG grammar of one kind of document, written from xml's tables, for
- * the files that installation puts beside virtkilnd: write_schema domain|network.
+/* write_schema.c - prints the RELAX NG grammar of one kind of document, written from xml's tables,
+ * for the files that installation puts beside virtkilnd: write_schema domain|network.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml/domain.h"

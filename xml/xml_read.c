@@ -15,15 +15,22 @@
 enum { READ_OPTIONS = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                       XML_PARSE_NOBLANKS | XML_PARSE_NOCDATA };
 
+/* What xml_read() wants to know of the parser's way, in xmlParserCtxt._private. */
+typedef struct {
+    bool doctype;
+    char *message;               /* of the first error; the later ones only follow from it */
+} Report;
+
 static void
 refuse_doctype(void *opaque, const xmlChar *name, const xmlChar *external, const xmlChar *system)
 {
     xmlParserCtxt *ctxt = opaque;
+    Report *report = ctxt->_private;
 
     (void)name;
     (void)external;
     (void)system;
-    ctxt->_private = ctxt;       /* a mark for xml_read() */
+    report->doctype = true;
     xmlStopParser(ctxt);
 }
 
@@ -59,16 +66,19 @@ context_of(xmlParserCtxt *ctxt)
 }
 
 static void
-set_parse_error(xmlParserCtxt *ctxt, const char *what, GError **err)
+note_error(void *opaque, xmlError *error)
 {
-    const xmlError *error = xmlCtxtGetLastError(ctxt);
-    g_autofree char *context = context_of(ctxt);
-    g_autofree char *message =
-        g_utf8_make_valid(error && error->message ? error->message : "the document is empty", -1);
+    xmlParserCtxt *ctxt = opaque;
+    Report *report = ctxt->_private;
+    g_autofree char *context = NULL;
+    g_autofree char *message = NULL;
 
+    if (report->message || error->level < XML_ERR_ERROR)
+        return;
+    context = context_of(ctxt);
+    message = g_utf8_make_valid(error->message ? error->message : "unknown error", -1);
     g_strchomp(message);
-    kiln_error_set(err, VIR_ERR_XML_DETAIL, "(%s):%d: %s%s", what, error ? error->line : 1, message,
-                   context);
+    report->message = g_strdup_printf("%d: %s%s", error->line, message, context);
 }
 
 static bool
@@ -82,49 +92,56 @@ too_deep(const xmlNode *node, unsigned depth)
     return false;
 }
 
-xmlDoc *
-xml_read(const char *xml, size_t length, const char *what, GError **err)
+static xmlDoc *
+read_text(xmlParserCtxt *ctxt, const char *xml, size_t length, const char *what, GError **err)
 {
+    Report report = { 0 };
     g_autoptr(xmlDoc) doc = NULL;
-    xmlParserCtxt *ctxt;
-    bool has_doctype;
+    g_autofree char *message = NULL;
 
-    if (length > XML_MAX_LENGTH) {
-        kiln_error_set(err, VIR_ERR_XML_ERROR, "(%s): the document of %zu bytes is larger than the "
-                       "limit of %d", what, length, XML_MAX_LENGTH);
-        return NULL;
-    }
-    xmlInitParser();
-    ctxt = xmlNewParserCtxt();
-    if (!ctxt || !ctxt->sax) {
-        xmlFreeParserCtxt(ctxt);
-        kiln_error_set(err, VIR_ERR_NO_MEMORY, "(%s): no memory for the XML parser", what);
-        return NULL;
-    }
+    ctxt->_private = &report;
     ctxt->sax->internalSubset = refuse_doctype;
+    ctxt->sax->serror = note_error;
     doc = xmlCtxtReadMemory(ctxt, xml, (int)length, NULL, NULL, READ_OPTIONS);
-    has_doctype = ctxt->_private != NULL;
-    if (has_doctype)
+    message = report.message;
+    if (report.doctype)
         kiln_error_set(err, VIR_ERR_XML_ERROR,
-                       "(%s): a document type declaration (<!DOCTYPE …>) is "
-                       "not accepted; remove it and write entities out",
+                       "(%s): a document type declaration (<!DOCTYPE …>) is not accepted; remove it "
+                       "and write entities out",
                        what);
-    else if (!doc || !ctxt->wellFormed || !xmlDocGetRootElement(doc))
-        set_parse_error(ctxt, what, err);
+    else if (message || !doc || !ctxt->wellFormed || !xmlDocGetRootElement(doc))
+        kiln_error_set(err, VIR_ERR_XML_DETAIL, "(%s):%s", what,
+                       message ? message : "1: the document is empty");
     else if (too_deep(xmlDocGetRootElement(doc), 1))
         kiln_error_set(err, VIR_ERR_XML_ERROR,
                        "(%s): elements are nested deeper than the limit of %d", what,
                        XML_MAX_DEPTH);
-    else {
-        xmlFreeParserCtxt(ctxt);
+    else
         return g_steal_pointer(&doc);
-    }
-    if (!doc && ctxt->myDoc) {
-        xmlFreeDoc(ctxt->myDoc);
-        ctxt->myDoc = NULL;
-    }
-    xmlFreeParserCtxt(ctxt);
     return NULL;
+}
+
+xmlDoc *
+xml_read(const char *xml, size_t length, const char *what, GError **err)
+{
+    xmlParserCtxt *ctxt;
+    xmlDoc *doc;
+
+    if (length > XML_MAX_LENGTH) {
+        kiln_error_set(err, VIR_ERR_XML_ERROR,
+                       "(%s): the document of %zu bytes is larger than the limit of %d", what,
+                       length, XML_MAX_LENGTH);
+        return NULL;
+    }
+    xmlInitParser();
+    ctxt = xmlNewParserCtxt();
+    if (!ctxt) {
+        kiln_error_set(err, VIR_ERR_NO_MEMORY, "(%s): no memory for the XML parser", what);
+        return NULL;
+    }
+    doc = read_text(ctxt, xml, length, what, err);
+    xmlFreeParserCtxt(ctxt);
+    return doc;
 }
 
 /* --- fragments -------------------------------------------------------------------------------- */
@@ -146,8 +163,23 @@ xml_parse_fragment(const char *xml)
     return doc;
 }
 
+/* The same namespace always by the same prefix, so that what was printed reads back alike. */
+static void
+rename_prefixes(xmlNode *node, const XmlNamespace *space)
+{
+    for (xmlNs *ns = node->nsDef; ns; ns = ns->next)
+        if (ns->href && ns->prefix && strcmp((const char *)ns->href, space->uri) == 0 &&
+            strcmp((const char *)ns->prefix, space->prefix) != 0) {
+            xmlFree((xmlChar *)ns->prefix);
+            ns->prefix = xmlStrdup((const xmlChar *)space->prefix);
+        }
+    for (xmlNode *child = node->children; child; child = child->next)
+        if (child->type == XML_ELEMENT_NODE)
+            rename_prefixes(child, space);
+}
+
 char *
-xml_node_dump(xmlNode *node)
+xml_node_dump(xmlNode *node, const XmlNamespace *spaces)
 {
     g_autoptr(xmlDoc) doc = xmlNewDoc((const xmlChar *)"1.0");
     xmlNode *copy = doc ? xmlDocCopyNode(node, doc, 1) : NULL;
@@ -156,6 +188,8 @@ xml_node_dump(xmlNode *node)
 
     if (copy) {
         xmlDocSetRootElement(doc, copy);
+        for (; spaces && spaces->prefix; spaces++)
+            rename_prefixes(copy, spaces);
         if (buffer && xmlNodeDump(buffer, doc, copy, 0, 0) >= 0)
             text = g_strdup((const char *)xmlBufferContent(buffer));
     }

@@ -176,7 +176,7 @@ take_item(xmlNode *node, void *opaque)
         XmlKept *kept = g_new(XmlKept, 1);
 
         kept->path = g_strdup(l->row->path);
-        kept->xml = xml_node_dump(node);
+        kept->xml = xml_node_dump(node, l->parse->spaces);
         g_ptr_array_add(l->list, kept);
         return true;
     }
@@ -241,7 +241,7 @@ parse_row(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GErro
         return true;
     case XML_VERBATIM:
         g_free(XML_FIELD(obj, row, char *));
-        XML_FIELD(obj, row, char *) = xml_node_dump(at);
+        XML_FIELD(obj, row, char *) = xml_node_dump(at, NULL);
         return true;
     case XML_STRUCT:
         if (XML_FIELD(obj, row, void *))

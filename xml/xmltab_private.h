@@ -41,8 +41,9 @@ void xml_obj_clear(const XmlType *type, void *obj);
 bool xml_name_matches(const char *part, size_t length, const xmlNode *node,
                       const XmlNamespace *spaces);
 
-/* An element as text, complete by itself (namespaces declared). */
-char *xml_node_dump(xmlNode *node);
+/* An element as text, complete by itself (namespaces declared, those of @spaces by their own
+ * prefixes; NULL: none). */
+char *xml_node_dump(xmlNode *node, const XmlNamespace *spaces);
 xmlDoc *xml_parse_fragment(const char *xml);
 
 #endif

@@ -54,7 +54,8 @@ below(const XmlRow *row, const Place *place)
 }
 
 static bool
-unknown(const char *kind, const char *name, const xmlNode *node, GPtrArray *legal, GError **err)
+unknown(const char *kind, const char *name, const xmlNode *node, long line, GPtrArray *legal,
+        GError **err)
 {
     const char *near;
 
@@ -62,8 +63,7 @@ unknown(const char *kind, const char *name, const xmlNode *node, GPtrArray *lega
     near = xml_nearest(name, (const char *const *)legal->pdata);
     return kiln_error_set(err, VIR_ERR_XML_INVALID_SCHEMA,
                           "%s '%s' is not allowed in element '%s' at line %ld%s%s%s", kind, name,
-                          (const char *)node->name, xmlGetLineNo((xmlNode *)node),
-                          near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                          (const char *)node->name, line, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static bool
@@ -92,7 +92,8 @@ check_attributes(const GArray *places, xmlNode *node, GError **err)
         for (guint i = 0; i < legal->len; i++)
             known |= !attr->ns && strcmp(legal->pdata[i], (const char *)attr->name) == 0;
         if (!known)
-            return unknown("attribute", (const char *)attr->name, node, legal, err);
+            return unknown("attribute", (const char *)attr->name, node, xmlGetLineNo(node), legal,
+                           err);
     }
     return true;
 }
@@ -144,7 +145,7 @@ check_node(const XmlNamespace *spaces, const GArray *places, xmlNode *node, GErr
         if (child->type != XML_ELEMENT_NODE)
             continue;
         if (!descend(spaces, places, child, inside, &whole, legal))
-            return unknown("element", (const char *)child->name, node, legal, err);
+            return unknown("element", (const char *)child->name, node, xmlGetLineNo(child), legal, err);
         if (!whole && !check_node(spaces, inside, child, err))
             return false;
     }

@@ -10,8 +10,8 @@
 #include "driver/calls/call.h"
 #include "driver/config.h"
 
-/* Makes both managers from @config and the paths, events and node of @services, and fills their part
- * of it. @services must stay where it is. Touches nothing on the host. */
+/* Makes both managers from @config and the paths, events and node of @services, and fills their
+ * part of it. @services must stay where it is. Touches nothing on the host. */
 void managers_init(CallServices *services, const DaemonConfig *config);
 
 /* Loads networks, then domains, which may need them. */

@@ -1,7 +1,8 @@
 /* domain_bulk.c - statistics of many domains in one call (virConnectGetAllDomainStats).
  *
- * Groups and names are libvirt's: state, cpu-total, balloon, vcpu, interface, block. The groups perf,
- * iothread, memory, dirtyrate and vm are not there: left out, or refused when the client insists.
+ * Groups and names are libvirt's: state, cpu-total, balloon, vcpu, interface, block. The groups
+ * perf, iothread, memory, dirtyrate and vm are not there: left out, or refused when the client
+ * insists.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>

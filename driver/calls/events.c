@@ -17,7 +17,7 @@
 #define EVENT_DOMAIN_COUNT (VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE + 1)
 #define EVENT_NETWORK_COUNT (VIR_NETWORK_EVENT_ID_LIFECYCLE + 1)
 
-/* Callbacks of one client. Clients need one for each event; what each asks for costs all of them. */
+/* Callbacks of one client. It needs one for each event; each that it asks for costs everyone. */
 #define EVENT_CALLBACKS_MAX 1024
 
 typedef enum { SUBSCRIPTION_MODERN, SUBSCRIPTION_LEGACY, SUBSCRIPTION_CLOSE } SubscriptionKind;

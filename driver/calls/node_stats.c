@@ -1,7 +1,7 @@
 /* node_stats.c - the calls about the host's processors and memory as they are now.
  *
- * Numbers are the kernel's, from /proc/stat, /proc/meminfo and /sys/devices/system. Names and units of
- * the statistics are libvirt's (libvirt-host.h).
+ * Numbers are the kernel's, from /proc/stat, /proc/meminfo and /sys/devices/system. Names and
+ * units of the statistics are libvirt's (libvirt-host.h).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
@@ -60,7 +60,8 @@ call_node_get_cells_free_memory(Call *call, const NodeGetCellsFreeMemoryArgs *ar
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "maxCells is %d, but must be from 1 to %d",
                               args->max, WIRE_NODE_CELLS_MAX);
     if (!node_has_cell(args->first))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "start cell %d out of range", args->first);
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "start cell %d out of range",
+                              args->first);
     while (last - args->first < args->max && node_has_cell(last))
         last++;
     ret->cells.cells_len = (u_int)(last - args->first);
@@ -72,8 +73,8 @@ call_node_get_cells_free_memory(Call *call, const NodeGetCellsFreeMemoryArgs *ar
 
 /* Fills a result of @n statistics, or says how many there are when the client asks for none. */
 static bool
-node_stats_set(NodeStatsRet *ret, const char *const *names, const uint64_t *values, int n, int asked,
-               GError **err)
+node_stats_set(NodeStatsRet *ret, const char *const *names, const uint64_t *values, int n,
+               int asked, GError **err)
 {
     ret->nparams = n;
     if (asked == 0)
@@ -90,7 +91,8 @@ node_stats_set(NodeStatsRet *ret, const char *const *names, const uint64_t *valu
 }
 
 bool
-call_node_get_cpu_stats(Call *call, const NodeGetCpuStatsArgs *args, NodeStatsRet *ret, GError **err)
+call_node_get_cpu_stats(Call *call, const NodeGetCpuStatsArgs *args, NodeStatsRet *ret,
+                        GError **err)
 {
     static const char *const names[] = { VIR_NODE_CPU_STATS_KERNEL, VIR_NODE_CPU_STATS_USER,
                                          VIR_NODE_CPU_STATS_IDLE, VIR_NODE_CPU_STATS_IOWAIT };
@@ -143,7 +145,8 @@ call_node_get_memory_stats(Call *call, const NodeGetMemoryStatsArgs *args, NodeS
 }
 
 bool
-call_node_get_cpu_map(Call *call, const NodeGetCpuMapArgs *args, NodeGetCpuMapRet *ret, GError **err)
+call_node_get_cpu_map(Call *call, const NodeGetCpuMapArgs *args, NodeGetCpuMapRet *ret,
+                      GError **err)
 {
     g_autofree char *present_text = sysfs_read("", "/sys/devices/system/cpu/present");
     g_autofree char *online_text = sysfs_read("", "/sys/devices/system/cpu/online");

@@ -1,9 +1,9 @@
 /* user.c - back end: user-mode networking, a small router and its NAT in this process (libslirp 4).
  *
- * The stack belongs to the I/O loop of its pair. It wants to be asked before each sleep which of its
- * sockets to watch; that is done once per turn in which something happened, and only differences reach
- * epoll. Packets for the guest wait in a bounded queue; while it is full the sockets are left alone,
- * so the hosts at the other end are held back rather than packets dropped.
+ * The stack belongs to the I/O loop of its pair. It wants to be asked before each sleep which of
+ * its sockets to watch; that is done once per turn in which something happened, and only
+ * differences reach epoll. Packets for the guest wait in a bounded queue; while it is full the
+ * sockets are left alone, so the hosts at the other end are held back rather than packets dropped.
  *
  * Leaves out: TFTP, SMB, guestfwd, saving connections.
  *
@@ -195,7 +195,8 @@ socket_event(void *opaque, uint32_t events)
 {
     UserSocket *socket = opaque;
 
-    socket->events |= (events & EPOLLIN ? SLIRP_POLL_IN : 0) | (events & EPOLLOUT ? SLIRP_POLL_OUT : 0)
+    socket->events |= (events & EPOLLIN ? SLIRP_POLL_IN : 0)
+                      | (events & EPOLLOUT ? SLIRP_POLL_OUT : 0)
                       | (events & EPOLLPRI ? SLIRP_POLL_PRI : 0)
                       | (events & EPOLLERR ? SLIRP_POLL_ERR : 0)
                       | (events & EPOLLHUP ? SLIRP_POLL_HUP : 0);
@@ -203,8 +204,8 @@ socket_event(void *opaque, uint32_t events)
     user_schedule(socket->user);
 }
 
-/* Asks the loop for @events; a number that was closed and given out again without a word is taken as
- * the new socket that it is. */
+/* Asks the loop for @events; a number that was closed and given out again without a word is taken
+ * as the new socket that it is. */
 static void
 socket_ask(NetUser *user, UserSocket *socket, uint32_t events)
 {
@@ -222,7 +223,8 @@ list_add(int fd, int events, void *opaque)
 {
     NetUser *user = opaque;
     UserSocket *socket = g_hash_table_lookup(user->sockets, GINT_TO_POINTER(fd));
-    uint32_t asked = (events & SLIRP_POLL_IN ? EPOLLIN : 0) | (events & SLIRP_POLL_OUT ? EPOLLOUT : 0)
+    uint32_t asked = (events & SLIRP_POLL_IN ? EPOLLIN : 0)
+                     | (events & SLIRP_POLL_OUT ? EPOLLOUT : 0)
                      | (events & SLIRP_POLL_PRI ? EPOLLPRI : 0);
 
     if (!socket) {

@@ -15,10 +15,11 @@ typedef struct {
     uint16_t host_port, guest_port;
 } UserForward;
 
-bool user_forward_parse(const NetBackend *backend, const char *text, UserForward *ret, GError **err);
+bool user_forward_parse(const NetBackend *backend, const char *text, UserForward *ret,
+                        GError **err);
 
-/* Fills @config, whose strings point into @props or, for dnssearch, into *ret_search, which the caller
- * frees with g_strfreev(). */
+/* Fills @config, whose strings point into @props or, for dnssearch, into *ret_search, which the
+ * caller frees with g_strfreev(). */
 bool user_config_parse(const NetBackend *backend, GHashTable *props, SlirpConfig *config,
                        char ***ret_search, GError **err);
 

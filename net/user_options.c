@@ -11,8 +11,8 @@ static bool
 option_error(const NetBackend *backend, GError **err, const char *name, const char *text,
              const char *what)
 {
-    return net_backend_error(backend, err, VIR_ERR_CONFIG_UNSUPPORTED, "%s=%s is not %s", name, text,
-                             what);
+    return net_backend_error(backend, err, VIR_ERR_CONFIG_UNSUPPORTED, "%s=%s is not %s", name,
+                             text, what);
 }
 
 /* "" is 0.0.0.0. */
@@ -53,8 +53,8 @@ user_forward_parse(const NetBackend *backend, const char *text, UserForward *ret
 
 /* An address inside the network; the default is the network's address plus @fallback. */
 static bool
-inner_address(const NetBackend *backend, GHashTable *props, const char *name, const SlirpConfig *config,
-              uint32_t fallback, struct in_addr *ret, GError **err)
+inner_address(const NetBackend *backend, GHashTable *props, const char *name,
+              const SlirpConfig *config, uint32_t fallback, struct in_addr *ret, GError **err)
 {
     const char *text = g_hash_table_lookup(props, name);
 

@@ -128,8 +128,8 @@ inflate_handle(VirtQueue *q, bool inflate)
         size_t len = MIN(balloon->chain.out_len, (uint64_t)MAX_PAGES * 4), at = 0;
 
         while (inflate && at + 4 <= len) {
-            size_t n = virt_iov_read(virt_chain_out(&balloon->chain), balloon->chain.n_out, at, pfns,
-                                     MIN(len - at, sizeof(pfns)));
+            size_t n = virt_iov_read(virt_chain_out(&balloon->chain), balloon->chain.n_out, at,
+                                     pfns, MIN(len - at, sizeof(pfns)));
 
             pages_discard(memory, pfns, n / 4);
             at += n;
@@ -280,7 +280,8 @@ balloon_config_read(VirtioDevice *dev, uint8_t *config)
     VirtioBalloon *balloon = (VirtioBalloon *)dev;
 
     bytes_store(config, balloon->target_pages, 4);
-    bytes_store(config + CONFIG_ACTUAL, __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED), 4);
+    bytes_store(config + CONFIG_ACTUAL,
+                __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED), 4);
 }
 
 static void
@@ -323,9 +324,9 @@ virtio_balloon_actual(Device *dev)
 {
     VirtioBalloon *balloon = (VirtioBalloon *)dev;
     uint64_t ram = guest_memory_size(dev->machine->memory);
-    uint64_t held = (uint64_t)__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED) << PAGE_SHIFT;
+    uint64_t pages = __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
 
-    return ram - MIN(held, ram);
+    return ram - MIN(pages << PAGE_SHIFT, ram);
 }
 
 void

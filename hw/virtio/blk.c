@@ -40,7 +40,7 @@ struct BlkRequest {
     VirtChain chain;
     uint8_t *status;                 /* last byte of the writable part */
     VirtioBlkKind kind;
-    uint64_t bytes, written;         /* of the request; into the writable part, without the status */
+    uint64_t bytes, written;         /* of the request; into the writable part without status */
     int64_t start;
     BlkRequest *next;                /* in the free list */
 };
@@ -460,7 +460,8 @@ blk_realize(VirtioDevice *dev, GError **err)
     if (!blk->loop)
         return false;
     blk->block = block_queue_new(blk->node, blk->loop,
-                                 MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH), err);
+                                 MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH),
+                                 err);
     if (!blk->block)
         return false;
     blk_features(blk);
@@ -567,8 +568,10 @@ static const char *const error_policies[] = { "auto", "report", NULL };
 static const DeviceProp blk_props[] = {
     { "drive", PROP_BLOCK_NODE, offsetof(VirtioBlk, drive), .required = true,
       .help = "node-name of a -blockdev" },
-    { "iothread", PROP_IOTHREAD, offsetof(VirtioBlk, iothread), .help = "id of an -object iothread" },
-    { "serial", PROP_STRING, offsetof(VirtioBlk, serial), .help = "the guest reads 20 bytes of it" },
+    { "iothread", PROP_IOTHREAD, offsetof(VirtioBlk, iothread),
+      .help = "id of an -object iothread" },
+    { "serial", PROP_STRING, offsetof(VirtioBlk, serial),
+      .help = "the guest reads 20 bytes of it" },
     { "num-queues", PROP_UINT16, offsetof(VirtioBlk, num_queues), "0", .max = 1023,
       .help = "0: one per CPU" },
     { "queue-size", PROP_UINT16, offsetof(VirtioBlk, queue_size), "256", .min = 4,
@@ -585,7 +588,8 @@ static const DeviceProp blk_props[] = {
     { "scsi", PROP_BOOL, offsetof(VirtioBlk, scsi), "off", .help = "must be off" },
     { "werror", PROP_ENUM, offsetof(VirtioBlk, werror), "auto", .names = error_policies },
     { "rerror", PROP_ENUM, offsetof(VirtioBlk, rerror), "auto", .names = error_policies },
-    { "bootindex", PROP_INT32, offsetof(VirtioBlk, bootindex), "-1", .help = "place in boot order" },
+    { "bootindex", PROP_INT32, offsetof(VirtioBlk, bootindex), "-1",
+      .help = "place in boot order" },
     { "logical_block_size", PROP_UINT32, offsetof(VirtioBlk, logical_block_size), "512", .min = 512,
       .max = 32768 },
     { "physical_block_size", PROP_UINT32, offsetof(VirtioBlk, physical_block_size), "512",

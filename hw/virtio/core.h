@@ -47,7 +47,7 @@ vring_used_bytes(unsigned size)
     return 6 + 8 * (uint64_t)size;
 }
 
-/* Maps the rings whose addresses the driver wrote. -EFAULT when they are not in RAM or misaligned. */
+/* Maps the rings whose addresses the driver wrote. -EFAULT when they are not in RAM or askew. */
 int virt_queue_map(VirtQueue *queue);
 void virt_queue_unmap(VirtQueue *queue);
 

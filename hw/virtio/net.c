@@ -329,8 +329,10 @@ virtio_net_apply_offloads(VirtioNet *net, uint64_t bits)
     static const struct {
         unsigned feature, offload;
     } map[] = {
-        { VIRTIO_NET_F_GUEST_CSUM, NET_OFFLOAD_CSUM }, { VIRTIO_NET_F_GUEST_TSO4, NET_OFFLOAD_TSO4 },
-        { VIRTIO_NET_F_GUEST_TSO6, NET_OFFLOAD_TSO6 }, { VIRTIO_NET_F_GUEST_ECN, NET_OFFLOAD_ECN },
+        { VIRTIO_NET_F_GUEST_CSUM, NET_OFFLOAD_CSUM },
+        { VIRTIO_NET_F_GUEST_TSO4, NET_OFFLOAD_TSO4 },
+        { VIRTIO_NET_F_GUEST_TSO6, NET_OFFLOAD_TSO6 },
+        { VIRTIO_NET_F_GUEST_ECN, NET_OFFLOAD_ECN },
         { VIRTIO_NET_F_GUEST_UFO, NET_OFFLOAD_UFO },
     };
     unsigned offload = 0;
@@ -769,7 +771,8 @@ static const DeviceProp net_props[] = {
       .max = VIRTIO_QUEUE_MAX },
     { "tx_queue_size", PROP_UINT16, offsetof(VirtioNet, tx_queue_size), "256", .min = 64,
       .max = VIRTIO_QUEUE_MAX },
-    { "bootindex", PROP_INT32, offsetof(VirtioNet, bootindex), "-1", .help = "place in boot order" },
+    { "bootindex", PROP_INT32, offsetof(VirtioNet, bootindex), "-1",
+      .help = "place in boot order" },
     NET_BOOL("mq", mq, "off"),
     NET_BOOL("csum", csum, "on"),
     NET_BOOL("gso", gso, "on"),

@@ -14,7 +14,7 @@ enum {
     MAC_TABLE_SET = 0, MAC_ADDR_SET = 1, VLAN_ADD = 0, VLAN_DEL = 1, ANNOUNCE_ACK = 0,
     MQ_PAIRS_SET = 0, OFFLOADS_SET = 0,
     CTRL_HEAD = 2,
-    CTRL_MAX = 16384,                /* longest command taken; a table of 64 addresses is 800 bytes */
+    CTRL_MAX = 16384,                /* longest command taken; two full tables are 776 bytes */
 };
 
 static bool

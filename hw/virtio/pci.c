@@ -19,7 +19,8 @@
 
 enum {
     MSIX_BAR = 1, BAR = 4,
-    COMMON = 0x0000, ISR = 0x1000, CONFIG = 0x2000, NOTIFY = 0x3000, AREA = 0x1000, BAR_SIZE = 0x4000,
+    COMMON = 0x0000, ISR = 0x1000, CONFIG = 0x2000, NOTIFY = 0x3000,
+    AREA = 0x1000, BAR_SIZE = 0x4000,
     NOTIFY_STEP = 4,                 /* bytes between doorbells */
     MSIX_PBA_MIN = 0x800,
 
@@ -451,7 +452,8 @@ virtio_pci_realize(VirtioDevice *dev, GError **err)
     if (!dev->intx_loop)
         return false;
     pci_set_ids(pci, PCI_SUBSYSTEM_VENDOR, (uint16_t)(MODERN_ID_BASE + dev->class->id),
-                PCI_SUBSYSTEM_VENDOR, PCI_SUBSYSTEM_DEVICE, dev->class->class_code, MODERN_REVISION);
+                PCI_SUBSYSTEM_VENDOR, PCI_SUBSYSTEM_DEVICE, dev->class->class_code,
+                MODERN_REVISION);
     pci_intx_init(pci);
     pci_bar_add(pci, BAR, PCI_BAR_MEM64, true, BAR_SIZE);
     pci_bar_add_region(pci, BAR, COMMON, AREA, &common_ops, dev, &device->lock, "virtio-common");

@@ -17,7 +17,7 @@
 
 enum {
     QUEUE_SIZE = 8,
-    BURST = 4096,                    /* most bytes for one request, so that none holds the loop up */
+    BURST = 4096,                    /* most bytes for one request: none holds the loop up */
 };
 
 #define NS_PER_MS INT64_C(1000000)

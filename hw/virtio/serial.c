@@ -285,8 +285,8 @@ virtio_serial_plug(VirtioSerial *serial, VirtioPort *port, GError **err)
     }
     if (nr == UINT32_MAX)
         return device_error(&port->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "all %u ports of bus '%s' are taken: raise max_ports", serial->max_ports,
-                            serial->bus_name);
+                            "all %u ports of bus '%s' are taken: raise max_ports",
+                            serial->max_ports, serial->bus_name);
     if (nr >= serial->max_ports)
         return device_error(&port->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "nr=%u is beyond the last port %u of bus '%s'", nr,

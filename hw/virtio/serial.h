@@ -1,4 +1,4 @@
-/* serial.h - what a virtio-serial device and its ports know of each other (virtio 1.2, section 5.3).
+/* serial.h - what a virtio-serial device and its ports know of each other (virtio 1.2, 5.3).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_HW_VIRTIO_SERIAL_H

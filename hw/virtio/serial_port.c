@@ -101,7 +101,7 @@ virtio_port_in(VirtioPort *port)
         chardev_accept_input(port->chardev);
 }
 
-/* The buffer is filled once it is empty: simple, and bytes come in large pieces where it matters. */
+/* The buffer is filled once it is empty: simple, and bytes come in large pieces when many do. */
 static size_t
 port_can_read(void *opaque)
 {

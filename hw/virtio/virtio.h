@@ -129,8 +129,8 @@ typedef struct {
 
     /* Fills config_size bytes. Device's lock. */
     void (*config_read)(VirtioDevice *dev, uint8_t *config);
-    /* The driver wrote [offset, offset + size) of @config, which holds the rest as it reads. Device's
-     * lock. */
+    /* The driver wrote [offset, offset + size) of @config, which holds the rest as it reads.
+     * Device's lock. */
     void (*config_write)(VirtioDevice *dev, const uint8_t *config, unsigned offset, unsigned size);
 
     /* False refuses the driver's choice of features. Device's lock. */
@@ -237,8 +237,8 @@ void virtio_device_unlock(VirtioDevice *dev);
 
 /* ---- queues; in the loop's thread, while running ---- */
 
-/* Takes the next chain. 1 when there was one, 0 when there is none, -EPROTO when the driver's ring is
- * nonsense (the device is then broken). */
+/* Takes the next chain. 1 when there was one, 0 when there is none, -EPROTO when the driver's ring
+ * is nonsense (the device is then broken). */
 int virt_queue_pop(VirtQueue *queue, VirtChain *chain);
 /* Gives back the chain taken last, unused. */
 void virt_queue_unpop(VirtQueue *queue);
@@ -253,7 +253,7 @@ bool virt_queue_enable_notify(VirtQueue *queue);
  * for still more. */
 bool virt_queue_await_more(VirtQueue *queue);
 
-/* For handlers: `unsigned turn = 0; while (virt_queue_next(queue, &chain, &turn)) …`. Takes chains
+/* For handlers: `unsigned turn = 0; while (virt_queue_next(queue, &chain, &turn))`. Takes chains
  * until there are none and then asks for notification; after a fair number it lets the loop's other
  * work go first and comes back. */
 bool virt_queue_next(VirtQueue *queue, VirtChain *chain, unsigned *turn);

@@ -79,7 +79,8 @@ make_device(FakeMachine *fake, unsigned kind)
         return fake_device(fake, "virtio-blk-pci", "drive", "d", "num-queues", "3", NULL);
     case 1:
         table = props("type", "user", "n", "restrict", "on");
-        machine_object_add(fake->machine, OBJECT_NETDEV, "n", net_backend_open(table, &net_ops, NULL),
+        machine_object_add(fake->machine, OBJECT_NETDEV, "n",
+                           net_backend_open(table, &net_ops, NULL),
                            (GDestroyNotify)net_backend_free, NULL);
         return fake_device(fake, "virtio-net-pci", "netdev", "n", NULL);
     case 2:

@@ -108,8 +108,8 @@ test_refused_props(void **state)
     fake_device_refused(f->fake, "packed", "virtio-rng-pci", "rng", "r1", "packed", "on", NULL);
     fake_device_refused(f->fake, "disable-legacy", "virtio-rng-pci", "rng", "r1", "disable-legacy",
                         "off", NULL);
-    fake_device_refused(f->fake, "virtio-rng-pci-transitional", "virtio-rng-pci-transitional", "rng",
-                        "r0", NULL);
+    fake_device_refused(f->fake, "virtio-rng-pci-transitional", "virtio-rng-pci-transitional",
+                        "rng", "r0", NULL);
 }
 
 static void

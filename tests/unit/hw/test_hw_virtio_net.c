@@ -17,7 +17,8 @@
 enum {
     RAM = 32 << 20, SIZE = 64, HEADER = 12, PACKETS = 64,
     F_CSUM = 0, F_GUEST_CSUM = 1, F_CTRL_OFFLOADS = 2, F_GUEST_TSO4 = 7, F_MRG = 15, F_STATUS = 16,
-    F_CTRL_VQ = 17, F_CTRL_RX = 18, F_CTRL_VLAN = 19, F_CTRL_RX_EXTRA = 20, F_MQ = 22, F_MAC_ADDR = 23,
+    F_CTRL_VQ = 17, F_CTRL_RX = 18, F_CTRL_VLAN = 19, F_CTRL_RX_EXTRA = 20, F_MQ = 22,
+    F_MAC_ADDR = 23,
 };
 
 #define FEATURES                                                                                  \

@@ -117,7 +117,8 @@ expect(Fixture *f, uint32_t port, uint16_t event, uint16_t value)
 static void
 start(Fixture *f)
 {
-    virtio_driver_start(&f->drv, VIRTIO_F(F_MULTIPORT) | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT), 12, SIZE);
+    virtio_driver_start(&f->drv, VIRTIO_F(F_MULTIPORT) | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT), 12,
+                        SIZE);
     tell(f, 0, READY, 1);
     expect(f, 0, ADD, 1);
     expect(f, PORT, ADD, 1);
@@ -129,9 +130,10 @@ start(Fixture *f)
 static void
 guest_writes(Fixture *f, unsigned queue, const char *text)
 {
-    DriverBuffer buffer = { virtio_driver_alloc(&f->drv, strlen(text)), (uint32_t)strlen(text), false };
+    uint32_t len = (uint32_t)strlen(text);
+    DriverBuffer buffer = { virtio_driver_alloc(&f->drv, len), len, false };
 
-    memcpy(virtio_driver_memory(&f->drv, buffer.addr), text, strlen(text));
+    memcpy(virtio_driver_memory(&f->drv, buffer.addr), text, len);
     virtio_driver_add(&f->drv, &f->drv.q[queue], &buffer, 1, false);
 }
 
@@ -309,6 +311,7 @@ static void
 test_saved_state(void **state)
 {
     Fixture *f = *state;
+    Chardev *chardev = machine_object_find(f->fake->machine, OBJECT_CHARDEV, "c1");
     g_autoptr(GByteArray) saved = g_byte_array_new();
     g_autoptr(GError) err = NULL;
 
@@ -317,10 +320,10 @@ test_saved_state(void **state)
     machine_set_running(f->fake->machine, false);
     assert_true(machine_save(f->fake->machine, saved, &err));
     machine_reset(f->fake->machine);
-    assert_false(chardev_frontend_open(machine_object_find(f->fake->machine, OBJECT_CHARDEV, "c1")));
+    assert_false(chardev_frontend_open(chardev));
     if (!machine_load(f->fake->machine, saved->data, saved->len, &err))
         fail_msg("%s", err->message);
-    assert_true(chardev_frontend_open(machine_object_find(f->fake->machine, OBJECT_CHARDEV, "c1")));
+    assert_true(chardev_frontend_open(chardev));
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

@@ -1,5 +1,5 @@
-/* virtio_driver.h - the driver's side of a virtio device over PCI, for tests: finds its registers by
- * the capabilities, negotiates, and fills rings in the fake machine's RAM.
+/* virtio_driver.h - the driver's side of a virtio device over PCI, for tests: finds its registers
+ * by the capabilities, negotiates, and fills rings in the fake machine's RAM.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_TESTS_HW_VIRTIO_DRIVER_H
@@ -65,7 +65,7 @@ void virtio_driver_kick(VirtioDriver *drv, DriverQueue *q);
 /* Adds a chain of @n buffers, by an indirect table if @indirect, and kicks. Returns its head. */
 uint16_t virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers,
                            unsigned n, bool indirect);
-/* Waits for the next used chain and returns its id; *ret_len may be NULL. Fails after ten seconds. */
+/* Waits for the next used chain and returns its id; *ret_len may be NULL. Fails after 10 s. */
 uint32_t virtio_driver_wait(VirtioDriver *drv, DriverQueue *q, uint32_t *ret_len);
 /* True when a chain has been used that wait did not return yet. */
 bool virtio_driver_has_used(VirtioDriver *drv, DriverQueue *q);

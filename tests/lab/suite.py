@@ -188,7 +188,7 @@ def console(name, uri="qemu:///system"):
     return Console(["virsh", "-c", uri], name)
 
 
-def wait_ready(name, timeout=120, uri="qemu:///system"):
+def wait_ready(name, timeout=300, uri="qemu:///system"):
     """Until the guest's shell answers on its console."""
     with console(name, uri) as terminal:
         terminal.expect("Connected to domain", 30)

@@ -25,7 +25,10 @@ typedef struct {
     gint64 min, max; /* of numbers */
 } ConfigKey;
 
-#define KEY(name, kind, min, max) { #name, kind, offsetof(DaemonConfig, name), min, max }
+#define KEY(name, kind, min, max)                                                                  \
+    {                                                                                              \
+#name, kind, offsetof(DaemonConfig, name), min, max                                        \
+    }
 
 static const ConfigKey config_keys[] = {
     KEY(sockets, CONFIG_NAMES, 0, 0),
@@ -110,9 +113,10 @@ config_read_number(ConfigReader *reader, const ConfigKey *key, gint64 *ret_value
     if (end == reader->at)
         return config_fail(reader, err, "'%s' takes a number", key->key);
     if (value < key->min || value > key->max)
-        return config_fail(reader, err, "'%s' is %" G_GINT64_FORMAT ", but must be from %"
-                           G_GINT64_FORMAT " to %" G_GINT64_FORMAT, key->key, value, key->min,
-                           key->max);
+        return config_fail(reader, err,
+                           "'%s' is %" G_GINT64_FORMAT ", but must be from %" G_GINT64_FORMAT
+                           " to %" G_GINT64_FORMAT,
+                           key->key, value, key->min, key->max);
     reader->at = end;
     *ret_value = value;
     return true;
@@ -169,8 +173,10 @@ config_read_text(ConfigReader *reader, const ConfigKey *key, void *field, GError
 
         mode = g_ascii_strtoull(text, &end, 8);
         if (*end || end == text || mode > (guint64)key->max)
-            return config_fail(reader, err, "'%s' is \"%s\", but must be an octal mode up to "
-                               "\"0777\"", key->key, text);
+            return config_fail(reader, err,
+                               "'%s' is \"%s\", but must be an octal mode up to "
+                               "\"0777\"",
+                               key->key, text);
         *(guint *)field = (guint)mode;
         return true;
     }

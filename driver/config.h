@@ -15,11 +15,11 @@
 #include "driver/rpc/client.h"
 
 typedef struct DaemonConfig {
-    char **sockets;            /* names: "virtkilnd", "virtqemud", "libvirt" */
-    char *unix_sock_group;     /* NULL: "libvirt" if there is such a group */
-    guint unix_sock_rw_perms;  /* mode bits */
+    char **sockets;           /* names: "virtkilnd", "virtqemud", "libvirt" */
+    char *unix_sock_group;    /* NULL: "libvirt" if there is such a group */
+    guint unix_sock_rw_perms; /* mode bits */
     guint unix_sock_ro_perms;
-    char *auth_unix_rw;        /* "none" or "polkit" */
+    char *auth_unix_rw; /* "none" or "polkit" */
     char *auth_unix_ro;
     guint max_clients;
     guint max_anonymous_clients;
@@ -29,8 +29,8 @@ typedef struct DaemonConfig {
     guint max_client_requests;
     int keepalive_interval;
     guint keepalive_count;
-    guint log_level;           /* 1 debug, 2 info, 3 warnings, 4 errors */
-    char *vmm_user;            /* what kiln-vmm runs as in system mode */
+    guint log_level; /* 1 debug, 2 info, 3 warnings, 4 errors */
+    char *vmm_user;  /* what kiln-vmm runs as in system mode */
 } DaemonConfig;
 
 /* The settings without any file. */

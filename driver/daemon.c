@@ -127,8 +127,8 @@ daemon_socket_mode(const Daemon *daemon, bool read_only, gid_t gid)
 static int
 daemon_listen_one(Daemon *daemon, const char *name, bool read_only, gid_t gid, GError **err)
 {
-    g_autofree char *path = g_strdup_printf("%s/%s-sock%s", daemon->paths->socket_dir, name,
-                                            read_only ? "-ro" : "");
+    g_autofree char *path =
+        g_strdup_printf("%s/%s-sock%s", daemon->paths->socket_dir, name, read_only ? "-ro" : "");
     RpcSocketSpec spec = {
         .path = path,
         .mode = daemon_socket_mode(daemon, read_only, gid),
@@ -149,7 +149,9 @@ daemon_listen_one(Daemon *daemon, const char *name, bool read_only, gid_t gid, G
     g_message("listening on %s", path);
     g_ptr_array_add(daemon->socket_paths, g_steal_pointer(&path));
     return rpc_server_listen(daemon->server, fd, read_only,
-                             daemon_config_auth(daemon->config, read_only), err) ? 1 : -1;
+                             daemon_config_auth(daemon->config, read_only), err)
+               ? 1
+               : -1;
 }
 
 static bool

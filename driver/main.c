@@ -218,8 +218,8 @@ main_run(const MainOptions *options, GError **err)
         return false;
     if (options->daemonize && !main_daemonize(&ready, err))
         return false;
-    pid_path = options->pid_file ? g_strdup(options->pid_file) :
-               g_build_filename(paths->run_dir, "virtkilnd.pid", NULL);
+    pid_path = options->pid_file ? g_strdup(options->pid_file)
+                                 : g_build_filename(paths->run_dir, "virtkilnd.pid", NULL);
     lock = pidfile_acquire(pid_path, err);
     if (lock < 0)
         return false;

@@ -108,8 +108,8 @@ managers_init(CallServices *services, const DaemonConfig *config)
     services->networks = network_manager_new(&network_config, &managers_network_ops, services);
     services->network_find = network_manager_lookup_uuid;
     services->network_unref = network_unref;
-    services->domains = domain_manager_new(&domain_config, services->networks,
-                                           &managers_domain_ops, services);
+    services->domains =
+        domain_manager_new(&domain_config, services->networks, &managers_domain_ops, services);
     services->domain_find = domain_manager_lookup_uuid;
     services->domain_unref = domain_unref;
     services->domain_client_gone = domain_manager_client_gone;
@@ -125,8 +125,8 @@ managers_load(CallServices *services, GError **err)
 guint
 managers_count_active(const CallServices *services)
 {
-    g_autoptr(GPtrArray) networks = network_manager_list(services->networks,
-                                                         VIR_CONNECT_LIST_NETWORKS_ACTIVE);
+    g_autoptr(GPtrArray) networks =
+        network_manager_list(services->networks, VIR_CONNECT_LIST_NETWORKS_ACTIVE);
 
     return domain_manager_count_active(services->domains) + networks->len;
 }

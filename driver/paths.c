@@ -110,14 +110,14 @@ daemon_paths_create(const DaemonPaths *paths, GError **err)
         const char *path;
         mode_t mode;
     } dirs[] = {
-        { paths->etc_dir, 0755 },       { paths->domains_dir, 0700 },
-        { paths->networks_dir, 0700 },  { paths->lib_dir, 0711 },
-        { paths->nvram_dir, 0711 },     { paths->save_dir, 0700 },
-        { paths->snapshot_dir, 0700 },  { paths->dump_dir, 0700 },
-        { paths->channel_dir, 0711 },   { paths->images_dir, 0711 },
-        { paths->dnsmasq_dir, 0755 },   { paths->log_dir, 0700 },
-        { paths->run_dir, 0755 },       { paths->domains_run, 0711 },
-        { paths->networks_run, 0755 },  { paths->socket_dir, paths->session ? 0700 : 0755 },
+        { paths->etc_dir, 0755 },      { paths->domains_dir, 0700 },
+        { paths->networks_dir, 0700 }, { paths->lib_dir, 0711 },
+        { paths->nvram_dir, 0711 },    { paths->save_dir, 0700 },
+        { paths->snapshot_dir, 0700 }, { paths->dump_dir, 0700 },
+        { paths->channel_dir, 0711 },  { paths->images_dir, 0711 },
+        { paths->dnsmasq_dir, 0755 },  { paths->log_dir, 0700 },
+        { paths->run_dir, 0755 },      { paths->domains_run, 0711 },
+        { paths->networks_run, 0755 }, { paths->socket_dir, paths->session ? 0700 : 0755 },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(dirs); i++)
@@ -130,12 +130,29 @@ void
 daemon_paths_free(DaemonPaths *paths)
 {
     char **strings[] = {
-        &paths->root, &paths->etc_dir, &paths->config_file, &paths->domains_dir,
-        &paths->domains_autostart, &paths->networks_dir, &paths->networks_autostart,
-        &paths->hooks_dir, &paths->lib_dir, &paths->nvram_dir, &paths->save_dir,
-        &paths->snapshot_dir, &paths->dump_dir, &paths->channel_dir, &paths->images_dir,
-        &paths->dnsmasq_dir, &paths->log_dir, &paths->run_dir, &paths->domains_run,
-        &paths->networks_run, &paths->socket_dir, &paths->vmm, &paths->leases_helper,
+        &paths->root,
+        &paths->etc_dir,
+        &paths->config_file,
+        &paths->domains_dir,
+        &paths->domains_autostart,
+        &paths->networks_dir,
+        &paths->networks_autostart,
+        &paths->hooks_dir,
+        &paths->lib_dir,
+        &paths->nvram_dir,
+        &paths->save_dir,
+        &paths->snapshot_dir,
+        &paths->dump_dir,
+        &paths->channel_dir,
+        &paths->images_dir,
+        &paths->dnsmasq_dir,
+        &paths->log_dir,
+        &paths->run_dir,
+        &paths->domains_run,
+        &paths->networks_run,
+        &paths->socket_dir,
+        &paths->vmm,
+        &paths->leases_helper,
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)

@@ -14,32 +14,32 @@
 
 /* Immutable once made; any thread may read it. All paths are absolute. */
 typedef struct DaemonPaths {
-    bool session;             /* an ordinary user's daemon */
-    char *root;               /* prefix before every path below, "" if none */
+    bool session; /* an ordinary user's daemon */
+    char *root;   /* prefix before every path below, "" if none */
 
-    char *etc_dir;            /* configuration: /etc/kiln */
-    char *config_file;        /* virtkilnd.conf in etc_dir */
-    char *domains_dir;        /* NAME.xml of persistent domains */
-    char *domains_autostart;  /* links to domains_dir */
-    char *networks_dir;       /* NAME.xml of persistent networks */
+    char *etc_dir;           /* configuration: /etc/kiln */
+    char *config_file;       /* virtkilnd.conf in etc_dir */
+    char *domains_dir;       /* NAME.xml of persistent domains */
+    char *domains_autostart; /* links to domains_dir */
+    char *networks_dir;      /* NAME.xml of persistent networks */
     char *networks_autostart;
-    char *hooks_dir;          /* administrator's hook scripts: hooks/qemu, hooks/network, ... */
+    char *hooks_dir; /* administrator's hook scripts: hooks/qemu, hooks/network, ... */
 
-    char *lib_dir;            /* state that outlives a reboot: /var/lib/kiln */
+    char *lib_dir; /* state that outlives a reboot: /var/lib/kiln */
     char *nvram_dir, *save_dir, *snapshot_dir, *dump_dir;
-    char *channel_dir;        /* unix sockets of channels without a path of their own */
-    char *images_dir;         /* /var/lib/libvirt/images */
-    char *dnsmasq_dir;        /* dnsmasq configuration, leases, status: /var/lib/libvirt/dnsmasq */
+    char *channel_dir; /* unix sockets of channels without a path of their own */
+    char *images_dir;  /* /var/lib/libvirt/images */
+    char *dnsmasq_dir; /* dnsmasq configuration, leases, status: /var/lib/libvirt/dnsmasq */
 
-    char *log_dir;            /* NAME.log of each guest: /var/log/kiln */
+    char *log_dir; /* NAME.log of each guest: /var/log/kiln */
 
-    char *run_dir;            /* gone after a reboot: /run/kiln */
-    char *domains_run;        /* status XML, control sockets, pid files of running domains */
-    char *networks_run;       /* status XML, pid files of active networks */
-    char *socket_dir;         /* the daemon's own sockets: /run/libvirt */
+    char *run_dir;      /* gone after a reboot: /run/kiln */
+    char *domains_run;  /* status XML, control sockets, pid files of running domains */
+    char *networks_run; /* status XML, pid files of active networks */
+    char *socket_dir;   /* the daemon's own sockets: /run/libvirt */
 
-    char *vmm;                /* the kiln-vmm binary */
-    char *leases_helper;      /* the program dnsmasq tells of its leases */
+    char *vmm;           /* the kiln-vmm binary */
+    char *leases_helper; /* the program dnsmasq tells of its leases */
 } DaemonPaths;
 
 /* Paths of the system (@session false) or of the calling user (@session true), all below @root

@@ -30,7 +30,8 @@ boot_read(const BootFile *file, uint64_t offset, GuestMemory *memory, uint64_t g
 
         if (n < 0)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "'%s' does not fit: it wants guest memory 0x%" PRIx64 "…0x%" PRIx64
+                                  "'%s' does not fit: it wants guest memory 0x%" PRIx64
+                                  "…0x%" PRIx64
                                   ", which the guest does not have; give it more with -m",
                                   file->name, gpa, gpa + len);
         got = preadv(file->fd, iov, n, offset);
@@ -51,8 +52,9 @@ boot_read(const BootFile *file, uint64_t offset, GuestMemory *memory, uint64_t g
 }
 
 bool
-boot_load_initrd(const BootConfig *config, GuestMemory *memory, uint64_t kernel, uint64_t kernel_end,
-                 uint64_t limit, uint64_t *ret_gpa, uint64_t *ret_size, GError **err)
+boot_load_initrd(const BootConfig *config, GuestMemory *memory, uint64_t kernel,
+                 uint64_t kernel_end, uint64_t limit, uint64_t *ret_gpa, uint64_t *ret_size,
+                 GError **err)
 {
     struct stat st;
     uint64_t size, gpa = 0;

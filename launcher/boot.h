@@ -1,6 +1,7 @@
 /* boot.h - putting a kernel into guest memory so that the first processor can begin in it.
  *
- * No firmware runs before it: the structures that a kernel expects from its loader are written here.
+ * No firmware runs before it: the structures that a kernel expects from its loader are written
+ * here.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_LAUNCHER_BOOT_H
@@ -17,8 +18,8 @@ enum {
     BOOT_GDT = 0x500,
     BOOT_ZERO_PAGE = 0x7000,
     BOOT_STACK_TOP = 0x8ff0,
-    BOOT_PAGE_TABLES = 0x9000,       /* six pages */
-    BOOT_PVH = 0x10000,              /* hvm_start_info, module list, memory map */
+    BOOT_PAGE_TABLES = 0x9000, /* six pages */
+    BOOT_PVH = 0x10000,        /* hvm_start_info, module list, memory map */
     BOOT_CMDLINE = 0x20000,
     BOOT_CMDLINE_MAX = 0x10000,
     BOOT_LOW_RAM_END = 0x9fc00,
@@ -32,19 +33,19 @@ typedef enum { BOOT_E820_RAM = 1, BOOT_E820_RESERVED = 2 } BootE820Type;
 
 typedef struct {
     uint64_t address, size;
-    uint32_t type;                   /* BootE820Type */
+    uint32_t type; /* BootE820Type */
 } BootE820;
 
 /* A file to load from: an open descriptor that can seek, and its name for messages. */
 typedef struct {
-    int fd;                          /* -1: none */
+    int fd; /* -1: none */
     const char *name;
 } BootFile;
 
 typedef struct {
     BootFile kernel, initrd;
-    const char *cmdline;             /* may be NULL */
-    uint64_t rsdp;                   /* guest address, 0: none */
+    const char *cmdline; /* may be NULL */
+    uint64_t rsdp;       /* guest address, 0: none */
     const BootE820 *e820;
     unsigned n_e820;
 } BootConfig;
@@ -57,14 +58,14 @@ typedef struct {
 } BootEntry;
 
 /* Loads the kernel (bzImage with a 64-bit entry, or an ELF executable with a PVH note), initrd and
- * command line. Refuses what is broken or does not fit with VIR_ERR_CONFIG_UNSUPPORTED, naming file,
- * value and limit. May be called again for the next boot of the same guest. Main thread, with no vCPU
- * running. */
+ * command line. Refuses what is broken or does not fit with VIR_ERR_CONFIG_UNSUPPORTED, naming
+ * file, value and limit. May be called again for the next boot of the same guest. Main thread, with
+ * no vCPU running. */
 bool boot_load(const BootConfig *config, GuestMemory *memory, BootEntry *ret, GError **err);
 
 /* For the formats: reads @len bytes at @offset of the file into guest memory at @gpa. */
-bool boot_read(const BootFile *file, uint64_t offset, GuestMemory *memory, uint64_t gpa, uint64_t len,
-               GError **err);
+bool boot_read(const BootFile *file, uint64_t offset, GuestMemory *memory, uint64_t gpa,
+               uint64_t len, GError **err);
 /* Finds room for the initrd below @limit (exclusive) outside [kernel, kernel_end), loads it.
  * *ret_gpa and *ret_size are 0 without one. */
 bool boot_load_initrd(const BootConfig *config, GuestMemory *memory, uint64_t kernel,

@@ -16,13 +16,31 @@
 #include "util/error.h"
 
 enum {
-    ELF_CLASS = 4, ELF_DATA = 5, ELF_CLASS_32 = 1, ELF_CLASS_64 = 2, ELF_LITTLE_ENDIAN = 1,
-    ELF_TYPE = 16, ELF_MACHINE = 18, ELF_EXECUTABLE = 2, ELF_386 = 3, ELF_X86_64 = 62,
-    ELF_HEADER_64 = 64, ELF_HEADER_32 = 52, ELF_PH_MAX = 64,
-    PT_LOAD = 1, PT_NOTE = 4, NOTE_HEAD = 12, NOTES_MAX = 65536,
+    ELF_CLASS = 4,
+    ELF_DATA = 5,
+    ELF_CLASS_32 = 1,
+    ELF_CLASS_64 = 2,
+    ELF_LITTLE_ENDIAN = 1,
+    ELF_TYPE = 16,
+    ELF_MACHINE = 18,
+    ELF_EXECUTABLE = 2,
+    ELF_386 = 3,
+    ELF_X86_64 = 62,
+    ELF_HEADER_64 = 64,
+    ELF_HEADER_32 = 52,
+    ELF_PH_MAX = 64,
+    PT_LOAD = 1,
+    PT_NOTE = 4,
+    NOTE_HEAD = 12,
+    NOTES_MAX = 65536,
     NOTE_PHYS32_ENTRY = 18,
-    PVH_VERSION = 1, PVH_START_INFO = 56, PVH_MODULE = 32, PVH_E820 = 24,
-    PVH_AT_MODULES = 0x40, PVH_AT_E820 = 0x80, PVH_E820_MAX = 256,
+    PVH_VERSION = 1,
+    PVH_START_INFO = 56,
+    PVH_MODULE = 32,
+    PVH_E820 = 24,
+    PVH_AT_MODULES = 0x40,
+    PVH_AT_E820 = 0x80,
+    PVH_E820_MAX = 256,
 };
 #define PVH_MAGIC 0x336ec578u
 
@@ -34,7 +52,7 @@ typedef struct {
 typedef struct {
     ElfSegment segments[ELF_PH_MAX];
     unsigned n_segments;
-    uint64_t low, high;              /* physical bounds of what is loaded */
+    uint64_t low, high; /* physical bounds of what is loaded */
 } ElfImage;
 
 bool
@@ -99,9 +117,10 @@ elf_parse(const BootConfig *config, const uint8_t *h, ElfImage *ret, GError **er
         if (s->file_size > s->memory_size || s->address < BOOT_HIGH_RAM ||
             s->address >= UINT64_C(1) << 32 || s->memory_size > UINT64_C(1) << 32 ||
             s->offset > INT64_MAX)
-            return elf_refuse(config, err,
-                              "a segment lies outside 1 MiB to 4 GiB, or is larger in the file than in "
-                              "memory");
+            return elf_refuse(
+                config, err,
+                "a segment lies outside 1 MiB to 4 GiB, or is larger in the file than in "
+                "memory");
         ret->low = MIN(ret->low, s->address);
         ret->high = MAX(ret->high, s->address + s->memory_size);
     }
@@ -151,8 +170,9 @@ elf_entry(const BootConfig *config, const ElfImage *image, uint32_t *ret, GError
             return elf_refuse(config, err, "its PVH entry lies outside what it loads");
         return true;
     }
-    return elf_refuse(config, err, "no PVH entry (a note of owner Xen, type 18): "
-                                   "build it with CONFIG_PVH, or give the bzImage");
+    return elf_refuse(config, err,
+                      "no PVH entry (a note of owner Xen, type 18): "
+                      "build it with CONFIG_PVH, or give the bzImage");
 }
 
 static bool
@@ -194,7 +214,7 @@ boot_elf_load(const BootConfig *config, const uint8_t *head, size_t len, GuestMe
     uint64_t initrd, initrd_size;
     uint32_t entry = 0;
 
-    (void)len;                       /* boot_elf_is() saw a whole header */
+    (void)len; /* boot_elf_is() saw a whole header */
     if (!elf_parse(config, head, &image, err) || !elf_entry(config, &image, &entry, err))
         return false;
     for (unsigned i = 0; i < image.n_segments; i++) {
@@ -205,10 +225,10 @@ boot_elf_load(const BootConfig *config, const uint8_t *head, size_t len, GuestMe
         if (guest_memory_zero(memory, s->address, s->memory_size) < 0)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "kernel '%s' wants memory up to %" PRIu64
-                                  " MiB; give the guest more with -m", config->kernel.name,
-                                  (image.high + (1 << 20) - 1) >> 20);
-        if (s->file_size > 0 && !boot_read(&config->kernel, s->offset, memory, s->address,
-                                           s->file_size, err))
+                                  " MiB; give the guest more with -m",
+                                  config->kernel.name, (image.high + (1 << 20) - 1) >> 20);
+        if (s->file_size > 0 &&
+            !boot_read(&config->kernel, s->offset, memory, s->address, s->file_size, err))
             return false;
     }
     if (!boot_load_initrd(config, memory, image.low, image.high, UINT64_C(1) << 32, &initrd,

@@ -16,29 +16,53 @@
 
 /* Offsets in the file and in the zero page, where the header is copied to the same place. */
 enum {
-    ZP_EXT_RAMDISK_IMAGE = 0x0c0, ZP_EXT_RAMDISK_SIZE = 0x0c4, ZP_EXT_CMD_LINE_PTR = 0x0c8,
+    ZP_EXT_RAMDISK_IMAGE = 0x0c0,
+    ZP_EXT_RAMDISK_SIZE = 0x0c4,
+    ZP_EXT_CMD_LINE_PTR = 0x0c8,
     ZP_ACPI_RSDP = 0x070,
-    ZP_E820_ENTRIES = 0x1e8, ZP_E820 = 0x2d0, ZP_E820_MAX = 128, ZP_E820_SIZE = 20,
-    HDR_START = 0x1f1, HDR_SETUP_SECTS = 0x1f1, HDR_BOOT_FLAG = 0x1fe, HDR_JUMP = 0x200,
-    HDR_MAGIC = 0x202, HDR_VERSION = 0x206, HDR_TYPE_OF_LOADER = 0x210, HDR_LOADFLAGS = 0x211,
-    HDR_RAMDISK_IMAGE = 0x218, HDR_RAMDISK_SIZE = 0x21c, HDR_CMD_LINE_PTR = 0x228,
-    HDR_INITRD_ADDR_MAX = 0x22c, HDR_KERNEL_ALIGNMENT = 0x230, HDR_RELOCATABLE = 0x234,
-    HDR_XLOADFLAGS = 0x236, HDR_CMDLINE_SIZE = 0x238, HDR_PREF_ADDRESS = 0x258,
-    HDR_INIT_SIZE = 0x260, HDR_LEAST_END = 0x264, HDR_MOST_END = 0x290,
+    ZP_E820_ENTRIES = 0x1e8,
+    ZP_E820 = 0x2d0,
+    ZP_E820_MAX = 128,
+    ZP_E820_SIZE = 20,
+    HDR_START = 0x1f1,
+    HDR_SETUP_SECTS = 0x1f1,
+    HDR_BOOT_FLAG = 0x1fe,
+    HDR_JUMP = 0x200,
+    HDR_MAGIC = 0x202,
+    HDR_VERSION = 0x206,
+    HDR_TYPE_OF_LOADER = 0x210,
+    HDR_LOADFLAGS = 0x211,
+    HDR_RAMDISK_IMAGE = 0x218,
+    HDR_RAMDISK_SIZE = 0x21c,
+    HDR_CMD_LINE_PTR = 0x228,
+    HDR_INITRD_ADDR_MAX = 0x22c,
+    HDR_KERNEL_ALIGNMENT = 0x230,
+    HDR_RELOCATABLE = 0x234,
+    HDR_XLOADFLAGS = 0x236,
+    HDR_CMDLINE_SIZE = 0x238,
+    HDR_PREF_ADDRESS = 0x258,
+    HDR_INIT_SIZE = 0x260,
+    HDR_LEAST_END = 0x264,
+    HDR_MOST_END = 0x290,
 };
 enum {
-    SECTOR = 512, DEFAULT_SETUP_SECTS = 4, VERSION_XLOADFLAGS = 0x20c,
-    XLF_KERNEL_64 = 1 << 0, XLF_ABOVE_4G = 1 << 1,
-    LOADED_HIGH = 1 << 0, LOADER_UNDEFINED = 0xff, ENTRY_64 = 0x200,
+    SECTOR = 512,
+    DEFAULT_SETUP_SECTS = 4,
+    VERSION_XLOADFLAGS = 0x20c,
+    XLF_KERNEL_64 = 1 << 0,
+    XLF_ABOVE_4G = 1 << 1,
+    LOADED_HIGH = 1 << 0,
+    LOADER_UNDEFINED = 0xff,
+    ENTRY_64 = 0x200,
     ZERO_PAGE = 4096,
 };
 static const uint8_t magic[4] = { 'H', 'd', 'r', 'S' };
 
 /* What of the header matters here, checked. */
 typedef struct {
-    uint64_t payload, payload_size;  /* in the file */
-    uint64_t load, init_size;        /* in the guest; init_size covers decompression */
-    uint64_t initrd_max;             /* last byte an initrd may have */
+    uint64_t payload, payload_size; /* in the file */
+    uint64_t load, init_size;       /* in the guest; init_size covers decompression */
+    uint64_t initrd_max;            /* last byte an initrd may have */
     uint32_t cmdline_max;
     size_t header_end;
     bool above_4g;
@@ -139,8 +163,8 @@ boot_linux_load(const BootConfig *config, const uint8_t *head, size_t len, Guest
     if (!guest_memory_pointer(memory, image.load, image.init_size))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "kernel '%s' wants memory from %" PRIu64 " to %" PRIu64
-                              " MiB; give the guest more with -m", config->kernel.name,
-                              image.load >> 20, (end + (1 << 20) - 1) >> 20);
+                              " MiB; give the guest more with -m",
+                              config->kernel.name, image.load >> 20, (end + (1 << 20) - 1) >> 20);
     if (strlen(cmdline) > image.cmdline_max)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-append: %zu bytes; kernel '%s' takes at most %u", strlen(cmdline),
@@ -155,7 +179,9 @@ boot_linux_load(const BootConfig *config, const uint8_t *head, size_t len, Guest
     if (guest_memory_write(memory, BOOT_CMDLINE, cmdline, strlen(cmdline) + 1) < 0)
         return linux_refuse(config, err, "the guest has no memory for the command line");
     *ret = (BootEntry){
-        .long_mode = true, .entry = image.load + ENTRY_64, .argument = BOOT_ZERO_PAGE,
+        .long_mode = true,
+        .entry = image.load + ENTRY_64,
+        .argument = BOOT_ZERO_PAGE,
     };
     return true;
 }

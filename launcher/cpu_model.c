@@ -15,25 +15,27 @@
 #include "util/error.h"
 
 enum { LEAF_XSAVE = 0xd, LEAF_PMU = 0xa, LEAF_SGX = 0x12, LEAF_PT = 0x14, XSAVE_COMPONENTS = 63 };
-#define LEAF_KVM        0x40000000u
-#define LEAF_KVM_BITS   0x40000001u
-#define LEAF_EXT        0x80000001u
-#define LEAF_BRAND      0x80000002u
-#define LEAF_EXT_POWER  0x80000007u
-#define LEAF_EXT_SIZES  0x80000008u
+#define LEAF_KVM 0x40000000u
+#define LEAF_KVM_BITS 0x40000001u
+#define LEAF_EXT 0x80000001u
+#define LEAF_BRAND 0x80000002u
+#define LEAF_EXT_POWER 0x80000007u
+#define LEAF_EXT_SIZES 0x80000008u
 #define EXT_POWER_EDX_INVTSC (1u << 8)
-#define EXT_EDX_ALIASES 0x0183f3ffu  /* bits that AMD repeats from leaf 1 EDX */
+#define EXT_EDX_ALIASES 0x0183f3ffu /* bits that AMD repeats from leaf 1 EDX */
 
 /* Paravirtual features: Linux Documentation/virt/kvm/x86/cpuid.rst, by QEMU's names. */
 static const struct {
     const char *name;
     uint32_t mask;
 } kvm_bits[] = {
-    { "kvmclock", 1u << 0 | 1u << 3 }, { "kvm-nopiodelay", 1u << 1 }, { "kvm-asyncpf", 1u << 4 },
-    { "kvm-steal-time", 1u << 5 }, { "kvm-pv-eoi", 1u << 6 }, { "kvm-pv-unhalt", 1u << 7 },
-    { "kvm-pv-tlb-flush", 1u << 9 }, { "kvm-pv-ipi", 1u << 11 }, { "kvm-poll-control", 1u << 12 },
-    { "kvm-pv-sched-yield", 1u << 13 }, { "kvm-asyncpf-int", 1u << 14 },
-    { "kvm-msi-ext-dest-id", 1u << 15 }, { "kvmclock-stable-bit", 1u << 24 },
+    { "kvmclock", 1u << 0 | 1u << 3 },   { "kvm-nopiodelay", 1u << 1 },
+    { "kvm-asyncpf", 1u << 4 },          { "kvm-steal-time", 1u << 5 },
+    { "kvm-pv-eoi", 1u << 6 },           { "kvm-pv-unhalt", 1u << 7 },
+    { "kvm-pv-tlb-flush", 1u << 9 },     { "kvm-pv-ipi", 1u << 11 },
+    { "kvm-poll-control", 1u << 12 },    { "kvm-pv-sched-yield", 1u << 13 },
+    { "kvm-asyncpf-int", 1u << 14 },     { "kvm-msi-ext-dest-id", 1u << 15 },
+    { "kvmclock-stable-bit", 1u << 24 },
 };
 
 /* XSAVE components that come with a feature: leaf, subleaf, register, bit → bits of XCR0. */
@@ -43,11 +45,11 @@ static const struct {
     uint32_t mask;
     uint64_t components;
 } xsave_parts[] = {
-    { 1, 0, CPUMAP_ECX, 1u << 28, 1u << 2 },                    /* AVX */
-    { 7, 0, CPUMAP_EBX, 1u << 14, 3u << 3 },                    /* MPX */
-    { 7, 0, CPUMAP_EBX, 1u << 16, 7u << 5 },                    /* AVX-512F */
-    { 7, 0, CPUMAP_ECX, 1u << 3, 1u << 9 },                     /* PKU */
-    { 7, 0, CPUMAP_EDX, 1u << 24, 3u << 17 },                   /* AMX-TILE */
+    { 1, 0, CPUMAP_ECX, 1u << 28, 1u << 2 },  /* AVX */
+    { 7, 0, CPUMAP_EBX, 1u << 14, 3u << 3 },  /* MPX */
+    { 7, 0, CPUMAP_EBX, 1u << 16, 7u << 5 },  /* AVX-512F */
+    { 7, 0, CPUMAP_ECX, 1u << 3, 1u << 9 },   /* PKU */
+    { 7, 0, CPUMAP_EDX, 1u << 24, 3u << 17 }, /* AMX-TILE */
 };
 
 void
@@ -79,8 +81,9 @@ static bool
 cpu_spec_item(CpuSpec *spec, JsonObject *obj, const char *key, GError **err)
 {
     static const char *const hints[] = {
-        "host-cache-info", "l3-cache", "x-migrate-smi-count", "full-cpuid-auto-level", "fill-mtrr-mask",
-        "host-phys-bits", "host-phys-bits-limit", "vmware-cpuid-freq", NULL,
+        "host-cache-info",       "l3-cache",          "x-migrate-smi-count",
+        "full-cpuid-auto-level", "fill-mtrr-mask",    "host-phys-bits",
+        "host-phys-bits-limit",  "vmware-cpuid-freq", NULL,
     };
     bool on = true;
 
@@ -220,8 +223,8 @@ cpu_apply_switches(CpuDefinition *d, const CpuSpec *spec, const Cpuid *supported
                    int kvm_fd, GPtrArray *missing, GError **err)
 {
     struct kvm_cpuid_entry2 *kvm = cpuid_find(&d->cpuid, LEAF_KVM_BITS, CPUID_ANY_SUBLEAF);
-    const struct kvm_cpuid_entry2 *have = cpuid_find((Cpuid *)supported, LEAF_KVM_BITS,
-                                                     CPUID_ANY_SUBLEAF);
+    const struct kvm_cpuid_entry2 *have =
+        cpuid_find((Cpuid *)supported, LEAF_KVM_BITS, CPUID_ANY_SUBLEAF);
 
     for (guint i = 0; i < spec->switches->len; i++) {
         const CpuSwitch *s = &g_array_index(spec->switches, CpuSwitch, i);
@@ -298,9 +301,9 @@ cpu_apply_model(CpuDefinition *d, const Cpuid *supported, const CpuMap *map,
     cpu_set_identity(d, map, model);
     e = cpuid_find(&d->cpuid, 1, 0);
     if (e && one) {
-        e->ecx |= one->ecx & (1u << 31 | 1u << 21);     /* hypervisor, x2APIC: always ours to give */
+        e->ecx |= one->ecx & (1u << 31 | 1u << 21); /* hypervisor, x2APIC: always ours to give */
         e = cpuid_find(&d->cpuid, 6, 0);
-        if (e)                                          /* a timer that never stops */
+        if (e) /* a timer that never stops */
             e->eax |= cpuid_find((Cpuid *)supported, 6, 0)->eax & 1u << 2;
     }
     /* Parts that belong to features which models do not have. */
@@ -312,7 +315,7 @@ cpu_apply_model(CpuDefinition *d, const Cpuid *supported, const CpuMap *map,
 static void
 cpu_trim_xsave(CpuDefinition *d)
 {
-    uint64_t allowed = 3;            /* x87 and SSE */
+    uint64_t allowed = 3; /* x87 and SSE */
     struct kvm_cpuid_entry2 *one = cpuid_find(&d->cpuid, 1, 0);
     struct kvm_cpuid_entry2 *e = cpuid_find(&d->cpuid, LEAF_XSAVE, 0);
 
@@ -321,8 +324,8 @@ cpu_trim_xsave(CpuDefinition *d)
         return;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(xsave_parts); i++) {
-        struct kvm_cpuid_entry2 *f = cpuid_find(&d->cpuid, xsave_parts[i].leaf,
-                                                xsave_parts[i].subleaf);
+        struct kvm_cpuid_entry2 *f =
+            cpuid_find(&d->cpuid, xsave_parts[i].leaf, xsave_parts[i].subleaf);
 
         if (f && (*cpuid_register(f, xsave_parts[i].reg) & xsave_parts[i].mask))
             allowed |= xsave_parts[i].components;

@@ -17,12 +17,12 @@ typedef struct {
 
 /* -cpu, taken apart. */
 typedef struct {
-    char *model;                     /* "host", or a name of the CPU map */
-    GArray *switches;                /* of CpuSwitch: features by name, in order */
+    char *model;      /* "host", or a name of the CPU map */
+    GArray *switches; /* of CpuSwitch: features by name, in order */
     bool enforce, check, hide_kvm, migratable;
     bool pmu, pmu_given;
-    uint64_t phys_bits;              /* 0: the host's */
-    uint64_t tsc_hz;                 /* 0: the host's */
+    uint64_t phys_bits; /* 0: the host's */
+    uint64_t tsc_hz;    /* 0: the host's */
 } CpuSpec;
 
 /* A MSR that tells features, with the value the guest is to see. */
@@ -32,9 +32,9 @@ typedef struct {
 } CpuMsr;
 
 typedef struct {
-    Cpuid cpuid;                     /* before cpuid_place() */
-    GArray *msrs;                    /* of CpuMsr */
-    uint64_t tsc_khz;                /* 0: the host's */
+    Cpuid cpuid;      /* before cpuid_place() */
+    GArray *msrs;     /* of CpuMsr */
+    uint64_t tsc_khz; /* 0: the host's */
 } CpuDefinition;
 
 /* NULL @text means "host". */
@@ -42,9 +42,9 @@ CpuSpec *cpu_spec_parse(const char *text, GError **err);
 void cpu_spec_free(CpuSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CpuSpec, cpu_spec_free)
 
-/* Works out the guest's CPUID from @spec and @supported. Features that were asked for and are missing
- * on the host go by name into @ret_missing (char *, the caller's array); with spec->enforce they
- * are an error. @map_dir: CPUMAP_DEFAULT_DIR. @kvm_fd: for feature MSRs, -1 offers none. */
+/* Works out the guest's CPUID from @spec and @supported. Features that were asked for and are
+ * missing on the host go by name into @ret_missing (char *, the caller's array); with spec->enforce
+ * they are an error. @map_dir: CPUMAP_DEFAULT_DIR. @kvm_fd: for feature MSRs, -1 offers none. */
 CpuDefinition *cpu_define(const CpuSpec *spec, const Cpuid *supported, const char *map_dir,
                           int kvm_fd, GPtrArray *ret_missing, GError **err);
 void cpu_definition_free(CpuDefinition *definition);

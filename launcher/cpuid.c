@@ -14,16 +14,25 @@
 #include "util/error.h"
 
 enum {
-    LEAF_FEATURES = 1, LEAF_CACHES = 4, LEAF_TOPOLOGY = 0xb, LEAF_TOPOLOGY_V2 = 0x1f,
-    F1_ECX_MONITOR = 1 << 3, F1_ECX_X2APIC = 1 << 21, F1_ECX_TSC_DEADLINE = 1 << 24,
-    F1_ECX_OSXSAVE = 1 << 27, F1_EDX_HTT = 1 << 28,
-    X1_ECX_CMP_LEGACY = 1 << 1, X1_ECX_TOPOEXT = 1 << 22,
-    LEVEL_SMT = 1, LEVEL_CORE = 2, LEVEL_DIE = 5,
+    LEAF_FEATURES = 1,
+    LEAF_CACHES = 4,
+    LEAF_TOPOLOGY = 0xb,
+    LEAF_TOPOLOGY_V2 = 0x1f,
+    F1_ECX_MONITOR = 1 << 3,
+    F1_ECX_X2APIC = 1 << 21,
+    F1_ECX_TSC_DEADLINE = 1 << 24,
+    F1_ECX_OSXSAVE = 1 << 27,
+    F1_EDX_HTT = 1 << 28,
+    X1_ECX_CMP_LEGACY = 1 << 1,
+    X1_ECX_TOPOEXT = 1 << 22,
+    LEVEL_SMT = 1,
+    LEVEL_CORE = 2,
+    LEVEL_DIE = 5,
 };
 #define F1_ECX_HYPERVISOR 0x80000000u
 #define LEAF_EXT_FEATURES 0x80000001u
-#define LEAF_EXT_SIZES    0x80000008u
-#define LEAF_AMD_CACHES   0x8000001du
+#define LEAF_EXT_SIZES 0x80000008u
+#define LEAF_AMD_CACHES 0x8000001du
 #define LEAF_AMD_TOPOLOGY 0x8000001eu
 
 struct kvm_cpuid_entry2 *
@@ -48,7 +57,8 @@ cpuid_add(Cpuid *cpuid, uint32_t leaf, uint32_t subleaf, bool has_subleaf)
         return e;
     e = &cpuid->e[cpuid->n++];
     *e = (struct kvm_cpuid_entry2){
-        .function = leaf, .index = subleaf,
+        .function = leaf,
+        .index = subleaf,
         .flags = has_subleaf ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
     };
     return e;

@@ -28,8 +28,8 @@ void cpuid_remove(Cpuid *cpuid, uint32_t leaf);
 /* Register @reg (CpuMapRegister) of an entry. */
 uint32_t *cpuid_register(struct kvm_cpuid_entry2 *e, int reg);
 
-/* Asks KVM what it can offer (KVM_GET_SUPPORTED_CPUID) and adds what KVM leaves to its user to know:
- * the TSC deadline timer when @tsc_deadline, x2APIC, the hypervisor bit. */
+/* Asks KVM what it can offer (KVM_GET_SUPPORTED_CPUID) and adds what KVM leaves to its user to
+ * know: the TSC deadline timer when @tsc_deadline, x2APIC, the hypervisor bit. */
 bool cpuid_supported(int kvm_fd, bool tsc_deadline, Cpuid *ret, GError **err);
 
 /* Puts in what differs from processor to processor: APIC ids and the topology leaves (1, 4, 0xb,

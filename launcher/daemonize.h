@@ -9,9 +9,12 @@
 
 /* fd: the end of the pipe on which the parent waits; -1 without one. */
 typedef struct {
-    int fd, null;                    /* null: /dev/null, opened before the file system goes */
+    int fd, null; /* null: /dev/null, opened before the file system goes */
 } Daemonize;
-#define DAEMONIZE_NONE { -1, -1 }
+#define DAEMONIZE_NONE                                                                             \
+    {                                                                                              \
+        -1, -1                                                                                     \
+    }
 
 /* With @wanted forks: the parent waits for daemonize_ready() and ends with the child's outcome, the
  * child goes on in a new session. Before any thread exists. */

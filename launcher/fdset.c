@@ -20,7 +20,7 @@ typedef struct {
 } FdEntry;
 
 struct FdSets {
-    GArray *entries;                 /* of FdEntry */
+    GArray *entries; /* of FdEntry */
 };
 
 static void
@@ -158,9 +158,11 @@ fdset_open(FdSets *sets, const char *path, int flags, mode_t mode, GError **err)
     if (id < 0) {
         fd = open(path, flags | O_CLOEXEC, mode);
         if (fd < 0 && errno == EINVAL && (flags & O_DIRECT))
-            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                           "cannot open '%s' without the host's cache: its file system does not offer "
-                           "that; use cache=writeback", path);
+            kiln_error_set(
+                err, VIR_ERR_CONFIG_UNSUPPORTED,
+                "cannot open '%s' without the host's cache: its file system does not offer "
+                "that; use cache=writeback",
+                path);
         else if (fd < 0)
             kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open '%s'", path);
         return fd;

@@ -16,8 +16,8 @@ FdSets *fdset_new(void);
 void fdset_free(FdSets *sets);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdSets, fdset_free)
 
-/* Takes one -add-fd option: the descriptor is the set's from now on, closed on exec. Refuses numbers
- * that are not open. Main thread, as all of these. */
+/* Takes one -add-fd option: the descriptor is the set's from now on, closed on exec. Refuses
+ * numbers that are not open. Main thread, as all of these. */
 bool fdset_add_option(FdSets *sets, JsonObject *option, GError **err);
 
 /* Adds @fd to set @id, or to a new set when @id is -1; takes @fd. Returns the set's number. */
@@ -29,8 +29,8 @@ bool fdset_remove(FdSets *sets, int64_t id, int fd);
 /* What query-fdsets answers. */
 JsonArray *fdset_list(FdSets *sets);
 
-/* Opens @path with open(2) @flags; for "/dev/fdset/N" a duplicate of the set's descriptor whose access
- * mode allows @flags. The caller owns the descriptor; -1 with @err. */
+/* Opens @path with open(2) @flags; for "/dev/fdset/N" a duplicate of the set's descriptor whose
+ * access mode allows @flags. The caller owns the descriptor; -1 with @err. */
 int fdset_open(FdSets *sets, const char *path, int flags, mode_t mode, GError **err);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "launcher/options.h"
 
-/* The text that @options ask for, NULL when they ask for a guest or (with @err) for help on what does
- * not exist. The caller frees. */
+/* The text that @options ask for, NULL when they ask for a guest or (with @err) for help on what
+ * does not exist. The caller frees. */
 char *help_text(const Options *options, GError **err);
 
 #endif

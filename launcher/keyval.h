@@ -13,11 +13,13 @@
 /* Reads @text: an object of JSON when it begins with '{', else "key=value,…" with ",," for a comma
  * inside a value. A first word without '=' is the value of @implied_key (when not NULL), any other
  * such word is a switch: "word" is word=on, "nowait" and "nodelay" are wait=off and delay=off.
- * A key given again replaces the value, but hostfwd and guestfwd collect theirs, joined by newlines.
+ * A key given again replaces the value, but hostfwd and guestfwd collect theirs, joined by
+ * newlines.
  * @what names the option in messages ("-device"). The caller owns the result; NULL with @err. */
 JsonObject *keyval_parse(const char *what, const char *text, const char *implied_key, GError **err);
 
-/* Refuses the first member of @obj that is not in @legal (NULL-terminated), with the nearest one. */
+/* Refuses the first member of @obj that is not in @legal (NULL-terminated), with the nearest one.
+ */
 bool keyval_check(const char *what, JsonObject *obj, const char *const *legal, GError **err);
 
 /* The member as text, NULL when absent or not a string. Owned by @obj. */
@@ -37,8 +39,8 @@ bool keyval_enum(const char *what, JsonObject *obj, const char *key, const char 
                  int *ret, GError **err);
 
 /* The members as a table of char * to char * (both owned by it), as device_new() and others take
- * properties: numbers in decimal, booleans "on" and "off". An array of strings, or of objects with one
- * string "str", becomes its elements joined by newlines. Refuses deeper nesting by name. */
+ * properties: numbers in decimal, booleans "on" and "off". An array of strings, or of objects with
+ * one string "str", becomes its elements joined by newlines. Refuses deeper nesting by name. */
 GHashTable *keyval_table(const char *what, JsonObject *obj, GError **err);
 
 /* "text" with every comma doubled, so that keyval_parse() gives it back. The caller frees. */

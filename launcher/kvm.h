@@ -13,7 +13,8 @@
 /* Pages that Intel processors without unrestricted guest mode need below 4 GiB; the memory map of
  * the guest must keep KVM_RESERVED_SIZE bytes from KVM_RESERVED_BASE out of the guest's hands. */
 enum {
-    KVM_RESERVED_PAGE_IDENTITY = 0, KVM_RESERVED_PAGE_TSS = 1,
+    KVM_RESERVED_PAGE_IDENTITY = 0,
+    KVM_RESERVED_PAGE_TSS = 1,
     KVM_RESERVED_SIZE = 0x4000,
 };
 #define KVM_RESERVED_BASE UINT64_C(0xfeffc000)
@@ -21,17 +22,17 @@ enum {
 typedef struct KvmRoutes KvmRoutes;
 
 typedef struct {
-    int fd;                          /* /dev/kvm */
+    int fd; /* /dev/kvm */
     int vm_fd;
-    size_t run_size;                 /* of struct kvm_run and what follows it */
-    size_t xsave_size;               /* of one vCPU's XSAVE image */
+    size_t run_size;   /* of struct kvm_run and what follows it */
+    size_t xsave_size; /* of one vCPU's XSAVE image */
     unsigned max_vcpus, max_vcpu_id, max_slots, max_routes;
     bool tsc_deadline, x2apic_api, kvmclock_ctrl, triple_fault_event, no_eventfd_length;
     KvmRoutes *routes;
-    struct kvm_irqchip chips[3];     /* as they were made: PICs, I/O APIC */
+    struct kvm_irqchip chips[3]; /* as they were made: PICs, I/O APIC */
     struct kvm_pit_state2 pit;
     GMutex slots_lock;
-    uint8_t *slots_used;             /* one byte per slot */
+    uint8_t *slots_used; /* one byte per slot */
 } Kvm;
 
 /* Opens /dev/kvm, or takes @fd when it is not -1, checks the interface and every capability that
@@ -68,8 +69,9 @@ int kvm_irqfd(Kvm *kvm, unsigned gsi, int event_fd, int resample_fd, bool assign
 /* Level of an interrupt line, PIC and I/O APIC together. Any thread. */
 void kvm_set_line(Kvm *kvm, unsigned gsi, bool level);
 
-/* MSI routes: a message for each of the numbers above the I/O APIC's pins. kvm_route_alloc() returns
- * a number or -ENOSPC; updates reach KVM with kvm_route_commit(), many at once. Any thread. */
+/* MSI routes: a message for each of the numbers above the I/O APIC's pins. kvm_route_alloc()
+ * returns a number or -ENOSPC; updates reach KVM with kvm_route_commit(), many at once. Any thread.
+ */
 int kvm_route_alloc(Kvm *kvm);
 void kvm_route_set(Kvm *kvm, unsigned gsi, uint64_t address, uint32_t data);
 void kvm_route_free(Kvm *kvm, unsigned gsi);

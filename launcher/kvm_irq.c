@@ -16,9 +16,10 @@
 #include "util/error.h"
 
 enum {
-    PIC_PINS = 8, PIC_CASCADE = 2,
-    LINES = 24,                      /* I/O APIC pins; numbers from here on are messages */
-    LINE_ROUTES = 15 + 23,           /* lines on a PIC, lines on the I/O APIC */
+    PIC_PINS = 8,
+    PIC_CASCADE = 2,
+    LINES = 24,            /* I/O APIC pins; numbers from here on are messages */
+    LINE_ROUTES = 15 + 23, /* lines on a PIC, lines on the I/O APIC */
     ROUTES_KEPT = 4096,
 };
 
@@ -31,9 +32,9 @@ typedef struct {
 struct KvmRoutes {
     GMutex lock;
     bool dirty;
-    unsigned count, high;            /* entries of messages; one past the highest ever used */
-    KvmMessage *messages;            /* index: number - LINES */
-    struct kvm_irq_routing *table;   /* kept to be filled again for each commit */
+    unsigned count, high;          /* entries of messages; one past the highest ever used */
+    KvmMessage *messages;          /* index: number - LINES */
+    struct kvm_irq_routing *table; /* kept to be filled again for each commit */
     unsigned table_room;
 };
 
@@ -67,8 +68,8 @@ kvm_routes_put(Kvm *kvm)
 
     if (!r->table || r->table_room < want) {
         r->table_room = want + 16;
-        r->table = g_realloc(r->table, sizeof(*r->table) +
-                             r->table_room * sizeof(r->table->entries[0]));
+        r->table =
+            g_realloc(r->table, sizeof(*r->table) + r->table_room * sizeof(r->table->entries[0]));
     }
     r->table->nr = 0;
     r->table->flags = 0;
@@ -142,7 +143,8 @@ kvm_route_find(Kvm *kvm, unsigned gsi)
     KvmRoutes *r = kvm->routes;
 
     return gsi >= LINES && gsi - LINES < r->high && r->messages[gsi - LINES].used
-               ? &r->messages[gsi - LINES] : NULL;
+               ? &r->messages[gsi - LINES]
+               : NULL;
 }
 
 void
@@ -193,7 +195,9 @@ int
 kvm_signal_msi(Kvm *kvm, uint64_t address, uint32_t data)
 {
     struct kvm_msi msi = {
-        .address_lo = (uint32_t)address, .address_hi = address >> 32, .data = data,
+        .address_lo = (uint32_t)address,
+        .address_hi = address >> 32,
+        .data = data,
     };
 
     return ioctl(kvm->vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
@@ -227,7 +231,10 @@ kvm_ioeventfd(Kvm *kvm, int event_fd, uint64_t address, unsigned length, bool is
               uint64_t data, bool assign)
 {
     struct kvm_ioeventfd e = {
-        .datamatch = data, .addr = address, .len = length, .fd = event_fd,
+        .datamatch = data,
+        .addr = address,
+        .len = length,
+        .fd = event_fd,
         .flags = (is_pio ? KVM_IOEVENTFD_FLAG_PIO : 0) |
                  (match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
                  (assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),

@@ -7,20 +7,20 @@
 #include <stddef.h>
 
 typedef enum {
-    OPTION_FLAG,                     /* no argument; bool */
-    OPTION_TEXT,                     /* char *, the last one counts */
-    OPTION_TEXTS,                    /* GPtrArray of char * */
-    OPTION_KEYVAL,                   /* JsonObject, occurrences are merged */
-    OPTION_KEYVALS,                  /* GPtrArray of JsonObject, one per occurrence */
+    OPTION_FLAG,    /* no argument; bool */
+    OPTION_TEXT,    /* char *, the last one counts */
+    OPTION_TEXTS,   /* GPtrArray of char * */
+    OPTION_KEYVAL,  /* JsonObject, occurrences are merged */
+    OPTION_KEYVALS, /* GPtrArray of JsonObject, one per occurrence */
 } OptionKind;
 
 typedef struct {
     const char *name;
     OptionKind kind;
     size_t offset;
-    const char *implied;             /* key of a first word without '=' */
-    const char *const *keys;         /* NULL: whoever reads the object knows them */
-    const char *argument, *help;     /* a row without help is an alias */
+    const char *implied;         /* key of a first word without '=' */
+    const char *const *keys;     /* NULL: whoever reads the object knows them */
+    const char *argument, *help; /* a row without help is an alias */
 } Option;
 
 /* Legal in QEMU, with a meaning that Kiln has not built: named, so that nobody looks for a typo. */

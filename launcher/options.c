@@ -160,9 +160,8 @@ options_free(Options *options)
 char *
 options_help(void)
 {
-    GString *text = g_string_new(
-        "kiln-vmm runs one KVM guest. Its options are written as QEMU's.\n"
-        "usage: kiln-vmm [OPTION...]\n\n");
+    GString *text = g_string_new("kiln-vmm runs one KVM guest. Its options are written as QEMU's.\n"
+                                 "usage: kiln-vmm [OPTION...]\n\n");
 
     for (size_t i = 0; i < option_count; i++) {
         const Option *o = &option_table[i];

@@ -8,21 +8,21 @@
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
 
-/* What the options said, unjudged beyond their own syntax. Members are NULL, false or empty when the
- * option was not given; a repeated single option overrides the members it names again. */
+/* What the options said, unjudged beyond their own syntax. Members are NULL, false or empty when
+ * the option was not given; a repeated single option overrides the members it names again. */
 typedef struct {
     JsonObject *name, *machine, *accel, *smp, *memory, *msg, *rtc, *boot, *action, *sandbox;
     JsonObject *overcommit;
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
-    GPtrArray *add_fds, *globals;                       /* of JsonObject */
-    GPtrArray *serials, *monitors, *qmps;               /* of char * */
+    GPtrArray *add_fds, *globals;         /* of JsonObject */
+    GPtrArray *serials, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
     bool help, version, enable_kvm;
 } Options;
 
-/* Reads argv[1] and on. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the option, the value and
- * the nearest legal word. */
+/* Reads argv[1] and on. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the option, the value
+ * and the nearest legal word. */
 Options *options_parse(int argc, char **argv, GError **err);
 void options_free(Options *options);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)

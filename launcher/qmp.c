@@ -1,9 +1,9 @@
 /* qmp.c - the QMP server: greeting, sessions, events.
  *
  * QEMU docs/interop/qmp-spec.rst. One session per character device at a time; a listening socket
- * gives one after another. A client that does not read cannot hold the guest up: its input waits once
- * OUTPUT_PAUSE bytes are queued for it, and events beyond OUTPUT_MAX are dropped. Left out: the oob
- * capability.
+ * gives one after another. A client that does not read cannot hold the guest up: its input waits
+ * once OUTPUT_PAUSE bytes are queued for it, and events beyond OUTPUT_MAX are dropped. Left out:
+ * the oob capability.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/qmp.h"
@@ -23,16 +23,16 @@ struct QmpSession {
     Qmp *qmp;
     Chardev *chardev;
     QmpStream in;
-    GByteArray *out;                 /* what the character device did not take yet */
-    GArray *fds;                     /* of int, received and not yet asked for */
-    bool open, negotiated, waiting;  /* waiting: input stopped until output has gone */
+    GByteArray *out;                /* what the character device did not take yet */
+    GArray *fds;                    /* of int, received and not yet asked for */
+    bool open, negotiated, waiting; /* waiting: input stopped until output has gone */
     bool quit_after;
 };
 
 struct Qmp {
     Vm *vm;
-    GPtrArray *sessions;             /* of QmpSession */
-    GAsyncQueue *events;             /* of char *: lines from other threads */
+    GPtrArray *sessions; /* of QmpSession */
+    GAsyncQueue *events; /* of char *: lines from other threads */
     GMainContext *context;
 };
 

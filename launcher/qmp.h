@@ -18,8 +18,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qmp, qmp_free)
 /* Sends what is queued, as far as the other ends take it at once. Main thread. */
 void qmp_flush(Qmp *qmp);
 
-/* For the commands: the guest, and the newest descriptor that came over the session (-1: none), which
- * is then the caller's. */
+/* For the commands: the guest, and the newest descriptor that came over the session (-1: none),
+ * which is then the caller's. */
 Vm *qmp_session_vm(QmpSession *session);
 int qmp_session_take_fd(QmpSession *session);
 /* After the answer to the present command has gone out. */

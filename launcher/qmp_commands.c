@@ -30,8 +30,8 @@ qmp_capabilities(QmpSession *session, JsonObject *args, GError **err)
     JsonNode *enable = json_object_get_member(args, "enable");
 
     (void)session;
-    if (enable && (!JSON_NODE_HOLDS_ARRAY(enable) ||
-                   json_array_get_length(json_node_get_array(enable)) > 0))
+    if (enable &&
+        (!JSON_NODE_HOLDS_ARRAY(enable) || json_array_get_length(json_node_get_array(enable)) > 0))
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "No capability can be enabled: none is offered");
     return NULL;
 }

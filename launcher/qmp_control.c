@@ -12,8 +12,8 @@
 #include "launcher/qmp_handlers.h"
 #include "util/error.h"
 
-#define COMMAND(name) \
-    JsonNode *name(G_GNUC_UNUSED QmpSession *session, G_GNUC_UNUSED JsonObject *args, \
+#define COMMAND(name)                                                                              \
+    JsonNode *name(G_GNUC_UNUSED QmpSession *session, G_GNUC_UNUSED JsonObject *args,              \
                    G_GNUC_UNUSED GError **err)
 
 COMMAND(qmp_stop)
@@ -89,8 +89,9 @@ COMMAND(qmp_getfd)
     int fd;
 
     if (g_ascii_isdigit(*name)) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'fdname' expects a name not starting "
-                                                 "with a digit");
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "Parameter 'fdname' expects a name not starting "
+                       "with a digit");
         return NULL;
     }
     fd = qmp_session_take_fd(session);
@@ -122,7 +123,8 @@ COMMAND(qmp_add_fd)
     int fd;
 
     if (json_object_has_member(args, "fdset-id") && set < 0) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'fdset-id' expects a non-negative value");
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "Parameter 'fdset-id' expects a non-negative value");
         return NULL;
     }
     fd = qmp_session_take_fd(session);
@@ -143,8 +145,8 @@ COMMAND(qmp_remove_fd)
     int64_t fd = json_object_get_int_member_with_default(args, "fd", -1);
 
     if (fd < -1 || fd > INT32_MAX || !fdset_remove(qmp_session_vm(session)->fdsets, set, fd))
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "File descriptor named 'fdset-id:%" G_GINT64_FORMAT
-                                                 "' not found", set);
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "File descriptor named 'fdset-id:%" G_GINT64_FORMAT "' not found", set);
     return NULL;
 }
 

@@ -20,8 +20,8 @@ device_image(const BlockNode *node)
 {
     JsonObject *image = json_object_new();
 
-    json_object_set_string_member(image, "filename", block_node_filename(node)
-                                                         ? block_node_filename(node) : "");
+    json_object_set_string_member(image, "filename",
+                                  block_node_filename(node) ? block_node_filename(node) : "");
     json_object_set_string_member(image, "format", block_node_driver(node));
     json_object_set_int_member(image, "virtual-size", block_node_size(node));
     return image;
@@ -31,11 +31,13 @@ device_image(const BlockNode *node)
 static JsonObject *
 device_inserted(const BlockNode *node, bool write_cache)
 {
-    static const char *const throttles[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    static const char *const throttles[] = {
+        "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"
+    };
     JsonObject *info = json_object_new(), *cache = json_object_new();
 
-    json_object_set_string_member(info, "file", block_node_filename(node)
-                                                    ? block_node_filename(node) : "");
+    json_object_set_string_member(info, "file",
+                                  block_node_filename(node) ? block_node_filename(node) : "");
     json_object_set_string_member(info, "node-name", block_node_name(node));
     json_object_set_string_member(info, "drv", block_node_driver(node));
     json_object_set_boolean_member(info, "ro", block_node_read_only(node));
@@ -156,7 +158,8 @@ qmp_query_named_block_nodes(QmpSession *session, JsonObject *args, GError **err)
 
     (void)args;
     (void)err;
-    machine_object_visit(qmp_session_vm(session)->machine, OBJECT_BLOCK_NODE, device_list_node, list);
+    machine_object_visit(qmp_session_vm(session)->machine, OBJECT_BLOCK_NODE, device_list_node,
+                         list);
     return qmp_node_array(list);
 }
 
@@ -238,7 +241,8 @@ qmp_qom_get(QmpSession *session, JsonObject *args, GError **err)
         json_node_set_int(value, virtio_balloon_polling_interval(dev));
         return value;
     }
-    kiln_error_set(err, VIR_ERR_INVALID_ARG, "Property '%s.%s' not found", dev->class->name, property);
+    kiln_error_set(err, VIR_ERR_INVALID_ARG, "Property '%s.%s' not found", dev->class->name,
+                   property);
     return NULL;
 }
 

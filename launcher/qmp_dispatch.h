@@ -16,7 +16,7 @@ typedef JsonNode *(*QmpHandler)(QmpSession *session, JsonObject *args, GError **
 
 typedef struct {
     const char *name;
-    QmpHandler handler;              /* NULL: refused, @arguments says why */
+    QmpHandler handler; /* NULL: refused, @arguments says why */
     /* "name:type,?optional:type,…"; types: str int bool any; NULL: none */
     const char *arguments;
 } QmpCommand;
@@ -26,7 +26,8 @@ typedef struct {
     size_t n_commands;
 } QmpCommandTable;
 
-/* Answers @message. @negotiated: qmp_capabilities was run; set by it. The caller owns the result. */
+/* Answers @message. @negotiated: qmp_capabilities was run; set by it. The caller owns the result.
+ */
 JsonObject *qmp_dispatch(const QmpCommandTable *table, QmpSession *session, bool *negotiated,
                          JsonObject *message);
 

@@ -26,7 +26,7 @@ qmp_version_object(void)
 }
 
 /* Handlers that need neither arguments nor errors. */
-#define QUERY(name) \
+#define QUERY(name)                                                                                \
     JsonNode *name(QmpSession *session, G_GNUC_UNUSED JsonObject *args, G_GNUC_UNUSED GError **err)
 
 QUERY(qmp_query_version)
@@ -156,7 +156,7 @@ query_iothread(const char *id, void *object, void *opaque)
 {
     JsonObject *thread;
 
-    if (*id == '#')                  /* made by a device for itself, not asked for */
+    if (*id == '#') /* made by a device for itself, not asked for */
         return;
     thread = json_object_new();
     json_object_set_string_member(thread, "id", id);

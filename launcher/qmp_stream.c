@@ -40,7 +40,7 @@ stream_step_outside(QmpStream *s, uint8_t c)
     if (c == '{') {
         s->depth = 1;
     } else if (!g_ascii_isspace(c) && c != 0xff) {
-        s->garbage = true;           /* up to the end of the line, as one mistake */
+        s->garbage = true; /* up to the end of the line, as one mistake */
     } else {
         g_byte_array_set_size(s->bytes, 0);
     }

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 enum {
-    QMP_MESSAGE_MAX = 1 << 20,       /* bytes of one message */
-    QMP_DEPTH_MAX = 64,              /* objects and arrays inside one another */
+    QMP_MESSAGE_MAX = 1 << 20, /* bytes of one message */
+    QMP_DEPTH_MAX = 64,        /* objects and arrays inside one another */
 };
 
 typedef struct {
-    GByteArray *bytes;               /* of the message begun */
+    GByteArray *bytes; /* of the message begun */
     unsigned depth;
     bool in_string, escaped, garbage;
 } QmpStream;
@@ -25,7 +25,8 @@ void qmp_stream_init(QmpStream *stream);
 void qmp_stream_clear(QmpStream *stream);
 
 /* Eats bytes from *data, *len up to the end of one message. True when there is one: *ret_message is
- * then the object (the caller's), or NULL with @err when what was sent is not one. False: all eaten. */
+ * then the object (the caller's), or NULL with @err when what was sent is not one. False: all
+ * eaten. */
 bool qmp_stream_next(QmpStream *stream, const uint8_t **data, size_t *len, JsonObject **ret_message,
                      GError **err);
 

@@ -23,8 +23,10 @@ enum { PAGE = 4096, HUGE = 2 << 20 };
 
 static const char *const ram_policies[] = { "default", "preferred", "bind", "interleave", NULL };
 static const char *const ram_keys[] = {
-    "qom-type", "id", "size", "share", "hugetlb", "hugetlbsize", "prealloc", "prealloc-threads",
-    "host-nodes", "policy", "merge", "dump", "seal", "reserve", NULL,
+    "qom-type",   "id",          "size",     "share",
+    "hugetlb",    "hugetlbsize", "prealloc", "prealloc-threads",
+    "host-nodes", "policy",      "merge",    "dump",
+    "seal",       "reserve",     NULL,
 };
 
 Ram *
@@ -143,9 +145,11 @@ ram_add_backend(Ram *ram, JsonObject *object, GError **err)
     RamBackend *b;
 
     if (!strcmp(type, "memory-backend-file"))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "%s: memory from files is not offered; memory-backend-memfd is shared "
-                              "and can use huge pages (hugetlb=on)", what);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "%s: memory from files is not offered; memory-backend-memfd is shared "
+            "and can use huge pages (hugetlb=on)",
+            what);
     if (!id)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "%s: wants id=", what);
     if (ram_find(ram, id))
@@ -187,10 +191,11 @@ ram_use(Ram *ram, const char *id, uint64_t size, GError **err)
     RamBackend *b = id ? ram_find(ram, id) : ram_backend_new(ram, NULL, size);
 
     if (!b || b->used) {
-        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                       b ? "memory backend '%s' is used twice"
-                         : "no memory backend '%s'; -object memory-backend-memfd,id=,size= makes one",
-                       id);
+        kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            b ? "memory backend '%s' is used twice"
+              : "no memory backend '%s'; -object memory-backend-memfd,id=,size= makes one",
+            id);
         return 0;
     }
     b->used = true;
@@ -226,8 +231,8 @@ ram_backend_mmap(RamBackend *b, GError **err)
 {
     uint64_t align = MAX(b->page_size, (uint64_t)HUGE);
     bool huge = b->page_size > PAGE;
-    uint8_t *room = mmap(NULL, b->size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                         -1, 0);
+    uint8_t *room =
+        mmap(NULL, b->size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint8_t *at, *end;
 
     if (room == MAP_FAILED)
@@ -284,7 +289,11 @@ ram_place(const RamBackend *b, uint64_t offset, uint64_t size, uint64_t gpa, Gue
           Kvm *kvm, GError **err)
 {
     GuestRam ram = {
-        .gpa = gpa, .size = size, .host = b->host + offset, .fd = b->fd, .fd_offset = offset,
+        .gpa = gpa,
+        .size = size,
+        .host = b->host + offset,
+        .fd = b->fd,
+        .fd_offset = offset,
     };
     int slot;
 

@@ -29,7 +29,7 @@
 enum { DESCRIPTORS_MAX = 16384 };
 
 struct Sandbox {
-    bool on, demanded;               /* demanded: -sandbox on was given */
+    bool on, demanded; /* demanded: -sandbox on was given */
     bool has_user;
     uid_t uid;
     gid_t gid;
@@ -37,7 +37,8 @@ struct Sandbox {
     SandboxFilter filters[SANDBOX_KINDS];
 };
 
-/* The vCPU threads find it here: their callback carries the guest only. Set once, before they start. */
+/* The vCPU threads find it here: their callback carries the guest only. Set once, before they
+ * start. */
 static Sandbox *sandbox_of_vcpus;
 
 static bool
@@ -60,7 +61,8 @@ sandbox_parse(Sandbox *s, JsonObject *option, GError **err)
             return true;
     }
     return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                          "-sandbox: user=%s is not UID:GID, both numbers, the first above 0", user);
+                          "-sandbox: user=%s is not UID:GID, both numbers, the first above 0",
+                          user);
 }
 
 /* ---- descriptors nobody named ---- */
@@ -177,8 +179,8 @@ sandbox_add_network(const char *id, void *object, void *opaque)
     sandbox_add_names(opaque, net_backend_syscalls(object));
 }
 
-/* What the devices of this guest call beyond the common. A device's registers are reached by vCPUs, its
- * queues by I/O threads and the main loop. */
+/* What the devices of this guest call beyond the common. A device's registers are reached by vCPUs,
+ * its queues by I/O threads and the main loop. */
 static bool
 sandbox_make_filters(Sandbox *s, Vm *vm, GError **err)
 {
@@ -196,7 +198,8 @@ sandbox_make_filters(Sandbox *s, Vm *vm, GError **err)
     sandbox_add_names(extra, block_queue_syscalls);
     machine_object_visit(vm->machine, OBJECT_NETDEV, sandbox_add_network, extra);
     return sandbox_filter_make(SANDBOX_IO, extra, s->root.resolver, &s->filters[SANDBOX_IO], err) &&
-           sandbox_filter_make(SANDBOX_MAIN, extra, s->root.resolver, &s->filters[SANDBOX_MAIN], err);
+           sandbox_filter_make(SANDBOX_MAIN, extra, s->root.resolver, &s->filters[SANDBOX_MAIN],
+                               err);
 }
 
 /* ---- the steps ---- */
@@ -258,7 +261,8 @@ sandbox_step_filter_io(Sandbox *s)
 {
     /* A loop in the main context is the main thread, which keeps the wider list. */
     return getpid() == (pid_t)syscall(SYS_gettid)
-               ? 0 : sandbox_filter_load(&s->filters[SANDBOX_IO], false);
+               ? 0
+               : sandbox_filter_load(&s->filters[SANDBOX_IO], false);
 }
 
 static bool
@@ -330,8 +334,8 @@ sandbox_enter(Sandbox *s, Vm *vm, GError **err)
     if (!sandbox_failed(s, ret, "cannot give up capabilities", err))
         return false;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    /* The widest list first and for all threads, those too that a library made: a thread with a list
-     * of its own could not be given it any more. */
+    /* The widest list first and for all threads, those too that a library made: a thread with a
+     * list of its own could not be given it any more. */
     ret = sandbox_filter_load(&s->filters[SANDBOX_MAIN], true);
     if (ret == 0)
         ret = sandbox_in_io_threads(s, vm, sandbox_step_filter_io);

@@ -18,14 +18,14 @@ typedef struct Sandbox Sandbox;
 /* Closes descriptors that were inherited and that no option names. Before anything is opened. */
 void sandbox_close_stray(const Options *options);
 
-/* Reads -sandbox and moves into namespaces of our own whose contents are still the host's. What -sandbox on asks for and cannot be had is an error; without the
- * option it is a warning. */
+/* Reads -sandbox and moves into namespaces of our own whose contents are still the host's. What
+ * -sandbox on asks for and cannot be had is an error; without the option it is a warning. */
 Sandbox *sandbox_new(const Options *options, GError **err);
 void sandbox_free(Sandbox *sandbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
 
-/* Empty root, no network (unless user networking needs it), limits, own user, no capabilities, no new
- * ones; every thread under the list of system calls of its kind. */
+/* Empty root, no network (unless user networking needs it), limits, own user, no capabilities, no
+ * new ones; every thread under the list of system calls of its kind. */
 bool sandbox_enter(Sandbox *sandbox, Vm *vm, GError **err);
 
 #endif

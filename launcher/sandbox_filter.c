@@ -1,8 +1,8 @@
 /* sandbox_filter.c - seccomp lists for each kind of thread.
  *
- * seccomp(2), libseccomp. What a list does not name ends the process, and the kernel's audit log names
- * the call. Files cannot be opened; asking for one is answered as by an empty directory, since
- * libraries do so and cope. The lists of devices and back ends are added by sandbox.c.
+ * seccomp(2), libseccomp. What a list does not name ends the process, and the kernel's audit log
+ * names the call. Files cannot be opened; asking for one is answered as by an empty directory,
+ * since libraries do so and cope. The lists of devices and back ends are added by sandbox.c.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
@@ -21,49 +21,72 @@
 
 /* Every thread: memory, time, locks, its own end, descriptors it was given. */
 static const char *const filter_common[] = {
-    "brk", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "epoll_ctl",
-    "epoll_create1", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2", "exit", "exit_group",
-    "fcntl", "fstat", "futex", "futex_waitv", "getpid", "getrandom", "gettid", "gettimeofday", "getuid",
-    "geteuid", "lseek", "madvise", "membarrier", "mremap", "munmap", "nanosleep", "poll", "ppoll",
-    "pread64", "preadv", "pwrite64", "pwritev", "read", "readv", "recvfrom", "recvmsg",
-    "restart_syscall", "rseq", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity",
-    "sched_yield", "sendmsg", "sendto", "set_robust_list", "sigaltstack", "sysinfo", "tgkill", "time",
-    "write", "writev", NULL,
+    "brk",          "clock_getres",  "clock_gettime",  "clock_nanosleep", "close",
+    "epoll_ctl",    "epoll_create1", "epoll_pwait",    "epoll_pwait2",    "epoll_wait",
+    "eventfd2",     "exit",          "exit_group",     "fcntl",           "fstat",
+    "futex",        "futex_waitv",   "getpid",         "getrandom",       "gettid",
+    "gettimeofday", "getuid",        "geteuid",        "lseek",           "madvise",
+    "membarrier",   "mremap",        "munmap",         "nanosleep",       "poll",
+    "ppoll",        "pread64",       "preadv",         "pwrite64",        "pwritev",
+    "read",         "readv",         "recvfrom",       "recvmsg",         "restart_syscall",
+    "rseq",         "rt_sigaction",  "rt_sigprocmask", "rt_sigreturn",    "sched_getaffinity",
+    "sched_yield",  "sendmsg",       "sendto",         "set_robust_list", "sigaltstack",
+    "sysinfo",      "tgkill",        "time",           "write",           "writev",
+    NULL,
 };
 
 /* seccomp itself can only narrow: threads begin under this list and then take their own. */
 static const char *const filter_main[] = {
-    "accept4", "clone", "clone3", "dup", "dup2", "fallocate", "fdatasync", "fsync", "ftruncate", "getpeername",
-    "getsockname", "getsockopt", "io_uring_enter", "io_uring_register", "prlimit64", "seccomp",
+    "accept4",
+    "clone",
+    "clone3",
+    "dup",
+    "dup2",
+    "fallocate",
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "getpeername",
+    "getsockname",
+    "getsockopt",
+    "io_uring_enter",
+    "io_uring_register",
+    "prlimit64",
+    "seccomp",
     "setsockopt",
-    "shutdown", "sched_setaffinity", "timerfd_settime", NULL,
+    "shutdown",
+    "sched_setaffinity",
+    "timerfd_settime",
+    NULL,
 };
 
 static const char *const filter_io[] = {
-    "fallocate", "fdatasync", "fsync", "io_uring_enter", "io_uring_register", "preadv2", "pwritev2",
-    "timerfd_settime", NULL,
+    "fallocate", "fdatasync",       "fsync", "io_uring_enter", "io_uring_register", "preadv2",
+    "pwritev2",  "timerfd_settime", NULL,
 };
 
 static const char *const filter_none[] = { NULL };
 
 static const char *const *const filter_lists[SANDBOX_KINDS] = {
-    [SANDBOX_MAIN] = filter_main, [SANDBOX_VCPU] = filter_none, [SANDBOX_IO] = filter_io,
+    [SANDBOX_MAIN] = filter_main,
+    [SANDBOX_VCPU] = filter_none,
+    [SANDBOX_IO] = filter_io,
 };
 
 /* ioctl numbers by their type byte: KVM, vhost, tun and terminals, block devices. */
 enum { IOCTL_KVM = 0xae, IOCTL_VHOST = 0xaf, IOCTL_BLOCK = 0x12 };
 enum { TYPE_MASK = 0xff00 };
 static const uint32_t filter_ioctls[] = {
-    0x5401, 0x5402, 0x5403, 0x5404,  /* TCGETS, TCSETS, TCSETSW, TCSETSF */
-    0x5413, 0x541b, 0x5421,          /* TIOCGWINSZ, FIONREAD, FIONBIO */
+    0x5401,     0x5402,     0x5403,     0x5404, /* TCGETS, TCSETS, TCSETSW, TCSETSF */
+    0x5413,     0x541b,     0x5421,             /* TIOCGWINSZ, FIONREAD, FIONBIO */
     0x400454d0, 0x400454d8, 0x400454d9, 0x800454cf, 0x400454cd,
-                                     /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
+    /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
 };
 
 /* Calls that look for files, or take away the path of a socket at the end. */
 static const char *const filter_files[] = {
-    "access", "faccessat", "faccessat2", "getcwd", "lstat", "open", "openat", "openat2",
-    "readlink", "readlinkat", "stat", "unlink", "unlinkat", NULL,
+    "access",  "faccessat", "faccessat2", "getcwd", "lstat",  "open",     "openat",
+    "openat2", "readlink",  "readlinkat", "stat",   "unlink", "unlinkat", NULL,
 };
 
 static int
@@ -107,8 +130,9 @@ filter_allow_memory(scmp_filter_ctx ctx)
     int ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 
-    return ret ? ret : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    return ret ? ret
+               : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                                  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
 /* Names of threads, and nothing else that prctl can do. */
@@ -118,8 +142,9 @@ filter_allow_prctl(scmp_filter_ctx ctx)
     int ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                                SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
 
-    return ret ? ret : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                                        SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
+    return ret ? ret
+               : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+                                  SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
 }
 
 /* These serve open descriptors too, which is how libc asks about them. */
@@ -206,6 +231,6 @@ sandbox_filter_load(const SandboxFilter *filter, bool all_threads)
     long ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 
     if (ret > 0)
-        return -ESRCH;               /* a thread that went another way */
+        return -ESRCH; /* a thread that went another way */
     return ret < 0 ? -errno : 0;
 }

@@ -1,8 +1,8 @@
 /* sandbox_root.c - out of the host's files and network.
  *
  * mount_namespaces(7), pivot_root(2), user_namespaces(7), network_namespaces(7), landlock(7). With
- * privilege, or where ordinary users may make namespaces, the root directory becomes an empty tmpfs;
- * elsewhere Landlock refuses every access to files.
+ * privilege, or where ordinary users may make namespaces, the root directory becomes an empty
+ * tmpfs; elsewhere Landlock refuses every access to files.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
@@ -90,8 +90,8 @@ root_keep_resolver(const char *dir, GError **err)
 
     if (!text)
         return true;
-    if (mkdir(etc, 0755) == 0 && g_file_set_contents_full(copy, text, -1,
-                                                          G_FILE_SET_CONTENTS_NONE, 0444, NULL))
+    if (mkdir(etc, 0755) == 0 &&
+        g_file_set_contents_full(copy, text, -1, G_FILE_SET_CONTENTS_NONE, 0444, NULL))
         return true;
     return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot copy " RESOLVER);
 }
@@ -113,10 +113,12 @@ sandbox_root_empty(SandboxRoot *root, GError **err)
                                     "-sandbox: cannot mount an empty root directory");
     if (root->resolver && !root_keep_resolver(at, err))
         return false;
-    /* pivot_root(2), "pivot_root(".", ".")": the old root ends up over the new one, and is let go. */
+    /* pivot_root(2), "pivot_root(".", ".")": the old root ends up over the new one, and is let go.
+     */
     if (mount(NULL, at, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              NULL) < 0 || chdir(at) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+              NULL) < 0 ||
+        chdir(at) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+        chdir("/") < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
                                     "-sandbox: cannot enter an empty root directory");
     return true;

@@ -45,16 +45,20 @@ topology_parse(JsonObject *smp, Topology *ret, GError **err)
     max = max ? max : sockets * dies * cores * threads;
     cpus = cpus ? cpus : max;
     if (sockets * dies * cores * threads != max)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-smp: sockets %u * dies %u * cores %u * threads %u is not maxcpus %u",
-                              (unsigned)sockets, (unsigned)dies, (unsigned)cores, (unsigned)threads,
-                              (unsigned)max);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "-smp: sockets %u * dies %u * cores %u * threads %u is not maxcpus %u",
+            (unsigned)sockets, (unsigned)dies, (unsigned)cores, (unsigned)threads, (unsigned)max);
     if (cpus > max || max > TOPOLOGY_MAX_CPUS)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-smp: %u processors of at most %u; the limit is %d", (unsigned)cpus,
                               (unsigned)max, TOPOLOGY_MAX_CPUS);
     *ret = (Topology){
-        .cpus = cpus, .max_cpus = max, .sockets = sockets, .dies = dies, .cores = cores,
+        .cpus = cpus,
+        .max_cpus = max,
+        .sockets = sockets,
+        .dies = dies,
+        .cores = cores,
         .threads = threads,
     };
     return true;

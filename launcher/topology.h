@@ -12,7 +12,7 @@
 enum { TOPOLOGY_MAX_CPUS = 255 };
 
 typedef struct {
-    unsigned cpus, max_cpus;         /* present at start; sockets * dies * cores * threads */
+    unsigned cpus, max_cpus; /* present at start; sockets * dies * cores * threads */
     unsigned sockets, dies, cores, threads;
 } Topology;
 
@@ -27,8 +27,8 @@ bool topology_parse(JsonObject *smp, Topology *ret, GError **err);
 
 TopologyPlace topology_place(const Topology *t, unsigned index);
 
-/* APIC id of processor @index: a field for each level, as wide as its count needs (Intel SDM vol. 3,
- * 9.9.3). */
+/* APIC id of processor @index: a field for each level, as wide as its count needs (Intel SDM vol.
+ * 3, 9.9.3). */
 uint32_t topology_apic_id(const Topology *t, unsigned index);
 
 /* Bits of the id below the core, the die and the package. */

@@ -1,7 +1,7 @@
 /* vcpu.c - the thread of a virtual processor: KVM_RUN and what comes out of it.
  *
- * Linux Documentation/virt/kvm/api.rst, sections 5 and 8.6 (KVM_CAP_IMMEDIATE_EXIT). Port and memory
- * accesses go to the machine's address maps, in this thread.
+ * Linux Documentation/virt/kvm/api.rst, sections 5 and 8.6 (KVM_CAP_IMMEDIATE_EXIT). Port and
+ * memory accesses go to the machine's address maps, in this thread.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/vcpu.h"
@@ -31,7 +31,7 @@ vcpu_current(void)
 static void
 vcpu_on_kick(int signum)
 {
-    (void)signum;                    /* being interrupted is all that matters */
+    (void)signum; /* being interrupted is all that matters */
 }
 
 void
@@ -166,7 +166,8 @@ vcpu_internal_error(Vcpu *v)
 
     g_string_append_printf(why, "KVM internal error, suberror %u%s", run->internal.suberror,
                            run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-                               ? " (an instruction it cannot emulate)" : "");
+                               ? " (an instruction it cannot emulate)"
+                               : "");
     for (unsigned i = 0; i < MIN(run->internal.ndata, G_N_ELEMENTS(run->internal.data)); i++)
         g_string_append_printf(why, " 0x%" PRIx64, (uint64_t)run->internal.data[i]);
     vcpu_fail(v, why->str);
@@ -206,7 +207,7 @@ vcpu_exit(Vcpu *v)
         return;
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
-    case KVM_EXIT_HLT:               /* halting is KVM's with its own local APIC */
+    case KVM_EXIT_HLT: /* halting is KVM's with its own local APIC */
         return;
     case KVM_EXIT_SHUTDOWN:
         vcpu_stop(v);

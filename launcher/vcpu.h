@@ -19,9 +19,9 @@ typedef struct Vcpu Vcpu;
 
 /* Why a vCPU stopped by itself. */
 typedef enum {
-    VCPU_TRIPLE_FAULT,               /* the guest's reset of last resort */
-    VCPU_FAILED,                     /* KVM cannot go on; @detail tells */
-    VCPU_SYSTEM_CRASH,               /* KVM_EXIT_SYSTEM_EVENT */
+    VCPU_TRIPLE_FAULT, /* the guest's reset of last resort */
+    VCPU_FAILED,       /* KVM cannot go on; @detail tells */
+    VCPU_SYSTEM_CRASH, /* KVM_EXIT_SYSTEM_EVENT */
     VCPU_SYSTEM_SHUTDOWN,
     VCPU_SYSTEM_RESET,
 } VcpuEvent;
@@ -35,14 +35,15 @@ typedef struct {
     bool (*confine)(void *opaque);
 } VcpuOps;
 
-/* Makes vCPU @index with @cpu's CPUID put in place by @topology. Main thread. The caller owns it. */
+/* Makes vCPU @index with @cpu's CPUID put in place by @topology. Main thread. The caller owns it.
+ */
 Vcpu *vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefinition *cpu,
                AddressMap *mmio, AddressMap *pio, const VcpuOps *ops, GError **err);
 /* Ends the thread. */
 void vcpu_free(Vcpu *vcpu);
 
-/* Power-on registers. The first processor begins at @entry (NULL: the reset vector), the others wait
- * for it. The vCPU must be stopped. Main thread. */
+/* Power-on registers. The first processor begins at @entry (NULL: the reset vector), the others
+ * wait for it. The vCPU must be stopped. Main thread. */
 bool vcpu_reset(Vcpu *vcpu, const BootEntry *entry, GError **err);
 
 /* Starts the thread, stopped; vcpu_resume() lets it run. */
@@ -59,13 +60,14 @@ Vcpu *vcpu_current(void);
 
 unsigned vcpu_index(const Vcpu *vcpu);
 uint32_t vcpu_apic_id(const Vcpu *vcpu);
-pid_t vcpu_thread_id(const Vcpu *vcpu);          /* 0 before vcpu_start() */
+pid_t vcpu_thread_id(const Vcpu *vcpu); /* 0 before vcpu_start() */
 int vcpu_fd(const Vcpu *vcpu);
 
 /* Tells the guest's clock that the host held it for a while; the vCPU must be stopped. */
 void vcpu_clock_paused(Vcpu *vcpu);
 
-/* Installs the handler of the signal that takes a vCPU out of the guest. Once, before vcpu_start(). */
+/* Installs the handler of the signal that takes a vCPU out of the guest. Once, before vcpu_start().
+ */
 void vcpu_init_signals(void);
 /* That signal is blocked in the calling thread, and in those it makes. */
 void vcpu_block_signal(void);

@@ -16,7 +16,7 @@ typedef struct {
     struct kvm_debugregs debugregs;
     struct kvm_xcrs xcrs;
     struct kvm_fpu fpu;
-    GArray *msrs;                    /* of struct kvm_msr_entry: those that KVM gives and takes */
+    GArray *msrs; /* of struct kvm_msr_entry: those that KVM gives and takes */
 } VcpuPowerOn;
 
 struct Vcpu {
@@ -27,13 +27,13 @@ struct Vcpu {
     struct kvm_run *run;
     AddressReader *mmio, *pio;
     VcpuOps ops;
-    const CpuDefinition *cpu;        /* outlives the vCPU */
-    VcpuPowerOn *power_on;           /* registers as KVM made them; NULL until they are recorded */
+    const CpuDefinition *cpu; /* outlives the vCPU */
+    VcpuPowerOn *power_on;    /* registers as KVM made them; NULL until they are recorded */
 
     pthread_t thread;
     bool started;
     pid_t tid;
-    GMutex lock;                     /* guards the rest */
+    GMutex lock; /* guards the rest */
     GCond changed;
     bool stop, stopped, quit;
 };

@@ -14,13 +14,22 @@
 #include "util/error.h"
 
 enum {
-    MSR_TSC = 0x10, MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_BASE0 = 0x200, MSR_MTRR_DEFAULT = 0x2ff,
-    MSR_TSC_DEADLINE = 0x6e0, MSR_LIST_MAX = 1024, MSR_X2APIC = 0x800, MSR_X2APIC_END = 0x900,
+    MSR_TSC = 0x10,
+    MSR_MISC_ENABLE = 0x1a0,
+    MSR_MTRR_BASE0 = 0x200,
+    MSR_MTRR_DEFAULT = 0x2ff,
+    MSR_TSC_DEADLINE = 0x6e0,
+    MSR_LIST_MAX = 1024,
+    MSR_X2APIC = 0x800,
+    MSR_X2APIC_END = 0x900,
     MISC_ENABLE_FAST_STRING = 1,
-    MTRR_ENABLE = 1 << 11, MTRR_UNCACHEABLE = 0, MTRR_WRITE_BACK = 6, MTRR_VALID = 1 << 11,
+    MTRR_ENABLE = 1 << 11,
+    MTRR_UNCACHEABLE = 0,
+    MTRR_WRITE_BACK = 6,
+    MTRR_VALID = 1 << 11,
     TSC_TOLERANCE_PPM = 250,
 };
-#define MSR_HYPERV     0x40000000u
+#define MSR_HYPERV 0x40000000u
 #define MSR_HYPERV_END 0x40001000u
 enum { CR0_PE = 1 << 0, CR0_ET = 1 << 4, CR0_NE = 1 << 5, CR4_PAE = 1 << 5 };
 #define CR0_PG UINT64_C(0x80000000)
@@ -31,8 +40,8 @@ enum { SEGMENT_CODE = 0xb, SEGMENT_DATA = 0x3, SEGMENT_TSS = 0xb };
 static const struct {
     uint64_t base, mask;
 } mtrr_holes[] = {
-    { UINT64_C(0xc0000000), UINT64_C(0xc0000000) },     /* 1 GiB */
-    { UINT64_C(0xb0000000), UINT64_C(0xf0000000) },     /* 256 MiB: ECAM */
+    { UINT64_C(0xc0000000), UINT64_C(0xc0000000) }, /* 1 GiB */
+    { UINT64_C(0xb0000000), UINT64_C(0xf0000000) }, /* 256 MiB: ECAM */
 };
 
 static bool
@@ -57,8 +66,9 @@ vcpu_set_tsc_rate(Vcpu *v, GError **err)
     if ((want > have ? want - have : have - want) * 1000000 <= have * TSC_TOLERANCE_PPM)
         return true;
     return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                          "-cpu: tsc-frequency=%" PRIu64 "000: this host cannot scale its own %"
-                          PRIu64 "000", want, have);
+                          "-cpu: tsc-frequency=%" PRIu64
+                          "000: this host cannot scale its own %" PRIu64 "000",
+                          want, have);
 }
 
 bool
@@ -84,7 +94,8 @@ vcpu_set_identity(Vcpu *v, const Topology *topology, GError **err)
     return true;
 }
 
-/* Registers that a reset must not write back: clocks that run on, and what is part of other state. */
+/* Registers that a reset must not write back: clocks that run on, and what is part of other state.
+ */
 static bool
 vcpu_msr_is_kept(uint32_t index)
 {
@@ -136,8 +147,7 @@ vcpu_record_power_on(Vcpu *v, GError **err)
         !VCPU_IOCTL(v, KVM_GET_VCPU_EVENTS, &p->events, err) ||
         !VCPU_IOCTL(v, KVM_GET_MP_STATE, &p->mp_state, err) ||
         !VCPU_IOCTL(v, KVM_GET_DEBUGREGS, &p->debugregs, err) ||
-        !VCPU_IOCTL(v, KVM_GET_XCRS, &p->xcrs, err) ||
-        !VCPU_IOCTL(v, KVM_GET_FPU, &p->fpu, err))
+        !VCPU_IOCTL(v, KVM_GET_XCRS, &p->xcrs, err) || !VCPU_IOCTL(v, KVM_GET_FPU, &p->fpu, err))
         return false;
     p->msrs = vcpu_read_msrs(v);
     return true;
@@ -151,8 +161,7 @@ vcpu_restore_power_on(Vcpu *v, GError **err)
     /* The local APIC after the special registers, whose APIC base decides its format; what waits to
      * be injected after both. */
     if (!VCPU_IOCTL(v, KVM_SET_SREGS, &p->sregs, err) ||
-        !VCPU_IOCTL(v, KVM_SET_REGS, &p->regs, err) ||
-        !VCPU_IOCTL(v, KVM_SET_FPU, &p->fpu, err) ||
+        !VCPU_IOCTL(v, KVM_SET_REGS, &p->regs, err) || !VCPU_IOCTL(v, KVM_SET_FPU, &p->fpu, err) ||
         !VCPU_IOCTL(v, KVM_SET_XCRS, &p->xcrs, err))
         return false;
     for (guint i = 0; i < p->msrs->len; i++) {
@@ -178,7 +187,7 @@ vcpu_set_memory_types(Vcpu *v)
     for (unsigned i = 0; i < G_N_ELEMENTS(mtrr_holes); i++) {
         kvm_set_msr(v->fd, MSR_MTRR_BASE0 + 2 * i, mtrr_holes[i].base | MTRR_UNCACHEABLE);
         kvm_set_msr(v->fd, MSR_MTRR_BASE0 + 2 * i + 1,
-                     (space & ~UINT64_C(0xffffffff)) | mtrr_holes[i].mask | MTRR_VALID);
+                    (space & ~UINT64_C(0xffffffff)) | mtrr_holes[i].mask | MTRR_VALID);
     }
     kvm_set_msr(v->fd, MSR_MTRR_DEFAULT, MTRR_ENABLE | MTRR_WRITE_BACK);
 }
@@ -187,8 +196,14 @@ static struct kvm_segment
 vcpu_segment(uint16_t selector, uint8_t type, bool long_code, bool system)
 {
     return (struct kvm_segment){
-        .limit = system ? 0x67 : 0xffffffff, .selector = selector, .type = type, .present = 1,
-        .s = !system, .g = !system, .db = !system && !long_code, .l = long_code,
+        .limit = system ? 0x67 : 0xffffffff,
+        .selector = selector,
+        .type = type,
+        .present = 1,
+        .s = !system,
+        .g = !system,
+        .db = !system && !long_code,
+        .l = long_code,
     };
 }
 
@@ -198,7 +213,10 @@ vcpu_enter_kernel(Vcpu *v, const BootEntry *entry, GError **err)
     struct kvm_sregs sregs;
     struct kvm_segment data = vcpu_segment(BOOT_DS, SEGMENT_DATA, false, false);
     struct kvm_regs regs = {
-        .rip = entry->entry, .rsp = BOOT_STACK_TOP, .rbp = BOOT_STACK_TOP, .rflags = 2,
+        .rip = entry->entry,
+        .rsp = BOOT_STACK_TOP,
+        .rbp = BOOT_STACK_TOP,
+        .rflags = 2,
     };
 
     if (entry->long_mode)
@@ -247,6 +265,7 @@ vcpu_describe(Vcpu *v)
     ioctl(v->fd, KVM_GET_SREGS, &s);
     return g_strdup_printf("rip=%llx rsp=%llx rflags=%llx cs=%x:%llx cr0=%llx cr2=%llx cr3=%llx "
                            "cr4=%llx efer=%llx rax=%llx rbx=%llx rcx=%llx rdx=%llx rsi=%llx "
-                           "rdi=%llx", r.rip, r.rsp, r.rflags, s.cs.selector, s.cs.base, s.cr0,
-                           s.cr2, s.cr3, s.cr4, s.efer, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi);
+                           "rdi=%llx",
+                           r.rip, r.rsp, r.rflags, s.cs.selector, s.cs.base, s.cr0, s.cr2, s.cr3,
+                           s.cr4, s.efer, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi);
 }

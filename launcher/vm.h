@@ -25,7 +25,7 @@ typedef enum {
     VM_PRELAUNCH,
     VM_RUNNING,
     VM_PAUSED,
-    VM_SHUTDOWN,                     /* powered off by the guest, kept by -no-shutdown */
+    VM_SHUTDOWN, /* powered off by the guest, kept by -no-shutdown */
     VM_PANICKED,
     VM_INTERNAL_ERROR,
 } VmState;
@@ -33,43 +33,44 @@ typedef enum {
 /* What follows an act of the guest: -action, -no-reboot, -no-shutdown. */
 typedef struct {
     bool reboot_ends, shutdown_pauses;
-    int panic;                       /* index into vm_panic_actions */
+    int panic; /* index into vm_panic_actions */
 } VmActions;
 enum { VM_PANIC_PAUSE, VM_PANIC_SHUTDOWN, VM_PANIC_EXIT_FAILURE, VM_PANIC_NONE };
 
 typedef struct Vm Vm;
 struct Vm {
     const Options *options;
-    char *name;                      /* NULL when not given */
+    char *name; /* NULL when not given */
     uint8_t uuid[16];
     bool has_uuid;
     VmActions actions;
 
     FdSets *fdsets;
-    GHashTable *named_fds;           /* QMP getfd: name -> descriptor; NULL until used */
+    GHashTable *named_fds; /* QMP getfd: name -> descriptor; NULL until used */
     Kvm *kvm;
     Ram *ram;
     Topology topology;
     CpuDefinition *cpu;
     Machine *machine;
-    GPtrArray *vcpus;                /* of Vcpu */
+    GPtrArray *vcpus; /* of Vcpu */
     int kernel_fd, initrd_fd;
 
     VmState state;
-    bool ran;                        /* the guest has run before: its clock has a value to keep */
-    struct kvm_clock_data clock;     /* while it stands still */
-    int64_t clock_offset;            /* CLOCK_MONOTONIC - guest's clock; atomic */
-    int64_t stopped_at;              /* guest's clock while it stands still, else -1; atomic */
+    bool ran;                    /* the guest has run before: its clock has a value to keep */
+    struct kvm_clock_data clock; /* while it stands still */
+    int64_t clock_offset;        /* CLOCK_MONOTONIC - guest's clock; atomic */
+    int64_t stopped_at;          /* guest's clock while it stands still, else -1; atomic */
     GMainLoop *loop;
     int exit_status;
 
-    GMutex requests_lock;            /* guards the next three; taken last */
-    uint32_t requests;               /* bits 1 << MachineRequest, and VM_REQUEST_* */
+    GMutex requests_lock; /* guards the next three; taken last */
+    uint32_t requests;    /* bits 1 << MachineRequest, and VM_REQUEST_* */
     int request_value;
     char *request_detail;
     GSource *wake;
 
-    /* Sends a QMP event to whoever listens; takes @data. Any thread. NULL until the server is made. */
+    /* Sends a QMP event to whoever listens; takes @data. Any thread. NULL until the server is made.
+     */
     void (*emit)(void *opaque, const char *name, JsonObject *data);
     void *emit_opaque;
     /* As VcpuOps.confine. */
@@ -92,8 +93,8 @@ bool vm_add_objects(Vm *vm, GError **err);
 bool vm_add_backends(Vm *vm, GError **err);
 bool vm_add_devices(Vm *vm, GError **err);
 
-/* The open descriptor that @text names: a number, or a name given by QMP getfd, which it then loses.
- * The caller owns it; -1 with @err. */
+/* The open descriptor that @text names: a number, or a name given by QMP getfd, which it then
+ * loses. The caller owns it; -1 with @err. */
 int vm_take_fd(Vm *vm, const char *text, GError **err);
 
 /* Makes a character device from the words of -serial and -qmp ("stdio", "unix:PATH,…"). @what names

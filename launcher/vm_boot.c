@@ -46,9 +46,10 @@ vm_open_boot_files(Vm *vm, GError **err)
     const Options *o = vm->options;
 
     if (!o->kernel)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "no -kernel: booting firmware is not offered yet; give -kernel FILE, a "
-                              "bzImage or an ELF kernel with a PVH entry");
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "no -kernel: booting firmware is not offered yet; give -kernel FILE, a "
+            "bzImage or an ELF kernel with a PVH entry");
     vm->kernel_fd = fdset_open(vm->fdsets, o->kernel, O_RDONLY, 0, err);
     if (vm->kernel_fd < 0)
         return false;

@@ -43,8 +43,8 @@ config_fixed_switch(JsonObject *machine, const char *key, bool only, GError **er
     if (!keyval_bool("-machine", machine, key, &value, err))
         return false;
     return value == only ||
-           kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-machine: %s=%s is not offered yet", key,
-                          value ? "on" : "off");
+           kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-machine: %s=%s is not offered yet",
+                          key, value ? "on" : "off");
 }
 
 static bool
@@ -54,7 +54,7 @@ config_machine(Vm *vm, GError **err)
         const char *key;
         bool only;
     } fixed[] = {
-        { "usb", false }, { "smm", false }, { "hpet", false }, { "vmport", false },
+        { "usb", false },     { "smm", false }, { "hpet", false },  { "vmport", false },
         { "graphics", true }, { "acpi", true }, { "i8042", false }, { "pit", true },
     };
     JsonObject *machine = vm->options->machine;
@@ -82,7 +82,8 @@ config_machine(Vm *vm, GError **err)
     for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++) {
         const char *text = keyval_text(machine, fixed[i].key);
 
-        if (g_strcmp0(text, "auto") && !config_fixed_switch(machine, fixed[i].key, fixed[i].only, err))
+        if (g_strcmp0(text, "auto") &&
+            !config_fixed_switch(machine, fixed[i].key, fixed[i].only, err))
             return false;
     }
     return true;
@@ -126,7 +127,8 @@ config_rtc(Vm *vm, MachineConfig *ret, GError **err)
     if (!date)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-rtc: base=%s; it can be: utc, localtime, or a date as "
-                              "2006-06-17T16:01:21", base);
+                              "2006-06-17T16:01:21",
+                              base);
     ret->rtc_base = RTC_BASE_TIME;
     ret->rtc_seconds = g_date_time_to_unix(date);
     return true;
@@ -145,13 +147,16 @@ config_cpus(Vm *vm, MachineConfig *ret, GError **err)
         return false;
     last = topology_apic_id(t, t->max_cpus - 1);
     if (t->max_cpus > vm->kvm->max_vcpus || last >= vm->kvm->max_vcpu_id)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-smp: %u processors with APIC ids up to %u; this host's KVM has %u and "
-                              "%u", t->max_cpus, last, vm->kvm->max_vcpus, vm->kvm->max_vcpu_id - 1);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "-smp: %u processors with APIC ids up to %u; this host's KVM has %u and "
+            "%u",
+            t->max_cpus, last, vm->kvm->max_vcpus, vm->kvm->max_vcpu_id - 1);
     if (last > 254 && !vm->kvm->x2apic_api)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-smp: APIC id %u is beyond 254, and this host's KVM has no "
-                              "KVM_CAP_X2APIC_API", last);
+                              "KVM_CAP_X2APIC_API",
+                              last);
     if (!cpuid_supported(vm->kvm->fd, vm->kvm->tsc_deadline, supported, err))
         return false;
     vm->cpu = cpu_define(spec, supported, CPUMAP_DEFAULT_DIR, vm->kvm->fd, missing, err);
@@ -183,9 +188,10 @@ config_node_cpus(MachineConfig *c, unsigned node, const char *text, bool *placed
         if (end != *r && *end == '-' && g_ascii_isdigit(end[1]))
             last = g_ascii_strtoull(end + 1, &end, 10);
         if (end == *r || *end || first > last || last >= c->max_cpus)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "-numa node,nodeid=%u: cpus=%s is not a processor or range below %u",
-                                  node, *r, c->max_cpus);
+            return kiln_error_set(
+                err, VIR_ERR_CONFIG_UNSUPPORTED,
+                "-numa node,nodeid=%u: cpus=%s is not a processor or range below %u", node, *r,
+                c->max_cpus);
         for (; first <= last; first++) {
             c->cpus[first].node = node;
             placed[first] = true;
@@ -206,7 +212,8 @@ config_node(Vm *vm, MachineConfig *c, JsonObject *numa, uint64_t memory_left, bo
         return false;
     if (id != c->n_nodes)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-numa node,nodeid=%u: nodes are numbered 0, 1, 2 … in order", (unsigned)id);
+                              "-numa node,nodeid=%u: nodes are numbered 0, 1, 2 … in order",
+                              (unsigned)id);
     c->nodes = g_renew(MachineNode, c->nodes, c->n_nodes + 1);
     c->nodes[c->n_nodes] = (MachineNode){ 0 };
     c->n_nodes++;
@@ -294,10 +301,12 @@ config_memory(Vm *vm, MachineConfig *c, GError **err)
                               "-m: maxmem= beyond size=: adding memory later is not offered yet");
     if (size < 1 << 20 || size % 4096)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-m: %" PRIu64 " bytes; at least 1 MiB, in whole pages of 4 KiB", size);
+                              "-m: %" PRIu64 " bytes; at least 1 MiB, in whole pages of 4 KiB",
+                              size);
     if (size >> (c->physical_bits - 1))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-m: %" PRIu64 " MiB is more than %u address bits of the processor reach",
+                              "-m: %" PRIu64
+                              " MiB is more than %u address bits of the processor reach",
                               size >> 20, c->physical_bits);
     if (o->numa->len > 0)
         return config_numa(vm, c, size, err);

@@ -36,8 +36,15 @@ devices_move(JsonObject *obj, const char *from, JsonObject *to, const char *key)
 static bool
 devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
 {
-    static const char *const keys[] = { "qom-type", "id", "poll-max-ns", "poll-grow", "poll-shrink",
-                                        "aio-max-batch", "thread-pool-min", "thread-pool-max", NULL };
+    static const char *const keys[] = { "qom-type",
+                                        "id",
+                                        "poll-max-ns",
+                                        "poll-grow",
+                                        "poll-shrink",
+                                        "aio-max-batch",
+                                        "thread-pool-min",
+                                        "thread-pool-max",
+                                        NULL };
     const char *id = keyval_text(object, "id");
     uint64_t poll = 0;
     IoLoop *loop;
@@ -51,8 +58,8 @@ devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
     if (!loop)
         return false;
     io_loop_set_busy_poll(loop, poll);
-    return machine_object_add(vm->machine, OBJECT_IOTHREAD, id, loop,
-                              (GDestroyNotify)io_loop_free, err);
+    return machine_object_add(vm->machine, OBJECT_IOTHREAD, id, loop, (GDestroyNotify)io_loop_free,
+                              err);
 }
 
 bool
@@ -64,7 +71,7 @@ vm_add_objects(Vm *vm, GError **err)
         g_autoptr(GHashTable) props = NULL;
 
         if (g_str_has_prefix(type, "memory-backend-"))
-            continue;                /* made with the memory, before the machine */
+            continue; /* made with the memory, before the machine */
         if (!strcmp(type, "iothread")) {
             if (!devices_add_iothread(vm, object, err))
                 return false;
@@ -95,7 +102,9 @@ static bool
 devices_add_blockdev(Vm *vm, JsonObject *options, GError **err)
 {
     const BlockOpenOps ops = {
-        .opaque = vm, .open_file = devices_open_file, .find_node = devices_find_node,
+        .opaque = vm,
+        .open_file = devices_open_file,
+        .find_node = devices_find_node,
     };
     BlockNode *node;
 
@@ -104,8 +113,8 @@ devices_add_blockdev(Vm *vm, JsonObject *options, GError **err)
     node = block_node_open(options, &ops, err);
     if (!node)
         return false;
-    return machine_object_add(vm->machine, OBJECT_BLOCK_NODE, keyval_text(options, "node-name"), node,
-                              (GDestroyNotify)block_node_unref, err);
+    return machine_object_add(vm->machine, OBJECT_BLOCK_NODE, keyval_text(options, "node-name"),
+                              node, (GDestroyNotify)block_node_unref, err);
 }
 
 static bool
@@ -130,7 +139,9 @@ static bool
 devices_add_netdev(Vm *vm, JsonObject *options, GError **err)
 {
     const NetOpenOps ops = {
-        .opaque = vm, .open_file = devices_open_file, .take_fd = devices_take_fd,
+        .opaque = vm,
+        .open_file = devices_open_file,
+        .take_fd = devices_take_fd,
     };
     g_autoptr(GHashTable) props = keyval_table("-netdev", options, err);
     NetBackend *backend = props ? net_backend_open(props, &ops, err) : NULL;
@@ -200,10 +211,8 @@ static const struct {
     const char *name;
     bool direct, no_flush, write_cache;
 } drive_caches[] = {
-    { "none", true, false, true },
-    { "writeback", false, false, true },
-    { "writethrough", false, false, false },
-    { "directsync", true, false, false },
+    { "none", true, false, true },           { "writeback", false, false, true },
+    { "writethrough", false, false, false }, { "directsync", true, false, false },
     { "unsafe", false, true, true },
 };
 
@@ -223,7 +232,8 @@ devices_drive_cache(JsonObject *drive, JsonObject *file, JsonObject *device, GEr
     }
     return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                           "-drive: cache=%s; it can be: none, writeback, writethrough, directsync, "
-                          "unsafe", name);
+                          "unsafe",
+                          name);
 }
 
 /* -drive is a file node, a format node over it, and with if=virtio a disk. */
@@ -270,7 +280,8 @@ devices_add_drive(Vm *vm, JsonObject *given, unsigned index, GError **err)
         id = g_strdup(keyval_text(drive, "node-name"));
     }
     file_node = g_strconcat(id, "-file", NULL);
-    devices_set(file, "driver", stat(name, &st) == 0 && S_ISBLK(st.st_mode) ? "host_device" : "file");
+    devices_set(file, "driver",
+                stat(name, &st) == 0 && S_ISBLK(st.st_mode) ? "host_device" : "file");
     devices_set(file, "node-name", file_node);
     devices_set(file, "read-only", read_only ? "on" : "off");
     devices_move(drive, "file", file, "filename");
@@ -278,7 +289,8 @@ devices_add_drive(Vm *vm, JsonObject *given, unsigned index, GError **err)
     devices_move(drive, "file.locking", file, "locking");
     devices_move(drive, "discard", file, "discard");
     devices_set(format, "discard", keyval_text(file, "discard"));
-    devices_set(format, "driver", keyval_text(drive, "format") ? keyval_text(drive, "format") : "raw");
+    devices_set(format, "driver",
+                keyval_text(drive, "format") ? keyval_text(drive, "format") : "raw");
     devices_set(format, "node-name", id);
     devices_set(format, "read-only", read_only ? "on" : "off");
     devices_set(format, "file", file_node);
@@ -358,7 +370,8 @@ devices_add_serial(Vm *vm, const char *text, unsigned index, GError **err)
         return devices_add_device(vm, device, err);
     }
     devices_set(device, "chardev", id);
-    return vm_add_chardev_words(vm, "-serial", text, id, err) && devices_add_device(vm, device, err);
+    return vm_add_chardev_words(vm, "-serial", text, id, err) &&
+           devices_add_device(vm, device, err);
 }
 
 bool

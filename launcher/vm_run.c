@@ -1,7 +1,7 @@
 /* vm_run.c - the states a guest goes through, and what its own acts lead to.
  *
- * Names of states, events, reasons and actions are QMP's (QEMU 7.2 qapi/run-state.json). Requests of
- * vCPUs and devices are noted and carried out by the main loop, where no device's lock is held.
+ * Names of states, events, reasons and actions are QMP's (QEMU 7.2 qapi/run-state.json). Requests
+ * of vCPUs and devices are noted and carried out by the main loop, where no device's lock is held.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
@@ -62,9 +62,9 @@ const char *
 vm_state_name(VmState state)
 {
     static const char *const names[] = {
-        [VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
-        [VM_SHUTDOWN] = "shutdown", [VM_PANICKED] = "guest-panicked",
-        [VM_INTERNAL_ERROR] = "internal-error",
+        [VM_PRELAUNCH] = "prelaunch",     [VM_RUNNING] = "running",
+        [VM_PAUSED] = "paused",           [VM_SHUTDOWN] = "shutdown",
+        [VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
     };
 
     return names[state];

@@ -81,8 +81,8 @@ options_check(const NetBackend *backend, GHashTable *props, GError **err)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         const char *name = key;
 
-        if (strcmp(name, "type") != 0 && strcmp(name, "id") != 0
-            && !g_strv_contains(backend->class->options, name)) {
+        if (strcmp(name, "type") != 0 && strcmp(name, "id") != 0 &&
+            !g_strv_contains(backend->class->options, name)) {
             g_autofree char *known = g_strjoinv(", ", (char **)backend->class->options);
 
             return net_backend_error(backend, err, VIR_ERR_CONFIG_UNSUPPORTED,

@@ -8,10 +8,10 @@
 #include "net/net.h"
 
 typedef struct {
-    const char *type;                /* as in -netdev */
+    const char *type; /* as in -netdev */
     const char *help;
-    const char *const *options;      /* keys it knows beside type and id, NULL-terminated */
-    size_t size;                     /* of its struct, whose first member is a NetBackend */
+    const char *const *options; /* keys it knows beside type and id, NULL-terminated */
+    size_t size;                /* of its struct, whose first member is a NetBackend */
     const char *const *syscalls;
 
     /* Sets queues and caps. Main thread. */
@@ -36,9 +36,9 @@ struct NetBackend {
     const NetBackendClass *class;
     char *id;
     unsigned queues, caps;
-    const NetFrontend *frontend;     /* NULL while none is attached */
+    const NetFrontend *frontend; /* NULL while none is attached */
     void *opaque;
-    int link;                        /* atomic */
+    int link; /* atomic */
 };
 
 /* Sets @err with "netdev 'ID': …"; returns false. */

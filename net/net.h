@@ -22,8 +22,8 @@
 typedef struct NetBackend NetBackend;
 
 enum {
-    NET_MAX_QUEUES = 256,            /* queue pairs, the limit of tun(4) */
-    NET_MAX_PACKET = 65536 + 64,     /* largest packet with a header, bytes */
+    NET_MAX_QUEUES = 256,        /* queue pairs, the limit of tun(4) */
+    NET_MAX_PACKET = 65536 + 64, /* largest packet with a header, bytes */
 };
 
 /* What net_backend_open() needs of whoever knows descriptors and files. */
@@ -50,7 +50,7 @@ void net_backend_free(NetBackend *backend);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetBackend, net_backend_free)
 
 const char *net_backend_id(const NetBackend *backend);
-const char *net_backend_type(const NetBackend *backend);    /* "tap", "user" */
+const char *net_backend_type(const NetBackend *backend); /* "tap", "user" */
 /* Queue pairs it has, at least 1. */
 unsigned net_backend_queues(const NetBackend *backend);
 /* One line for people: "fd=21,vhost=on". Caller frees. */
@@ -61,8 +61,8 @@ char *net_backend_help(void);
 /* ---- offloads ---- */
 
 typedef enum {
-    NET_CAP_HEADER = 1 << 0,         /* takes and gives virtio-net headers */
-    NET_CAP_UFO = 1 << 1,            /* can offload UDP fragmentation */
+    NET_CAP_HEADER = 1 << 0, /* takes and gives virtio-net headers */
+    NET_CAP_UFO = 1 << 1,    /* can offload UDP fragmentation */
 } NetCaps;
 unsigned net_backend_caps(const NetBackend *backend);
 

@@ -24,18 +24,18 @@ enum { HEADER_DEFAULT = 10 };
 typedef struct {
     struct NetTap *tap;
     unsigned index;
-    int fd, vhost_fd;                /* -1: none */
-    bool attached;                   /* the kernel gives it packets */
-    IoLoop *loop;                    /* NULL while stopped */
-    bool want, blocked;              /* wants packets; a send found no room */
+    int fd, vhost_fd;   /* -1: none */
+    bool attached;      /* the kernel gives it packets */
+    IoLoop *loop;       /* NULL while stopped */
+    bool want, blocked; /* wants packets; a send found no room */
 } TapQueue;
 
 typedef struct NetTap {
-    NetBackend base;                 /* first */
+    NetBackend base; /* first */
     char ifname[IFNAMSIZ];
     TapQueue *q;
-    unsigned opened;                 /* queues that have an fd */
-    bool multi;                      /* interface has IFF_MULTI_QUEUE */
+    unsigned opened; /* queues that have an fd */
+    bool multi;      /* interface has IFF_MULTI_QUEUE */
     bool vhost;
 } NetTap;
 
@@ -199,7 +199,8 @@ tap_queue_check(NetTap *tap, TapQueue *q, uint64_t sndbuf, GError **err)
     if ((req.ifr_flags & IFF_TAP) == 0 || (req.ifr_flags & IFF_NO_PI) == 0)
         return net_backend_error(&tap->base, err, VIR_ERR_CONFIG_UNSUPPORTED,
                                  "interface '%s' gives no bare Ethernet frames: it must be opened "
-                                 "with IFF_TAP and IFF_NO_PI", req.ifr_name);
+                                 "with IFF_TAP and IFF_NO_PI",
+                                 req.ifr_name);
     if (flags < 0 || fcntl(q->fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return net_backend_error(&tap->base, err, VIR_ERR_SYSTEM_ERROR,
                                  "descriptor %d cannot be made non-blocking", q->fd);
@@ -210,7 +211,7 @@ tap_queue_check(NetTap *tap, TapQueue *q, uint64_t sndbuf, GError **err)
             tap->base.caps |= NET_CAP_HEADER;
     }
     q->attached = true;
-    (void)ioctl(q->fd, TUNSETSNDBUF, &buf);     /* a macvtap has none, and that is as good */
+    (void)ioctl(q->fd, TUNSETSNDBUF, &buf); /* a macvtap has none, and that is as good */
     return true;
 }
 
@@ -314,7 +315,8 @@ tap_script_check(const NetTap *tap, GHashTable *props, const char *name, GError 
         return true;
     return net_backend_error(&tap->base, err, VIR_ERR_CONFIG_UNSUPPORTED,
                              "%s=%s: interface scripts are not run; use 'no' and set the interface "
-                             "up beforehand", name, script);
+                             "up beforehand",
+                             name, script);
 }
 
 static bool
@@ -329,12 +331,12 @@ tap_open(NetBackend *backend, GHashTable *props, const NetOpenOps *ops, GError *
     uint64_t queues = names ? g_strv_length(names) : 1, sndbuf = G_MAXINT32;
     bool vhost = vhostfds || vhostfd, force = false, ok;
 
-    if (!tap_script_check(tap, props, "script", err)
-        || !tap_script_check(tap, props, "downscript", err)
-        || !net_option_bool(backend, props, "vhost", &vhost, err)
-        || !net_option_bool(backend, props, "vhostforce", &force, err)
-        || !net_option_uint(backend, props, "sndbuf", G_MAXINT32, &sndbuf, err)
-        || !net_option_uint(backend, props, "queues", NET_MAX_QUEUES, &queues, err))
+    if (!tap_script_check(tap, props, "script", err) ||
+        !tap_script_check(tap, props, "downscript", err) ||
+        !net_option_bool(backend, props, "vhost", &vhost, err) ||
+        !net_option_bool(backend, props, "vhostforce", &force, err) ||
+        !net_option_uint(backend, props, "sndbuf", G_MAXINT32, &sndbuf, err) ||
+        !net_option_uint(backend, props, "queues", NET_MAX_QUEUES, &queues, err))
         return false;
     if ((fds && fd) || (names && (ifname || g_hash_table_contains(props, "queues"))))
         return net_backend_error(backend, err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -391,8 +393,8 @@ tap_packet_fd(const NetBackend *backend, unsigned queue)
 }
 
 static const char *const tap_options[] = {
-    "fd", "fds", "ifname", "queues", "script", "downscript", "sndbuf", "vhost", "vhostfd",
-    "vhostfds", "vhostforce", NULL,
+    "fd",     "fds",   "ifname",  "queues",   "script",     "downscript",
+    "sndbuf", "vhost", "vhostfd", "vhostfds", "vhostforce", NULL,
 };
 
 static const char *const tap_syscalls[] = { "readv", "writev", NULL };

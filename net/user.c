@@ -16,9 +16,9 @@
 #include "util/error.h"
 
 enum {
-    SLOTS = 256,                     /* packets for the guest */
-    SLOTS_CONGESTED = 128,           /* sockets are left alone from here on */
-    SLOT_SIZE = 2048,                /* more than any packet of the stack, whose MTU is 1500 */
+    SLOTS = 256,           /* packets for the guest */
+    SLOTS_CONGESTED = 128, /* sockets are left alone from here on */
+    SLOT_SIZE = 2048,      /* more than any packet of the stack, whose MTU is 1500 */
 };
 
 #define NS_PER_MS INT64_C(1000000)
@@ -28,33 +28,33 @@ typedef struct NetUser NetUser;
 typedef struct {
     NetUser *user;
     SlirpTimerId id;
-    void *opaque;                    /* the stack's */
-    IoTimer *timer;                  /* NULL while stopped */
-    int64_t deadline;                /* nanoseconds, INT64_MAX: not armed */
+    void *opaque;     /* the stack's */
+    IoTimer *timer;   /* NULL while stopped */
+    int64_t deadline; /* nanoseconds, INT64_MAX: not armed */
 } UserTimer;
 
 /* A socket of the stack. */
 typedef struct {
     NetUser *user;
     int fd;
-    uint32_t asked;                  /* events asked of the loop */
-    int events;                      /* SLIRP_POLL_ that happened */
-    bool seen;                       /* in the last list */
+    uint32_t asked; /* events asked of the loop */
+    int events;     /* SLIRP_POLL_ that happened */
+    bool seen;      /* in the last list */
 } UserSocket;
 
 struct NetUser {
-    NetBackend base;                 /* first */
+    NetBackend base; /* first */
     Slirp *slirp;
-    IoLoop *loop;                    /* NULL while stopped */
-    GPtrArray *timers;               /* UserTimer */
-    GHashTable *sockets;             /* fd -> UserSocket */
-    GArray *listed;                  /* fd of each index given out by the last list */
+    IoLoop *loop;        /* NULL while stopped */
+    GPtrArray *timers;   /* UserTimer */
+    GHashTable *sockets; /* fd -> UserSocket */
+    GArray *listed;      /* fd of each index given out by the last list */
     IoTimer *poll_timer;
     bool poll_due, work_scheduled, want;
-    uint8_t *slots;                  /* SLOTS of SLOT_SIZE */
+    uint8_t *slots; /* SLOTS of SLOT_SIZE */
     uint16_t lengths[SLOTS];
     unsigned first, count;
-    uint8_t *gather;                 /* a packet that comes in pieces */
+    uint8_t *gather; /* a packet that comes in pieces */
 };
 
 static void user_work(void *opaque);
@@ -77,7 +77,7 @@ cb_send_packet(const void *buf, size_t len, void *opaque)
     unsigned at = (user->first + user->count) % SLOTS;
 
     if (len > SLOT_SIZE || user->count == SLOTS || !user->slots || !net_backend_link(&user->base))
-        return (ssize_t)len;         /* lost on the wire: the protocols above cope */
+        return (ssize_t)len; /* lost on the wire: the protocols above cope */
     memcpy(user->slots + (size_t)at * SLOT_SIZE, buf, len);
     user->lengths[at] = (uint16_t)len;
     user->count++;
@@ -195,11 +195,10 @@ socket_event(void *opaque, uint32_t events)
 {
     UserSocket *socket = opaque;
 
-    socket->events |= (events & EPOLLIN ? SLIRP_POLL_IN : 0)
-                      | (events & EPOLLOUT ? SLIRP_POLL_OUT : 0)
-                      | (events & EPOLLPRI ? SLIRP_POLL_PRI : 0)
-                      | (events & EPOLLERR ? SLIRP_POLL_ERR : 0)
-                      | (events & EPOLLHUP ? SLIRP_POLL_HUP : 0);
+    socket->events |=
+        (events & EPOLLIN ? SLIRP_POLL_IN : 0) | (events & EPOLLOUT ? SLIRP_POLL_OUT : 0) |
+        (events & EPOLLPRI ? SLIRP_POLL_PRI : 0) | (events & EPOLLERR ? SLIRP_POLL_ERR : 0) |
+        (events & EPOLLHUP ? SLIRP_POLL_HUP : 0);
     socket->user->poll_due = true;
     user_schedule(socket->user);
 }
@@ -223,9 +222,9 @@ list_add(int fd, int events, void *opaque)
 {
     NetUser *user = opaque;
     UserSocket *socket = g_hash_table_lookup(user->sockets, GINT_TO_POINTER(fd));
-    uint32_t asked = (events & SLIRP_POLL_IN ? EPOLLIN : 0)
-                     | (events & SLIRP_POLL_OUT ? EPOLLOUT : 0)
-                     | (events & SLIRP_POLL_PRI ? EPOLLPRI : 0);
+    uint32_t asked = (events & SLIRP_POLL_IN ? EPOLLIN : 0) |
+                     (events & SLIRP_POLL_OUT ? EPOLLOUT : 0) |
+                     (events & SLIRP_POLL_PRI ? EPOLLPRI : 0);
 
     if (!socket) {
         socket = g_new0(UserSocket, 1);
@@ -501,14 +500,16 @@ user_describe(const NetBackend *backend)
 }
 
 static const char *const user_options[] = {
-    "net", "host", "dns", "dhcpstart", "restrict", "hostname", "domainname", "dnssearch", "hostfwd",
-    "ipv4", "ipv6", "ipv6-prefix", "ipv6-prefixlen", "ipv6-host", "ipv6-dns", NULL,
+    "net",       "host",    "dns",  "dhcpstart", "restrict",    "hostname",       "domainname",
+    "dnssearch", "hostfwd", "ipv4", "ipv6",      "ipv6-prefix", "ipv6-prefixlen", "ipv6-host",
+    "ipv6-dns",  NULL,
 };
 
 static const char *const user_syscalls[] = {
-    "socket", "connect", "bind", "listen", "accept", "accept4", "getsockname", "getpeername",
-    "getsockopt", "setsockopt", "shutdown", "sendto", "sendmsg", "recvfrom", "recvmsg", "fcntl",
-    "close", "poll", "openat", "newfstatat", "fstat", "lseek", "read", NULL,
+    "socket",      "connect",     "bind",       "listen",     "accept",   "accept4",
+    "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown", "sendto",
+    "sendmsg",     "recvfrom",    "recvmsg",    "fcntl",      "close",    "poll",
+    "openat",      "newfstatat",  "fstat",      "lseek",      "read",     NULL,
 };
 
 const NetBackendClass net_user_class = {

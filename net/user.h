@@ -11,7 +11,7 @@
 /* One "hostfwd=PROTO:[ADDRESS]:PORT-[ADDRESS]:PORT". */
 typedef struct {
     bool udp;
-    struct in_addr host, guest;      /* guest 0: the first address given by DHCP */
+    struct in_addr host, guest; /* guest 0: the first address given by DHCP */
     uint16_t host_port, guest_port;
 } UserForward;
 

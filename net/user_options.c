@@ -41,10 +41,10 @@ user_forward_parse(const NetBackend *backend, const char *text, UserForward *ret
     g_auto(GStrv) host = sides[0] ? g_strsplit(sides[0], ":", -1) : NULL;
     g_auto(GStrv) guest = sides[0] && sides[1] ? g_strsplit(sides[1], ":", -1) : NULL;
 
-    if (!host || !guest || g_strv_length(host) != 3 || g_strv_length(guest) != 2
-        || (strcmp(host[0], "tcp") != 0 && strcmp(host[0], "udp") != 0 && *host[0])
-        || !address_parse(host[1], &ret->host) || !port_parse(host[2], &ret->host_port)
-        || !address_parse(guest[0], &ret->guest) || !port_parse(guest[1], &ret->guest_port))
+    if (!host || !guest || g_strv_length(host) != 3 || g_strv_length(guest) != 2 ||
+        (strcmp(host[0], "tcp") != 0 && strcmp(host[0], "udp") != 0 && *host[0]) ||
+        !address_parse(host[1], &ret->host) || !port_parse(host[2], &ret->host_port) ||
+        !address_parse(guest[0], &ret->guest) || !port_parse(guest[1], &ret->guest_port))
         return option_error(backend, err, "hostfwd", text,
                             "of the form tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT");
     ret->udp = strcmp(host[0], "udp") == 0;
@@ -109,24 +109,24 @@ user_config_parse(const NetBackend *backend, GHashTable *props, SlirpConfig *con
     uint64_t prefix = 64;
 
     *config = (SlirpConfig){ .version = 4 };
-    if (!net_option_bool(backend, props, "ipv4", &ipv4, err)
-        || !net_option_bool(backend, props, "ipv6", &ipv6, err)
-        || !net_option_bool(backend, props, "restrict", &restricted, err)
-        || !network_parse(backend, net ? net : "10.0.2.0/24", config, err)
-        || !inner_address(backend, props, "host", config, 2, &config->vhost, err)
-        || !inner_address(backend, props, "dns", config, 3, &config->vnameserver, err)
-        || !inner_address(backend, props, "dhcpstart", config, 15, &config->vdhcp_start, err)
-        || !address6(backend, props, "ipv6-prefix", "fec0::", &config->vprefix_addr6, err)
-        || !address6(backend, props, "ipv6-host", "fec0::2", &config->vhost6, err)
-        || !address6(backend, props, "ipv6-dns", "fec0::3", &config->vnameserver6, err)
-        || !net_option_uint(backend, props, "ipv6-prefixlen", 126, &prefix, err))
+    if (!net_option_bool(backend, props, "ipv4", &ipv4, err) ||
+        !net_option_bool(backend, props, "ipv6", &ipv6, err) ||
+        !net_option_bool(backend, props, "restrict", &restricted, err) ||
+        !network_parse(backend, net ? net : "10.0.2.0/24", config, err) ||
+        !inner_address(backend, props, "host", config, 2, &config->vhost, err) ||
+        !inner_address(backend, props, "dns", config, 3, &config->vnameserver, err) ||
+        !inner_address(backend, props, "dhcpstart", config, 15, &config->vdhcp_start, err) ||
+        !address6(backend, props, "ipv6-prefix", "fec0::", &config->vprefix_addr6, err) ||
+        !address6(backend, props, "ipv6-host", "fec0::2", &config->vhost6, err) ||
+        !address6(backend, props, "ipv6-dns", "fec0::3", &config->vnameserver6, err) ||
+        !net_option_uint(backend, props, "ipv6-prefixlen", 126, &prefix, err))
         return false;
     if (!ipv4 && !ipv6)
         return net_backend_error(backend, err, VIR_ERR_CONFIG_UNSUPPORTED,
                                  "ipv4=off and ipv6=off together leave nothing");
-    if (config->vhost.s_addr == config->vnameserver.s_addr
-        || config->vhost.s_addr == config->vdhcp_start.s_addr
-        || config->vnameserver.s_addr == config->vdhcp_start.s_addr)
+    if (config->vhost.s_addr == config->vnameserver.s_addr ||
+        config->vhost.s_addr == config->vdhcp_start.s_addr ||
+        config->vnameserver.s_addr == config->vdhcp_start.s_addr)
         return net_backend_error(backend, err, VIR_ERR_CONFIG_UNSUPPORTED,
                                  "host, dns and dhcpstart must be three addresses");
     config->restricted = restricted;

@@ -23,7 +23,7 @@ typedef struct {
     unsigned size;
     uint16_t last_avail;
     void *desc, *avail, *used;
-    int kick_fd, call_fd;            /* eventfds: from the driver, to it */
+    int kick_fd, call_fd; /* eventfds: from the driver, to it */
 } VhostRing;
 
 /* Makes this process the owner of @fd, whose worker thread then runs in its control groups. Once,

@@ -12,8 +12,8 @@
 #include "util/error.h"
 
 enum {
-    LOOP_EVENTS = 64,                /* taken from epoll at once */
-    POLL_NS_START = 4000,            /* first step of the adaptive busy poll */
+    LOOP_EVENTS = 64,     /* taken from epoll at once */
+    POLL_NS_START = 4000, /* first step of the adaptive busy poll */
 };
 
 typedef struct {
@@ -43,30 +43,30 @@ struct IoTimer {
     IoLoop *loop;
     IoFn fn;
     void *opaque;
-    int64_t deadline;                /* INT64_MAX: not armed */
+    int64_t deadline; /* INT64_MAX: not armed */
 };
 
 struct IoLoop {
     char *name;
     int epoll_fd;
     IoNotifier kick;
-    GThread *thread;                 /* NULL for a context's loop */
-    GMainContext *context;           /* NULL for a loop with a thread */
+    GThread *thread;       /* NULL for a context's loop */
+    GMainContext *context; /* NULL for a loop with a thread */
     GSource *source;
     pid_t tid;
-    int stopped;                     /* atomic */
+    int stopped; /* atomic */
 
-    GMutex lock;                     /* guards what follows up to the blank line */
-    GCond changed;                   /* thread has begun; a synchronous call is done */
-    GHashTable *handlers;            /* fd -> IoHandler */
-    GArray *calls;                   /* IoCall, deferred and not yet taken */
+    GMutex lock;          /* guards what follows up to the blank line */
+    GCond changed;        /* thread has begun; a synchronous call is done */
+    GHashTable *handlers; /* fd -> IoHandler */
+    GArray *calls;        /* IoCall, deferred and not yet taken */
     bool quit;
-    bool kicked;                     /* the kick's counter is or will be nonzero */
+    bool kicked; /* the kick's counter is or will be nonzero */
 
     /* loop's thread only */
-    GArray *running;                 /* IoCall taken from calls; those before next_call have run */
+    GArray *running; /* IoCall taken from calls; those before next_call have run */
     unsigned next_call;
-    GPtrArray *dead;                 /* IoHandler removed during this batch of events */
+    GPtrArray *dead; /* IoHandler removed during this batch of events */
     GPtrArray *timers;
     GArray *polls;
     uint64_t poll_max_ns, poll_ns;
@@ -322,8 +322,8 @@ io_source_check(GSource *source)
 {
     IoSource *io = (IoSource *)source;
 
-    return g_source_query_unix_fd(source, io->tag) != 0 || loop_has_calls(io->loop)
-           || loop_timeout_ms(loop_next_deadline(io->loop)) == 0;
+    return g_source_query_unix_fd(source, io->tag) != 0 || loop_has_calls(io->loop) ||
+           loop_timeout_ms(loop_next_deadline(io->loop)) == 0;
 }
 
 static gboolean
@@ -412,8 +412,7 @@ io_loop_new_for_context(GMainContext *context, const char *name, GError **err)
     loop->context = g_main_context_ref(context ? context : g_main_context_default());
     loop->source = g_source_new(&io_source_funcs, sizeof(IoSource));
     ((IoSource *)loop->source)->loop = loop;
-    ((IoSource *)loop->source)->tag =
-        g_source_add_unix_fd(loop->source, loop->epoll_fd, G_IO_IN);
+    ((IoSource *)loop->source)->tag = g_source_add_unix_fd(loop->source, loop->epoll_fd, G_IO_IN);
     g_source_attach(loop->source, loop->context);
     return loop;
 }

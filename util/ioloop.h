@@ -87,7 +87,7 @@ void io_loop_remove_poll(IoLoop *loop, IoPollFn fn, void *opaque);
 
 /* An eventfd: signalled from any thread, watched by a loop. */
 typedef struct {
-    int fd;                         /* non-blocking, close-on-exec; -1 when there is none */
+    int fd; /* non-blocking, close-on-exec; -1 when there is none */
 } IoNotifier;
 
 /* Returns 0 or -errno. */

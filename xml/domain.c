@@ -15,13 +15,13 @@
 #include <string.h>
 
 static const char *const virt_types[] = {
-    "", "qemu", "kqemu", "kvm", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox",
-    "phyp", "vz", "bhyve", "hvf", NULL,
+    "",       "qemu",   "kqemu", "kvm",  "xen", "lxc",   "uml", "openvz", "test",
+    "vmware", "hyperv", "vbox",  "phyp", "vz",  "bhyve", "hvf", NULL,
 };
 static const char *const placements[] = { "", "static", "auto", NULL };
 static const char *const actions[] = {
-    "", "destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart",
-    NULL,
+    "",         "destroy",          "restart",          "rename-restart",
+    "preserve", "coredump-destroy", "coredump-restart", NULL,
 };
 static const char *const lock_actions[] = { "", "poweroff", "restart", "pause", "ignore", NULL };
 static const char *const seclabel_types[] = { "", "dynamic", "static", "none", NULL };
@@ -155,11 +155,11 @@ domain_def_iothread(const DomainDef *def, uint64_t id)
 bool
 domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaque)
 {
-#define EACH(list, T, element) \
-    for (guint i = 0; i < def->list->len; i++) { \
-        T *device = def->list->pdata[i]; \
-        if (!visit(element, device, &device->info, opaque)) \
-            return false; \
+#define EACH(list, T, element)                                                                     \
+    for (guint i = 0; i < def->list->len; i++) {                                                   \
+        T *device = def->list->pdata[i];                                                           \
+        if (!visit(element, device, &device->info, opaque))                                        \
+            return false;                                                                          \
     }
     EACH(disks, DomainDisk, "disk")
     EACH(controllers, DomainController, "controller")
@@ -189,7 +189,9 @@ static const XmlRow seclabel_rows[] = {
     { "baselabel", NULL, XML_STRING, S(baselabel) },
 };
 static const XmlType seclabel_type = {
-    "seclabel", sizeof(DomainSeclabel), XML_TYPE_ROWS(seclabel_rows),
+    "seclabel",
+    sizeof(DomainSeclabel),
+    XML_TYPE_ROWS(seclabel_rows),
 };
 
 static const XmlRow perf_rows[] = {
@@ -201,9 +203,15 @@ static const XmlType perf_type = { "perf-event", sizeof(DomainPerfEvent),
                                    XML_TYPE_ROWS(perf_rows) };
 
 #define D(field) offsetof(DomainDef, field)
-#define KEPT(path) { path, NULL, XML_KEPT, D(kept) }
+#define KEPT(path)                                                                                 \
+    {                                                                                              \
+        path, NULL, XML_KEPT, D(kept)                                                              \
+    }
 #define MOST .max = DOMAIN_DEVICES_MAX
-#define ACTION(name) { #name, NULL, XML_ENUM, D(name), .names = actions }
+#define ACTION(name)                                                                               \
+    {                                                                                              \
+#name, NULL, XML_ENUM, D(name), .names = actions                                           \
+    }
 static const XmlRow domain_rows[] = {
     { NULL, "type", XML_ENUM, D(virt_type), XML_REQUIRED | XML_ABI, .names = virt_types },
     { NULL, "id", XML_UINT, D(id), XML_LIVE, .max = INT32_MAX },
@@ -321,10 +329,14 @@ def_check(const void *obj, GError **err)
 }
 
 static const XmlNamespace domain_namespaces[] = {
-    { "qemu", "http://libvirt.org/schemas/domain/qemu/1.0" }, { NULL, NULL },
+    { "qemu", "http://libvirt.org/schemas/domain/qemu/1.0" },
+    { NULL, NULL },
 };
 
 const XmlType domain_def_type = {
-    "domain", sizeof(DomainDef), XML_TYPE_ROWS(domain_rows), .check = def_check,
+    "domain",
+    sizeof(DomainDef),
+    XML_TYPE_ROWS(domain_rows),
+    .check = def_check,
     .namespaces = domain_namespaces,
 };

@@ -19,72 +19,84 @@
 #include "xml/domain_tune.h"
 
 typedef enum {
-    DOMAIN_VIRT_NONE, DOMAIN_VIRT_QEMU, DOMAIN_VIRT_KQEMU, DOMAIN_VIRT_KVM, DOMAIN_VIRT_XEN,
-    DOMAIN_VIRT_LXC, DOMAIN_VIRT_UML, DOMAIN_VIRT_OPENVZ, DOMAIN_VIRT_TEST, DOMAIN_VIRT_VMWARE,
-    DOMAIN_VIRT_HYPERV, DOMAIN_VIRT_VBOX, DOMAIN_VIRT_PHYP, DOMAIN_VIRT_VZ, DOMAIN_VIRT_BHYVE,
+    DOMAIN_VIRT_NONE,
+    DOMAIN_VIRT_QEMU,
+    DOMAIN_VIRT_KQEMU,
+    DOMAIN_VIRT_KVM,
+    DOMAIN_VIRT_XEN,
+    DOMAIN_VIRT_LXC,
+    DOMAIN_VIRT_UML,
+    DOMAIN_VIRT_OPENVZ,
+    DOMAIN_VIRT_TEST,
+    DOMAIN_VIRT_VMWARE,
+    DOMAIN_VIRT_HYPERV,
+    DOMAIN_VIRT_VBOX,
+    DOMAIN_VIRT_PHYP,
+    DOMAIN_VIRT_VZ,
+    DOMAIN_VIRT_BHYVE,
     DOMAIN_VIRT_HVF,
 } DomainVirtType;
 
 typedef struct {
-    char *model;                         /* "dac", "apparmor" … */
-    int type;                            /* 0, 1 dynamic, 2 static, 3 none */
-    int relabel;                         /* yes/no */
+    char *model; /* "dac", "apparmor" … */
+    int type;    /* 0, 1 dynamic, 2 static, 3 none */
+    int relabel; /* yes/no */
     char *label, *imagelabel, *baselabel;
 } DomainSeclabel;
 
 typedef struct {
-    int virt_type;                       /* DomainVirtType; always set */
-    uint64_t id;                         /* live; XML_UNSET: not running */
-    char *name;                          /* always set */
-    char *uuid;                          /* set after completion */
-    int genid_present;                   /* 0 or 1 */
-    char *genid;                         /* UUID text; set after completion when present */
+    int virt_type;     /* DomainVirtType; always set */
+    uint64_t id;       /* live; XML_UNSET: not running */
+    char *name;        /* always set */
+    char *uuid;        /* set after completion */
+    int genid_present; /* 0 or 1 */
+    char *genid;       /* UUID text; set after completion when present */
     char *title, *description;
-    char *metadata;                      /* the whole element as XML */
-    uint64_t max_memory, max_memory_slots;       /* KiB; hotplug limit */
-    uint64_t memory;                     /* KiB; set after completion, a multiple of 1024 */
-    int dump_core;                       /* on/off */
-    uint64_t current_memory;             /* KiB; set after completion, at most @memory */
+    char *metadata;                        /* the whole element as XML */
+    uint64_t max_memory, max_memory_slots; /* KiB; hotplug limit */
+    uint64_t memory;                       /* KiB; set after completion, a multiple of 1024 */
+    int dump_core;                         /* on/off */
+    uint64_t current_memory;               /* KiB; set after completion, at most @memory */
     DomainMemoryBacking *memory_backing;
-    uint64_t vcpus;                      /* at most 65535; set after completion */
-    int vcpu_placement;                  /* 0, 1 static, 2 auto */
+    uint64_t vcpus;     /* at most 65535; set after completion */
+    int vcpu_placement; /* 0, 1 static, 2 auto */
     char *vcpu_cpuset;
-    uint64_t vcpus_current;              /* absent: all */
-    GPtrArray *vcpu_list;                /* DomainVcpu; empty or one per vCPU */
-    uint64_t iothreads;                  /* count; set after completion when there are any */
-    GPtrArray *iothread_ids;             /* DomainIothread; @iothreads long after completion */
-    int default_iothread;                /* 0 or 1 */
+    uint64_t vcpus_current;  /* absent: all */
+    GPtrArray *vcpu_list;    /* DomainVcpu; empty or one per vCPU */
+    uint64_t iothreads;      /* count; set after completion when there are any */
+    GPtrArray *iothread_ids; /* DomainIothread; @iothreads long after completion */
+    int default_iothread;    /* 0 or 1 */
     uint64_t default_pool_min, default_pool_max;
     DomainCputune *cputune;
     DomainNumatune *numatune;
-    char *partition;                     /* <resource> */
+    char *partition; /* <resource> */
     char *fc_appid;
     char *bootloader, *bootloader_args;
     DomainOs os;
     DomainFeatures *features;
     DomainCpu *cpu;
     DomainClock clock;
-    int on_poweroff, on_reboot, on_crash;        /* DomainLifecycleAction; set after completion */
-    int on_lockfailure;                  /* 0, 1 poweroff, 2 restart, 3 pause, 4 ignore */
-    int pm;                              /* 0 or 1: <pm> is there */
-    int pm_mem, pm_disk;                 /* yes/no */
-    GPtrArray *perf_events;              /* DomainPerfEvent */
-    char *emulator;                      /* set after completion */
-    GPtrArray *disks;                    /* DomainDisk */
-    GPtrArray *controllers;              /* DomainController */
-    GPtrArray *interfaces;               /* DomainInterface */
-    GPtrArray *serials, *parallels, *consoles, *channels;        /* DomainChar */
-    GPtrArray *inputs;                   /* DomainInput */
-    GPtrArray *videos;                   /* DomainVideo */
-    DomainBalloon *balloon;              /* set after completion (model none if unwanted) */
-    GPtrArray *rngs;                     /* DomainRng */
-    GPtrArray *seclabels;                /* DomainSeclabel */
-    GPtrArray *kept;                     /* XmlKept: everything else */
+    int on_poweroff, on_reboot, on_crash; /* DomainLifecycleAction; set after completion */
+    int on_lockfailure;                   /* 0, 1 poweroff, 2 restart, 3 pause, 4 ignore */
+    int pm;                               /* 0 or 1: <pm> is there */
+    int pm_mem, pm_disk;                  /* yes/no */
+    GPtrArray *perf_events;               /* DomainPerfEvent */
+    char *emulator;                       /* set after completion */
+    GPtrArray *disks;                     /* DomainDisk */
+    GPtrArray *controllers;               /* DomainController */
+    GPtrArray *interfaces;                /* DomainInterface */
+    GPtrArray *serials, *parallels, *consoles, *channels; /* DomainChar */
+    GPtrArray *inputs;                                    /* DomainInput */
+    GPtrArray *videos;                                    /* DomainVideo */
+    DomainBalloon *balloon; /* set after completion (model none if unwanted) */
+    GPtrArray *rngs;        /* DomainRng */
+    GPtrArray *seclabels;   /* DomainSeclabel */
+    GPtrArray *kept;        /* XmlKept: everything else */
 } DomainDef;
 
 typedef struct {
     char *name;
-    int enabled;                         /* yes/no */
+    int enabled; /* yes/no */
 } DomainPerfEvent;
 
 /* The root type, for tables that hold a whole <domain> (the daemon's status file). Objects parsed
@@ -93,17 +105,17 @@ extern const XmlType domain_def_type;
 
 /* What the daemon, not the XML, decides. */
 typedef struct {
-    const char *emulator;                /* absolute path of kiln-vmm */
-    const char *machine;                 /* canonical name of the q35 board, "kiln-q35-1.0" */
-    bool session;                        /* a user's own daemon */
+    const char *emulator; /* absolute path of kiln-vmm */
+    const char *machine;  /* canonical name of the q35 board, "kiln-q35-1.0" */
+    bool session;         /* a user's own daemon */
 } DomainDefaults;
 
 #define DOMAIN_DEFAULT_MACHINE "kiln-q35-1.0"
 
 typedef enum {
-    DOMAIN_PARSE_VALIDATE = 1 << 0,      /* check against the schema first */
-    DOMAIN_PARSE_LIVE = 1 << 1,          /* keep what only a running guest has (id, tty paths, taps'
-                                          * names, aliases); without it such things are dropped */
+    DOMAIN_PARSE_VALIDATE = 1 << 0, /* check against the schema first */
+    DOMAIN_PARSE_LIVE = 1 << 1,     /* keep what only a running guest has (id, tty paths, taps'
+                                     * names, aliases); without it such things are dropped */
 } DomainParseFlags;
 
 /* Parses, completes and checks one <domain> (DomainParseFlags). Errors: VIR_ERR_XML_DETAIL (not
@@ -113,11 +125,11 @@ DomainDef *domain_def_parse(const char *xml, unsigned flags, const DomainDefault
                             GError **err);
 
 typedef enum {
-    DOMAIN_FORMAT_INACTIVE = 1 << 0,     /* without what only a running guest has */
-    DOMAIN_FORMAT_SECURE = 1 << 1,       /* with passwords */
-    DOMAIN_FORMAT_MIGRATABLE = 1 << 2,   /* for another host: without automatic devices' addresses
-                                          * being lost; today the same as without */
-    DOMAIN_FORMAT_STATUS = 1 << 3,       /* the daemon's own file: everything */
+    DOMAIN_FORMAT_INACTIVE = 1 << 0,   /* without what only a running guest has */
+    DOMAIN_FORMAT_SECURE = 1 << 1,     /* with passwords */
+    DOMAIN_FORMAT_MIGRATABLE = 1 << 2, /* for another host: without automatic devices' addresses
+                                        * being lost; today the same as without */
+    DOMAIN_FORMAT_STATUS = 1 << 3,     /* the daemon's own file: everything */
 } DomainFormatFlags;
 
 /* g_free() the text. */

@@ -9,8 +9,8 @@
 #include <inttypes.h>
 
 const char *const domain_char_types[] = {
-    "", "null", "vc", "pty", "dev", "file", "pipe", "stdio", "udp", "tcp", "unix", "spicevmc",
-    "spiceport", "nmdm", "qemu-vdagent", "dbus", NULL,
+    "",    "null", "vc",       "pty",       "dev",  "file",         "pipe", "stdio", "udp",
+    "tcp", "unix", "spicevmc", "spiceport", "nmdm", "qemu-vdagent", "dbus", NULL,
 };
 static const char *const modes[] = { "", "connect", "bind", NULL };
 static const char *const protocols[] = { "", "raw", "telnet", "telnets", "tls", NULL };
@@ -116,15 +116,27 @@ source_check(const void *obj, GError **err)
 }
 
 const XmlType domain_char_source_type = {
-    "char-source", sizeof(DomainCharSource), XML_TYPE_ROWS(source_rows),
-    .selector = XML_SELECTOR(DomainCharSource, type), .check = source_check,
+    "char-source",
+    sizeof(DomainCharSource),
+    XML_TYPE_ROWS(source_rows),
+    .selector = XML_SELECTOR(DomainCharSource, type),
+    .check = source_check,
 };
 
 #define C(field) offsetof(DomainChar, field)
-#define SOURCE { NULL, NULL, XML_INLINE, C(source), .type = &domain_char_source_type }
-#define INFO { NULL, NULL, XML_INLINE, C(info), XML_ABI, .type = &domain_device_info_type }
+#define SOURCE                                                                                     \
+    {                                                                                              \
+        NULL, NULL, XML_INLINE, C(source), .type = &domain_char_source_type                        \
+    }
+#define INFO                                                                                       \
+    {                                                                                              \
+        NULL, NULL, XML_INLINE, C(info), XML_ABI, .type = &domain_device_info_type                 \
+    }
 /* libvirt prints the path of a live pty a second time on consoles, where it stood before 0.5. */
-#define TTY { NULL, "tty", XML_STRING, C(source.path), XML_LIVE, .when = PTY }
+#define TTY                                                                                        \
+    {                                                                                              \
+        NULL, "tty", XML_STRING, C(source.path), XML_LIVE, .when = PTY                             \
+    }
 
 static const XmlRow serial_rows[] = {
     SOURCE,
@@ -155,7 +167,9 @@ static const XmlRow console_rows[] = {
     INFO,
 };
 const XmlType domain_console_type = {
-    "console", sizeof(DomainChar), XML_TYPE_ROWS(console_rows),
+    "console",
+    sizeof(DomainChar),
+    XML_TYPE_ROWS(console_rows),
     .selector = XML_SELECTOR(DomainChar, source.type),
 };
 
@@ -187,6 +201,9 @@ channel_check(const void *obj, GError **err)
 }
 
 const XmlType domain_channel_type = {
-    "channel", sizeof(DomainChar), XML_TYPE_ROWS(channel_rows),
-    .selector = XML_SELECTOR(DomainChar, target), .check = channel_check,
+    "channel",
+    sizeof(DomainChar),
+    XML_TYPE_ROWS(channel_rows),
+    .selector = XML_SELECTOR(DomainChar, target),
+    .check = channel_check,
 };

@@ -65,8 +65,10 @@ check_interfaces(const DomainDef *def, GError **err)
             /* A passed-through function shares the address of the NIC it backs up. */
             if (a->type != DOMAIN_NET_HOSTDEV && b->type != DOMAIN_NET_HOSTDEV &&
                 strcmp(a->mac, b->mac) == 0)
-                return kiln_error_set(err, VIR_ERR_XML_ERROR, "the MAC address %s is given to two "
-                                      "interfaces; remove one <mac> to have another made", a->mac);
+                return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                      "the MAC address %s is given to two "
+                                      "interfaces; remove one <mac> to have another made",
+                                      a->mac);
             if (a->ifname && b->ifname && !strchr(a->ifname, '%') &&
                 strcmp(a->ifname, b->ifname) == 0)
                 return kiln_error_set(err, VIR_ERR_XML_ERROR,
@@ -164,7 +166,8 @@ check_unique(const char *element, void *device, DomainDeviceInfo *info, void *op
                               "than one device",
                               info->boot_order);
     if (unique->def->os.boots->len)
-        return kiln_error_set(unique->err, VIR_ERR_CONFIG_UNSUPPORTED, "per-device boot elements "
+        return kiln_error_set(unique->err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "per-device boot elements "
                               "cannot be used together with os/boot elements");
     return true;
 }

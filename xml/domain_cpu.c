@@ -31,7 +31,9 @@ static const XmlRow feature_rows[] = {
       .pattern = "[a-zA-Z0-9_.-]+", .legal = "a CPU feature's name" },
 };
 static const XmlType feature_type = {
-    "cpu-feature", sizeof(DomainCpuFeature), XML_TYPE_ROWS(feature_rows),
+    "cpu-feature",
+    sizeof(DomainCpuFeature),
+    XML_TYPE_ROWS(feature_rows),
 };
 
 #define T(field) offsetof(DomainTopology, field)
@@ -42,7 +44,9 @@ static const XmlRow topology_rows[] = {
     { NULL, "threads", XML_UINT, T(threads), XML_REQUIRED | XML_ABI, .min = 1, .max = UINT16_MAX },
 };
 static const XmlType topology_type = {
-    "topology", sizeof(DomainTopology), XML_TYPE_ROWS(topology_rows),
+    "topology",
+    sizeof(DomainTopology),
+    XML_TYPE_ROWS(topology_rows),
 };
 
 static const XmlRow distance_rows[] = {
@@ -51,7 +55,9 @@ static const XmlRow distance_rows[] = {
       .min = 10, .max = 255 },
 };
 static const XmlType distance_type = {
-    "numa-distance", sizeof(DomainNumaDistance), XML_TYPE_ROWS(distance_rows),
+    "numa-distance",
+    sizeof(DomainNumaDistance),
+    XML_TYPE_ROWS(distance_rows),
 };
 
 #define H(field) offsetof(DomainNumaCache, field)
@@ -80,8 +86,8 @@ static const XmlRow cell_rows[] = {
 static const XmlType cell_type = { "numa-cell", sizeof(DomainNumaCell), XML_TYPE_ROWS(cell_rows) };
 
 static const XmlRow numa_rows[] = {
-    { "cell", NULL, XML_LIST, offsetof(DomainNuma, cells), XML_REQUIRED | XML_ABI,
-      .max = 128, .type = &cell_type },
+    { "cell", NULL, XML_LIST, offsetof(DomainNuma, cells), XML_REQUIRED | XML_ABI, .max = 128,
+      .type = &cell_type },
     { "interconnects", NULL, XML_VERBATIM, offsetof(DomainNuma, interconnects),
       XML_ABI | XML_OWN_LOOK },
 };
@@ -140,7 +146,8 @@ cpu_check(const void *obj, GError **err)
                               domain_cpu_modes[cpu->mode]);
     if (cpu->migratable && cpu->mode != DOMAIN_CPU_HOST_PASSTHROUGH &&
         cpu->mode != DOMAIN_CPU_MAXIMUM)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "attribute 'migratable' is for modes "
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "attribute 'migratable' is for modes "
                               "'host-passthrough' and 'maximum', not '%s'",
                               domain_cpu_modes[cpu->mode ? cpu->mode : DOMAIN_CPU_CUSTOM]);
     if (cpu->maxphysaddr_mode == 1 && cpu->maxphysaddr_bits == XML_UNSET)
@@ -155,5 +162,8 @@ cpu_check(const void *obj, GError **err)
 }
 
 const XmlType domain_cpu_type = {
-    "cpu", sizeof(DomainCpu), XML_TYPE_ROWS(cpu_rows), .check = cpu_check,
+    "cpu",
+    sizeof(DomainCpu),
+    XML_TYPE_ROWS(cpu_rows),
+    .check = cpu_check,
 };

@@ -9,8 +9,8 @@
 #include <inttypes.h>
 
 const char *const domain_address_types[] = {
-    "", "pci", "drive", "virtio-serial", "ccid", "usb", "spapr-vio", "ccw", "isa", "virtio-mmio",
-    "dimm", "unassigned", NULL,
+    "",    "pci", "drive",       "virtio-serial", "ccid",       "usb", "spapr-vio",
+    "ccw", "isa", "virtio-mmio", "dimm",          "unassigned", NULL,
 };
 const char *const domain_virtio_models[] = {
     "", "virtio", "virtio-transitional", "virtio-non-transitional", NULL,
@@ -33,12 +33,25 @@ const char *const domain_pci_models[] = {
     NULL,
 };
 const char *const domain_usb_models[] = {
-    "", "piix3-uhci", "piix4-uhci", "ehci", "ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3",
-    "vt82c686b-uhci", "pci-ohci", "nec-xhci", "none", "qusb1", "qusb2", "qemu-xhci", NULL,
+    "",           "piix3-uhci", "piix4-uhci",     "ehci",     "ich9-ehci1", "ich9-uhci1",
+    "ich9-uhci2", "ich9-uhci3", "vt82c686b-uhci", "pci-ohci", "nec-xhci",   "none",
+    "qusb1",      "qusb2",      "qemu-xhci",      NULL,
 };
 const char *const domain_scsi_models[] = {
-    "", "auto", "buslogic", "lsilogic", "lsisas1068", "vmpvscsi", "ibmvscsi", "virtio-scsi",
-    "lsisas1078", "virtio-transitional", "virtio-non-transitional", "ncr53c90", "dc390", "am53c974",
+    "",
+    "auto",
+    "buslogic",
+    "lsilogic",
+    "lsisas1068",
+    "vmpvscsi",
+    "ibmvscsi",
+    "virtio-scsi",
+    "lsisas1078",
+    "virtio-transitional",
+    "virtio-non-transitional",
+    "ncr53c90",
+    "dc390",
+    "am53c974",
     NULL,
 };
 static const char *const ide_models[] = { "", "piix3", "piix4", "ich6", NULL };
@@ -101,7 +114,9 @@ static const XmlRow address_rows[] = {
     { NULL, "base", XML_HEX, A(base), XML_ABI, .width = 1, .when = DIMM },
 };
 const XmlType domain_address_type = {
-    "address", sizeof(DomainAddress), XML_TYPE_ROWS(address_rows),
+    "address",
+    sizeof(DomainAddress),
+    XML_TYPE_ROWS(address_rows),
     .selector = XML_SELECTOR(DomainAddress, type),
 };
 
@@ -120,7 +135,9 @@ static const XmlRow info_rows[] = {
     { "address", NULL, XML_STRUCT, I(address), XML_ABI, .type = &domain_address_type },
 };
 const XmlType domain_device_info_type = {
-    "device-info", sizeof(DomainDeviceInfo), XML_TYPE_ROWS(info_rows),
+    "device-info",
+    sizeof(DomainDeviceInfo),
+    XML_TYPE_ROWS(info_rows),
 };
 
 #define V(field) offsetof(DomainVirtioOptions, field)
@@ -131,7 +148,9 @@ static const XmlRow virtio_rows[] = {
     { NULL, "page_per_vq", XML_ONOFF, V(page_per_vq), XML_ABI },
 };
 const XmlType domain_virtio_options_type = {
-    "virtio-options", sizeof(DomainVirtioOptions), XML_TYPE_ROWS(virtio_rows),
+    "virtio-options",
+    sizeof(DomainVirtioOptions),
+    XML_TYPE_ROWS(virtio_rows),
 };
 
 #define INFO(T)                                                                                    \
@@ -199,8 +218,10 @@ controller_check(const void *obj, GError **err)
                               "such as 'pcie-root-port'");
     if (c->pcihole64 != XML_UNSET && c->pci_model != DOMAIN_PCI_ROOT &&
         c->pci_model != DOMAIN_PCIE_ROOT)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<pcihole64> is for pci-root and "
-                              "pcie-root only, not for '%s'", domain_pci_models[c->pci_model]);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<pcihole64> is for pci-root and "
+                              "pcie-root only, not for '%s'",
+                              domain_pci_models[c->pci_model]);
     if ((c->pci_model == DOMAIN_PCI_ROOT || c->pci_model == DOMAIN_PCIE_ROOT) && c->info.address)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "pci-root and pcie-root controllers should not have an address");
@@ -208,8 +229,11 @@ controller_check(const void *obj, GError **err)
 }
 
 const XmlType domain_controller_type = {
-    "controller", sizeof(DomainController), XML_TYPE_ROWS(controller_rows),
-    .selector = XML_SELECTOR(DomainController, type), .check = controller_check,
+    "controller",
+    sizeof(DomainController),
+    XML_TYPE_ROWS(controller_rows),
+    .selector = XML_SELECTOR(DomainController, type),
+    .check = controller_check,
 };
 
 /* --- rng -------------------------------------------------------------------------------------- */
@@ -243,7 +267,10 @@ rng_check(const void *obj, GError **err)
 }
 
 const XmlType domain_rng_type = {
-    "rng", sizeof(DomainRng), XML_TYPE_ROWS(rng_rows), .selector = XML_SELECTOR(DomainRng, backend),
+    "rng",
+    sizeof(DomainRng),
+    XML_TYPE_ROWS(rng_rows),
+    .selector = XML_SELECTOR(DomainRng, backend),
     .check = rng_check,
 };
 
@@ -259,7 +286,9 @@ static const XmlRow balloon_rows[] = {
     VIRTIO(DomainBalloon),
 };
 const XmlType domain_balloon_type = {
-    "memballoon", sizeof(DomainBalloon), XML_TYPE_ROWS(balloon_rows),
+    "memballoon",
+    sizeof(DomainBalloon),
+    XML_TYPE_ROWS(balloon_rows),
 };
 
 /* --- input, video ----------------------------------------------------------------------------- */
@@ -279,7 +308,9 @@ static const XmlRow input_rows[] = {
     INFO(DomainInput),
 };
 const XmlType domain_input_type = {
-    "input", sizeof(DomainInput), XML_TYPE_ROWS(input_rows),
+    "input",
+    sizeof(DomainInput),
+    XML_TYPE_ROWS(input_rows),
     .selector = XML_SELECTOR(DomainInput, type),
 };
 
@@ -300,7 +331,9 @@ static const XmlRow video_model_rows[] = {
     { "resolution", "y", XML_UINT, G(height), XML_ABI | XML_REQUIRED, .max = UINT32_MAX },
 };
 static const XmlType video_model_type = {
-    "video-model", sizeof(DomainVideo), XML_TYPE_ROWS(video_model_rows),
+    "video-model",
+    sizeof(DomainVideo),
+    XML_TYPE_ROWS(video_model_rows),
     .selector = XML_SELECTOR(DomainVideo, model),
 };
 
@@ -314,5 +347,7 @@ static const XmlRow video_rows[] = {
     INFO(DomainVideo),
 };
 const XmlType domain_video_type = {
-    "video", sizeof(DomainVideo), XML_TYPE_ROWS(video_rows),
+    "video",
+    sizeof(DomainVideo),
+    XML_TYPE_ROWS(video_rows),
 };

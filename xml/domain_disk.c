@@ -27,17 +27,31 @@ static const char *const trays[] = { "", "closed", "open", NULL };
 static const char *const translations[] = { "", "none", "auto", "lba", NULL };
 
 #define T(field) offsetof(DomainIotune, field)
-#define TUNE(field) { #field, NULL, XML_UINT, T(field), XML_NOT_ZERO, .max = INT64_MAX }
+#define TUNE(field)                                                                                \
+    {                                                                                              \
+#field, NULL, XML_UINT, T(field), XML_NOT_ZERO, .max = INT64_MAX                           \
+    }
 static const XmlRow iotune_rows[] = {
-    TUNE(total_bytes_sec), TUNE(read_bytes_sec), TUNE(write_bytes_sec),
-    TUNE(total_iops_sec), TUNE(read_iops_sec), TUNE(write_iops_sec),
-    TUNE(total_bytes_sec_max), TUNE(read_bytes_sec_max), TUNE(write_bytes_sec_max),
-    TUNE(total_iops_sec_max), TUNE(read_iops_sec_max), TUNE(write_iops_sec_max),
+    TUNE(total_bytes_sec),
+    TUNE(read_bytes_sec),
+    TUNE(write_bytes_sec),
+    TUNE(total_iops_sec),
+    TUNE(read_iops_sec),
+    TUNE(write_iops_sec),
+    TUNE(total_bytes_sec_max),
+    TUNE(read_bytes_sec_max),
+    TUNE(write_bytes_sec_max),
+    TUNE(total_iops_sec_max),
+    TUNE(read_iops_sec_max),
+    TUNE(write_iops_sec_max),
     TUNE(size_iops_sec),
     { "group_name", NULL, XML_STRING, T(group_name) },
-    TUNE(total_bytes_sec_max_length), TUNE(read_bytes_sec_max_length),
-    TUNE(write_bytes_sec_max_length), TUNE(total_iops_sec_max_length),
-    TUNE(read_iops_sec_max_length), TUNE(write_iops_sec_max_length),
+    TUNE(total_bytes_sec_max_length),
+    TUNE(read_bytes_sec_max_length),
+    TUNE(write_bytes_sec_max_length),
+    TUNE(total_iops_sec_max_length),
+    TUNE(read_iops_sec_max_length),
+    TUNE(write_iops_sec_max_length),
 };
 
 static bool
@@ -66,7 +80,10 @@ iotune_check(const void *obj, GError **err)
 }
 
 static const XmlType iotune_type = {
-    "iotune", sizeof(DomainIotune), XML_TYPE_ROWS(iotune_rows), .check = iotune_check,
+    "iotune",
+    sizeof(DomainIotune),
+    XML_TYPE_ROWS(iotune_rows),
+    .check = iotune_check,
 };
 
 #define D(field) offsetof(DomainDisk, field)
@@ -175,8 +192,10 @@ disk_check(const void *obj, GError **err)
                               "and floppy drives may be empty",
                               disk->target, disk->type == DOMAIN_DISK_FILE ? "file" : "dev");
     if (disk->copy_on_read == TRISTATE_ON && (disk->readonly || disk->shareable))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "copy_on_read of disk '%s' is not "
-                              "possible with a read-only or shareable disk", disk->target);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "copy_on_read of disk '%s' is not "
+                              "possible with a read-only or shareable disk",
+                              disk->target);
     return true;
 }
 

@@ -68,7 +68,10 @@ range_check(const void *obj, GError **err)
 }
 
 static const XmlType range_type = {
-    "port-range", sizeof(DomainPortRange), XML_TYPE_ROWS(range_rows), .check = range_check,
+    "port-range",
+    sizeof(DomainPortRange),
+    XML_TYPE_ROWS(range_rows),
+    .check = range_check,
 };
 
 #define F(field) offsetof(DomainPortForward, field)
@@ -79,7 +82,9 @@ static const XmlRow forward_rows[] = {
     { "range", NULL, XML_LIST, F(ranges), .type = &range_type },
 };
 static const XmlType forward_type = {
-    "port-forward", sizeof(DomainPortForward), XML_TYPE_ROWS(forward_rows),
+    "port-forward",
+    sizeof(DomainPortForward),
+    XML_TYPE_ROWS(forward_rows),
 };
 
 #define B(field) offsetof(DomainBandwidth, field)
@@ -103,7 +108,9 @@ bandwidth_check(const void *obj, GError **err)
 }
 
 static const XmlType bandwidth_type = {
-    "interface-bandwidth", sizeof(DomainBandwidth), XML_TYPE_ROWS(bandwidth_rows),
+    "interface-bandwidth",
+    sizeof(DomainBandwidth),
+    XML_TYPE_ROWS(bandwidth_rows),
     .check = bandwidth_check,
 };
 
@@ -120,7 +127,9 @@ static const XmlRow parameter_rows[] = {
     { NULL, "value", XML_STRING, offsetof(DomainFilterParameter, value), XML_REQUIRED },
 };
 static const XmlType parameter_type = {
-    "filter-parameter", sizeof(DomainFilterParameter), XML_TYPE_ROWS(parameter_rows),
+    "filter-parameter",
+    sizeof(DomainFilterParameter),
+    XML_TYPE_ROWS(parameter_rows),
 };
 
 #define O(field) offsetof(DomainNetOffloads, field)
@@ -134,17 +143,19 @@ static const XmlRow host_rows[] = {
     { NULL, "mrg_rxbuf", XML_ONOFF, O(mrg_rxbuf), XML_ABI },
 };
 static const XmlType host_type = {
-    "host-offloads", sizeof(DomainNetOffloads), XML_TYPE_ROWS(host_rows),
+    "host-offloads",
+    sizeof(DomainNetOffloads),
+    XML_TYPE_ROWS(host_rows),
 };
 static const XmlRow guest_rows[] = {
-    { NULL, "csum", XML_ONOFF, O(csum), XML_ABI },
-    { NULL, "tso4", XML_ONOFF, O(tso4), XML_ABI },
-    { NULL, "tso6", XML_ONOFF, O(tso6), XML_ABI },
-    { NULL, "ecn", XML_ONOFF, O(ecn), XML_ABI },
+    { NULL, "csum", XML_ONOFF, O(csum), XML_ABI }, { NULL, "tso4", XML_ONOFF, O(tso4), XML_ABI },
+    { NULL, "tso6", XML_ONOFF, O(tso6), XML_ABI }, { NULL, "ecn", XML_ONOFF, O(ecn), XML_ABI },
     { NULL, "ufo", XML_ONOFF, O(ufo), XML_ABI },
 };
 static const XmlType guest_type = {
-    "guest-offloads", sizeof(DomainNetOffloads), XML_TYPE_ROWS(guest_rows),
+    "guest-offloads",
+    sizeof(DomainNetOffloads),
+    XML_TYPE_ROWS(guest_rows),
 };
 
 #define N(field) offsetof(DomainInterface, field)
@@ -265,6 +276,9 @@ interface_check(const void *obj, GError **err)
 }
 
 const XmlType domain_interface_type = {
-    "interface", sizeof(DomainInterface), XML_TYPE_ROWS(interface_rows),
-    .selector = XML_SELECTOR(DomainInterface, type), .check = interface_check,
+    "interface",
+    sizeof(DomainInterface),
+    XML_TYPE_ROWS(interface_rows),
+    .selector = XML_SELECTOR(DomainInterface, type),
+    .check = interface_check,
 };

@@ -10,9 +10,21 @@
 #include "xml/domain_device.h"
 
 typedef enum {
-    DOMAIN_NET_NONE, DOMAIN_NET_USER, DOMAIN_NET_ETHERNET, DOMAIN_NET_VHOSTUSER, DOMAIN_NET_SERVER,
-    DOMAIN_NET_CLIENT, DOMAIN_NET_MCAST, DOMAIN_NET_NETWORK, DOMAIN_NET_BRIDGE, DOMAIN_NET_INTERNAL,
-    DOMAIN_NET_DIRECT, DOMAIN_NET_HOSTDEV, DOMAIN_NET_UDP, DOMAIN_NET_VDPA, DOMAIN_NET_NULL,
+    DOMAIN_NET_NONE,
+    DOMAIN_NET_USER,
+    DOMAIN_NET_ETHERNET,
+    DOMAIN_NET_VHOSTUSER,
+    DOMAIN_NET_SERVER,
+    DOMAIN_NET_CLIENT,
+    DOMAIN_NET_MCAST,
+    DOMAIN_NET_NETWORK,
+    DOMAIN_NET_BRIDGE,
+    DOMAIN_NET_INTERNAL,
+    DOMAIN_NET_DIRECT,
+    DOMAIN_NET_HOSTDEV,
+    DOMAIN_NET_UDP,
+    DOMAIN_NET_VDPA,
+    DOMAIN_NET_NULL,
     DOMAIN_NET_VDS,
 } DomainNetType;
 extern const char *const domain_net_types[];
@@ -26,34 +38,34 @@ typedef enum {
 } DomainNetDriver;
 
 typedef struct {
-    int family;                          /* 0, 1 ipv4, 2 ipv6 */
+    int family; /* 0, 1 ipv4, 2 ipv6 */
     char *address, *peer;
     uint64_t prefix;
 } DomainIp;
 
 typedef struct {
-    int family;                          /* 0, 1 ipv4, 2 ipv6 */
+    int family; /* 0, 1 ipv4, 2 ipv6 */
     char *address, *netmask, *gateway;
     uint64_t prefix, metric;
 } DomainRoute;
 
 typedef struct {
     uint64_t start, end, to;
-    int exclude;                         /* yes/no */
+    int exclude; /* yes/no */
 } DomainPortRange;
 
 typedef struct {
-    int proto;                           /* 1 tcp, 2 udp */
+    int proto; /* 1 tcp, 2 udp */
     char *address, *dev;
-    GPtrArray *ranges;                   /* DomainPortRange */
+    GPtrArray *ranges; /* DomainPortRange */
 } DomainPortForward;
 
 typedef struct {
-    uint64_t average, peak, floor, burst;        /* KiB/s, KiB/s, KiB/s, KiB */
+    uint64_t average, peak, floor, burst; /* KiB/s, KiB/s, KiB/s, KiB */
 } DomainBandwidth;
 
 typedef struct {
-    int csum, gso, tso4, tso6, ecn, ufo, mrg_rxbuf;      /* on/off */
+    int csum, gso, tso4, tso6, ecn, ufo, mrg_rxbuf; /* on/off */
 } DomainNetOffloads;
 
 typedef struct {
@@ -61,52 +73,52 @@ typedef struct {
 } DomainFilterParameter;
 
 typedef struct {
-    int type;                            /* DomainNetType; always set */
-    int hostdev_managed;                 /* HOSTDEV, yes/no */
-    char *hostdev_driver;                /* HOSTDEV */
-    int trust_guest_rx_filters;          /* yes/no */
-    char *mac;                           /* always set after completion */
+    int type;                   /* DomainNetType; always set */
+    int hostdev_managed;        /* HOSTDEV, yes/no */
+    char *hostdev_driver;       /* HOSTDEV */
+    int trust_guest_rx_filters; /* yes/no */
+    char *mac;                  /* always set after completion */
     int mac_type, mac_check;
-    char *network;                       /* source; NETWORK, and live BRIDGE made from one */
-    char *portgroup;                     /* source; NETWORK */
-    char *port_id;                       /* source portid; live, a UUID */
-    char *bridge;                        /* source; BRIDGE, and live NETWORK: the bridge joined */
-    int mac_table;                       /* source macTableManager: 1 kernel, 2 libvirt; live */
-    char *source_dev;                    /* source; USER (passt) */
-    GPtrArray *source_ips;               /* DomainIp; ETHERNET: on the host's side */
-    GPtrArray *source_routes;            /* DomainRoute */
-    GPtrArray *kept;                     /* XmlKept */
-    int vlan_trunk;                      /* yes/no */
-    GPtrArray *vlan_tags;                /* DomainVlanTag */
-    uint64_t bandwidth_class;            /* live */
+    char *network;            /* source; NETWORK, and live BRIDGE made from one */
+    char *portgroup;          /* source; NETWORK */
+    char *port_id;            /* source portid; live, a UUID */
+    char *bridge;             /* source; BRIDGE, and live NETWORK: the bridge joined */
+    int mac_table;            /* source macTableManager: 1 kernel, 2 libvirt; live */
+    char *source_dev;         /* source; USER (passt) */
+    GPtrArray *source_ips;    /* DomainIp; ETHERNET: on the host's side */
+    GPtrArray *source_routes; /* DomainRoute */
+    GPtrArray *kept;          /* XmlKept */
+    int vlan_trunk;           /* yes/no */
+    GPtrArray *vlan_tags;     /* DomainVlanTag */
+    uint64_t bandwidth_class; /* live */
     DomainBandwidth *inbound, *outbound;
     char *script, *downscript;
-    GPtrArray *ips;                      /* DomainIp; in the guest (USER) */
-    GPtrArray *routes;                   /* DomainRoute */
-    GPtrArray *port_forwards;            /* DomainPortForward; USER */
-    char *ifname; /* <target dev>: tap; names made by the daemon are live only */
-    int managed;                         /* <target managed>, yes/no */
-    char *model;                         /* "virtio" … */
-    int driver;                          /* DomainNetDriver */
+    GPtrArray *ips;           /* DomainIp; in the guest (USER) */
+    GPtrArray *routes;        /* DomainRoute */
+    GPtrArray *port_forwards; /* DomainPortForward; USER */
+    char *ifname;             /* <target dev>: tap; names made by the daemon are live only */
+    int managed;              /* <target managed>, yes/no */
+    char *model;              /* "virtio" … */
+    int driver;               /* DomainNetDriver */
     uint64_t queues, rx_queue_size, tx_queue_size;
     int txmode;
-    int ioeventfd, event_idx, rss, rss_hash_report;      /* on/off */
+    int ioeventfd, event_idx, rss, rss_hash_report; /* on/off */
     DomainVirtioOptions virtio;
     DomainNetOffloads host, guest;
-    char *backend_type;                  /* "passt" */
+    char *backend_type; /* "passt" */
     char *backend_tap, *backend_vhost, *backend_log;
-    char *filter;                        /* <filterref filter=> */
-    GPtrArray *filter_parameters;        /* DomainFilterParameter */
-    int link;                            /* DomainLink */
+    char *filter;                 /* <filterref filter=> */
+    GPtrArray *filter_parameters; /* DomainFilterParameter */
+    int link;                     /* DomainLink */
     uint64_t mtu;
     uint64_t sndbuf;
-    int isolated;                        /* <port isolated=>, yes/no */
+    int isolated; /* <port isolated=>, yes/no */
     DomainDeviceInfo info;
 } DomainInterface;
 
 typedef struct {
     uint64_t id;
-    int native_mode;                     /* 1 tagged, 2 untagged */
+    int native_mode; /* 1 tagged, 2 untagged */
 } DomainVlanTag;
 
 extern const XmlType domain_interface_type;

@@ -35,7 +35,9 @@ static const XmlRow firmware_feature_rows[] = {
       .pattern = "enrolled-keys|secure-boot", .legal = "'enrolled-keys' or 'secure-boot'" },
 };
 static const XmlType firmware_feature_type = {
-    "firmware-feature", sizeof(DomainFirmwareFeature), XML_TYPE_ROWS(firmware_feature_rows),
+    "firmware-feature",
+    sizeof(DomainFirmwareFeature),
+    XML_TYPE_ROWS(firmware_feature_rows),
 };
 
 static const XmlRow boot_rows[] = {
@@ -87,7 +89,10 @@ const XmlType domain_os_type = { "os", sizeof(DomainOs), XML_TYPE_ROWS(os_rows) 
 /* --- features --------------------------------------------------------------------------------- */
 
 #define H(field) offsetof(DomainHyperv, field)
-#define STATE(name) { #name, "state", XML_ONOFF, H(name), XML_REQUIRED | XML_ABI }
+#define STATE(name)                                                                                \
+    {                                                                                              \
+#name, "state", XML_ONOFF, H(name), XML_REQUIRED | XML_ABI                                 \
+    }
 static const XmlRow hyperv_rows[] = {
     { NULL, "mode", XML_ENUM, H(mode), XML_ABI, .names = hyperv_modes, .min = 2 },
     STATE(relaxed),
@@ -125,32 +130,54 @@ static const XmlType kvm_type = { "kvm-features", sizeof(DomainKvmFeatures),
                                   XML_TYPE_ROWS(kvm_rows) };
 
 #define F(field) offsetof(DomainFeatures, field)
-#define PRESENT(name) { #name, NULL, XML_PRESENT, F(name), XML_ABI }
-#define PRESENT_STATE(name) PRESENT(name), { #name, "state", XML_ONOFF, F(name##_state), XML_ABI }
-#define KEPT(name) { name, NULL, XML_KEPT, F(kept) }
+#define PRESENT(name)                                                                              \
+    {                                                                                              \
+#name, NULL, XML_PRESENT, F(name), XML_ABI                                                 \
+    }
+#define PRESENT_STATE(name)                                                                        \
+    PRESENT(name),                                                                                 \
+    {                                                                                              \
+#name, "state", XML_ONOFF, F(name##_state), XML_ABI                                        \
+    }
+#define KEPT(name)                                                                                 \
+    {                                                                                              \
+        name, NULL, XML_KEPT, F(kept)                                                              \
+    }
 static const XmlRow features_rows[] = {
-    PRESENT(acpi), PRESENT(apic),
+    PRESENT(acpi),
+    PRESENT(apic),
     { "apic", "eoi", XML_ONOFF, F(apic_eoi), XML_ABI },
-    PRESENT(pae), PRESENT(hap),
+    PRESENT(pae),
+    PRESENT(hap),
     { "hap", "state", XML_ONOFF, F(hap_state), XML_ABI },
-    PRESENT(viridian), PRESENT(privnet),
+    PRESENT(viridian),
+    PRESENT(privnet),
     { "hyperv", NULL, XML_STRUCT, F(hyperv), XML_ABI, .type = &hyperv_type },
     { "kvm", NULL, XML_STRUCT, F(kvm), XML_ABI, .type = &kvm_type },
     PRESENT_STATE(pvspinlock),
     KEPT("capabilities"),
-    PRESENT_STATE(pmu), PRESENT_STATE(vmport),
+    PRESENT_STATE(pmu),
+    PRESENT_STATE(vmport),
     KEPT("gic"),
     PRESENT_STATE(smm),
     { "smm/tseg", NULL, XML_SIZE, F(tseg), XML_ABI, .scale = 1048576 },
     { "ioapic", "driver", XML_ENUM, F(ioapic), XML_REQUIRED | XML_ABI, .names = ioapics },
     KEPT("hpt"),
     PRESENT_STATE(vmcoreinfo),
-    KEPT("htm"), KEPT("nested-hv"),
+    KEPT("htm"),
+    KEPT("nested-hv"),
     { "msrs", "unknown", XML_ENUM, F(msrs_unknown), XML_REQUIRED | XML_ABI, .names = unknown_msrs },
-    KEPT("ccf-assist"), KEPT("xen"), KEPT("cfpc"), KEPT("sbbc"), KEPT("ibs"), KEPT("tcg"),
+    KEPT("ccf-assist"),
+    KEPT("xen"),
+    KEPT("cfpc"),
+    KEPT("sbbc"),
+    KEPT("ibs"),
+    KEPT("tcg"),
 };
 const XmlType domain_features_type = {
-    "features", sizeof(DomainFeatures), XML_TYPE_ROWS(features_rows),
+    "features",
+    sizeof(DomainFeatures),
+    XML_TYPE_ROWS(features_rows),
 };
 
 /* --- clock ------------------------------------------------------------------------------------ */
@@ -185,8 +212,11 @@ timer_check(const void *obj, GError **err)
 }
 
 static const XmlType timer_type = {
-    "timer", sizeof(DomainTimer), XML_TYPE_ROWS(timer_rows),
-    .selector = XML_SELECTOR(DomainTimer, name), .check = timer_check,
+    "timer",
+    sizeof(DomainTimer),
+    XML_TYPE_ROWS(timer_rows),
+    .selector = XML_SELECTOR(DomainTimer, name),
+    .check = timer_check,
 };
 
 #define C(field) offsetof(DomainClock, field)
@@ -222,6 +252,9 @@ clock_check(const void *obj, GError **err)
 }
 
 const XmlType domain_clock_type = {
-    "clock", sizeof(DomainClock), XML_TYPE_ROWS(clock_rows),
-    .selector = XML_SELECTOR(DomainClock, offset), .check = clock_check,
+    "clock",
+    sizeof(DomainClock),
+    XML_TYPE_ROWS(clock_rows),
+    .selector = XML_SELECTOR(DomainClock, offset),
+    .check = clock_check,
 };

@@ -17,8 +17,8 @@ enum { BUSES = 256, SLOTS = 32, FUNCTIONS = 8, LPC_SLOT = 0x1f, SATA_FUNCTION = 
 
 typedef struct {
     DomainDef *def;
-    uint8_t used[BUSES][SLOTS];          /* bit per function */
-    uint8_t ports_only[SLOTS];           /* bus 0: root ports only in this slot */
+    uint8_t used[BUSES][SLOTS]; /* bit per function */
+    uint8_t ports_only[SLOTS];  /* bus 0: root ports only in this slot */
     GError **err;
 } Map;
 
@@ -45,18 +45,22 @@ reserve(Map *map, DomainAddress *a, bool root_port, const char *element)
     uint8_t bit;
 
     if (a->domain != 0)
-        return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "Only PCI domain 0 is available, not "
-                              "%" PRIu64 " (<%s>)", a->domain, element);
-    if (a->bus == 0 && (a->slot == 0 ||
-                        (a->slot == LPC_SLOT && strcmp(element, "controller") != 0)))
-        return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "PCI address 0000:00:%02x.%x is the "
-                              "board's own and cannot be given to <%s>", (unsigned)a->slot,
-                              (unsigned)a->function, element);
+        return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                              "Only PCI domain 0 is available, not "
+                              "%" PRIu64 " (<%s>)",
+                              a->domain, element);
+    if (a->bus == 0 &&
+        (a->slot == 0 || (a->slot == LPC_SLOT && strcmp(element, "controller") != 0)))
+        return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                              "PCI address 0000:00:%02x.%x is the "
+                              "board's own and cannot be given to <%s>",
+                              (unsigned)a->slot, (unsigned)a->function, element);
     bit = (uint8_t)(1 << a->function);
     if (map->used[a->bus][a->slot] & bit)
-        return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "Attempted double use of PCI Address "
-                              "0000:%02x:%02x.%x by <%s>", (unsigned)a->bus, (unsigned)a->slot,
-                              (unsigned)a->function, element);
+        return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                              "Attempted double use of PCI Address "
+                              "0000:%02x:%02x.%x by <%s>",
+                              (unsigned)a->bus, (unsigned)a->slot, (unsigned)a->function, element);
     if (a->bus == 0) {
         if (!map->used[0][a->slot])
             map->ports_only[a->slot] = root_port;
@@ -401,13 +405,14 @@ check_indexes(Map *map)
         if (c->type != DOMAIN_CONTROLLER_PCI)
             continue;
         if (c->index >= BUSES)
-            return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "a PCI controller's index %" PRIu64
-                                  " is above 255", c->index);
+            return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                                  "a PCI controller's index %" PRIu64 " is above 255", c->index);
         if ((c->index == 0) !=
             (c->pci_model == DOMAIN_PCIE_ROOT || c->pci_model == DOMAIN_PCI_ROOT))
-            return kiln_error_set(map->err, VIR_ERR_XML_ERROR, c->index == 0
-                                  ? "the PCI controller with index 0 must be the root, not '%s'"
-                                  : "only index 0 can be a PCI root, model '%s' has another",
+            return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
+                                  c->index == 0
+                                      ? "the PCI controller with index 0 must be the root, not '%s'"
+                                      : "only index 0 can be a PCI root, model '%s' has another",
                                   domain_pci_models[c->pci_model]);
     }
     return true;

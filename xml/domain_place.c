@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { SERIAL_PORTS = 31 };      /* of a virtio-serial controller that does not say */
+enum { SERIAL_PORTS = 31 }; /* of a virtio-serial controller that does not say */
 
 /* Behind the last controller of its type with no greater index, else at the end. */
 void
@@ -108,8 +108,8 @@ place_disk(DomainDef *def, DomainDisk *disk, GError **err)
                                   disk->target);
         address = domain_new_address(&disk->info, DOMAIN_ADDRESS_DRIVE);
         address->controller = (uint64_t)index / layouts[disk->bus].per_controller;
-        address->bus = (uint64_t)index % layouts[disk->bus].per_controller /
-                       layouts[disk->bus].per_bus;
+        address->bus =
+            (uint64_t)index % layouts[disk->bus].per_controller / layouts[disk->bus].per_bus;
         address->unit = (uint64_t)index % layouts[disk->bus].per_bus;
     }
     if (address->type != DOMAIN_ADDRESS_DRIVE)

@@ -39,8 +39,8 @@ complete_os(DomainDef *def, const DomainDefaults *defaults, GError **err)
                                                  : "other");
     if (!machine || strcmp(machine, "q35") == 0 || g_str_has_prefix(machine, "pc-q35-")) {
         g_free(os->machine);
-        os->machine = g_strdup(defaults && defaults->machine ? defaults->machine
-                                                             : DOMAIN_DEFAULT_MACHINE);
+        os->machine =
+            g_strdup(defaults && defaults->machine ? defaults->machine : DOMAIN_DEFAULT_MACHINE);
     }
     if (defaults && defaults->emulator)
         set_default(&def->emulator, defaults->emulator);
@@ -75,8 +75,7 @@ complete_memory(DomainDef *def, GError **err)
     if (!complete_numa(def, err))
         return false;
     if (def->memory == XML_UNSET && def->max_memory == XML_UNSET)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                              "missing element or attribute './memory[1]'");
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing element or attribute './memory[1]'");
     if (def->memory == XML_UNSET || def->memory == 0)
         return kiln_error_set(
             err, VIR_ERR_XML_ERROR,
@@ -163,7 +162,8 @@ complete_cpu(DomainDef *def)
         cpu->fallback = DOMAIN_CPU_FALLBACK_ALLOW;
     if (!cpu->check)
         cpu->check = cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH || cpu->mode == DOMAIN_CPU_MAXIMUM
-            ? DOMAIN_CPU_CHECK_NONE : DOMAIN_CPU_CHECK_PARTIAL;
+                         ? DOMAIN_CPU_CHECK_NONE
+                         : DOMAIN_CPU_CHECK_PARTIAL;
     if (!cpu->migratable &&
         (cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH || cpu->mode == DOMAIN_CPU_MAXIMUM))
         cpu->migratable = TRISTATE_ON;
@@ -198,7 +198,7 @@ complete_disk(DomainDisk *disk)
         const char *prefix;
         int bus;
     } buses[] = {
-        { "fd", DOMAIN_BUS_FDC }, { "hd", DOMAIN_BUS_IDE }, { "sd", DOMAIN_BUS_SCSI },
+        { "fd", DOMAIN_BUS_FDC },    { "hd", DOMAIN_BUS_IDE },  { "sd", DOMAIN_BUS_SCSI },
         { "vd", DOMAIN_BUS_VIRTIO }, { "xvd", DOMAIN_BUS_XEN }, { "ubd", DOMAIN_BUS_UML },
     };
 
@@ -244,8 +244,8 @@ complete_source(DomainCharSource *source)
         if (!source->mode)
             source->mode = DOMAIN_CHAR_CONNECT;
     if (source->type == DOMAIN_CHAR_TCP && !source->protocol)
-        source->protocol = source->tls == TRISTATE_ON ? DOMAIN_CHAR_PROTOCOL_TLS
-                                                      : DOMAIN_CHAR_PROTOCOL_RAW;
+        source->protocol =
+            source->tls == TRISTATE_ON ? DOMAIN_CHAR_PROTOCOL_TLS : DOMAIN_CHAR_PROTOCOL_RAW;
 }
 
 static void
@@ -331,11 +331,11 @@ complete_chars(DomainDef *def)
                     ? DOMAIN_SERIAL_PCI
                     : DOMAIN_SERIAL_ISA;
         if (!serial->model)
-            serial->model = g_strdup(serial->target == DOMAIN_SERIAL_ISA ? "isa-serial"
-                                     : serial->target == DOMAIN_SERIAL_USB ? "usb-serial"
-                                     : serial->target == DOMAIN_SERIAL_PCI ? "pci-serial"
+            serial->model = g_strdup(serial->target == DOMAIN_SERIAL_ISA         ? "isa-serial"
+                                     : serial->target == DOMAIN_SERIAL_USB       ? "usb-serial"
+                                     : serial->target == DOMAIN_SERIAL_PCI       ? "pci-serial"
                                      : serial->target == DOMAIN_SERIAL_ISA_DEBUG ? "isa-debugcon"
-                                     : NULL);
+                                                                                 : NULL);
     }
     number_ports(def->serials);
     number_ports(def->parallels);
@@ -367,8 +367,8 @@ complete_devices(DomainDef *def)
         DomainInput *input = def->inputs->pdata[i];
 
         if (!input->bus && input->type != DOMAIN_INPUT_EVDEV)
-            input->bus = input->type == DOMAIN_INPUT_TABLET ? DOMAIN_INPUT_BUS_USB
-                                                            : DOMAIN_INPUT_BUS_PS2;
+            input->bus =
+                input->type == DOMAIN_INPUT_TABLET ? DOMAIN_INPUT_BUS_USB : DOMAIN_INPUT_BUS_PS2;
     }
 }
 
@@ -380,7 +380,9 @@ complete_controllers(DomainDef *def)
     for (guint i = 0; i < def->controllers->len; i++) {
         DomainController *c = def->controllers->pdata[i];
         uint64_t index = c->type == DOMAIN_CONTROLLER_PCI && c->pci_model != DOMAIN_PCIE_ROOT &&
-                                 c->pci_model != DOMAIN_PCI_ROOT ? 1 : 0;
+                                 c->pci_model != DOMAIN_PCI_ROOT
+                             ? 1
+                             : 0;
 
         if (c->index != XML_UNSET)
             continue;

@@ -37,7 +37,9 @@ static const XmlRow backing_rows[] = {
     { "discard", NULL, XML_PRESENT, M(discard) },
 };
 const XmlType domain_memory_backing_type = {
-    "memoryBacking", sizeof(DomainMemoryBacking), XML_TYPE_ROWS(backing_rows),
+    "memoryBacking",
+    sizeof(DomainMemoryBacking),
+    XML_TYPE_ROWS(backing_rows),
 };
 
 static const XmlRow vcpu_rows[] = {
@@ -61,13 +63,18 @@ iothread_check(const void *obj, GError **err)
     const DomainIothread *io = obj;
 
     if (io->pool_min != XML_UNSET && io->pool_max != XML_UNSET && io->pool_min > io->pool_max)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "thread_pool_min %" PRIu64 " is greater than "
-                              "thread_pool_max %" PRIu64, io->pool_min, io->pool_max);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "thread_pool_min %" PRIu64 " is greater than "
+                              "thread_pool_max %" PRIu64,
+                              io->pool_min, io->pool_max);
     return true;
 }
 
 const XmlType domain_iothread_type = {
-    "iothread", sizeof(DomainIothread), XML_TYPE_ROWS(iothread_rows), .check = iothread_check,
+    "iothread",
+    sizeof(DomainIothread),
+    XML_TYPE_ROWS(iothread_rows),
+    .check = iothread_check,
 };
 
 /* --- cputune ---------------------------------------------------------------------------------- */
@@ -84,38 +91,60 @@ static const XmlRow iothreadpin_rows[] = {
     { NULL, "cpuset", XML_CPUSET, offsetof(DomainPin, cpuset), XML_REQUIRED },
 };
 static const XmlType iothreadpin_type = {
-    "iothreadpin", sizeof(DomainPin), XML_TYPE_ROWS(iothreadpin_rows),
+    "iothreadpin",
+    sizeof(DomainPin),
+    XML_TYPE_ROWS(iothreadpin_rows),
 };
 
 #define S(field) offsetof(DomainSched, field)
-#define SCHEDULER { NULL, "scheduler", XML_ENUM, S(scheduler), XML_REQUIRED, .names = schedulers }
-#define PRIORITY \
-    { NULL, "priority", XML_UINT, S(priority), XML_REQUIRED, .max = 99, \
-      .when = XML_WHEN(3) | XML_WHEN(4) }
+#define SCHEDULER                                                                                  \
+    {                                                                                              \
+        NULL, "scheduler", XML_ENUM, S(scheduler), XML_REQUIRED, .names = schedulers               \
+    }
+#define PRIORITY                                                                                   \
+    {                                                                                              \
+        NULL, "priority", XML_UINT, S(priority), XML_REQUIRED, .max = 99,                          \
+                                                               .when = XML_WHEN(3) | XML_WHEN(4)   \
+    }
 static const XmlRow vcpusched_rows[] = {
-    { NULL, "vcpus", XML_CPUSET, S(ids) }, SCHEDULER, PRIORITY,
+    { NULL, "vcpus", XML_CPUSET, S(ids) },
+    SCHEDULER,
+    PRIORITY,
 };
 static const XmlType vcpusched_type = {
-    "vcpusched", sizeof(DomainSched), XML_TYPE_ROWS(vcpusched_rows),
+    "vcpusched",
+    sizeof(DomainSched),
+    XML_TYPE_ROWS(vcpusched_rows),
     .selector = XML_SELECTOR(DomainSched, scheduler),
 };
 static const XmlRow iothreadsched_rows[] = {
-    { NULL, "iothreads", XML_CPUSET, S(ids) }, SCHEDULER, PRIORITY,
+    { NULL, "iothreads", XML_CPUSET, S(ids) },
+    SCHEDULER,
+    PRIORITY,
 };
 static const XmlType iothreadsched_type = {
-    "iothreadsched", sizeof(DomainSched), XML_TYPE_ROWS(iothreadsched_rows),
+    "iothreadsched",
+    sizeof(DomainSched),
+    XML_TYPE_ROWS(iothreadsched_rows),
     .selector = XML_SELECTOR(DomainSched, scheduler),
 };
 static const XmlRow emulatorsched_rows[] = { SCHEDULER, PRIORITY };
 static const XmlType emulatorsched_type = {
-    "emulatorsched", sizeof(DomainSched), XML_TYPE_ROWS(emulatorsched_rows),
+    "emulatorsched",
+    sizeof(DomainSched),
+    XML_TYPE_ROWS(emulatorsched_rows),
     .selector = XML_SELECTOR(DomainSched, scheduler),
 };
 
 #define T(field) offsetof(DomainCputune, field)
-#define PERIOD(name) { #name, NULL, XML_UINT, T(name), XML_NOT_ZERO, .min = 1000, .max = 1000000 }
-#define QUOTA(name) \
-    { #name, NULL, XML_INT, T(name), .min = (uint64_t)-1, .max = 17592186044415 }
+#define PERIOD(name)                                                                               \
+    {                                                                                              \
+#name, NULL, XML_UINT, T(name), XML_NOT_ZERO, .min = 1000, .max = 1000000                  \
+    }
+#define QUOTA(name)                                                                                \
+    {                                                                                              \
+#name, NULL, XML_INT, T(name), .min = (uint64_t)-1, .max = 17592186044415                  \
+    }
 static const XmlRow cputune_rows[] = {
     { "shares", NULL, XML_UINT, T(shares), .max = UINT32_MAX },
     PERIOD(period),
@@ -159,8 +188,10 @@ quota_check(int64_t quota, const char *name, GError **err)
 {
     /* What the kernel calls "too little to run at all". */
     if (quota != XML_UNSET_INT && quota > 0 && quota < 1000)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "value of cputune '%s' must be in range "
-                              "[1000, 17592186044415] or negative, not %" PRId64, name, quota);
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "value of cputune '%s' must be in range "
+                              "[1000, 17592186044415] or negative, not %" PRId64,
+                              name, quota);
     return true;
 }
 
@@ -177,7 +208,10 @@ cputune_check(const void *obj, GError **err)
 }
 
 const XmlType domain_cputune_type = {
-    "cputune", sizeof(DomainCputune), XML_TYPE_ROWS(cputune_rows), .check = cputune_check,
+    "cputune",
+    sizeof(DomainCputune),
+    XML_TYPE_ROWS(cputune_rows),
+    .check = cputune_check,
 };
 
 /* --- numatune --------------------------------------------------------------------------------- */
@@ -219,5 +253,8 @@ numatune_check(const void *obj, GError **err)
 }
 
 const XmlType domain_numatune_type = {
-    "numatune", sizeof(DomainNumatune), XML_TYPE_ROWS(numatune_rows), .check = numatune_check,
+    "numatune",
+    sizeof(DomainNumatune),
+    XML_TYPE_ROWS(numatune_rows),
+    .check = numatune_check,
 };

@@ -8,28 +8,30 @@
 #include "xml/xmltab.h"
 
 typedef struct {
-    uint64_t size;                       /* KiB; absent: the host's default */
-    char *nodeset;                       /* guest NUMA cells; NULL: all */
+    uint64_t size; /* KiB; absent: the host's default */
+    char *nodeset; /* guest NUMA cells; NULL: all */
 } DomainHugepage;
 
 typedef enum {
-    DOMAIN_MEMORY_SOURCE_ABSENT, DOMAIN_MEMORY_SOURCE_FILE, DOMAIN_MEMORY_SOURCE_ANONYMOUS,
+    DOMAIN_MEMORY_SOURCE_ABSENT,
+    DOMAIN_MEMORY_SOURCE_FILE,
+    DOMAIN_MEMORY_SOURCE_ANONYMOUS,
     DOMAIN_MEMORY_SOURCE_MEMFD,
 } DomainMemorySource;
 
 typedef struct {
-    int hugepages;                       /* 0 or 1: <hugepages> is there */
-    GPtrArray *pages;                    /* DomainHugepage */
-    int nosharepages, locked, discard;   /* 0 or 1 */
-    int source;                          /* DomainMemorySource */
-    int access;                          /* 0, 1 shared, 2 private */
-    int allocation;                      /* 0, 1 immediate, 2 ondemand */
+    int hugepages;                     /* 0 or 1: <hugepages> is there */
+    GPtrArray *pages;                  /* DomainHugepage */
+    int nosharepages, locked, discard; /* 0 or 1 */
+    int source;                        /* DomainMemorySource */
+    int access;                        /* 0, 1 shared, 2 private */
+    int allocation;                    /* 0, 1 immediate, 2 ondemand */
     uint64_t allocation_threads;
 } DomainMemoryBacking;
 
 typedef struct {
     uint64_t id;
-    int enabled, hotpluggable;           /* yes/no */
+    int enabled, hotpluggable; /* yes/no */
     uint64_t order;
 } DomainVcpu;
 
@@ -39,44 +41,47 @@ typedef struct {
 } DomainIothread;
 
 typedef struct {
-    uint64_t id;                         /* vCPU or I/O thread */
+    uint64_t id; /* vCPU or I/O thread */
     char *cpuset;
 } DomainPin;
 
 typedef struct {
-    char *ids;                           /* cpuset of vCPUs or I/O threads; NULL: all */
-    int scheduler;                       /* 1 batch, 2 idle, 3 fifo, 4 rr */
-    uint64_t priority;                   /* fifo, rr */
+    char *ids;         /* cpuset of vCPUs or I/O threads; NULL: all */
+    int scheduler;     /* 1 batch, 2 idle, 3 fifo, 4 rr */
+    uint64_t priority; /* fifo, rr */
 } DomainSched;
 
 typedef struct {
     uint64_t shares;
-    uint64_t global_period, period, emulator_period, iothread_period;    /* us */
-    int64_t global_quota, quota, emulator_quota, iothread_quota;         /* us; negative: none */
-    GPtrArray *vcpupins;                 /* DomainPin */
-    char *emulatorpin;                   /* cpuset */
-    GPtrArray *iothreadpins;             /* DomainPin */
-    GPtrArray *vcpuscheds, *iothreadscheds;      /* DomainSched */
+    uint64_t global_period, period, emulator_period, iothread_period; /* us */
+    int64_t global_quota, quota, emulator_quota, iothread_quota;      /* us; negative: none */
+    GPtrArray *vcpupins;                                              /* DomainPin */
+    char *emulatorpin;                                                /* cpuset */
+    GPtrArray *iothreadpins;                                          /* DomainPin */
+    GPtrArray *vcpuscheds, *iothreadscheds;                           /* DomainSched */
     DomainSched *emulatorsched;
-    GPtrArray *kept;                     /* XmlKept: cachetune, memorytune */
+    GPtrArray *kept; /* XmlKept: cachetune, memorytune */
 } DomainCputune;
 
 typedef enum {
-    DOMAIN_NUMA_MODE_ABSENT, DOMAIN_NUMA_STRICT, DOMAIN_NUMA_PREFERRED, DOMAIN_NUMA_INTERLEAVE,
+    DOMAIN_NUMA_MODE_ABSENT,
+    DOMAIN_NUMA_STRICT,
+    DOMAIN_NUMA_PREFERRED,
+    DOMAIN_NUMA_INTERLEAVE,
     DOMAIN_NUMA_RESTRICTIVE,
 } DomainNumaMode;
 
 typedef struct {
     uint64_t cell;
-    int mode;                            /* DomainNumaMode */
-    char *nodeset;                       /* host nodes */
+    int mode;      /* DomainNumaMode */
+    char *nodeset; /* host nodes */
 } DomainMemnode;
 
 typedef struct {
-    int mode;                            /* DomainNumaMode of <memory> */
-    int placement;                       /* 0, 1 static, 2 auto */
-    char *nodeset;                       /* host nodes */
-    GPtrArray *memnodes;                 /* DomainMemnode */
+    int mode;            /* DomainNumaMode of <memory> */
+    int placement;       /* 0, 1 static, 2 auto */
+    char *nodeset;       /* host nodes */
+    GPtrArray *memnodes; /* DomainMemnode */
 } DomainNumatune;
 
 extern const XmlType domain_memory_backing_type;

@@ -13,8 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static bool
-refuse(GError **err, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static bool refuse(GError **err, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static bool
 refuse(GError **err, const char *format, ...)

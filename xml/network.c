@@ -42,8 +42,7 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
     }
     root = xmlDocGetRootElement(doc);
     if (!root || strcmp((const char *)root->name, "network") != 0) {
-        kiln_error_set(err, VIR_ERR_XML_ERROR,
-                       "unexpected root element <%s>, expecting <network>",
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "unexpected root element <%s>, expecting <network>",
                        root ? (const char *)root->name : "");
         return NULL;
     }
@@ -163,7 +162,9 @@ static const XmlRow nat_address_rows[] = {
     { NULL, "end", XML_IP, offsetof(NetworkNatAddress, end), XML_REQUIRED },
 };
 static const XmlType nat_address_xml = {
-    "nat-address", sizeof(NetworkNatAddress), XML_TYPE_ROWS(nat_address_rows),
+    "nat-address",
+    sizeof(NetworkNatAddress),
+    XML_TYPE_ROWS(nat_address_rows),
     .check = network_check_nat_address,
 };
 static const XmlRow nat_port_rows[] = {
@@ -172,7 +173,9 @@ static const XmlRow nat_port_rows[] = {
     { NULL, "end", XML_UINT, offsetof(NetworkNatPort, end), XML_REQUIRED, .min = 1, .max = 65535 },
 };
 const XmlType network_nat_port_xml = {
-    "nat-port", sizeof(NetworkNatPort), XML_TYPE_ROWS(nat_port_rows),
+    "nat-port",
+    sizeof(NetworkNatPort),
+    XML_TYPE_ROWS(nat_port_rows),
     .check = network_check_nat_port,
 };
 static const XmlRow nat_rows[] = {
@@ -189,7 +192,9 @@ static const XmlRow forward_interface_rows[] = {
       XML_LIVE | XML_NOT_ZERO, .max = UINT32_MAX },
 };
 const XmlType network_forward_interface_xml = {
-    "forward-interface", sizeof(NetworkForwardInterface), XML_TYPE_ROWS(forward_interface_rows),
+    "forward-interface",
+    sizeof(NetworkForwardInterface),
+    XML_TYPE_ROWS(forward_interface_rows),
 };
 
 static const XmlRow forward_address_rows[] = {
@@ -202,7 +207,9 @@ static const XmlRow forward_address_rows[] = {
     { NULL, "function", XML_HEX, offsetof(NetworkForwardAddress, function), .max = 7, .width = 1 },
 };
 static const XmlType forward_address_xml = {
-    "forward-address", sizeof(NetworkForwardAddress), XML_TYPE_ROWS(forward_address_rows),
+    "forward-address",
+    sizeof(NetworkForwardAddress),
+    XML_TYPE_ROWS(forward_address_rows),
 };
 
 #define FORWARD(field) offsetof(NetworkForward, field)
@@ -220,7 +227,10 @@ static const XmlRow forward_rows[] = {
     { "address", NULL, XML_LIST, FORWARD(addresses), .type = &forward_address_xml },
 };
 static const XmlType forward_xml = {
-    "forward", sizeof(NetworkForward), XML_TYPE_ROWS(forward_rows), .check = network_check_forward,
+    "forward",
+    sizeof(NetworkForward),
+    XML_TYPE_ROWS(forward_rows),
+    .check = network_check_forward,
 };
 
 #define BRIDGE(field) offsetof(NetworkBridge, field)
@@ -241,7 +251,9 @@ static const XmlRow domain_rows[] = {
     { NULL, "localOnly", XML_YESNO, offsetof(NetworkDomain, local_only) },
 };
 static const XmlType domain_xml = {
-    "network-domain", sizeof(NetworkDomain), XML_TYPE_ROWS(domain_rows),
+    "network-domain",
+    sizeof(NetworkDomain),
+    XML_TYPE_ROWS(domain_rows),
 };
 
 static const XmlRow forwarder_rows[] = {
@@ -250,7 +262,9 @@ static const XmlRow forwarder_rows[] = {
     { NULL, "addr", XML_IP, offsetof(NetworkForwarder, addr) },
 };
 static const XmlType forwarder_xml = {
-    "forwarder", sizeof(NetworkForwarder), XML_TYPE_ROWS(forwarder_rows),
+    "forwarder",
+    sizeof(NetworkForwarder),
+    XML_TYPE_ROWS(forwarder_rows),
     .check = network_check_forwarder,
 };
 
@@ -260,7 +274,10 @@ static const XmlRow txt_rows[] = {
     { NULL, "value", XML_STRING, offsetof(NetworkTxt, value) },
 };
 const XmlType network_txt_xml = {
-    "txt", sizeof(NetworkTxt), XML_TYPE_ROWS(txt_rows), .check = network_check_txt,
+    "txt",
+    sizeof(NetworkTxt),
+    XML_TYPE_ROWS(txt_rows),
+    .check = network_check_txt,
 };
 
 #define SRV(field) offsetof(NetworkSrv, field)
@@ -276,7 +293,10 @@ static const XmlRow srv_rows[] = {
     { NULL, "weight", XML_UINT, SRV(weight), XML_NOT_ZERO, .max = 65535 },
 };
 const XmlType network_srv_xml = {
-    "srv", sizeof(NetworkSrv), XML_TYPE_ROWS(srv_rows), .check = network_check_srv,
+    "srv",
+    sizeof(NetworkSrv),
+    XML_TYPE_ROWS(srv_rows),
+    .check = network_check_srv,
 };
 
 static const XmlRow dns_host_rows[] = {
@@ -285,7 +305,9 @@ static const XmlRow dns_host_rows[] = {
       .legal = "a DNS name" },
 };
 const XmlType network_dns_host_xml = {
-    "dns-host", sizeof(NetworkDnsHost), XML_TYPE_ROWS(dns_host_rows),
+    "dns-host",
+    sizeof(NetworkDnsHost),
+    XML_TYPE_ROWS(dns_host_rows),
     .check = network_check_dns_host,
 };
 
@@ -299,21 +321,29 @@ static const XmlRow dns_rows[] = {
     { "host", NULL, XML_LIST, DNS(hosts), .type = &network_dns_host_xml },
 };
 const XmlType network_dns_xml = {
-    "dns", sizeof(NetworkDns), XML_TYPE_ROWS(dns_rows), .check = network_check_dns,
+    "dns",
+    sizeof(NetworkDns),
+    XML_TYPE_ROWS(dns_rows),
+    .check = network_check_dns,
 };
 static const XmlRow vlan_tag_rows[] = {
     { NULL, "id", XML_UINT, offsetof(NetworkVlanTag, id), XML_REQUIRED, .max = 4095 },
     { NULL, "nativeMode", XML_ENUM, offsetof(NetworkVlanTag, native_mode), .names = native_modes },
 };
 static const XmlType vlan_tag_xml = {
-    "vlan-tag", sizeof(NetworkVlanTag), XML_TYPE_ROWS(vlan_tag_rows),
+    "vlan-tag",
+    sizeof(NetworkVlanTag),
+    XML_TYPE_ROWS(vlan_tag_rows),
 };
 static const XmlRow vlan_rows[] = {
     { NULL, "trunk", XML_YESNO, offsetof(NetworkVlan, trunk) },
     { "tag", NULL, XML_LIST, offsetof(NetworkVlan, tags), .type = &vlan_tag_xml },
 };
 static const XmlType vlan_xml = {
-    "vlan", sizeof(NetworkVlan), XML_TYPE_ROWS(vlan_rows), .check = network_check_vlan,
+    "vlan",
+    sizeof(NetworkVlan),
+    XML_TYPE_ROWS(vlan_rows),
+    .check = network_check_vlan,
 };
 
 #define RATE(field) offsetof(NetworkRate, field)
@@ -324,7 +354,10 @@ static const XmlRow rate_rows[] = {
     { NULL, "burst", XML_UINT, RATE(burst), .min = 1, .max = UINT32_MAX },
 };
 static const XmlType rate_xml = {
-    "bandwidth-rate", sizeof(NetworkRate), XML_TYPE_ROWS(rate_rows), .check = network_check_rate,
+    "bandwidth-rate",
+    sizeof(NetworkRate),
+    XML_TYPE_ROWS(rate_rows),
+    .check = network_check_rate,
 };
 static const XmlRow bandwidth_rows[] = {
     { "inbound", NULL, XML_STRUCT, offsetof(NetworkBandwidth, inbound), XML_SINGLE,
@@ -333,7 +366,9 @@ static const XmlRow bandwidth_rows[] = {
       .type = &rate_xml },
 };
 static const XmlType bandwidth_xml = {
-    "network-bandwidth", sizeof(NetworkBandwidth), XML_TYPE_ROWS(bandwidth_rows),
+    "network-bandwidth",
+    sizeof(NetworkBandwidth),
+    XML_TYPE_ROWS(bandwidth_rows),
 };
 
 #define VPORT(field) offsetof(NetworkVirtualPort, field)
@@ -349,7 +384,9 @@ static const XmlRow virtualport_rows[] = {
     { "parameters", "interfaceid", XML_UUID, VPORT(interface_id) },
 };
 static const XmlType virtualport_xml = {
-    "network-virtualport", sizeof(NetworkVirtualPort), XML_TYPE_ROWS(virtualport_rows),
+    "network-virtualport",
+    sizeof(NetworkVirtualPort),
+    XML_TYPE_ROWS(virtualport_rows),
 };
 
 static const XmlRow lease_rows[] = {
@@ -358,7 +395,10 @@ static const XmlRow lease_rows[] = {
     { NULL, "unit", XML_ENUM, offsetof(NetworkLeaseTime, unit), .names = lease_units },
 };
 static const XmlType lease_xml = {
-    "lease", sizeof(NetworkLeaseTime), XML_TYPE_ROWS(lease_rows), .check = network_check_lease,
+    "lease",
+    sizeof(NetworkLeaseTime),
+    XML_TYPE_ROWS(lease_rows),
+    .check = network_check_lease,
 };
 
 static const XmlRow range_rows[] = {
@@ -367,7 +407,10 @@ static const XmlRow range_rows[] = {
     { "lease", NULL, XML_STRUCT, offsetof(NetworkRange, lease), .type = &lease_xml },
 };
 const XmlType network_range_xml = {
-    "dhcp-range", sizeof(NetworkRange), XML_TYPE_ROWS(range_rows), .check = network_check_range,
+    "dhcp-range",
+    sizeof(NetworkRange),
+    XML_TYPE_ROWS(range_rows),
+    .check = network_check_range,
 };
 
 #define HOST(field) offsetof(NetworkDhcpHost, field)
@@ -381,7 +424,9 @@ static const XmlRow dhcp_host_rows[] = {
     { "lease", NULL, XML_STRUCT, HOST(lease), .type = &lease_xml },
 };
 const XmlType network_dhcp_host_xml = {
-    "dhcp-host", sizeof(NetworkDhcpHost), XML_TYPE_ROWS(dhcp_host_rows),
+    "dhcp-host",
+    sizeof(NetworkDhcpHost),
+    XML_TYPE_ROWS(dhcp_host_rows),
 };
 
 static const XmlRow bootp_rows[] = {
@@ -410,7 +455,10 @@ static const XmlRow ip_rows[] = {
     { "dhcp", NULL, XML_STRUCT, IP(dhcp), .type = &network_dhcp_xml },
 };
 static const XmlType ip_xml = {
-    "network-ip", sizeof(NetworkIp), XML_TYPE_ROWS(ip_rows), .check = network_check_ip,
+    "network-ip",
+    sizeof(NetworkIp),
+    XML_TYPE_ROWS(ip_rows),
+    .check = network_check_ip,
 };
 
 #define ROUTE(field) offsetof(NetworkRoute, field)
@@ -424,7 +472,10 @@ static const XmlRow route_rows[] = {
     { NULL, "metric", XML_UINT, ROUTE(metric), .min = 1, .max = UINT32_MAX },
 };
 static const XmlType route_xml = {
-    "network-route", sizeof(NetworkRoute), XML_TYPE_ROWS(route_rows), .check = network_check_route,
+    "network-route",
+    sizeof(NetworkRoute),
+    XML_TYPE_ROWS(route_rows),
+    .check = network_check_route,
 };
 
 #define PORTGROUP(field) offsetof(NetworkPortgroup, field)
@@ -437,7 +488,9 @@ static const XmlRow portgroup_rows[] = {
     { "bandwidth", NULL, XML_STRUCT, PORTGROUP(bandwidth), .type = &bandwidth_xml },
 };
 const XmlType network_portgroup_xml = {
-    "portgroup", sizeof(NetworkPortgroup), XML_TYPE_ROWS(portgroup_rows),
+    "portgroup",
+    sizeof(NetworkPortgroup),
+    XML_TYPE_ROWS(portgroup_rows),
 };
 
 #define DEF(field) offsetof(NetworkDef, field)
@@ -466,8 +519,12 @@ static const XmlRow network_rows[] = {
       .pattern = "[^\\n\\r]+", .legal = "one line of dnsmasq's configuration" },
 };
 static const XmlNamespace network_namespaces[] = {
-    { "dnsmasq", DNSMASQ_NAMESPACE }, { NULL, NULL },
+    { "dnsmasq", DNSMASQ_NAMESPACE },
+    { NULL, NULL },
 };
 const XmlType network_def_type = {
-    "network", sizeof(NetworkDef), XML_TYPE_ROWS(network_rows), .namespaces = network_namespaces,
+    "network",
+    sizeof(NetworkDef),
+    XML_TYPE_ROWS(network_rows),
+    .namespaces = network_namespaces,
 };

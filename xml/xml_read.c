@@ -12,13 +12,15 @@
 #include <libxml/xmlschemastypes.h>
 #include <string.h>
 
-enum { READ_OPTIONS = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
-                      XML_PARSE_NOBLANKS | XML_PARSE_NOCDATA };
+enum {
+    READ_OPTIONS = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOBLANKS |
+                   XML_PARSE_NOCDATA
+};
 
 /* What xml_read() wants to know of the parser's way, in xmlParserCtxt._private. */
 typedef struct {
     bool doctype;
-    char *message;               /* of the first error; the later ones only follow from it */
+    char *message; /* of the first error; the later ones only follow from it */
 } Report;
 
 static void
@@ -105,10 +107,11 @@ read_text(xmlParserCtxt *ctxt, const char *xml, size_t length, const char *what,
     doc = xmlCtxtReadMemory(ctxt, xml, (int)length, NULL, NULL, READ_OPTIONS);
     message = report.message;
     if (report.doctype)
-        kiln_error_set(err, VIR_ERR_XML_ERROR,
-                       "(%s): a document type declaration (<!DOCTYPE …>) is not accepted; remove it "
-                       "and write entities out",
-                       what);
+        kiln_error_set(
+            err, VIR_ERR_XML_ERROR,
+            "(%s): a document type declaration (<!DOCTYPE …>) is not accepted; remove it "
+            "and write entities out",
+            what);
     else if (message || !doc || !ctxt->wellFormed || !xmlDocGetRootElement(doc))
         kiln_error_set(err, VIR_ERR_XML_DETAIL, "(%s):%s", what,
                        message ? message : "1: the document is empty");

@@ -201,7 +201,7 @@ xml_type_assign(const XmlType *type, void *to, const void *from)
 /* --- compare ---------------------------------------------------------------------------------- */
 
 typedef struct {
-    bool abi;                    /* only rows that the guest can see; explain the difference */
+    bool abi; /* only rows that the guest can see; explain the difference */
     GError **err;
 } Compare;
 

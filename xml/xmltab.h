@@ -84,20 +84,20 @@ typedef enum {
 typedef struct XmlType XmlType;
 
 typedef struct {
-    const char *path;            /* "element" or "wrapper/element"; NULL: the type's own element */
-    const char *attr;            /* NULL: the element's text (or the element itself, by kind) */
+    const char *path; /* "element" or "wrapper/element"; NULL: the type's own element */
+    const char *attr; /* NULL: the element's text (or the element itself, by kind) */
     XmlKind kind;
     size_t offset;
-    unsigned flags;              /* XmlRowFlags */
-    uint64_t min, max;           /* max 0: no limit; of lists: most items, 0: XML_MAX_ITEMS */
-    const char *const *names;    /* XML_ENUM; prefixes for XML_LIVE_IF and XML_LIVE_UNLESS */
-    const XmlType *type;         /* XML_STRUCT, XML_INLINE, XML_LIST */
-    uint64_t when;               /* XML_WHEN() of the selector's values this row is for; 0: all */
-    unsigned width;              /* XML_HEX */
-    uint64_t scale;              /* XML_SIZE: 1, 1024 or 1048576 */
-    const char *pattern; /* XML_STRING: regular expression, a common subset of PCRE's and XML
-                          * Schema's, without anchors */
-    const char *legal;           /* what @pattern demands, in words, for the error */
+    unsigned flags;           /* XmlRowFlags */
+    uint64_t min, max;        /* max 0: no limit; of lists: most items, 0: XML_MAX_ITEMS */
+    const char *const *names; /* XML_ENUM; prefixes for XML_LIVE_IF and XML_LIVE_UNLESS */
+    const XmlType *type;      /* XML_STRUCT, XML_INLINE, XML_LIST */
+    uint64_t when;            /* XML_WHEN() of the selector's values this row is for; 0: all */
+    unsigned width;           /* XML_HEX */
+    uint64_t scale;           /* XML_SIZE: 1, 1024 or 1048576 */
+    const char *pattern;      /* XML_STRING: regular expression, a common subset of PCRE's and XML
+                               * Schema's, without anchors */
+    const char *legal;        /* what @pattern demands, in words, for the error */
 } XmlRow;
 
 /* A prefix that rows of a root type may use in paths ("dnsmasq:options/dnsmasq:option"). Matched by
@@ -109,14 +109,14 @@ typedef struct {
 struct XmlType {
     const char *name; /* root element; also the name in the schema, so unique in a root */
     size_t size;
-    const XmlRow *rows;          /* in order of output */
+    const XmlRow *rows; /* in order of output */
     size_t n_rows;
     size_t selector; /* XML_SELECTOR() of the int that XmlRow.when looks at; its row comes
                       * before all rows with @when, in this type. 0: none */
     /* Rules that span fields; called after all rows were read, children before parents. Messages
      * get the element and line put in front. May be NULL. */
     bool (*check)(const void *obj, GError **err);
-    const XmlNamespace *namespaces;      /* roots only; ends with a NULL prefix */
+    const XmlNamespace *namespaces; /* roots only; ends with a NULL prefix */
 };
 
 #define XML_WHEN(value) (UINT64_C(1) << (value))
@@ -133,8 +133,8 @@ typedef enum {
 } XmlFlags;
 
 typedef struct {
-    char *path;                  /* as in the row */
-    char *xml;                   /* the element */
+    char *path; /* as in the row */
+    char *xml;  /* the element */
 } XmlKept;
 
 /* --- documents -------------------------------------------------------------------------------- */

@@ -13,11 +13,11 @@
 typedef struct Out Out;
 struct Out {
     char *name;
-    GPtrArray *attrs;            /* name, value, name, value … */
+    GPtrArray *attrs; /* name, value, name, value … */
     char *text;
-    char *verbatim;              /* XML text of the whole element instead */
-    GPtrArray *children;         /* Out */
-    bool closed;                 /* an item of a list: no other row adds to it */
+    char *verbatim;      /* XML text of the whole element instead */
+    GPtrArray *children; /* Out */
+    bool closed;         /* an item of a list: no other row adds to it */
 };
 
 static void
@@ -105,8 +105,8 @@ static void
 fill_from_node(Out *out, const xmlNode *node)
 {
     for (const xmlNs *ns = node->nsDef; ns; ns = ns->next) {
-        g_autofree char *name = ns->prefix ? g_strdup_printf("xmlns:%s", (const char *)ns->prefix)
-                                           : g_strdup("xmlns");
+        g_autofree char *name =
+            ns->prefix ? g_strdup_printf("xmlns:%s", (const char *)ns->prefix) : g_strdup("xmlns");
 
         out_attr(out, name, ns->href ? (const char *)ns->href : "");
     }
@@ -193,8 +193,10 @@ static void fill(Out *out, const XmlType *type, const void *obj, unsigned flags)
 static const char *
 unit_name(const XmlRow *row)
 {
-    return row->scale == 1024 ? "KiB" : row->scale == 1048576 ? "MiB"
-         : (row->flags & XML_NAMED_UNIT) ? "B" : NULL;
+    return row->scale == 1024              ? "KiB"
+           : row->scale == 1048576         ? "MiB"
+           : (row->flags & XML_NAMED_UNIT) ? "B"
+                                           : NULL;
 }
 
 static void

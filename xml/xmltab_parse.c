@@ -85,8 +85,8 @@ bad_value(const XmlRow *row, const xmlNode *node, const char *value, const char 
             "not %s",
             row->attr, element, line, value, legal);
     return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                          "Invalid value for element '%s' at line %ld: '%s' is not %s",
-                          element, line, value, legal);
+                          "Invalid value for element '%s' at line %ld: '%s' is not %s", element,
+                          line, value, legal);
 }
 
 static bool
@@ -108,8 +108,8 @@ missing(const XmlRow *row, const xmlNode *node, GError **err)
 static char *
 node_text(const XmlRow *row, xmlNode *node)
 {
-    xmlChar *raw = row->attr ? xmlGetNoNsProp(node, (const xmlChar *)row->attr)
-                             : xmlNodeGetContent(node);
+    xmlChar *raw =
+        row->attr ? xmlGetNoNsProp(node, (const xmlChar *)row->attr) : xmlNodeGetContent(node);
     char *text = raw ? g_strdup((const char *)raw) : NULL;
 
     xmlFree(raw);
@@ -162,9 +162,10 @@ take_item(xmlNode *node, void *opaque)
     g_autofree char *text = NULL;
 
     if (l->list->len >= most && l->row->kind != XML_KEPT)
-        return kiln_error_set(l->err, VIR_ERR_XML_ERROR, "at most %" PRIu64 " elements '%s' are "
-                              "accepted (line %ld)", most, (const char *)node->name,
-                              xmlGetLineNo(node));
+        return kiln_error_set(l->err, VIR_ERR_XML_ERROR,
+                              "at most %" PRIu64 " elements '%s' are "
+                              "accepted (line %ld)",
+                              most, (const char *)node->name, xmlGetLineNo(node));
 
     if (l->row->kind == XML_LIST) {
         void *item = xml_type_new(l->row->type);

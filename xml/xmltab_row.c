@@ -172,9 +172,9 @@ read_signed(const XmlRow *row, void *obj, const char *text, char **ret_legal)
     if (end == text || errno || *end || n == XML_UNSET_INT ||
         ((row->min || row->max) && (n < (int64_t)row->min || n > (int64_t)row->max))) {
         *ret_legal = row->min || row->max
-            ? g_strdup_printf("a whole number from %" PRId64 " to %" PRId64, (int64_t)row->min,
-                              (int64_t)row->max)
-            : g_strdup("a whole number");
+                         ? g_strdup_printf("a whole number from %" PRId64 " to %" PRId64,
+                                           (int64_t)row->min, (int64_t)row->max)
+                         : g_strdup("a whole number");
         return false;
     }
     XML_FIELD(obj, row, int64_t) = n;
@@ -197,9 +197,9 @@ read_size(const XmlRow *row, void *obj, const char *text, const char *unit, char
         return false;
     }
     if (n < row->min || (row->max && n > row->max)) {
-        g_autofree char *what = g_strdup_printf("a size (in %s)",
-                                                row->scale == 1 ? "bytes" :
-                                                row->scale == 1024 ? "KiB" : "MiB");
+        g_autofree char *what = g_strdup_printf("a size (in %s)", row->scale == 1      ? "bytes"
+                                                                  : row->scale == 1024 ? "KiB"
+                                                                                       : "MiB");
 
         *ret_legal = legal_range(row, what);
         return false;
@@ -270,9 +270,9 @@ canonical_string(const XmlRow *row, const char *text, char **ret_legal)
     case XML_MAC:
         if (xml_mac_parse(text, bytes) && ((row->flags & XML_ANY_MAC) || !(bytes[0] & 1)))
             return xml_mac_format(bytes);
-        *ret_legal = g_strdup((row->flags & XML_ANY_MAC)
-                              ? "a MAC address like 52:54:00:12:34:56"
-                              : "a unicast MAC address like 52:54:00:12:34:56");
+        *ret_legal =
+            g_strdup((row->flags & XML_ANY_MAC) ? "a MAC address like 52:54:00:12:34:56"
+                                                : "a unicast MAC address like 52:54:00:12:34:56");
         return NULL;
     case XML_IP:
         canonical = canonical_ip(text);

@@ -20,9 +20,9 @@
 /* A type whose rows stand in the one being described, by itself or as XML_INLINE. */
 typedef struct {
     const XmlType *type;
-    char *prefix;                /* path in front of its rows, NULL: none */
-    GArray *groups;              /* uint64_t sets of selector values that allow the same rows */
-    uint64_t chosen;             /* the group of the arm being written */
+    char *prefix;    /* path in front of its rows, NULL: none */
+    GArray *groups;  /* uint64_t sets of selector values that allow the same rows */
+    uint64_t chosen; /* the group of the arm being written */
 } Scope;
 
 /* An element (or, at the top, the type itself) of one arm. */
@@ -30,12 +30,12 @@ typedef struct Node Node;
 struct Node {
     char *name;
     GString *attributes;
-    char *text;                  /* pattern of its text, NULL: none */
+    char *text; /* pattern of its text, NULL: none */
     bool text_required;
-    const char *ref;             /* define of a nested type */
-    bool any;                    /* holds anything */
+    const char *ref; /* define of a nested type */
+    bool any;        /* holds anything */
     bool repeats, required;
-    GPtrArray *children;         /* Node */
+    GPtrArray *children; /* Node */
 };
 
 static void
@@ -224,7 +224,8 @@ value(GString *out, const XmlRow *row, uint64_t chosen)
     case XML_INT:
         g_string_append(out, "<data type='long'>");
         if (row->min || row->max)
-            g_string_append_printf(out, "<param name='minInclusive'>%" PRId64 "</param>"
+            g_string_append_printf(out,
+                                   "<param name='minInclusive'>%" PRId64 "</param>"
                                    "<param name='maxInclusive'>%" PRId64 "</param>",
                                    (int64_t)row->min, (int64_t)row->max);
         g_string_append(out, "</data>");
@@ -332,8 +333,9 @@ static void content(GString *out, const Node *node, const XmlNamespace *spaces);
 static void
 element(GString *out, const Node *node, const XmlNamespace *spaces)
 {
-    const char *wrap = node->repeats ? node->required ? "oneOrMore" : "zeroOrMore"
-                     : node->required ? NULL : "optional";
+    const char *wrap = node->repeats    ? node->required ? "oneOrMore" : "zeroOrMore"
+                       : node->required ? NULL
+                                        : "optional";
     const char *colon = strchr(node->name, ':');
 
     if (wrap)
@@ -447,10 +449,9 @@ xml_type_schema(const XmlType *type)
     g_string_append_printf(out, "<start><element name='%s'><ref name='%s'/></element></start>\n",
                            type->name, type->name);
     define(out, type, done, type->namespaces);
-    g_string_append(out,
-                    "<define name='anyContent'>\n<zeroOrMore><choice>\n"
-                    "<attribute><anyName/><text/></attribute>\n<text/>\n"
-                    "<element><anyName/><ref name='anyContent'/></element>\n"
-                    "</choice></zeroOrMore>\n</define>\n</grammar>\n");
+    g_string_append(out, "<define name='anyContent'>\n<zeroOrMore><choice>\n"
+                         "<attribute><anyName/><text/></attribute>\n<text/>\n"
+                         "<element><anyName/><ref name='anyContent'/></element>\n"
+                         "</choice></zeroOrMore>\n</define>\n</grammar>\n");
     return g_string_free(out, FALSE);
 }

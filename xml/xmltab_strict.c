@@ -63,7 +63,8 @@ unknown(const char *kind, const char *name, const xmlNode *node, long line, GPtr
     near = xml_nearest(name, (const char *const *)legal->pdata);
     return kiln_error_set(err, VIR_ERR_XML_INVALID_SCHEMA,
                           "%s '%s' is not allowed in element '%s' at line %ld%s%s%s", kind, name,
-                          (const char *)node->name, line, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                          (const char *)node->name, line, near ? "; did you mean '" : "",
+                          near ? near : "", near ? "'?" : "");
 }
 
 static bool
@@ -145,7 +146,8 @@ check_node(const XmlNamespace *spaces, const GArray *places, xmlNode *node, GErr
         if (child->type != XML_ELEMENT_NODE)
             continue;
         if (!descend(spaces, places, child, inside, &whole, legal))
-            return unknown("element", (const char *)child->name, node, xmlGetLineNo(child), legal, err);
+            return unknown("element", (const char *)child->name, node, xmlGetLineNo(child), legal,
+                           err);
         if (!whole && !check_node(spaces, inside, child, err))
             return false;
     }

@@ -40,8 +40,7 @@ distance(const char *a, const char *b)
 
             best = MIN(best, last[j] + 1);
             best = MIN(best, now[j - 1] + 1);
-            if (i > 1 && j > 1 && x == g_ascii_tolower(b[j - 2]) &&
-                y == g_ascii_tolower(a[i - 2]))
+            if (i > 1 && j > 1 && x == g_ascii_tolower(b[j - 2]) && y == g_ascii_tolower(a[i - 2]))
                 best = MIN(best, before[j - 2] + 1);
             now[j] = best;
         }
@@ -305,8 +304,8 @@ xml_mac_parse(const char *text, uint8_t ret[6])
 char *
 xml_mac_format(const uint8_t mac[6])
 {
-    return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x",
-                           mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+                           mac[5]);
 }
 
 /* --- escaping --------------------------------------------------------------------------------- */

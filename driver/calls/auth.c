@@ -30,8 +30,7 @@ call_auth_list(Call *call, const WireVoid *args, AuthListRet *ret, GError **err)
 
 /* Waits for polkit, which may wait for a person. */
 static bool
-auth_ask_polkit(const RpcIdentity *identity, const char *action, GCancellable *cancel,
-                GError **err)
+auth_ask_polkit(const RpcIdentity *identity, const char *action, GCancellable *cancel, GError **err)
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(PolkitAuthority) authority = polkit_authority_get_sync(cancel, &failure);
@@ -40,18 +39,17 @@ auth_ask_polkit(const RpcIdentity *identity, const char *action, GCancellable *c
 
     if (!authority)
         return kiln_error_set(err, VIR_ERR_AUTH_UNAVAILABLE, "no polkit: %s", failure->message);
-    subject = polkit_unix_process_new_for_owner(identity->pid, identity->start_time,
-                                                (int)identity->uid);
+    subject =
+        polkit_unix_process_new_for_owner(identity->pid, identity->start_time, (int)identity->uid);
     result = polkit_authority_check_authorization_sync(
-        authority, subject, action, NULL,
-        POLKIT_CHECK_AUTHORIZATION_FLAGS_ALLOW_USER_INTERACTION, cancel, &failure);
+        authority, subject, action, NULL, POLKIT_CHECK_AUTHORIZATION_FLAGS_ALLOW_USER_INTERACTION,
+        cancel, &failure);
     if (!result)
         return kiln_error_set(err, VIR_ERR_AUTH_FAILED, "polkit: %s", failure->message);
     if (polkit_authorization_result_get_is_authorized(result))
         return true;
     if (polkit_authorization_result_get_dismissed(result))
-        return kiln_error_set(err, VIR_ERR_AUTH_CANCELLED,
-                              "user cancelled authentication process");
+        return kiln_error_set(err, VIR_ERR_AUTH_CANCELLED, "user cancelled authentication process");
     return kiln_error_set(err, VIR_ERR_AUTH_FAILED, "access denied by policy '%s'", action);
 }
 
@@ -60,16 +58,15 @@ call_auth_polkit(Call *call, const WireVoid *args, IntRet *ret, GError **err)
 {
     RpcClient *client = call->connection->client;
     const RpcIdentity *identity = rpc_client_identity(client);
-    const char *action = rpc_client_is_read_only(client) ? "org.libvirt.unix.monitor" :
-                         "org.libvirt.unix.manage";
+    const char *action =
+        rpc_client_is_read_only(client) ? "org.libvirt.unix.monitor" : "org.libvirt.unix.manage";
 
     (void)args;
     if (rpc_client_auth(client) != RPC_AUTH_POLKIT || rpc_client_is_authenticated(client))
         return kiln_error_set(err, VIR_ERR_AUTH_FAILED, "polkit is not asked for here");
     /* Without its start time the process may be another one by now. */
     if (!identity->start_time)
-        return kiln_error_set(err, VIR_ERR_AUTH_FAILED, "process %d is gone",
-                              (int)identity->pid);
+        return kiln_error_set(err, VIR_ERR_AUTH_FAILED, "process %d is gone", (int)identity->pid);
     if (!auth_ask_polkit(identity, action, call->connection->cancel, err)) {
         g_message("process %d of user %u may not '%s'", (int)identity->pid, identity->uid, action);
         return false;

@@ -44,8 +44,8 @@ typedef struct CallServices {
     Node *node;
 
     DomainManager *domains;
-    Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16],
-                           const char *name_hint, GError **err);
+    Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16], const char *name_hint,
+                           GError **err);
     void (*domain_unref)(Domain *domain);
     /* A connection ended (its address is the key that handlers gave to the manager):
      * auto-destroy and consoles. Called once when it ends, and again when the last of its calls
@@ -99,7 +99,6 @@ RpcStream *call_open_stream_fd(Call *call, int fd, RpcStreamDirection direction,
 
 /* Refuses flags other than @allowed with libvirt's VIR_ERR_INVALID_ARG, naming them and
  * @function ("virDomainCreateWithFlags"). */
-bool call_check_flags(unsigned int flags, unsigned int allowed, const char *function,
-                      GError **err);
+bool call_check_flags(unsigned int flags, unsigned int allowed, const char *function, GError **err);
 
 #endif

@@ -77,8 +77,8 @@ connect_own_version(void)
     u_quad_t version = 0;
 
     for (guint i = 0; i < 3; i++)
-        version = version * 1000 + (i < g_strv_length(parts) ?
-                                    g_ascii_strtoull(parts[i], NULL, 10) : 0);
+        version =
+            version * 1000 + (i < g_strv_length(parts) ? g_ascii_strtoull(parts[i], NULL, 10) : 0);
     return version;
 }
 

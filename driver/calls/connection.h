@@ -22,7 +22,7 @@ struct CallConnection {
     bool read_only;
     bool qemu;
     char *uri;
-    guint calls;                  /* at work */
+    guint calls; /* at work */
     bool ended;
 };
 

@@ -16,9 +16,9 @@
 struct CallDispatcher {
     const CallServices *services;
     RpcPool *pool;
-    GMutex lock;    /* threads */
-    GCond idle;     /* threads is 0 */
-    guint threads;  /* calls that have a thread of their own */
+    GMutex lock;   /* threads */
+    GCond idle;    /* threads is 0 */
+    guint threads; /* calls that have a thread of their own */
 };
 
 /* One call at work. Belongs to the thread that runs it. */
@@ -121,8 +121,7 @@ job_check_secret(CallJob *job, const void *args, GError **err)
     if (!bits)
         return true;
     return kiln_error_set(err, VIR_ERR_OPERATION_DENIED,
-                          "read only access prevents %s with %s 0x%x", job->proc->api, field,
-                          bits);
+                          "read only access prevents %s with %s 0x%x", job->proc->api, field, bits);
 }
 
 static bool
@@ -135,8 +134,8 @@ job_find_object(CallJob *job, const void *args, GError **err)
 
         if (!services->domains)
             return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
-        job->call.domain = services->domain_find(services->domains, (const uint8_t *)wire->uuid,
-                                                 wire->name, err);
+        job->call.domain =
+            services->domain_find(services->domains, (const uint8_t *)wire->uuid, wire->name, err);
         return job->call.domain != NULL;
     }
     if (job->proc->object == CALL_OBJECT_NETWORK) {
@@ -144,8 +143,8 @@ job_find_object(CallJob *job, const void *args, GError **err)
 
         if (!services->networks)
             return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
-        job->call.network = services->network_find(services->networks,
-                                                   (const uint8_t *)wire->uuid, err);
+        job->call.network =
+            services->network_find(services->networks, (const uint8_t *)wire->uuid, err);
         return job->call.network != NULL;
     }
     return true;
@@ -412,8 +411,8 @@ call_open_stream(Call *call, const RpcStreamOps *ops, void *opaque)
 }
 
 RpcStream *
-call_open_stream_fd(Call *call, int fd, RpcStreamDirection direction,
-                    void (*closed)(void *opaque), void *opaque)
+call_open_stream_fd(Call *call, int fd, RpcStreamDirection direction, void (*closed)(void *opaque),
+                    void *opaque)
 {
     CallJob *job = job_of(call);
 

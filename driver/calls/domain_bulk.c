@@ -102,8 +102,8 @@ bulk_vcpu(Domain *domain, WireParams *params)
 {
     g_autoptr(GArray) infos = NULL;
     int current = domain_vcpu_count(domain, VIR_DOMAIN_AFFECT_CURRENT, NULL);
-    int maximum = domain_vcpu_count(domain, VIR_DOMAIN_AFFECT_CURRENT | VIR_DOMAIN_VCPU_MAXIMUM,
-                                    NULL);
+    int maximum =
+        domain_vcpu_count(domain, VIR_DOMAIN_AFFECT_CURRENT | VIR_DOMAIN_VCPU_MAXIMUM, NULL);
 
     if (current >= 0)
         wire_params_add_uint(params, "vcpu.current", (unsigned)current);
@@ -204,8 +204,8 @@ bulk_domains(Call *call, const ConnectGetAllDomainStatsArgs *args)
     domains = g_ptr_array_new_with_free_func((GDestroyNotify)domain_unref);
     for (u_int i = 0; i < args->doms.doms_len; i++) {
         const WireDomain *wire = &args->doms.doms_val[i];
-        Domain *domain = domain_manager_lookup_uuid(manager, (const uint8_t *)wire->uuid,
-                                                    wire->name, NULL);
+        Domain *domain =
+            domain_manager_lookup_uuid(manager, (const uint8_t *)wire->uuid, wire->name, NULL);
 
         if (domain)
             g_ptr_array_add(domains, domain);
@@ -222,8 +222,8 @@ call_connect_get_all_domain_stats(Call *call, const ConnectGetAllDomainStatsArgs
 
     if (!call_check_flags(args->flags,
                           BULK_FILTERS | VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING |
-                          VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT |
-                          VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
+                              VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT |
+                              VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
                           "virConnectGetAllDomainStats", err))
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(bulk_groups); i++)

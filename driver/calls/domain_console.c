@@ -39,14 +39,14 @@ bool
 call_domain_open_console(Call *call, const DomainOpenConsoleArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return open_stream(call, domain_open_console(call->domain, wire_opt_text(args->device), args->flags,
-                                                 call->connection, err));
+    return open_stream(call, domain_open_console(call->domain, wire_opt_text(args->device),
+                                                 args->flags, call->connection, err));
 }
 
 bool
 call_domain_open_channel(Call *call, const DomainOpenConsoleArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return open_stream(call, domain_open_channel(call->domain, wire_opt_text(args->device), args->flags,
-                                                 call->connection, err));
+    return open_stream(call, domain_open_channel(call->domain, wire_opt_text(args->device),
+                                                 args->flags, call->connection, err));
 }

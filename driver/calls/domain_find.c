@@ -25,7 +25,8 @@ domain_reply_take(Domain *domain, WireDomain *wire)
 bool
 call_domain_lookup_by_id(Call *call, const DomainLookupByIdArgs *args, DomainRet *ret, GError **err)
 {
-    return domain_reply_take(domain_manager_lookup_id(call->services->domains, args->id, err), &ret->dom);
+    return domain_reply_take(domain_manager_lookup_id(call->services->domains, args->id, err),
+                             &ret->dom);
 }
 
 bool
@@ -38,9 +39,9 @@ call_domain_lookup_by_name(Call *call, const NameArgs *args, DomainRet *ret, GEr
 bool
 call_domain_lookup_by_uuid(Call *call, const UuidArgs *args, DomainRet *ret, GError **err)
 {
-    return domain_reply_take(domain_manager_lookup_uuid(call->services->domains,
-                                                        (const uint8_t *)args->uuid, NULL, err),
-                             &ret->dom);
+    return domain_reply_take(
+        domain_manager_lookup_uuid(call->services->domains, (const uint8_t *)args->uuid, NULL, err),
+        &ret->dom);
 }
 
 static GPtrArray *
@@ -67,8 +68,9 @@ call_connect_list_all_domains(Call *call, const ListArgs *args, DomainListRet *r
         return false;
     all = list(call, args->flags);
     if (args->need_results && all->len > WIRE_OBJECTS_MAX)
-        return kiln_error_set(err, VIR_ERR_RPC, "%u domains are more than the limit of %d in a reply",
-                              all->len, WIRE_OBJECTS_MAX);
+        return kiln_error_set(err, VIR_ERR_RPC,
+                              "%u domains are more than the limit of %d in a reply", all->len,
+                              WIRE_OBJECTS_MAX);
     ret->count = all->len;
     if (!args->need_results)
         return true;

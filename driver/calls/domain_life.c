@@ -17,9 +17,11 @@ call_domain_define_xml(Call *call, const XmlArgs *args, DomainRet *ret, GError *
 bool
 call_domain_define_xml_flags(Call *call, const XmlFlagsArgs *args, DomainRet *ret, GError **err)
 {
-    return call_check_flags(args->flags, VIR_DOMAIN_DEFINE_VALIDATE, "virDomainDefineXMLFlags", err) &&
-           domain_reply_take(domain_manager_define(call->services->domains, args->xml, args->flags, err),
-                             &ret->dom);
+    return call_check_flags(args->flags, VIR_DOMAIN_DEFINE_VALIDATE, "virDomainDefineXMLFlags",
+                            err) &&
+           domain_reply_take(
+               domain_manager_define(call->services->domains, args->xml, args->flags, err),
+               &ret->dom);
 }
 
 bool
@@ -88,7 +90,8 @@ bool
 call_domain_reset(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainReset", err) && domain_reset(call->domain, err);
+    return call_check_flags(args->flags, 0, "virDomainReset", err) &&
+           domain_reset(call->domain, err);
 }
 
 bool
@@ -123,7 +126,8 @@ call_domain_undefine_flags(Call *call, const DomainFlagsArgs *args, WireVoid *re
 }
 
 bool
-call_domain_set_autostart(Call *call, const DomainSetAutostartArgs *args, WireVoid *ret, GError **err)
+call_domain_set_autostart(Call *call, const DomainSetAutostartArgs *args, WireVoid *ret,
+                          GError **err)
 {
     (void)ret;
     return domain_set_autostart(call->domain, args->autostart != 0, err);
@@ -143,8 +147,8 @@ call_domain_rename(Call *call, const DomainRenameArgs *args, IntRet *ret, GError
 }
 
 bool
-call_qemu_domain_monitor_command(Call *call, const QemuDomainMonitorCommandArgs *args, StringRet *ret,
-                                 GError **err)
+call_qemu_domain_monitor_command(Call *call, const QemuDomainMonitorCommandArgs *args,
+                                 StringRet *ret, GError **err)
 {
     if (!call_check_flags(args->flags, 1, "virDomainQemuMonitorCommand", err))
         return false;

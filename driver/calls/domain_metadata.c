@@ -5,9 +5,11 @@
 #include "driver/domain/domain.h"
 
 bool
-call_domain_get_metadata(Call *call, const DomainGetMetadataArgs *args, StringRet *ret, GError **err)
+call_domain_get_metadata(Call *call, const DomainGetMetadataArgs *args, StringRet *ret,
+                         GError **err)
 {
-    ret->value = domain_metadata(call->domain, args->type, wire_opt_text(args->uri), args->flags, err);
+    ret->value =
+        domain_metadata(call->domain, args->type, wire_opt_text(args->uri), args->flags, err);
     return ret->value != NULL;
 }
 
@@ -16,5 +18,6 @@ call_domain_set_metadata(Call *call, const DomainSetMetadataArgs *args, WireVoid
 {
     (void)ret;
     return domain_set_metadata(call->domain, args->type, wire_opt_text(args->metadata),
-                               wire_opt_text(args->key), wire_opt_text(args->uri), args->flags, err);
+                               wire_opt_text(args->key), wire_opt_text(args->uri), args->flags,
+                               err);
 }

@@ -93,7 +93,7 @@ call_domain_get_os_type(Call *call, const DomainArgs *args, StringRet *ret, GErr
     (void)args;
     (void)err;
     (void)call;
-    ret->value = g_strdup("hvm");       /* the definition takes no other */
+    ret->value = g_strdup("hvm"); /* the definition takes no other */
     return true;
 }
 
@@ -149,7 +149,8 @@ call_domain_abort_job(Call *call, const DomainArgs *args, WireVoid *ret, GError 
 }
 
 bool
-call_domain_has_managed_save_image(Call *call, const DomainFlagsArgs *args, IntRet *ret, GError **err)
+call_domain_has_managed_save_image(Call *call, const DomainFlagsArgs *args, IntRet *ret,
+                                   GError **err)
 {
     (void)call;
     ret->value = 0;
@@ -159,13 +160,13 @@ call_domain_has_managed_save_image(Call *call, const DomainFlagsArgs *args, IntR
 bool
 call_domain_snapshot_num(Call *call, const DomainFlagsArgs *args, IntRet *ret, GError **err)
 {
-    const unsigned known =
-        VIR_DOMAIN_SNAPSHOT_LIST_ROOTS | VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL |
-        VIR_DOMAIN_SNAPSHOT_LIST_LEAVES | VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES |
-        VIR_DOMAIN_SNAPSHOT_LIST_METADATA | VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA |
-        VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE | VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE |
-        VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL |
-        VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL;
+    const unsigned known = VIR_DOMAIN_SNAPSHOT_LIST_ROOTS | VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL |
+                           VIR_DOMAIN_SNAPSHOT_LIST_LEAVES | VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES |
+                           VIR_DOMAIN_SNAPSHOT_LIST_METADATA |
+                           VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA |
+                           VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE | VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE |
+                           VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL |
+                           VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL;
 
     (void)call;
     ret->value = 0;
@@ -182,7 +183,8 @@ call_domain_has_current_snapshot(Call *call, const DomainFlagsArgs *args, IntRet
 
 /* No security driver of libvirt's kind: an empty label, as libvirt without one. */
 bool
-call_domain_get_security_label(Call *call, const DomainArgs *args, WireSecurityLabel *ret, GError **err)
+call_domain_get_security_label(Call *call, const DomainArgs *args, WireSecurityLabel *ret,
+                               GError **err)
 {
     (void)call;
     (void)args;
@@ -192,10 +194,12 @@ call_domain_get_security_label(Call *call, const DomainArgs *args, WireSecurityL
 }
 
 bool
-call_domain_get_messages(Call *call, const DomainFlagsArgs *args, DomainMessagesRet *ret, GError **err)
+call_domain_get_messages(Call *call, const DomainFlagsArgs *args, DomainMessagesRet *ret,
+                         GError **err)
 {
     (void)call;
     (void)ret;
-    return call_check_flags(args->flags, VIR_DOMAIN_MESSAGE_DEPRECATION | VIR_DOMAIN_MESSAGE_TAINTING,
+    return call_check_flags(args->flags,
+                            VIR_DOMAIN_MESSAGE_DEPRECATION | VIR_DOMAIN_MESSAGE_TAINTING,
                             "virDomainGetMessages", err);
 }

@@ -8,7 +8,8 @@
 #include "driver/domain/domain.h"
 #include "network/network.h"
 
-/* --- memory ------------------------------------------------------------------------------------------ */
+/* --- memory
+ * ------------------------------------------------------------------------------------------ */
 
 bool
 call_domain_set_memory(Call *call, const DomainMemoryArgs *args, WireVoid *ret, GError **err)
@@ -18,7 +19,8 @@ call_domain_set_memory(Call *call, const DomainMemoryArgs *args, WireVoid *ret, 
 }
 
 bool
-call_domain_set_memory_flags(Call *call, const DomainMemoryFlagsArgs *args, WireVoid *ret, GError **err)
+call_domain_set_memory_flags(Call *call, const DomainMemoryFlagsArgs *args, WireVoid *ret,
+                             GError **err)
 {
     (void)ret;
     return domain_set_memory(call->domain, args->memory, args->flags, err);
@@ -66,7 +68,8 @@ call_domain_memory_stats(Call *call, const DomainMemoryStatsArgs *args, DomainMe
     return true;
 }
 
-/* --- disks -------------------------------------------------------------------------------------------- */
+/* --- disks
+ * -------------------------------------------------------------------------------------------- */
 
 /* The disk with target or source @path; an empty one means all disks together. */
 static const DomainBlockStats *
@@ -94,7 +97,8 @@ find_disk(const GPtrArray *list, const char *path, DomainBlockStats *sum, GError
 }
 
 bool
-call_domain_block_stats(Call *call, const DomainPathArgs *args, DomainBlockStatsRet *ret, GError **err)
+call_domain_block_stats(Call *call, const DomainPathArgs *args, DomainBlockStatsRet *ret,
+                        GError **err)
 {
     g_autoptr(GPtrArray) list = domain_block_stats(call->domain, err);
     const DomainBlockStats *stats;
@@ -119,7 +123,8 @@ call_domain_block_stats_flags(Call *call, const DomainPathParamsArgs *args, Doma
     const DomainBlockStats *stats;
     DomainBlockStats sum;
 
-    if (!call_check_flags(args->flags, VIR_TYPED_PARAM_STRING_OKAY, "virDomainBlockStatsFlags", err) ||
+    if (!call_check_flags(args->flags, VIR_TYPED_PARAM_STRING_OKAY, "virDomainBlockStatsFlags",
+                          err) ||
         !(list = domain_block_stats(call->domain, err)) ||
         !(stats = find_disk(list, args->path, &sum, err)))
         return false;
@@ -138,7 +143,8 @@ call_domain_block_stats_flags(Call *call, const DomainPathParamsArgs *args, Doma
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "room for %d parameters, there are %d",
                               args->nparams, ret->nparams);
     if (args->nparams > 0)
-        wire_params_steal(g_steal_pointer(&params), &ret->params.params_len, &ret->params.params_val);
+        wire_params_steal(g_steal_pointer(&params), &ret->params.params_len,
+                          &ret->params.params_val);
     return true;
 }
 
@@ -156,7 +162,8 @@ call_domain_get_disk_errors(Call *call, const DomainGetDiskErrorsArgs *args,
     return true;
 }
 
-/* --- interfaces ------------------------------------------------------------------------------------------ */
+/* --- interfaces
+ * ------------------------------------------------------------------------------------------ */
 
 bool
 call_domain_interface_stats(Call *call, const DomainPathArgs *args, DomainInterfaceStatsRet *ret,
@@ -168,29 +175,33 @@ call_domain_interface_stats(Call *call, const DomainPathArgs *args, DomainInterf
     for (guint i = 0; list && i < list->len; i++) {
         const DomainInterfaceInfo *info = list->pdata[i];
 
-        if (!info->ifname ||
-            (strcmp(info->ifname, args->path) != 0 && g_ascii_strcasecmp(info->mac, args->path) != 0))
+        if (!info->ifname || (strcmp(info->ifname, args->path) != 0 &&
+                              g_ascii_strcasecmp(info->mac, args->path) != 0))
             continue;
         if (!network_port_stats(info->ifname, &stats, err))
             return false;
         *ret = (DomainInterfaceStatsRet){
-            .rx_bytes = stats.rx_bytes, .rx_packets = stats.rx_packets,
-            .rx_errs = stats.rx_errs, .rx_drop = stats.rx_drop,
-            .tx_bytes = stats.tx_bytes, .tx_packets = stats.tx_packets,
-            .tx_errs = stats.tx_errs, .tx_drop = stats.tx_drop,
+            .rx_bytes = stats.rx_bytes,
+            .rx_packets = stats.rx_packets,
+            .rx_errs = stats.rx_errs,
+            .rx_drop = stats.rx_drop,
+            .tx_bytes = stats.tx_bytes,
+            .tx_packets = stats.tx_packets,
+            .tx_errs = stats.tx_errs,
+            .tx_drop = stats.tx_drop,
         };
         return true;
     }
-    return list && kiln_error_set(err, VIR_ERR_INVALID_ARG, "invalid path, '%s' is not a known interface",
-                                  args->path);
+    return list && kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                                  "invalid path, '%s' is not a known interface", args->path);
 }
 
 /* The leases that a network gave to one interface, as one entry of the answer. */
 static void
 add_leases(Call *call, const DomainInterfaceInfo *info, GArray *out)
 {
-    g_autoptr(Network) network = network_manager_lookup_name(call->services->networks, info->network,
-                                                             NULL);
+    g_autoptr(Network) network =
+        network_manager_lookup_name(call->services->networks, info->network, NULL);
     g_autoptr(GPtrArray) leases = network ? network_leases(network, info->mac, NULL) : NULL;
     WireInterface entry = { 0 };
 
@@ -218,7 +229,8 @@ call_domain_interface_addresses(Call *call, const DomainInterfaceAddressesArgs *
     if (!call_check_flags(args->flags, 0, "virDomainInterfaceAddresses", err))
         return false;
     if (args->source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
-        return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED, "QEMU guest agent is not configured");
+        return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
+                              "QEMU guest agent is not configured");
     if (args->source != VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
                               "IP addresses are known from leases only, not from source %u",

@@ -16,8 +16,8 @@ map_sizes_ok(int maps, int map_len, GError **err)
 {
     return (maps >= 0 && map_len >= 0 && maps <= WIRE_VCPUINFO_MAX &&
             (gint64)maps * map_len <= WIRE_CPUMAPS_MAX) ||
-           kiln_error_set(err, VIR_ERR_RPC, "%d maps of %d bytes are out of range, %d bytes in all", maps,
-                          map_len, WIRE_CPUMAPS_MAX);
+           kiln_error_set(err, VIR_ERR_RPC, "%d maps of %d bytes are out of range, %d bytes in all",
+                          maps, map_len, WIRE_CPUMAPS_MAX);
 }
 
 static void
@@ -51,8 +51,9 @@ map_text(const char *map, u_int len)
 bool
 call_domain_get_max_vcpus(Call *call, const DomainArgs *args, IntRet *ret, GError **err)
 {
-    unsigned flags = VIR_DOMAIN_VCPU_MAXIMUM |
-                     (domain_is_active(call->domain) ? VIR_DOMAIN_VCPU_LIVE : VIR_DOMAIN_VCPU_CONFIG);
+    unsigned flags =
+        VIR_DOMAIN_VCPU_MAXIMUM |
+        (domain_is_active(call->domain) ? VIR_DOMAIN_VCPU_LIVE : VIR_DOMAIN_VCPU_CONFIG);
 
     (void)args;
     ret->value = domain_vcpu_count(call->domain, flags, err);
@@ -67,13 +68,15 @@ call_domain_get_vcpus_flags(Call *call, const DomainFlagsArgs *args, IntRet *ret
 }
 
 bool
-call_domain_get_vcpus(Call *call, const DomainGetVcpusArgs *args, DomainGetVcpusRet *ret, GError **err)
+call_domain_get_vcpus(Call *call, const DomainGetVcpusArgs *args, DomainGetVcpusRet *ret,
+                      GError **err)
 {
     g_autoptr(GArray) infos = NULL;
     g_autoptr(GPtrArray) pins = NULL;
     u_int n;
 
-    if (!map_sizes_ok(args->max, args->map_len, err) || !(infos = domain_vcpu_infos(call->domain, err)) ||
+    if (!map_sizes_ok(args->max, args->map_len, err) ||
+        !(infos = domain_vcpu_infos(call->domain, err)) ||
         !(pins = domain_pins(call->domain, DOMAIN_PIN_VCPU, VIR_DOMAIN_AFFECT_LIVE, err)))
         return false;
     n = MIN((u_int)args->max, infos->len);
@@ -100,7 +103,8 @@ pin(Call *call, DomainPinKind kind, unsigned id, const char *map, u_int len, uns
 {
     g_autofree char *cpus = map_text(map, len);
 
-    return call_check_flags(flags, VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, function, err) &&
+    return call_check_flags(flags, VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, function,
+                            err) &&
            domain_pin(call->domain, kind, id, cpus, flags, err);
 }
 
@@ -113,7 +117,8 @@ call_domain_pin_vcpu(Call *call, const DomainPinVcpuArgs *args, WireVoid *ret, G
 }
 
 bool
-call_domain_pin_vcpu_flags(Call *call, const DomainPinVcpuFlagsArgs *args, WireVoid *ret, GError **err)
+call_domain_pin_vcpu_flags(Call *call, const DomainPinVcpuFlagsArgs *args, WireVoid *ret,
+                           GError **err)
 {
     (void)ret;
     return pin(call, DOMAIN_PIN_VCPU, args->vcpu, args->map.map_val, args->map.map_len, args->flags,
@@ -132,8 +137,8 @@ bool
 call_domain_pin_iothread(Call *call, const DomainPinIothreadArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return pin(call, DOMAIN_PIN_IOTHREAD, args->id, args->map.map_val, args->map.map_len, args->flags,
-               "virDomainPinIOThread", err);
+    return pin(call, DOMAIN_PIN_IOTHREAD, args->id, args->map.map_val, args->map.map_len,
+               args->flags, "virDomainPinIOThread", err);
 }
 
 /* Reading pins takes the same flags for all kinds. */
@@ -157,8 +162,8 @@ pins_reply(const GPtrArray *pins, u_int n, int map_len, DomainPinInfoRet *ret)
 }
 
 bool
-call_domain_get_vcpu_pin_info(Call *call, const DomainGetVcpuPinInfoArgs *args, DomainPinInfoRet *ret,
-                              GError **err)
+call_domain_get_vcpu_pin_info(Call *call, const DomainGetVcpuPinInfoArgs *args,
+                              DomainPinInfoRet *ret, GError **err)
 {
     g_autoptr(GPtrArray) pins = NULL;
 
@@ -176,18 +181,19 @@ call_domain_get_emulator_pin_info(Call *call, const DomainGetEmulatorPinInfoArgs
     g_autoptr(GPtrArray) pins = NULL;
 
     if (!map_sizes_ok(1, args->map_len, err) ||
-        !(pins = pins_of(call, DOMAIN_PIN_EMULATOR, args->flags, "virDomainGetEmulatorPinInfo", err)))
+        !(pins =
+              pins_of(call, DOMAIN_PIN_EMULATOR, args->flags, "virDomainGetEmulatorPinInfo", err)))
         return false;
     pins_reply(pins, 1, args->map_len, ret);
     return true;
 }
 
 bool
-call_domain_get_iothread_info(Call *call, const DomainFlagsArgs *args, DomainGetIothreadInfoRet *ret,
-                              GError **err)
+call_domain_get_iothread_info(Call *call, const DomainFlagsArgs *args,
+                              DomainGetIothreadInfoRet *ret, GError **err)
 {
-    g_autoptr(GPtrArray) pins = pins_of(call, DOMAIN_PIN_IOTHREAD, args->flags,
-                                        "virDomainGetIOThreadInfo", err);
+    g_autoptr(GPtrArray) pins =
+        pins_of(call, DOMAIN_PIN_IOTHREAD, args->flags, "virDomainGetIOThreadInfo", err);
     long host = sysconf(_SC_NPROCESSORS_CONF);
     u_int map_len = (MAX(host, 1) + 7) / 8;
 

@@ -161,9 +161,9 @@ event_hub_deregister(EventHub *hub, RpcClient *client, EventClass class, int id,
     bool found;
 
     g_mutex_lock(&hub->lock);
-    found = id >= 0 &&
-            g_ptr_array_remove(hub->subscriptions,
-                               hub_find(hub, client, SUBSCRIPTION_MODERN, class, -1, id));
+    found =
+        id >= 0 && g_ptr_array_remove(hub->subscriptions,
+                                      hub_find(hub, client, SUBSCRIPTION_MODERN, class, -1, id));
     g_mutex_unlock(&hub->lock);
     if (!found)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s event callback %d not registered",
@@ -231,8 +231,7 @@ event_hub_deregister_close(EventHub *hub, RpcClient *client, GError **err)
                                hub_find(hub, client, SUBSCRIPTION_CLOSE, 0, -1, -1));
     g_mutex_unlock(&hub->lock);
     if (!found)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "A different callback was requested");
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "A different callback was requested");
     return true;
 }
 
@@ -252,8 +251,8 @@ event_hub_remove_client(EventHub *hub, RpcClient *client)
 static void
 subscription_send(const Subscription *s, int number, const RpcMessage *body)
 {
-    RpcHeader header = { RPC_REMOTE_PROGRAM, RPC_PROGRAM_VERSION, number, RPC_MESSAGE,
-                         EVENT_SERIAL, RPC_OK };
+    RpcHeader header = { RPC_REMOTE_PROGRAM, RPC_PROGRAM_VERSION, number,
+                         RPC_MESSAGE,        EVENT_SERIAL,        RPC_OK };
     RpcMessage *msg = rpc_message_new(&header);
     uint32_t id = GUINT32_TO_BE((uint32_t)s->id);
 
@@ -279,8 +278,9 @@ hub_publish(EventHub *hub, EventClass class, int event, int modern, int legacy,
     g_mutex_lock(&hub->lock);
     for (guint i = 0; i < hub->subscriptions->len; i++) {
         const Subscription *s = hub->subscriptions->pdata[i];
-        int number = s->kind == SUBSCRIPTION_MODERN ? modern :
-                     s->kind == SUBSCRIPTION_LEGACY ? legacy : 0;
+        int number = s->kind == SUBSCRIPTION_MODERN   ? modern
+                     : s->kind == SUBSCRIPTION_LEGACY ? legacy
+                                                      : 0;
 
         if (number && s->class == class && s->event == event &&
             (!s->filtered || !memcmp(s->uuid, uuid, sizeof s->uuid)))
@@ -311,8 +311,8 @@ event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event, int
 {
     DomainLifecycleEvent msg = { event_wire_domain(dom), event, detail };
 
-    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                       (xdrproc_t)xdr_DomainLifecycleEvent, &msg);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_LIFECYCLE, (xdrproc_t)xdr_DomainLifecycleEvent,
+                       &msg);
 }
 
 void
@@ -337,8 +337,8 @@ event_hub_domain_control_error(EventHub *hub, const EventDomain *dom)
 {
     DomainPlainEvent msg = { event_wire_domain(dom) };
 
-    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_CONTROL_ERROR,
-                       (xdrproc_t)xdr_DomainPlainEvent, &msg);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_CONTROL_ERROR, (xdrproc_t)xdr_DomainPlainEvent,
+                       &msg);
 }
 
 void

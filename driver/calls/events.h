@@ -42,8 +42,7 @@ void event_hub_domain_control_error(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: memory the guest has now, in KiB. */
 void event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t actual);
 /* VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: virConnectDomainEventAgentLifecycleState and …Reason. */
-void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int state,
-                                      int reason);
+void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int state, int reason);
 /* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri that of an element. */
 void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type,
                                       const char *uri);

@@ -9,7 +9,7 @@
 #include "driver/protocol/events.h"
 #include "driver/protocol/qemu.h"
 
-#define PROC(number, name, api, Args, Ret, right, queue, kind, object)                           \
+#define PROC(number, name, api, Args, Ret, right, queue, kind, object)                             \
     bool call_##name(Call *call, const Args *args, Ret *ret, GError **err);
 #define SECRET(number, Args, field, mask)
 #define NONE(number, name, api, right)

@@ -20,10 +20,9 @@ call_connect_get_domain_capabilities(Call *call, const ConnectGetDomainCapabilit
 {
     if (!call_check_flags(args->flags, 0, "virConnectGetDomainCapabilities", err))
         return false;
-    ret->value = node_get_domain_capabilities(call->services->node, wire_opt_text(args->emulator),
-                                              wire_opt_text(args->arch),
-                                              wire_opt_text(args->machine),
-                                              wire_opt_text(args->virttype), err);
+    ret->value = node_get_domain_capabilities(
+        call->services->node, wire_opt_text(args->emulator), wire_opt_text(args->arch),
+        wire_opt_text(args->machine), wire_opt_text(args->virttype), err);
     return ret->value != NULL;
 }
 

@@ -10,10 +10,10 @@
 #include "driver/rpc/message.h"
 
 /* One function of a common type around each handler. */
-#define PROC(number, name, api, Args, Ret, right, queue, kind, object)                           \
-    static bool run_##name(Call *call, const void *args, void *ret, GError **err)                \
-    {                                                                                            \
-        return call_##name(call, args, ret, err);                                                \
+#define PROC(number, name, api, Args, Ret, right, queue, kind, object)                             \
+    static bool run_##name(Call *call, const void *args, void *ret, GError **err)                  \
+    {                                                                                              \
+        return call_##name(call, args, ret, err);                                                  \
     }
 #define SECRET(number, Args, field, mask)
 #define NONE(number, name, api, right)
@@ -25,14 +25,20 @@
 #undef NONE
 #undef EVENT
 
-#define PROC(n, name_, api_, Args, Ret, right_, queue_, kind_, object_)                          \
-    [n] = { .name = #name_, .api = api_, .right = CALL_RIGHT_##right_,                           \
-            .queue = CALL_QUEUE_##queue_, .kind = CALL_KIND_##kind_,                             \
-            .object = CALL_OBJECT_##object_, .args_size = sizeof(Args), .ret_size = sizeof(Ret), \
-            .args_xdr = (xdrproc_t)xdr_##Args, .ret_xdr = (xdrproc_t)xdr_##Ret,                  \
+#define PROC(n, name_, api_, Args, Ret, right_, queue_, kind_, object_)                            \
+    [n] = { .name = #name_,                                                                        \
+            .api = api_,                                                                           \
+            .right = CALL_RIGHT_##right_,                                                          \
+            .queue = CALL_QUEUE_##queue_,                                                          \
+            .kind = CALL_KIND_##kind_,                                                             \
+            .object = CALL_OBJECT_##object_,                                                       \
+            .args_size = sizeof(Args),                                                             \
+            .ret_size = sizeof(Ret),                                                               \
+            .args_xdr = (xdrproc_t)xdr_##Args,                                                     \
+            .ret_xdr = (xdrproc_t)xdr_##Ret,                                                       \
             .run = run_##name_ },
 #define SECRET(number, Args, field, mask)
-#define NONE(n, name_, api_, right_)                                                             \
+#define NONE(n, name_, api_, right_)                                                               \
     [n] = { .name = #name_, .api = api_, .right = CALL_RIGHT_##right_ },
 #define EVENT(number, name)
 static const CallProc remote_procs[] = {

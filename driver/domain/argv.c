@@ -148,7 +148,8 @@ clock_date(const DomainClock *clock, GError **err)
         then = g_date_time_add_seconds(base, seconds);
     }
     if (!then) {
-        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<clock> starts at a time that has no date");
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "<clock> starts at a time that has no date");
         return NULL;
     }
     return g_date_time_format(then, "%Y-%m-%dT%H:%M:%S");

@@ -29,31 +29,32 @@ typedef struct {
 } ArgvOps;
 
 typedef struct {
-    const char *vmm;             /* absolute path */
+    const char *vmm; /* absolute path */
     const char *kvm_device;
-    const char *sandbox_user;    /* "UID:GID"; NULL: none */
+    const char *sandbox_user; /* "UID:GID"; NULL: none */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
     const ArgvOps *ops;
-    void *opaque;                /* of @ops and @host_model */
+    void *opaque; /* of @ops and @host_model */
 } ArgvConfig;
 
 /* A command line being built. */
 typedef struct {
     const ArgvConfig *config;
-    DomainDef *def;              /* live; aliases and paths get filled in */
-    GPtrArray *args;             /* char * */
+    DomainDef *def;  /* live; aliases and paths get filled in */
+    GPtrArray *args; /* char * */
     unsigned next_set;
 } Argv;
 
-/* The arguments, argv[0] first, ending with NULL; g_ptr_array_unref() them. NULL with @err: something
- * could not be opened, or VIR_ERR_CONFIG_UNSUPPORTED by name. */
+/* The arguments, argv[0] first, ending with NULL; g_ptr_array_unref() them. NULL with @err:
+ * something could not be opened, or VIR_ERR_CONFIG_UNSUPPORTED by name. */
 GPtrArray *argv_build(const ArgvConfig *config, DomainDef *def, GError **err);
 
 /* Turns host-model into the model and features that it stands for, as clients read them in a live
  * definition. */
 void argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host);
 
-/* --- for the files argv_*.c ------------------------------------------------------------------------ */
+/* --- for the files argv_*.c
+ * ------------------------------------------------------------------------ */
 
 void argv_add(Argv *argv, const char *option, const char *value);
 G_GNUC_PRINTF(3, 4) void argv_addf(Argv *argv, const char *option, const char *format, ...);

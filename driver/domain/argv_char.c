@@ -14,14 +14,16 @@ chardev_socket(Argv *argv, DomainChar *device, const char *id, GError **err)
     bool connected = device->source.mode == DOMAIN_CHAR_CONNECT;
     int fd;
 
-    if (device->source.type == DOMAIN_CHAR_TCP && device->source.protocol > DOMAIN_CHAR_PROTOCOL_RAW)
+    if (device->source.type == DOMAIN_CHAR_TCP &&
+        device->source.protocol > DOMAIN_CHAR_PROTOCOL_RAW)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "character device '%s': only the protocol 'raw' is offered over TCP",
                               device->info.alias);
     fd = argv->config->ops->socket(argv->config->opaque, device, connected, err);
     if (fd < 0)
         return false;
-    argv_addf(argv, "-chardev", "socket,id=%s,fd=%d%s", id, fd, connected ? "" : ",server=on,wait=off");
+    argv_addf(argv, "-chardev", "socket,id=%s,fd=%d%s", id, fd,
+              connected ? "" : ",server=on,wait=off");
     return true;
 }
 
@@ -32,8 +34,8 @@ chardev_file(Argv *argv, const DomainChar *device, const char *id, GError **err)
     g_autofree char *what = g_strdup_printf("file of %s", device->info.alias);
     g_autofree char *name = NULL;
 
-    name = argv_file(argv, device->source.path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), what,
-                     err);
+    name = argv_file(argv, device->source.path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC),
+                     what, err);
     if (!name)
         return false;
     argv_addf(argv, "-chardev", "file,id=%s,path=%s,append=%s", id, name, append ? "on" : "off");
@@ -47,7 +49,8 @@ argv_chardev(Argv *argv, DomainChar *device, const char *id, GError **err)
 
     if (device->source.log_file)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "character device '%s': <log> is not offered yet", device->info.alias);
+                              "character device '%s': <log> is not offered yet",
+                              device->info.alias);
     switch (device->source.type) {
     case DOMAIN_CHAR_PTY:
         if ((fd = argv->config->ops->pty(argv->config->opaque, device, err)) < 0)
@@ -151,7 +154,8 @@ argv_chars(Argv *argv, GError **err)
         if (!argv_serial(argv, def->serials->pdata[i], err))
             return false;
     if (def->parallels->len > 0)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "<parallel> ports are not offered yet");
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<parallel> ports are not offered yet");
     domain_def_mirror_console(def);
     for (guint i = 0; i < def->consoles->len; i++)
         if (!domain_def_console_is_serial(def, i) &&

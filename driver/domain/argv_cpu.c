@@ -23,7 +23,7 @@ argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host)
 
         for (int i = 0; names && names[i]; i++) {
             DomainCpuFeature *feature;
-            bool own = false;       /* the definition's own word on a feature comes first */
+            bool own = false; /* the definition's own word on a feature comes first */
 
             for (guint k = 0; k < cpu->features->len; k++)
                 own |= strcmp(((DomainCpuFeature *)cpu->features->pdata[k])->name, names[i]) == 0;
@@ -45,8 +45,8 @@ cpu_features(const DomainDef *def, GString *text)
 
     for (guint i = 0; cpu && i < cpu->features->len; i++) {
         const DomainCpuFeature *feature = cpu->features->pdata[i];
-        bool off = feature->policy == DOMAIN_FEATURE_DISABLE ||
-                   feature->policy == DOMAIN_FEATURE_FORBID;
+        bool off =
+            feature->policy == DOMAIN_FEATURE_DISABLE || feature->policy == DOMAIN_FEATURE_FORBID;
 
         g_string_append_printf(text, ",%s=%s", feature->name, off ? "off" : "on");
         required |= feature->policy == DOMAIN_FEATURE_REQUIRE;
@@ -75,8 +75,8 @@ argv_smp(Argv *argv)
     uint64_t most = argv->def->vcpus;
 
     argv_addf(argv, "-smp",
-              "%u,maxcpus=%" G_GUINT64_FORMAT ",sockets=%" G_GUINT64_FORMAT ",dies=%" G_GUINT64_FORMAT
-              ",cores=%" G_GUINT64_FORMAT ",threads=%" G_GUINT64_FORMAT,
+              "%u,maxcpus=%" G_GUINT64_FORMAT ",sockets=%" G_GUINT64_FORMAT
+              ",dies=%" G_GUINT64_FORMAT ",cores=%" G_GUINT64_FORMAT ",threads=%" G_GUINT64_FORMAT,
               domain_def_vcpus_current(argv->def), most, topology ? topology->sockets : most,
               topology && topology->dies != XML_UNSET ? topology->dies : UINT64_C(1),
               topology ? topology->cores : UINT64_C(1), topology ? topology->threads : UINT64_C(1));
@@ -95,7 +95,8 @@ argv_cpu(Argv *argv, GError **err)
             return false;
         argv_resolve_host_model(cpu, host);
     }
-    g_string_append(text, cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->model ? cpu->model : "host");
+    g_string_append(text,
+                    cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->model ? cpu->model : "host");
     cpu_features(argv->def, text);
     argv_add(argv, "-cpu", text->str);
     argv_smp(argv);
@@ -139,11 +140,9 @@ static void
 append_policy(const DomainDef *def, uint64_t cell, GString *text)
 {
     static const char *const policies[] = {
-        [DOMAIN_NUMA_MODE_ABSENT] = "bind",
-        [DOMAIN_NUMA_STRICT] = "bind",
-        [DOMAIN_NUMA_PREFERRED] = "preferred",
-        [DOMAIN_NUMA_INTERLEAVE] = "interleave",
-        [DOMAIN_NUMA_RESTRICTIVE] = NULL,       /* the control group alone binds */
+        [DOMAIN_NUMA_MODE_ABSENT] = "bind",    [DOMAIN_NUMA_STRICT] = "bind",
+        [DOMAIN_NUMA_PREFERRED] = "preferred", [DOMAIN_NUMA_INTERLEAVE] = "interleave",
+        [DOMAIN_NUMA_RESTRICTIVE] = NULL, /* the control group alone binds */
     };
     const DomainNumatune *tune = def->numatune;
     const char *nodes = tune ? tune->nodeset : NULL;
@@ -207,7 +206,8 @@ argv_numa(Argv *argv)
             const DomainNumaDistance *distance = cell->distances->pdata[k];
 
             argv_addf(argv, "-numa",
-                      "dist,src=%" G_GUINT64_FORMAT ",dst=%" G_GUINT64_FORMAT ",val=%" G_GUINT64_FORMAT,
+                      "dist,src=%" G_GUINT64_FORMAT ",dst=%" G_GUINT64_FORMAT
+                      ",val=%" G_GUINT64_FORMAT,
                       cell->id, distance->id, distance->value);
         }
     }

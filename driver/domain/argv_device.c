@@ -19,11 +19,12 @@ argv_pci_controller(Argv *argv, const DomainController *controller, GError **err
     g_autoptr(GString) text = g_string_new("pcie-root-port");
 
     if (controller->pci_model == DOMAIN_PCIE_ROOT)
-        return true;                /* part of the board */
+        return true; /* part of the board */
     if (controller->pci_model != DOMAIN_PCIE_ROOT_PORT)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "<controller type='pci' model='%s'> is not offered; use "
-                              "'pcie-root-port'", domain_pci_models[controller->pci_model]);
+                              "'pcie-root-port'",
+                              domain_pci_models[controller->pci_model]);
     append_uint(text, "port", controller->port);
     append_uint(text, "chassis", controller->chassis);
     g_string_append_printf(text, ",id=%s", controller->info.alias);
@@ -53,7 +54,8 @@ argv_controllers(Argv *argv, GError **err)
     for (guint i = 0; i < list->len; i++) {
         const DomainController *controller = list->pdata[i];
 
-        if (controller->type == DOMAIN_CONTROLLER_PCI && !argv_pci_controller(argv, controller, err))
+        if (controller->type == DOMAIN_CONTROLLER_PCI &&
+            !argv_pci_controller(argv, controller, err))
             return false;
     }
     for (guint i = 0; i < list->len; i++) {
@@ -61,12 +63,15 @@ argv_controllers(Argv *argv, GError **err)
 
         if (controller->type == DOMAIN_CONTROLLER_VIRTIO_SERIAL)
             argv_virtio_serial(argv, controller);
-        else if (controller->type == DOMAIN_CONTROLLER_USB && controller->usb_model == DOMAIN_USB_NONE)
+        else if (controller->type == DOMAIN_CONTROLLER_USB &&
+                 controller->usb_model == DOMAIN_USB_NONE)
             continue;
         else if (controller->type != DOMAIN_CONTROLLER_PCI)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "<controller type='%s'> is not offered yet; remove it and what is "
-                                  "plugged into it", domain_controller_types[controller->type]);
+            return kiln_error_set(
+                err, VIR_ERR_CONFIG_UNSUPPORTED,
+                "<controller type='%s'> is not offered yet; remove it and what is "
+                "plugged into it",
+                domain_controller_types[controller->type]);
     }
     return true;
 }
@@ -78,9 +83,11 @@ argv_rng(Argv *argv, const DomainRng *rng, GError **err)
     g_autofree char *name = NULL;
 
     if (rng->backend == DOMAIN_RNG_EGD)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<rng> with back end 'egd' is not offered; use 'random' or 'builtin'");
-    name = argv_file(argv, rng->path ? rng->path : "/dev/urandom", O_RDONLY, "source of <rng>", err);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "<rng> with back end 'egd' is not offered; use 'random' or 'builtin'");
+    name =
+        argv_file(argv, rng->path ? rng->path : "/dev/urandom", O_RDONLY, "source of <rng>", err);
     if (!name)
         return false;
     argv_addf(argv, "-object", "rng-random,id=obj%s,filename=%s", rng->info.alias, name);

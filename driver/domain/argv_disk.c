@@ -53,8 +53,9 @@ disk_storage(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const c
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "disk '%s' has no <source>; empty drives are not offered yet",
                               disk->target);
-    name = argv_file(argv, path, (disk->readonly ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0),
-                     what, err);
+    name =
+        argv_file(argv, path, (disk->readonly ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0),
+                  what, err);
     if (!name)
         return false;
     storage = json_object_new();
@@ -142,7 +143,8 @@ argv_disks(Argv *argv, GError **err)
         if (disk->bus != DOMAIN_BUS_VIRTIO || disk->device != DOMAIN_DISK_DEVICE_DISK)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "disk '%s' is a %s on bus '%s'; only disks on bus 'virtio' are "
-                                  "offered yet", disk->target, domain_disk_devices[disk->device],
+                                  "offered yet",
+                                  disk->target, domain_disk_devices[disk->device],
                                   domain_disk_buses[disk->bus]);
         if (!disk_storage(argv, disk, cache, storage, err))
             return false;

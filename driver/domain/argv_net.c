@@ -48,8 +48,11 @@ net_user(Argv *argv, const DomainInterface *net, const char *id, GError **err)
         const DomainIp *ip = net->ips->pdata[i];
         bool v6 = strchr(ip->address, ':') != NULL;
 
-        g_string_append_printf(text, ",%s=%s/%" G_GUINT64_FORMAT, v6 ? "ipv6-net" : "net", ip->address,
-                               ip->prefix != XML_UNSET ? ip->prefix : v6 ? 64 : 24);
+        g_string_append_printf(text, ",%s=%s/%" G_GUINT64_FORMAT, v6 ? "ipv6-net" : "net",
+                               ip->address,
+                               ip->prefix != XML_UNSET ? ip->prefix
+                               : v6                    ? 64
+                                                       : 24);
     }
     for (guint i = 0; i < net->port_forwards->len; i++)
         if (!append_forward(net->port_forwards->pdata[i], text, err))
@@ -98,7 +101,8 @@ net_device(Argv *argv, const DomainInterface *net, const char *netdev)
     g_autoptr(GString) text = g_string_new(NULL);
     uint64_t queues = net->queues == XML_UNSET ? 1 : net->queues;
 
-    g_string_printf(text, "virtio-net-pci,netdev=%s,id=%s,mac=%s", netdev, net->info.alias, net->mac);
+    g_string_printf(text, "virtio-net-pci,netdev=%s,id=%s,mac=%s", netdev, net->info.alias,
+                    net->mac);
     argv_pci_address(argv, &net->info, text);
     if (queues > 1)
         /* a vector for each direction of each queue pair, configuration and control */
@@ -146,7 +150,8 @@ argv_interfaces(Argv *argv, GError **err)
             break;
         default:
             ok = kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                "<interface type='%s'> is not offered yet", domain_net_types[net->type]);
+                                "<interface type='%s'> is not offered yet",
+                                domain_net_types[net->type]);
         }
         if (!ok)
             return false;

@@ -13,8 +13,8 @@ static gpointer
 autostart_main(gpointer opaque)
 {
     DomainManager *manager = opaque;
-    g_autoptr(GPtrArray) all = domain_manager_list(
-        manager, VIR_CONNECT_LIST_DOMAINS_AUTOSTART | VIR_CONNECT_LIST_DOMAINS_INACTIVE);
+    g_autoptr(GPtrArray) all = domain_manager_list(manager, VIR_CONNECT_LIST_DOMAINS_AUTOSTART |
+                                                                VIR_CONNECT_LIST_DOMAINS_INACTIVE);
 
     for (guint i = 0; i < all->len && !g_atomic_int_get(&manager->ending); i++) {
         g_autofree char *name = domain_dup_name(all->pdata[i]);

@@ -22,12 +22,12 @@ enum { CGROUP_WEIGHT_MAX = 10000, CGROUP_REMOVE_TRIES = 100, CGROUP_REMOVE_WAIT_
 
 struct CgroupHost {
     bool v2;
-    char *parent[CGROUP_CONTROLLERS];   /* directory of Kiln's guests; NULL: controller missing */
+    char *parent[CGROUP_CONTROLLERS]; /* directory of Kiln's guests; NULL: controller missing */
 };
 
 struct Cgroup {
     bool v2;
-    char *dir[CGROUP_CONTROLLERS];      /* v2: all the same; NULL: controller missing */
+    char *dir[CGROUP_CONTROLLERS]; /* v2: all the same; NULL: controller missing */
 };
 
 static const char *const controller_names[] = { "cpu", "cpuacct", "cpuset" };
@@ -98,7 +98,7 @@ host_find_v2(CgroupHost *host, const char *root)
         host->parent[CGROUP_CPU] = g_strdup(parent);
     if (has_controller(given, "cpuset"))
         host->parent[CGROUP_CPUSET] = g_strdup(parent);
-    host->parent[CGROUP_CPUACCT] = g_strdup(parent);    /* v2 always counts */
+    host->parent[CGROUP_CPUACCT] = g_strdup(parent); /* v2 always counts */
 }
 
 /* The controller's mount: its own directory, or the usual pair "cpu,cpuacct". */
@@ -180,8 +180,8 @@ cgroup_create(const CgroupHost *host, const char *name, GError **err)
         if (!group->dir[i])
             continue;
         if (g_mkdir(group->dir[i], 0755) < 0 && errno != EEXIST) {
-            kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot create control group '%s'",
-                                 group->dir[i]);
+            kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                 "cannot create control group '%s'", group->dir[i]);
             cgroup_remove(group);
             return NULL;
         }
@@ -234,7 +234,8 @@ need(Cgroup *group, CgroupController controller, const char *what, GError **err)
                           what, controller_names[controller]);
 }
 
-/* The directory of @sub in one hierarchy, made when missing; v2 turns it into a group of threads. */
+/* The directory of @sub in one hierarchy, made when missing; v2 turns it into a group of threads.
+ */
 static char *
 sub_dir(Cgroup *group, CgroupController controller, const char *sub, GError **err)
 {
@@ -265,8 +266,10 @@ cgroup_set_shares(Cgroup *group, uint64_t shares, GError **err)
         return false;
     if (group->v2 && (shares < 1 || shares > CGROUP_WEIGHT_MAX))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "shares '%" G_GUINT64_FORMAT "' must be in range [1, %d] on a host with "
-                              "cgroup v2", shares, CGROUP_WEIGHT_MAX);
+                              "shares '%" G_GUINT64_FORMAT
+                              "' must be in range [1, %d] on a host with "
+                              "cgroup v2",
+                              shares, CGROUP_WEIGHT_MAX);
     return file_put(group->dir[CGROUP_CPU], group->v2 ? "cpu.weight" : "cpu.shares", text, err);
 }
 
@@ -350,7 +353,7 @@ cgroup_host_sweep(const CgroupHost *host)
             g_autofree char *path = g_build_filename(host->parent[i], name, NULL);
 
             if (g_file_test(path, G_FILE_TEST_IS_DIR))
-                dir_remove(path, 1);    /* one with processes stays: rmdir refuses */
+                dir_remove(path, 1); /* one with processes stays: rmdir refuses */
         }
     }
 }

@@ -26,11 +26,12 @@ domain_config_save(DomainManager *manager, const DomainDef *def, GError **err)
     /* "--" may not stand in a comment */
     g_auto(GStrv) parts = g_strsplit(def->name, "--", -1);
     g_autofree char *name = g_strjoinv("-\xe2\x80\x8b-", parts);
-    g_autofree char *text = g_strdup_printf(
-        "<!--\n"
-        "Written by virtkilnd, which does not watch this file: change it with\n"
-        "  virsh edit %s\n"
-        "-->\n\n%s", name, xml);
+    g_autofree char *text =
+        g_strdup_printf("<!--\n"
+                        "Written by virtkilnd, which does not watch this file: change it with\n"
+                        "  virsh edit %s\n"
+                        "-->\n\n%s",
+                        name, xml);
 
     return file_write_atomic(path, text, strlen(text), 0600, err);
 }

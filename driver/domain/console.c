@@ -1,7 +1,7 @@
 /* console.c - a client's hold of a guest's console or channel.
  *
- * One client at a time has a pty or a channel's socket. The daemon opens the pty's other side by the
- * path in the live definition, so that it works as well after a restart of the daemon.
+ * One client at a time has a pty or a channel's socket. The daemon opens the pty's other side by
+ * the path in the live definition, so that it works as well after a restart of the daemon.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
@@ -14,12 +14,12 @@
 
 struct DomainConsole {
     gint refs;
-    Domain *domain;              /* a reference */
+    Domain *domain; /* a reference */
     char *path;
     const void *client;
-    int fd;                      /* -1: taken */
+    int fd; /* -1: taken */
 
-    GMutex lock;                 /* after domain->lock; held while @revoke runs */
+    GMutex lock; /* after domain->lock; held while @revoke runs */
     bool revoked;
     void (*revoke)(void *opaque);
     void *opaque;
@@ -116,7 +116,8 @@ domain_console_hang_up(Domain *domain, const void *client)
         console_revoke(all->pdata[i]);
 }
 
-/* --- finding the device ------------------------------------------------------------------------------ */
+/* --- finding the device
+ * ------------------------------------------------------------------------------ */
 
 static const DomainChar *
 by_alias(const GPtrArray *list, const char *alias)
@@ -172,8 +173,10 @@ device_path(Domain *domain, FindDevice find, const char *name, bool *ret_is_pty,
     } else if (!(device = find(domain->live, name))) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "cannot find character device %s",
                        name ? name : "(the first)");
-    } else if ((device->source.type != DOMAIN_CHAR_PTY && device->source.type != DOMAIN_CHAR_UNIX) ||
-               (device->source.type == DOMAIN_CHAR_UNIX && device->source.mode != DOMAIN_CHAR_BIND) ||
+    } else if ((device->source.type != DOMAIN_CHAR_PTY &&
+                device->source.type != DOMAIN_CHAR_UNIX) ||
+               (device->source.type == DOMAIN_CHAR_UNIX &&
+                device->source.mode != DOMAIN_CHAR_BIND) ||
                !device->source.path) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "character device %s is not using a PTY",
                        device->info.alias);
@@ -185,7 +188,8 @@ device_path(Domain *domain, FindDevice find, const char *name, bool *ret_is_pty,
     return path;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------------------------ */
 
 /* Enters @console as the one holder of its path. */
 static bool
@@ -206,7 +210,8 @@ console_enter(DomainConsole *console, bool force, GError **err)
     if (!active)
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
     else if (holder && !force)
-        kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "Active console session exists for this domain");
+        kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                       "Active console session exists for this domain");
     else if (holder)
         console_revoke(holder);
     if (holder)
@@ -238,7 +243,8 @@ console_open(Domain *domain, FindDevice find, const char *name, bool force, cons
     if (is_pty) {
         console->fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
         if (console->fd < 0)
-            kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open the console '%s'", path);
+            kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open the console '%s'",
+                                 path);
     } else {
         console->fd = domain_socket_connect_unix(path, err);
     }
@@ -258,16 +264,18 @@ check_flags(unsigned flags, unsigned known, const char *function, GError **err)
 }
 
 DomainConsole *
-domain_open_console(Domain *domain, const char *alias, unsigned flags, const void *client, GError **err)
+domain_open_console(Domain *domain, const char *alias, unsigned flags, const void *client,
+                    GError **err)
 {
-    if (!check_flags(flags, VIR_DOMAIN_CONSOLE_FORCE | VIR_DOMAIN_CONSOLE_SAFE, "virDomainOpenConsole",
-                     err))
+    if (!check_flags(flags, VIR_DOMAIN_CONSOLE_FORCE | VIR_DOMAIN_CONSOLE_SAFE,
+                     "virDomainOpenConsole", err))
         return NULL;
     return console_open(domain, find_console, alias, flags & VIR_DOMAIN_CONSOLE_FORCE, client, err);
 }
 
 DomainConsole *
-domain_open_channel(Domain *domain, const char *name, unsigned flags, const void *client, GError **err)
+domain_open_channel(Domain *domain, const char *name, unsigned flags, const void *client,
+                    GError **err)
 {
     if (!check_flags(flags, VIR_DOMAIN_CHANNEL_FORCE, "virDomainOpenChannel", err))
         return NULL;

@@ -159,8 +159,7 @@ definition_rename(Domain *domain, const char *name, GError **err)
     def = domain->config ? domain_def_copy(domain->config) : NULL;
     g_mutex_unlock(&domain->lock);
     if (!def)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "cannot rename a transient domain");
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot rename a transient domain");
     if (active)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot rename active domain");
     if (strcmp(old, name) == 0)

@@ -7,8 +7,8 @@
  * Threads: every function may be called from any thread but the manager's own (the callbacks of
  * DomainOps run there or in the caller's thread; they must not call back into a change). A query
  * takes the domain's short state lock and never waits for a change. A change (start, destroy,
- * define ...) takes the domain's job first: one at a time for a domain, in order of arrival, at most
- * 30 s of waiting, then VIR_ERR_OPERATION_TIMEOUT. Orders of locks: private.h, struct Domain.
+ * define ...) takes the domain's job first: one at a time for a domain, in order of arrival, at
+ * most 30 s of waiting, then VIR_ERR_OPERATION_TIMEOUT. Orders of locks: private.h, struct Domain.
  *
  * Errors are GErrors in KILN_ERROR with libvirt's codes. ret_ parameters are untouched on failure.
  *
@@ -29,28 +29,28 @@ typedef struct Domain Domain;
 
 /* Where things are and who runs them. Strings are copied by domain_manager_new(). */
 typedef struct {
-    const char *config_dir;      /* /etc/kiln/domains: NAME.xml and autostart/ links */
-    const char *run_dir;         /* /run/kiln/domain: NAME.status, NAME.monitor, autostart marker */
-    const char *lib_dir;         /* /var/lib/kiln: channel/NAME/ sockets */
-    const char *log_dir;         /* /var/log/kiln: NAME.log */
-    const char *hook_program;    /* /etc/kiln/hooks/qemu; need not exist. NULL: no hooks */
-    const char *vmm;             /* kiln-vmm, absolute */
-    const char *kvm_device;      /* NULL: /dev/kvm */
-    const char *cgroup_root;     /* NULL: /sys/fs/cgroup */
-    const char *vmm_user;        /* system user that kiln-vmm becomes when @privileged; NULL: none */
-    bool privileged;             /* system daemon as root; false: session */
+    const char *config_dir;   /* /etc/kiln/domains: NAME.xml and autostart/ links */
+    const char *run_dir;      /* /run/kiln/domain: NAME.status, NAME.monitor, autostart marker */
+    const char *lib_dir;      /* /var/lib/kiln: channel/NAME/ sockets */
+    const char *log_dir;      /* /var/log/kiln: NAME.log */
+    const char *hook_program; /* /etc/kiln/hooks/qemu; need not exist. NULL: no hooks */
+    const char *vmm;          /* kiln-vmm, absolute */
+    const char *kvm_device;   /* NULL: /dev/kvm */
+    const char *cgroup_root;  /* NULL: /sys/fs/cgroup */
+    const char *vmm_user;     /* system user that kiln-vmm becomes when @privileged; NULL: none */
+    bool privileged;          /* system daemon as root; false: session */
 } DomainConfig;
 
 /* One thing that happened, as libvirt's event callbacks tell it. */
 typedef struct {
-    int id;                      /* virDomainEventID */
-    const char *name;            /* the domain; valid during the call */
-    const uint8_t *uuid;         /* 16 bytes */
-    int domain_id;               /* -1: inactive */
-    int event, detail;           /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
-                                  * METADATA_CHANGE: type, 0. Else 0 */
-    uint64_t value;              /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
-    const char *text;            /* METADATA_CHANGE: namespace URI or NULL */
+    int id;              /* virDomainEventID */
+    const char *name;    /* the domain; valid during the call */
+    const uint8_t *uuid; /* 16 bytes */
+    int domain_id;       /* -1: inactive */
+    int event, detail;   /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
+                          * METADATA_CHANGE: type, 0. Else 0 */
+    uint64_t value;      /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
+    const char *text;    /* METADATA_CHANGE: namespace URI or NULL */
 } DomainEvent;
 
 typedef struct {
@@ -69,9 +69,9 @@ DomainManager *domain_manager_new(const DomainConfig *config, NetworkManager *ne
 
 /* Reads the definitions, takes up the guests that a former daemon left running, clears up after
  * those that died or were half started, and on the host's first start of the daemon since boot
- * starts what is marked autostart (in a thread of the manager; the call does not wait for it). A bad
- * definition is told through warn() and passed over; false only when the directories cannot be used.
- * Call once, before anything else but domain_manager_new(), after the networks are loaded. */
+ * starts what is marked autostart (in a thread of the manager; the call does not wait for it). A
+ * bad definition is told through warn() and passed over; false only when the directories cannot be
+ * used. Call once, before anything else but domain_manager_new(), after the networks are loaded. */
 bool domain_manager_load(DomainManager *manager, GError **err);
 
 /* Stops the manager's threads; guests go on running. */
@@ -106,7 +106,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Domain, domain_unref)
 /* What goes on the wire as remote_nonnull_domain. The name can change (rename). */
 char *domain_dup_name(Domain *domain);
 const uint8_t *domain_uuid(const Domain *domain);
-int domain_id(Domain *domain);               /* -1: inactive */
+int domain_id(Domain *domain); /* -1: inactive */
 
 bool domain_is_active(Domain *domain);
 bool domain_is_persistent(Domain *domain);
@@ -119,7 +119,7 @@ typedef struct {
     int state;                   /* virDomainState */
     uint64_t max_memory, memory; /* KiB */
     unsigned vcpus;
-    uint64_t cpu_time;           /* ns */
+    uint64_t cpu_time; /* ns */
 } DomainInfo;
 void domain_info(Domain *domain, DomainInfo *ret_info);
 
@@ -133,21 +133,22 @@ int domain_control_state(Domain *domain, unsigned *ret_details, uint64_t *ret_ms
 
 /* Defines persistently (virDomainDefineFlags: VALIDATE). A running guest keeps its live definition
  * until it stops. New reference. */
-Domain *domain_manager_define(DomainManager *manager, const char *xml, unsigned flags, GError **err);
+Domain *domain_manager_define(DomainManager *manager, const char *xml, unsigned flags,
+                              GError **err);
 
-/* Starts a transient guest, or a persistent inactive one of the same name and UUID with this XML for
- * the run (virDomainCreateFlags). @client: see domain_manager_client_gone(). New reference. */
+/* Starts a transient guest, or a persistent inactive one of the same name and UUID with this XML
+ * for the run (virDomainCreateFlags). @client: see domain_manager_client_gone(). New reference. */
 Domain *domain_manager_create(DomainManager *manager, const char *xml, unsigned flags,
                               const void *client, GError **err);
 
 bool domain_start(Domain *domain, unsigned flags, const void *client, GError **err);
-bool domain_destroy(Domain *domain, unsigned flags, GError **err);       /* virDomainDestroyFlags */
-bool domain_shutdown(Domain *domain, unsigned flags, GError **err);      /* virDomainShutdownFlags */
-bool domain_reboot(Domain *domain, unsigned flags, GError **err);        /* virDomainRebootFlags */
+bool domain_destroy(Domain *domain, unsigned flags, GError **err);  /* virDomainDestroyFlags */
+bool domain_shutdown(Domain *domain, unsigned flags, GError **err); /* virDomainShutdownFlags */
+bool domain_reboot(Domain *domain, unsigned flags, GError **err);   /* virDomainRebootFlags */
 bool domain_reset(Domain *domain, GError **err);
 bool domain_suspend(Domain *domain, GError **err);
 bool domain_resume(Domain *domain, GError **err);
-bool domain_undefine(Domain *domain, unsigned flags, GError **err);      /* virDomainUndefineFlags */
+bool domain_undefine(Domain *domain, unsigned flags, GError **err); /* virDomainUndefineFlags */
 bool domain_set_autostart(Domain *domain, bool autostart, GError **err);
 bool domain_rename(Domain *domain, const char *name, GError **err);
 
@@ -161,8 +162,8 @@ typedef struct DomainConsole DomainConsole;
 
 /* Opens the pty of console, serial or channel @alias (NULL: the first console) for @client, or the
  * socket of a channel (@channel; NULL name: the first). @flags: virDomainConsoleFlags or
- * virDomainChannelFlags. VIR_ERR_OPERATION_FAILED when another client has it and FORCE is not given;
- * with FORCE the other's descriptor sees end of file. */
+ * virDomainChannelFlags. VIR_ERR_OPERATION_FAILED when another client has it and FORCE is not
+ * given; with FORCE the other's descriptor sees end of file. */
 DomainConsole *domain_open_console(Domain *domain, const char *alias, unsigned flags,
                                    const void *client, GError **err);
 DomainConsole *domain_open_channel(Domain *domain, const char *name, unsigned flags,
@@ -172,9 +173,9 @@ DomainConsole *domain_open_channel(Domain *domain, const char *name, unsigned fl
  * Once. */
 int domain_console_take_fd(DomainConsole *console);
 
-/* @revoke(@opaque) is called, from any thread, when another client takes the console over, the guest
- * has gone, or the client (domain_manager_client_gone()) has; at once if that was before. It must not
- * free the console. @free_opaque is called last. Once. */
+/* @revoke(@opaque) is called, from any thread, when another client takes the console over, the
+ * guest has gone, or the client (domain_manager_client_gone()) has; at once if that was before. It
+ * must not free the console. @free_opaque is called last. Once. */
 void domain_console_on_revoke(DomainConsole *console, void (*revoke)(void *opaque), void *opaque,
                               GDestroyNotify free_opaque);
 
@@ -185,16 +186,17 @@ DomainConsole *domain_console_ref(DomainConsole *console);
 void domain_console_unref(DomainConsole *console);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_unref)
 
-/* --- processors (vcpu.c) -------------------------------------------------------------------------- */
+/* --- processors (vcpu.c)
+ * -------------------------------------------------------------------------- */
 
 /* virDomainGetVcpusFlags; -1 with @err. */
 int domain_vcpu_count(Domain *domain, unsigned flags, GError **err);
 
 typedef struct {
     unsigned number;
-    int state;                   /* virVcpuState */
-    uint64_t cpu_time;           /* ns */
-    int cpu;                     /* the host CPU it last ran on; -1 unknown */
+    int state;         /* virVcpuState */
+    uint64_t cpu_time; /* ns */
+    int cpu;           /* the host CPU it last ran on; -1 unknown */
 } DomainVcpuInfo;
 /* Of a running guest: DomainVcpuInfo each. g_array_unref() it. */
 GArray *domain_vcpu_infos(Domain *domain, GError **err);
@@ -205,17 +207,19 @@ typedef enum { DOMAIN_PIN_VCPU, DOMAIN_PIN_EMULATOR, DOMAIN_PIN_IOTHREAD } Domai
 /* One entry for each vCPU or I/O thread (one for the emulator). */
 typedef struct {
     unsigned id;
-    char *cpus;                  /* cpuset; NULL: all of the host */
+    char *cpus; /* cpuset; NULL: all of the host */
 } DomainPinInfo;
 /* GPtrArray of DomainPinInfo *, owned by the array; NULL with @err. */
 GPtrArray *domain_pins(Domain *domain, DomainPinKind kind, unsigned flags, GError **err);
 
-/* Binds vCPU or I/O thread @id (ignored for the emulator) to @cpus, a cpuset, in the definitions that
+/* Binds vCPU or I/O thread @id (ignored for the emulator) to @cpus, a cpuset, in the definitions
+ * that
  * @flags name, and the running thread. */
 bool domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, unsigned flags,
                 GError **err);
 
-/* --- memory, counters (memory.c, stats.c) ----------------------------------------------------------- */
+/* --- memory, counters (memory.c, stats.c)
+ * ----------------------------------------------------------- */
 
 /* virDomainSetMemoryFlags: the balloon's target and the definition. */
 bool domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err);
@@ -223,16 +227,16 @@ bool domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **er
 bool domain_set_memory_stats_period(Domain *domain, unsigned seconds, unsigned flags, GError **err);
 
 typedef struct {
-    int tag;                     /* virDomainMemoryStatTags */
+    int tag; /* virDomainMemoryStatTags */
     uint64_t value;
 } DomainMemoryStat;
 /* DomainMemoryStat each. g_array_unref() it. */
 GArray *domain_memory_stats(Domain *domain, GError **err);
 
 typedef struct {
-    char *target;                /* "vda" */
-    char *path;                  /* NULL: none */
-    int64_t rd_req, rd_bytes, wr_req, wr_bytes, flush_req;       /* -1 unknown, as all below */
+    char *target;                                          /* "vda" */
+    char *path;                                            /* NULL: none */
+    int64_t rd_req, rd_bytes, wr_req, wr_bytes, flush_req; /* -1 unknown, as all below */
     int64_t rd_ns, wr_ns, flush_ns;
 } DomainBlockStats;
 void domain_block_stats_free(DomainBlockStats *stats);
@@ -240,16 +244,17 @@ void domain_block_stats_free(DomainBlockStats *stats);
 GPtrArray *domain_block_stats(Domain *domain, GError **err);
 
 typedef struct {
-    char *ifname, *mac, *network;        /* ifname NULL: user networking; network NULL: none */
+    char *ifname, *mac, *network; /* ifname NULL: user networking; network NULL: none */
 } DomainInterfaceInfo;
 /* DomainInterfaceInfo * of each interface of a running guest, owned by the array. */
 GPtrArray *domain_interfaces(Domain *domain, GError **err);
 
-/* --- metadata (metadata.c) --------------------------------------------------------------------------- */
+/* --- metadata (metadata.c)
+ * --------------------------------------------------------------------------- */
 
 /* virDomainGetMetadata, virDomainSetMetadata; @type: virDomainMetadataType. */
 char *domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GError **err);
-bool domain_set_metadata(Domain *domain, int type, const char *text, const char *key, const char *uri,
-                         unsigned flags, GError **err);
+bool domain_set_metadata(Domain *domain, int type, const char *text, const char *key,
+                         const char *uri, unsigned flags, GError **err);
 
 #endif

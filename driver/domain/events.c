@@ -17,8 +17,11 @@ domain_event_lifecycle_id(Domain *domain, int id, int event, int detail)
 {
     g_autofree char *name = domain_dup_name(domain);
 
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_LIFECYCLE, .name = name,
-                                       .uuid = domain->uuid, .domain_id = id, .event = event,
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = id,
+                                       .event = event,
                                        .detail = detail });
 }
 
@@ -34,9 +37,14 @@ domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t 
 {
     g_autofree char *name = domain_dup_name(domain);
 
-    event_send(domain, &(DomainEvent){ .id = event_id, .name = name, .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain), .event = event,
-                                       .detail = detail, .value = value, .text = text });
+    event_send(domain, &(DomainEvent){ .id = event_id,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = domain_id(domain),
+                                       .event = event,
+                                       .detail = detail,
+                                       .value = value,
+                                       .text = text });
 }
 
 void

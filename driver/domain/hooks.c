@@ -13,7 +13,7 @@
 #include "driver/domain/private.h"
 #include "util/error.h"
 
-enum { HOOK_ERROR_MAX = 4096 };      /* bytes of a script's complaint that go into the error */
+enum { HOOK_ERROR_MAX = 4096 }; /* bytes of a script's complaint that go into the error */
 
 /* A file in memory, not a pipe: a script may end without reading it. */
 static int
@@ -56,18 +56,20 @@ domain_hook_run(DomainManager *manager, const char *name, const char *operation,
         return kiln_error_set(err, VIR_ERR_HOOK_SCRIPT_FAILED, "cannot run hook script %s: %s",
                               manager->hook_program, reason->message);
     if (!g_subprocess_communicate_utf8(child, NULL, NULL, NULL, &said, &reason)) {
-        g_clear_error(&reason);     /* what it said is not UTF-8 */
+        g_clear_error(&reason); /* what it said is not UTF-8 */
         g_subprocess_wait(child, NULL, NULL);
     }
     if (g_subprocess_get_successful(child))
         return true;
-    valid = g_utf8_make_valid(said ? said : "", said ? (gssize)MIN(strlen(said), HOOK_ERROR_MAX) : 0);
+    valid =
+        g_utf8_make_valid(said ? said : "", said ? (gssize)MIN(strlen(said), HOOK_ERROR_MAX) : 0);
     g_strstrip(valid);
     if (g_subprocess_get_if_exited(child))
         return kiln_error_set(err, VIR_ERR_HOOK_SCRIPT_FAILED,
-                              "%s %s %s %s - exited with status %d: %s", manager->hook_program, name,
-                              operation, sub_operation, g_subprocess_get_exit_status(child), valid);
-    return kiln_error_set(err, VIR_ERR_HOOK_SCRIPT_FAILED, "%s %s %s %s - was killed by signal %d: %s",
-                          manager->hook_program, name, operation, sub_operation,
-                          g_subprocess_get_term_sig(child), valid);
+                              "%s %s %s %s - exited with status %d: %s", manager->hook_program,
+                              name, operation, sub_operation, g_subprocess_get_exit_status(child),
+                              valid);
+    return kiln_error_set(err, VIR_ERR_HOOK_SCRIPT_FAILED,
+                          "%s %s %s %s - was killed by signal %d: %s", manager->hook_program, name,
+                          operation, sub_operation, g_subprocess_get_term_sig(child), valid);
 }

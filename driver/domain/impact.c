@@ -13,7 +13,8 @@ domain_impact(Domain *domain, unsigned *flags, GError **err)
     if ((*flags & VIR_DOMAIN_AFFECT_LIVE) && !domain->live)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
     if ((*flags & VIR_DOMAIN_AFFECT_CONFIG) && !domain->config)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "transient domains do not have any "
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "transient domains do not have any "
                               "persistent config");
     return true;
 }
@@ -24,7 +25,8 @@ domain_impact_def(Domain *domain, unsigned flags, GError **err)
     const unsigned both = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG;
 
     if ((flags & both) == both) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "the flags for the live and for the persistent "
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "the flags for the live and for the persistent "
                        "definition exclude each other here");
         return NULL;
     }
@@ -55,7 +57,8 @@ domain_impact_apply(Domain *domain, unsigned flags, DomainChange change, void *o
 
     g_mutex_lock(&domain->lock);
     ok = domain_impact(domain, &flags, err) &&
-         (!(flags & VIR_DOMAIN_AFFECT_LIVE) || changed_copy(domain->live, change, opaque, &live, err)) &&
+         (!(flags & VIR_DOMAIN_AFFECT_LIVE) ||
+          changed_copy(domain->live, change, opaque, &live, err)) &&
          (!(flags & VIR_DOMAIN_AFFECT_CONFIG) ||
           changed_copy(domain->config, change, opaque, &config, err));
     g_mutex_unlock(&domain->lock);

@@ -11,7 +11,7 @@
 #include "driver/domain/qmp_parse.h"
 #include "util/error.h"
 
-enum { DOMAIN_TERM_MS = 10000 };     /* SIGTERM to exit */
+enum { DOMAIN_TERM_MS = 10000 }; /* SIGTERM to exit */
 
 static bool
 check_flags(unsigned flags, unsigned known, const char *function, GError **err)
@@ -21,7 +21,8 @@ check_flags(unsigned flags, unsigned known, const char *function, GError **err)
                           flags & ~known, function);
 }
 
-/* --- destroy ---------------------------------------------------------------------------------------- */
+/* --- destroy
+ * ---------------------------------------------------------------------------------------- */
 
 /* The run to destroy, also one that only starts. */
 static DomainRun *
@@ -98,7 +99,8 @@ domain_manager_client_gone(DomainManager *manager, const void *client)
     }
 }
 
-/* --- shutdown, reboot, reset ------------------------------------------------------------------------- */
+/* --- shutdown, reboot, reset
+ * ------------------------------------------------------------------------- */
 
 /* Presses the power button; @reset: the guest is reset once it has powered off. */
 static bool
@@ -173,7 +175,8 @@ domain_reset(Domain *domain, GError **err)
     return ok;
 }
 
-/* --- suspend, resume ---------------------------------------------------------------------------------- */
+/* --- suspend, resume
+ * ---------------------------------------------------------------------------------- */
 
 /* In a job. True without a change when the guest is paused already. */
 static bool
@@ -216,7 +219,8 @@ domain_suspend(Domain *domain, GError **err)
     ok = run && stop_vcpus(domain, run, &changed, err);
     if (ok && changed) {
         domain_status_refresh(domain);
-        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED,
+                               VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
     }
     domain_job_end(domain);
     return ok;

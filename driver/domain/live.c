@@ -18,7 +18,7 @@ domain_live_new(const DomainDef *def, int id)
         DomainChar *channel = live->channels->pdata[i];
 
         if (channel->target == DOMAIN_CHANNEL_VIRTIO)
-            channel->state = 1;     /* disconnected until the guest opens it */
+            channel->state = 1; /* disconnected until the guest opens it */
     }
     return live;
 }

@@ -11,7 +11,7 @@
 
 #include "util/error.h"
 
-enum { LOG_QUOTE_MAX = 2048 };       /* bytes of the VMM's words that go into an error */
+enum { LOG_QUOTE_MAX = 2048 }; /* bytes of the VMM's words that go into an error */
 
 static void
 log_write(int fd, const char *text)
@@ -19,7 +19,7 @@ log_write(int fd, const char *text)
     size_t len = strlen(text);
     ssize_t n = write(fd, text, len);
 
-    (void)n;                        /* a full disk must not keep a guest from running */
+    (void)n; /* a full disk must not keep a guest from running */
 }
 
 static char *

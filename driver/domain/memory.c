@@ -13,7 +13,8 @@ node_object(JsonNode *node)
     return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 }
 
-/* --- setting ------------------------------------------------------------------------------------------ */
+/* --- setting
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct {
     uint64_t kib;
@@ -27,8 +28,9 @@ memory_change(DomainDef *def, void *opaque, GError **err)
 
     if (change->maximum) {
         if (def->cpu && def->cpu->numa)
-            return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                                  "the maximum memory of a guest with NUMA cells is set in its cells");
+            return kiln_error_set(
+                err, VIR_ERR_OPERATION_UNSUPPORTED,
+                "the maximum memory of a guest with NUMA cells is set in its cells");
         def->memory = change->kib;
         def->current_memory = MIN(def->current_memory, change->kib);
         return true;
@@ -36,7 +38,8 @@ memory_change(DomainDef *def, void *opaque, GError **err)
     if (change->kib > def->memory)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "cannot set memory higher than max memory: %" G_GUINT64_FORMAT
-                              " KiB is more than %" G_GUINT64_FORMAT " KiB", change->kib, def->memory);
+                              " KiB is more than %" G_GUINT64_FORMAT " KiB",
+                              change->kib, def->memory);
     def->current_memory = change->kib;
     return true;
 }
@@ -64,9 +67,10 @@ memory_set_live(Domain *domain, uint64_t kib, GError **err)
     if (!run)
         return false;
     if (!alias)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "Unable to change memory of active domain without the balloon device and "
-                              "guest OS balloon driver");
+        return kiln_error_set(
+            err, VIR_ERR_OPERATION_INVALID,
+            "Unable to change memory of active domain without the balloon device and "
+            "guest OS balloon driver");
     arguments = json_object_new();
     json_object_set_int_member(arguments, "value", (gint64)kib * 1024);
     return qmp_command(run->qmp, "balloon", arguments, DOMAIN_QMP_SECONDS, err);
@@ -98,7 +102,8 @@ memory_set(Domain *domain, MemoryChange *change, unsigned flags, GError **err)
 bool
 domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err)
 {
-    const unsigned known = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG | VIR_DOMAIN_MEM_MAXIMUM;
+    const unsigned known =
+        VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG | VIR_DOMAIN_MEM_MAXIMUM;
     MemoryChange change = { kib, flags & VIR_DOMAIN_MEM_MAXIMUM };
     bool ok;
 
@@ -107,8 +112,10 @@ domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err)
                               "unsupported flags (0x%x) in function virDomainSetMemoryFlags",
                               flags & ~known);
     if (kib == 0 || kib > (uint64_t)G_MAXINT64 / 1024)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%" G_GUINT64_FORMAT " KiB of memory is out of "
-                              "range", kib);
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "%" G_GUINT64_FORMAT " KiB of memory is out of "
+                              "range",
+                              kib);
     if (!domain_job_begin(domain, "memory", err))
         return false;
     ok = memory_set(domain, &change, flags & ~(unsigned)VIR_DOMAIN_MEM_MAXIMUM, err);
@@ -116,14 +123,16 @@ domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err)
     return ok;
 }
 
-/* --- statistics ---------------------------------------------------------------------------------------- */
+/* --- statistics
+ * ---------------------------------------------------------------------------------------- */
 
 static bool
 period_change(DomainDef *def, void *opaque, GError **err)
 {
     if (!def->balloon || def->balloon->model == DOMAIN_BALLOON_NONE)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "No memory balloon device configured, can not set the collection period");
+        return kiln_error_set(
+            err, VIR_ERR_OPERATION_INVALID,
+            "No memory balloon device configured, can not set the collection period");
     def->balloon->stats_period = *(const unsigned *)opaque;
     return true;
 }

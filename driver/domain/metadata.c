@@ -1,7 +1,7 @@
 /* metadata.c - title, description and applications' own elements in a definition.
  *
- * virDomainGetMetadata, virDomainSetMetadata. Elements are told apart by their namespace; there is one
- * for each.
+ * virDomainGetMetadata, virDomainSetMetadata. Elements are told apart by their namespace; there is
+ * one for each.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libxml/parser.h>
@@ -80,7 +80,8 @@ domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GErro
         (element = find_element(xmlDocGetRootElement(doc), uri)))
         text = node_text(doc, element);
     if (!text && !(err && *err))
-        kiln_error_set(err, VIR_ERR_NO_DOMAIN_METADATA, "Requested metadata element is not present");
+        kiln_error_set(err, VIR_ERR_NO_DOMAIN_METADATA,
+                       "Requested metadata element is not present");
     return text;
 }
 
@@ -106,8 +107,8 @@ new_element(const MetadataChange *change, xmlDoc *doc, GError **err)
     ns = xmlNewNs(copy, (const xmlChar *)change->uri, (const xmlChar *)change->key);
     if (!ns) {
         xmlFreeNode(copy);
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "failed to create a namespace '%s' for the metadata",
-                       change->uri);
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "failed to create a namespace '%s' for the metadata", change->uri);
         return NULL;
     }
     xmlSetNs(copy, ns);
@@ -163,7 +164,8 @@ check_change(const MetadataChange *change, unsigned flags, GError **err)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "unsupported flags (0x%x) in function virDomainSetMetadata",
                               flags & ~known);
-    if (change->type < VIR_DOMAIN_METADATA_DESCRIPTION || change->type > VIR_DOMAIN_METADATA_ELEMENT)
+    if (change->type < VIR_DOMAIN_METADATA_DESCRIPTION ||
+        change->type > VIR_DOMAIN_METADATA_ELEMENT)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "unknown metadata type %d", change->type);
     if (change->type == VIR_DOMAIN_METADATA_TITLE && change->text && strchr(change->text, '\n'))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "metadata title can't contain newlines");

@@ -13,7 +13,7 @@
 #include "driver/domain/private.h"
 #include "util/error.h"
 
-enum { DOMAIN_EXIT_MS = 5000 };      /* end of the monitor to end of the process */
+enum { DOMAIN_EXIT_MS = 5000 }; /* end of the monitor to end of the process */
 
 void
 domain_state_set(Domain *domain, int state, int reason)
@@ -22,7 +22,8 @@ domain_state_set(Domain *domain, int state, int reason)
     domain->reason = reason;
 }
 
-/* --- what follows -------------------------------------------------------------------------------- */
+/* --- what follows --------------------------------------------------------------------------------
+ */
 
 typedef enum { END_DESTROY, END_RESTART, END_PRESERVE } EndAction;
 
@@ -110,7 +111,8 @@ after_shutdown(DomainRun *run)
     g_mutex_unlock(&domain->lock);
     if (current && action == END_PRESERVE) {
         domain_status_refresh(domain);
-        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED,
+                               VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
     } else if (current) {
         finish_end(run, action, VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
     }
@@ -176,7 +178,8 @@ after_stop_or_resume(DomainRun *run)
     domain_status_refresh(run->domain);
 }
 
-/* --- events, in the manager's I/O thread ------------------------------------------------------------ */
+/* --- events, in the manager's I/O thread
+ * ------------------------------------------------------------ */
 
 static bool
 data_flag(JsonObject *data, const char *name)
@@ -189,7 +192,7 @@ data_string(JsonObject *data, const char *name)
 {
     const char *text = data ? json_object_get_string_member_with_default(data, name, "") : "";
 
-    return text ? text : "";        /* a number where a string should be gives NULL */
+    return text ? text : ""; /* a number where a string should be gives NULL */
 }
 
 static int64_t
@@ -329,14 +332,9 @@ static const struct {
     const char *name;
     void (*handle)(DomainRun *run, JsonObject *data);
 } monitor_events[] = {
-    { "SHUTDOWN", on_shutdown },
-    { "RESET", on_reset },
-    { "STOP", on_stop },
-    { "RESUME", on_resume },
-    { "GUEST_PANICKED", on_panic },
-    { "BALLOON_CHANGE", on_balloon },
-    { "RTC_CHANGE", on_rtc },
-    { "VSERPORT_CHANGE", on_port },
+    { "SHUTDOWN", on_shutdown }, { "RESET", on_reset },          { "STOP", on_stop },
+    { "RESUME", on_resume },     { "GUEST_PANICKED", on_panic }, { "BALLOON_CHANGE", on_balloon },
+    { "RTC_CHANGE", on_rtc },    { "VSERPORT_CHANGE", on_port },
 };
 
 static void
@@ -392,7 +390,8 @@ domain_monitor_catch_up(DomainRun *run)
     domain_run_post(run, after_stop_or_resume);
 }
 
-/* --- questions ---------------------------------------------------------------------------------- */
+/* --- questions ----------------------------------------------------------------------------------
+ */
 
 int
 domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
@@ -406,7 +405,8 @@ domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
         { "guest-panicked", VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED },
         { "io-error", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR },
     };
-    g_autoptr(JsonNode) answer = qmp_execute(run->qmp, "query-status", NULL, DOMAIN_QMP_SECONDS, err);
+    g_autoptr(JsonNode) answer =
+        qmp_execute(run->qmp, "query-status", NULL, DOMAIN_QMP_SECONDS, err);
     const char *status;
 
     if (!answer)
@@ -454,12 +454,13 @@ array_object(JsonArray *array, guint i)
 static bool
 own_thread(DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/task/%" G_GINT64_FORMAT,
-                                            (int)run->process.pid, tid);
+    g_autofree char *path =
+        g_strdup_printf("/proc/%d/task/%" G_GINT64_FORMAT, (int)run->process.pid, tid);
 
     if (tid <= 0 || tid > G_MAXINT || !g_file_test(path, G_FILE_TEST_IS_DIR))
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "the VMM names thread %" G_GINT64_FORMAT ", which is not its own", tid);
+                              "the VMM names thread %" G_GINT64_FORMAT ", which is not its own",
+                              tid);
     *ret_tid = tid;
     return true;
 }
@@ -467,7 +468,8 @@ own_thread(DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
 bool
 domain_monitor_threads(DomainRun *run, GError **err)
 {
-    g_autoptr(JsonNode) cpus = qmp_execute(run->qmp, "query-cpus-fast", NULL, DOMAIN_QMP_SECONDS, err);
+    g_autoptr(JsonNode) cpus =
+        qmp_execute(run->qmp, "query-cpus-fast", NULL, DOMAIN_QMP_SECONDS, err);
     JsonArray *cpu_list = answer_array(cpus, "query-cpus-fast", err);
     g_autoptr(JsonNode) threads = NULL;
     JsonArray *thread_list;
@@ -480,8 +482,8 @@ domain_monitor_threads(DomainRun *run, GError **err)
         int64_t index = data_int(cpu, "cpu-index");
 
         if (index < 0 || index >= 4096)
-            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-cpus-fast names a vCPU %"
-                                  G_GINT64_FORMAT, index);
+            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                                  "query-cpus-fast names a vCPU %" G_GINT64_FORMAT, index);
         if (run->vcpu_tids->len <= index)
             g_array_set_size(run->vcpu_tids, index + 1);
         if (!own_thread(run, data_int(cpu, "thread-id"),

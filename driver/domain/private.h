@@ -13,21 +13,21 @@
 #include "xml/domain.h"
 
 enum {
-    DOMAIN_JOB_SECONDS = 30,     /* waiting for another job of the domain */
-    DOMAIN_QMP_SECONDS = 20,     /* an answer that needs nothing of the guest */
-    DOMAIN_START_SECONDS = 30,   /* spawn to greeting */
-    DOMAIN_QUIT_SECONDS = 10,    /* `quit` to exit, before the process is killed */
+    DOMAIN_JOB_SECONDS = 30,   /* waiting for another job of the domain */
+    DOMAIN_QMP_SECONDS = 20,   /* an answer that needs nothing of the guest */
+    DOMAIN_START_SECONDS = 30, /* spawn to greeting */
+    DOMAIN_QUIT_SECONDS = 10,  /* `quit` to exit, before the process is killed */
 };
 
 /* A tap that the guest holds. */
 typedef struct {
-    NetworkPortRequest request;  /* its strings are below or the domain's */
+    NetworkPortRequest request; /* its strings are below or the domain's */
     char *source, *portgroup, *ifname, *domain_name;
     uint8_t id[16];
 } DomainPort;
 
 typedef struct {
-    unsigned id;                 /* of <iothread> */
+    unsigned id; /* of <iothread> */
     pid_t tid;
 } DomainRunThread;
 
@@ -35,29 +35,29 @@ typedef struct {
  * mark are written while the run is made (in a job, unseen by others) and constant afterwards. */
 typedef struct {
     gint refs;
-    Domain *domain;              /* a reference */
+    Domain *domain; /* a reference */
     int id;
     DomainProcess process;
     char *monitor_path, *log_path;
     Qmp *qmp;
-    GArray *vcpu_tids;           /* pid_t, by vCPU index */
-    GArray *iothreads;           /* DomainRunThread */
-    GPtrArray *ports;            /* DomainPort * */
-    GPtrArray *sockets;          /* char *: unix sockets to unlink */
-    Cgroup *cgroup;              /* NULL: none */
+    GArray *vcpu_tids;  /* pid_t, by vCPU index */
+    GArray *iothreads;  /* DomainRunThread */
+    GPtrArray *ports;   /* DomainPort * */
+    GPtrArray *sockets; /* char *: unix sockets to unlink */
+    Cgroup *cgroup;     /* NULL: none */
     GSource *exit_source;
     /* Guarded by domain->lock: */
-    const void *client;          /* destroyed with it; NULL: lives on */
-    bool killed;                 /* destroy has sent a signal */
-    bool started;                /* published; before, a failing start cleans up by itself */
-    bool shutdown_seen;          /* the guest powered off, or reset itself where that ends it */
+    const void *client; /* destroyed with it; NULL: lives on */
+    bool killed;        /* destroy has sent a signal */
+    bool started;       /* published; before, a failing start cleans up by itself */
+    bool shutdown_seen; /* the guest powered off, or reset itself where that ends it */
     bool shutdown_by_reset;
     bool panicked;
-    bool reset_after_shutdown;   /* virDomainReboot by power button: reset, do not stop */
-    bool own_stop, own_resume;   /* a STOP or RESUME event is the echo of a job */
-    int stop_reason;             /* virDomainShutoffReason for when the process is gone */
-    int stop_detail;             /* virDomainEventStoppedDetailType */
-    uint64_t balloon_kib;        /* memory the guest has now */
+    bool reset_after_shutdown; /* virDomainReboot by power button: reset, do not stop */
+    bool own_stop, own_resume; /* a STOP or RESUME event is the echo of a job */
+    int stop_reason;           /* virDomainShutoffReason for when the process is gone */
+    int stop_detail;           /* virDomainEventStoppedDetailType */
+    uint64_t balloon_kib;      /* memory the guest has now */
 } DomainRun;
 
 /* A thread waiting for a domain's job; on its stack. */
@@ -65,56 +65,56 @@ typedef struct DomainJobWaiter DomainJobWaiter;
 
 /* Locks, in the order in which they may be taken:
  *   the job of a domain (domain_job_begin; long), manager->define_lock (definition files and what
- *   changes the set of names), manager->lock (tables), domain->lock (one domain at a time), locks of
- *   Qmp.
- * Nothing waits for a process, a file or the network with manager->lock or domain->lock held. */
+ *   changes the set of names), manager->lock (tables), domain->lock (one domain at a time), locks
+ * of Qmp. Nothing waits for a process, a file or the network with manager->lock or domain->lock
+ * held. */
 struct Domain {
     gint refs;
     DomainManager *manager;
     uint8_t uuid[16];
 
     GMutex lock;
-    char *name;                  /* changed with manager->lock held as well */
-    DomainDef *config;           /* persistent definition; NULL: transient */
-    DomainDef *live;             /* definition of the run; NULL: inactive */
-    DomainRun *run;              /* NULL: inactive. Set before live: being started */
-    int id;                      /* -1: inactive */
-    int state, reason;           /* virDomainState */
+    char *name;        /* changed with manager->lock held as well */
+    DomainDef *config; /* persistent definition; NULL: transient */
+    DomainDef *live;   /* definition of the run; NULL: inactive */
+    DomainRun *run;    /* NULL: inactive. Set before live: being started */
+    int id;            /* -1: inactive */
+    int state, reason; /* virDomainState */
     bool autostart;
     bool updated;
-    bool removed;                /* no more in the registry */
-    GHashTable *consoles;        /* char *path -> DomainConsole * (not owned) */
+    bool removed;         /* no more in the registry */
+    GHashTable *consoles; /* char *path -> DomainConsole * (not owned) */
 
-    GQueue job_waiters;          /* DomainJobWaiter *, oldest first */
-    const char *job;             /* name of the running job; NULL: none */
-    gint64 job_since;            /* monotonic */
+    GQueue job_waiters; /* DomainJobWaiter *, oldest first */
+    const char *job;    /* name of the running job; NULL: none */
+    gint64 job_since;   /* monotonic */
 };
 
 struct DomainManager {
     char *config_dir, *autostart_dir, *run_dir, *lib_dir, *log_dir, *hook_program, *vmm;
     char *kvm_device;
     bool privileged;
-    bool drops;                  /* kiln-vmm is told to become vmm_uid:vmm_gid */
+    bool drops; /* kiln-vmm is told to become vmm_uid:vmm_gid */
     uid_t vmm_uid;
     gid_t vmm_gid;
-    DomainDefaults defaults;     /* emulator is @vmm */
+    DomainDefaults defaults; /* emulator is @vmm */
     CgroupHost *cgroups;
     NetworkManager *networks;
     const DomainOps *ops;
     void *opaque;
 
-    GMainContext *context;       /* QMP sockets and process exits */
+    GMainContext *context; /* QMP sockets and process exits */
     GMainLoop *loop;
     GThread *io_thread;
-    GThreadPool *workers;        /* what follows from events of guests */
+    GThreadPool *workers; /* what follows from events of guests */
     GThread *autostart_thread;
-    gint ending;                 /* atomic: domain_manager_free() has begun */
+    gint ending; /* atomic: domain_manager_free() has begun */
 
-    GMutex define_lock;          /* before lock */
+    GMutex define_lock; /* before lock */
     GMutex lock;
-    GHashTable *by_uuid;         /* uint8_t[16] -> Domain * (a reference) */
-    GHashTable *by_name;         /* char * -> Domain * */
-    GHashTable *by_id;           /* int -> Domain * */
+    GHashTable *by_uuid; /* uint8_t[16] -> Domain * (a reference) */
+    GHashTable *by_name; /* char * -> Domain * */
+    GHashTable *by_id;   /* int -> Domain * */
     int last_id;
 };
 
@@ -182,7 +182,8 @@ bool domain_config_remove(DomainManager *manager, const char *name, GError **err
 bool domain_config_link(DomainManager *manager, const char *name, bool autostart, GError **err);
 bool domain_config_load_all(DomainManager *manager, GError **err);
 
-/* --- live.c: the definition of a run ----------------------------------------------------------- */
+/* --- live.c: the definition of a run -----------------------------------------------------------
+ */
 
 /* A copy of @def for a run: id, aliases. */
 DomainDef *domain_live_new(const DomainDef *def, int id);
@@ -190,7 +191,8 @@ DomainDef *domain_live_new(const DomainDef *def, int id);
  * With the state lock held. */
 bool domain_live_channel_state(DomainDef *live, const char *alias, bool open);
 
-/* --- start.c, resources.c, stop.c --------------------------------------------------------------- */
+/* --- start.c, resources.c, stop.c ---------------------------------------------------------------
+ */
 
 /* In a job, inactive: starts a run of @def (taken over). @flags: virDomainCreateFlags. */
 bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client,
@@ -200,27 +202,30 @@ bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void
  * inactive. Does nothing when @run is no longer the domain's. */
 void domain_run_stop(DomainRun *run, int reason, int event_detail);
 
-/* Ends the process and gives back what the run holds on the host; safe on half-made ones. @reason is
- * for the guest's log. */
+/* Ends the process and gives back what the run holds on the host; safe on half-made ones. @reason
+ * is for the guest's log. */
 void domain_run_release(DomainRun *run, const DomainDef *def, const char *reason);
 
 /* Watches the process from now on. */
 void domain_run_watch(DomainRun *run);
 extern const QmpOps domain_monitor_ops;
 
-/* The monitor's run state as virDomainState and reason. VIR_DOMAIN_NOSTATE when it does not answer. */
+/* The monitor's run state as virDomainState and reason. VIR_DOMAIN_NOSTATE when it does not answer.
+ */
 int domain_monitor_state(DomainRun *run, int *ret_reason, GError **err);
 /* Fills vcpu_tids and iothreads. */
 bool domain_monitor_threads(DomainRun *run, GError **err);
 /* Acts on what happened while no daemon listened. */
 void domain_monitor_catch_up(DomainRun *run);
 /* Makes the balloon ask the guest for statistics every @seconds (0: never). */
-bool domain_monitor_balloon_period(DomainRun *run, const char *alias, uint64_t seconds, GError **err);
+bool domain_monitor_balloon_period(DomainRun *run, const char *alias, uint64_t seconds,
+                                   GError **err);
 
 /* Changes the state with the state lock held. */
 void domain_state_set(Domain *domain, int state, int reason);
 
-/* --- status.c, reconnect.c ------------------------------------------------------------------------ */
+/* --- status.c, reconnect.c
+ * ------------------------------------------------------------------------ */
 
 /* Writes the status file of @run. @starting: the run is not complete; a daemon that finds it kills
  * it. */
@@ -233,31 +238,34 @@ char *domain_monitor_path(Domain *domain);
 void domain_reconnect_all(DomainManager *manager);
 void domain_autostart_all(DomainManager *manager);
 
-/* --- hooks.c -------------------------------------------------------------------------------------- */
+/* --- hooks.c
+ * -------------------------------------------------------------------------------------- */
 
 /* Runs the hook NAME @operation @sub_operation - with the definition on its standard input. True
  * when there is none. VIR_ERR_HOOK_SCRIPT_FAILED with the script's standard error. */
 bool domain_hook_run(DomainManager *manager, const char *name, const char *operation,
                      const char *sub_operation, const DomainDef *def, GError **err);
 
-/* --- console.c -------------------------------------------------------------------------------------- */
+/* --- console.c
+ * -------------------------------------------------------------------------------------- */
 
 /* Ends the consoles that @client holds. */
 void domain_console_hang_up(Domain *domain, const void *client);
-/* The guest is gone. Those who read its consoles see that in their descriptors, after what was written
- * last. */
+/* The guest is gone. Those who read its consoles see that in their descriptors, after what was
+ * written last. */
 void domain_console_forget(Domain *domain);
 
-/* --- impact.c: which definitions a call is about ---------------------------------------------------- */
+/* --- impact.c: which definitions a call is about
+ * ---------------------------------------------------- */
 
-/* With the state lock held: turns virDomainModificationImpact CURRENT into LIVE or CONFIG, and refuses
- * LIVE of an inactive and CONFIG of a transient domain (VIR_ERR_OPERATION_INVALID). */
+/* With the state lock held: turns virDomainModificationImpact CURRENT into LIVE or CONFIG, and
+ * refuses LIVE of an inactive and CONFIG of a transient domain (VIR_ERR_OPERATION_INVALID). */
 bool domain_impact(Domain *domain, unsigned *flags, GError **err);
 /* With the state lock held, for reading: the one definition that @flags mean. */
 DomainDef *domain_impact_def(Domain *domain, unsigned flags, GError **err);
 
-/* In a job: applies @change to copies of the definitions that @flags name, saves the persistent one,
- * then puts them in place. */
+/* In a job: applies @change to copies of the definitions that @flags name, saves the persistent
+ * one, then puts them in place. */
 typedef bool (*DomainChange)(DomainDef *def, void *opaque, GError **err);
 bool domain_impact_apply(Domain *domain, unsigned flags, DomainChange change, void *opaque,
                          GError **err);

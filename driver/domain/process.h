@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 typedef struct {
-    pid_t pid;                   /* 0: none */
-    uint64_t start_time;         /* clock ticks since boot, field 22 of /proc/PID/stat */
-    int fd;                      /* pidfd, -1: none */
+    pid_t pid;           /* 0: none */
+    uint64_t start_time; /* clock ticks since boot, field 22 of /proc/PID/stat */
+    int fd;              /* pidfd, -1: none */
 } DomainProcess;
 
 void domain_process_init(DomainProcess *process);
@@ -43,19 +43,19 @@ uint64_t domain_process_resident(pid_t pid);
 /* --- spawn.c -------------------------------------------------------------------------------- */
 
 typedef struct {
-    int fd;                      /* here */
-    int number;                  /* there; 3 and up, no two the same */
+    int fd;     /* here */
+    int number; /* there; 3 and up, no two the same */
 } SpawnFd;
 
 typedef struct {
-    char **argv;                 /* argv[0] is the program's absolute path */
+    char **argv; /* argv[0] is the program's absolute path */
     char **environment;
     const SpawnFd *fds;
     unsigned n_fds;
-    int output;                  /* standard output and error */
-    const int *join;             /* open cgroup.procs or tasks files to write the process into */
+    int output;      /* standard output and error */
+    const int *join; /* open cgroup.procs or tasks files to write the process into */
     unsigned n_join;
-    const cpu_set_t *cpus;       /* NULL: as the daemon */
+    const cpu_set_t *cpus; /* NULL: as the daemon */
     size_t cpus_size;
 } Spawn;
 
@@ -64,8 +64,8 @@ typedef struct {
  * domain_spawn_release(). */
 bool domain_spawn(const Spawn *spawn, DomainProcess *ret_process, int *ret_gate, GError **err);
 
-/* Lets the child execute the program; closes @gate. False with VIR_ERR_INTERNAL_ERROR naming the step
- * that failed. */
+/* Lets the child execute the program; closes @gate. False with VIR_ERR_INTERNAL_ERROR naming the
+ * step that failed. */
 bool domain_spawn_release(const char *program, int gate, GError **err);
 
 #endif

@@ -31,19 +31,19 @@ struct Qmp {
     void *opaque;
 
     GRecMutex callbacks;
-    QmpParser parser;            /* the context's thread only */
-    GSource *source;             /* guarded by callbacks */
+    QmpParser parser; /* the context's thread only */
+    GSource *source;  /* guarded by callbacks */
 
-    GMutex write_lock;           /* keeps commands of several threads apart on the socket */
+    GMutex write_lock; /* keeps commands of several threads apart on the socket */
 
     GMutex lock;
     GCond changed;
-    int fd;                      /* -1 once closed; the descriptor itself lives until the last ref */
+    int fd; /* -1 once closed; the descriptor itself lives until the last ref */
     int socket;
     bool greeted;
-    char *failure;               /* why it closed */
+    char *failure; /* why it closed */
     unsigned next_id;
-    GHashTable *waiters;         /* char *id -> QmpWaiter * */
+    GHashTable *waiters; /* char *id -> QmpWaiter * */
 };
 
 Qmp *
@@ -208,8 +208,8 @@ qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *op
 
     if (g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >= sizeof(address.sun_path)) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                       "monitor path '%s' is longer than the %zu bytes of a unix socket's name", path,
-                       sizeof(address.sun_path) - 1);
+                       "monitor path '%s' is longer than the %zu bytes of a unix socket's name",
+                       path, sizeof(address.sun_path) - 1);
         return NULL;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -11,8 +11,8 @@
 /* Reference-counted; any thread may execute commands, several at once. */
 typedef struct Qmp Qmp;
 
-/* Both run in the thread of the context given to qmp_connect(), never at the same time, and must not
- * execute commands. */
+/* Both run in the thread of the context given to qmp_connect(), never at the same time, and must
+ * not execute commands. */
 typedef struct {
     /* @data is NULL when the event has none. */
     void (*event)(void *opaque, const char *name, JsonObject *data);
@@ -32,8 +32,8 @@ bool qmp_handshake(Qmp *qmp, gint64 deadline, bool (*cancel)(void *opaque), void
                    GError **err);
 
 /* Executes @command with @arguments (taken over, may be NULL) and waits at most @seconds. The
- * "return" member as a node the caller frees. A refusal by the VMM is VIR_ERR_INTERNAL_ERROR with its
- * text; its class is not kept. */
+ * "return" member as a node the caller frees. A refusal by the VMM is VIR_ERR_INTERNAL_ERROR with
+ * its text; its class is not kept. */
 JsonNode *qmp_execute(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds,
                       GError **err);
 

@@ -56,7 +56,8 @@ qmp_parse_object(const char *text, size_t len, GError **err)
                        QMP_DEPTH_MAX);
         return NULL;
     }
-    if (!g_utf8_validate(text, len, NULL) || !json_parser_load_from_data(parser, text, len, &reason)) {
+    if (!g_utf8_validate(text, len, NULL) ||
+        !json_parser_load_from_data(parser, text, len, &reason)) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "cannot parse JSON: %s",
                        reason ? reason->message : "it is not UTF-8");
         return NULL;

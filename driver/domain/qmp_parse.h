@@ -9,12 +9,12 @@
 #include <stdbool.h>
 
 enum {
-    QMP_MESSAGE_MAX = 16 << 20,  /* bytes of one message; a VMM that sends more is broken */
-    QMP_DEPTH_MAX = 128,         /* brackets open at once; the JSON parser recurses per bracket */
+    QMP_MESSAGE_MAX = 16 << 20, /* bytes of one message; a VMM that sends more is broken */
+    QMP_DEPTH_MAX = 128,        /* brackets open at once; the JSON parser recurses per bracket */
 };
 
 typedef struct {
-    GByteArray *line;            /* bytes of the message that is not yet complete */
+    GByteArray *line; /* bytes of the message that is not yet complete */
 } QmpParser;
 
 void qmp_parser_init(QmpParser *parser);

@@ -12,7 +12,7 @@ enum { RECONNECT_SECONDS = 10 };
 
 /* A status file with the domain it belongs to. */
 typedef struct {
-    char *name;                  /* of the file, without ".status" */
+    char *name; /* of the file, without ".status" */
     DomainStatus *status;
     Domain *domain;
 } Reconnect;
@@ -78,12 +78,13 @@ check_identity(DomainRun *run, const DomainDef *def, GError **err)
 
     if (!answer)
         return false;
-    uuid = JSON_NODE_HOLDS_OBJECT(answer)
-               ? json_object_get_string_member_with_default(json_node_get_object(answer), "UUID", "")
-               : NULL;
+    uuid =
+        JSON_NODE_HOLDS_OBJECT(answer)
+            ? json_object_get_string_member_with_default(json_node_get_object(answer), "UUID", "")
+            : NULL;
     return (uuid && g_ascii_strcasecmp(uuid, def->uuid) == 0) ||
-           kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the monitor is that of another guest, UUID %s",
-                          uuid ? uuid : "unknown");
+           kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                          "the monitor is that of another guest, UUID %s", uuid ? uuid : "unknown");
 }
 
 static bool
@@ -91,8 +92,8 @@ run_connect(DomainRun *run, const DomainDef *def, int *ret_state, int *ret_reaso
 {
     gint64 deadline = g_get_monotonic_time() + RECONNECT_SECONDS * (gint64)G_USEC_PER_SEC;
 
-    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops, run,
-                           err);
+    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops,
+                           run, err);
     if (!run->qmp || !qmp_handshake(run->qmp, deadline, NULL, NULL, err) ||
         !check_identity(run, def, err) || !domain_monitor_threads(run, err))
         return false;
@@ -116,13 +117,14 @@ state_restore(Domain *domain, const DomainStatus *status, int state, int reason)
 static void
 balloon_restore(DomainRun *run, const DomainDef *def)
 {
-    g_autoptr(JsonNode) answer = qmp_execute(run->qmp, "query-balloon", NULL, DOMAIN_QMP_SECONDS, NULL);
+    g_autoptr(JsonNode) answer =
+        qmp_execute(run->qmp, "query-balloon", NULL, DOMAIN_QMP_SECONDS, NULL);
 
     run->balloon_kib = def->memory;
     if (answer && JSON_NODE_HOLDS_OBJECT(answer))
-        run->balloon_kib = json_object_get_int_member_with_default(json_node_get_object(answer),
-                                                                   "actual",
-                                                                   (gint64)def->memory * 1024) / 1024;
+        run->balloon_kib = json_object_get_int_member_with_default(
+                               json_node_get_object(answer), "actual", (gint64)def->memory * 1024) /
+                           1024;
 }
 
 static void
@@ -148,13 +150,14 @@ reconnect_give_up(Reconnect *item, DomainRun *run, const char *why)
     Domain *domain = item->domain;
     bool transient;
 
-    domain_manager_warn(domain->manager, "domain '%s' has ended while no daemon ran: %s", domain->name,
-                        why);
+    domain_manager_warn(domain->manager, "domain '%s' has ended while no daemon ran: %s",
+                        domain->name, why);
     domain_run_release(run, item->status->def, item->status->starting ? "failed" : "crashed");
     g_mutex_lock(&domain->lock);
     domain->run = NULL;
     domain_state_set(domain, VIR_DOMAIN_SHUTOFF,
-                     item->status->starting ? VIR_DOMAIN_SHUTOFF_FAILED : VIR_DOMAIN_SHUTOFF_CRASHED);
+                     item->status->starting ? VIR_DOMAIN_SHUTOFF_FAILED
+                                            : VIR_DOMAIN_SHUTOFF_CRASHED);
     transient = !domain->config;
     g_mutex_unlock(&domain->lock);
     if (transient)
@@ -177,10 +180,12 @@ reconnect_one(Reconnect *item)
     if (!domain_process_open(&run->process, status->pid, status->start_time, &err) ||
         status->starting || status->autodestroy ||
         !run_connect(run, status->def, &state, &reason, &err) ||
-        !domain_hook_run(domain->manager, status->def->name, "reconnect", "begin", status->def, &err)) {
-        reconnect_give_up(item, run, err             ? err->message
-                                     : status->starting ? "it was being started"
-                                                        : "its client has gone with the daemon");
+        !domain_hook_run(domain->manager, status->def->name, "reconnect", "begin", status->def,
+                         &err)) {
+        reconnect_give_up(item, run,
+                          err                ? err->message
+                          : status->starting ? "it was being started"
+                                             : "its client has gone with the daemon");
         return;
     }
     ports_reclaim(run);
@@ -196,7 +201,8 @@ reconnect_one(Reconnect *item)
     domain_monitor_catch_up(run);
 }
 
-/* --- the files --------------------------------------------------------------------------------------- */
+/* --- the files
+ * --------------------------------------------------------------------------------------- */
 
 static Reconnect *
 status_load(DomainManager *manager, const char *file, GError **err)
@@ -208,8 +214,8 @@ status_load(DomainManager *manager, const char *file, GError **err)
     Reconnect *item;
     bool is_new;
 
-    if (!text ||
-        !(status = xml_type_parse_text(&domain_status_type, text, len, "domain_status", XML_STATUS, err)))
+    if (!text || !(status = xml_type_parse_text(&domain_status_type, text, len, "domain_status",
+                                                XML_STATUS, err)))
         return NULL;
     item = g_new0(Reconnect, 1);
     item->status = status;
@@ -241,8 +247,8 @@ domain_reconnect_all(DomainManager *manager)
         if (item)
             g_ptr_array_add(items, item);
         else
-            domain_manager_warn(manager, "cannot take up the guest of '%s/%s': %s", manager->run_dir,
-                                name, err->message);
+            domain_manager_warn(manager, "cannot take up the guest of '%s/%s': %s",
+                                manager->run_dir, name, err->message);
     }
     for (guint i = 0; i < items->len; i++)
         reconnect_one(items->pdata[i]);

@@ -11,7 +11,7 @@ uuid_hash(gconstpointer key)
 {
     guint value;
 
-    memcpy(&value, key, sizeof(value));     /* UUIDs are random enough as they are */
+    memcpy(&value, key, sizeof(value)); /* UUIDs are random enough as they are */
     return value;
 }
 
@@ -37,8 +37,8 @@ domain_registry_init(DomainManager *manager)
 {
     g_mutex_init(&manager->lock);
     g_mutex_init(&manager->define_lock);
-    manager->by_uuid = g_hash_table_new_full(uuid_hash, uuid_equal, NULL,
-                                             (GDestroyNotify)domain_unref);
+    manager->by_uuid =
+        g_hash_table_new_full(uuid_hash, uuid_equal, NULL, (GDestroyNotify)domain_unref);
     manager->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     manager->by_id = g_hash_table_new(g_direct_hash, g_direct_equal);
 }
@@ -191,8 +191,8 @@ domain_matches(Domain *domain, unsigned flags)
 
     g_mutex_lock(&domain->lock);
     matches = (domain->config || domain->live) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_ACTIVE, VIR_CONNECT_LIST_DOMAINS_INACTIVE,
-                            domain->live != NULL) &&
+              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_ACTIVE,
+                            VIR_CONNECT_LIST_DOMAINS_INACTIVE, domain->live != NULL) &&
               group_matches(flags, VIR_CONNECT_LIST_DOMAINS_PERSISTENT,
                             VIR_CONNECT_LIST_DOMAINS_TRANSIENT, domain->config != NULL) &&
               group_matches(flags, VIR_CONNECT_LIST_DOMAINS_AUTOSTART,
@@ -226,7 +226,7 @@ domain_manager_list(DomainManager *manager, unsigned flags)
     while (g_hash_table_iter_next(&iter, NULL, &domain))
         if (domain_matches(domain, flags))
             g_ptr_array_add(list, domain_ref(domain));
-    g_ptr_array_sort(list, compare_names);      /* names are constant under the manager's lock */
+    g_ptr_array_sort(list, compare_names); /* names are constant under the manager's lock */
     g_mutex_unlock(&manager->lock);
     return list;
 }
@@ -355,7 +355,8 @@ domain_registry_rename(Domain *domain, const char *name, GError **err)
 
     g_mutex_lock(&manager->lock);
     ok = !g_hash_table_contains(manager->by_name, name) ||
-         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain with name '%s' already exists", name);
+         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain with name '%s' already exists",
+                        name);
     if (ok) {
         g_mutex_lock(&domain->lock);
         g_hash_table_remove(manager->by_name, domain->name);

@@ -46,18 +46,22 @@ resource_add(DomainResources *resources, int fd)
 static void
 file_error(GError **err, int errnum, const char *path, int flags, const char *what)
 {
-    if (g_str_equal(what, "KVM device") && (errnum == ENOENT || errnum == ENODEV || errnum == ENXIO))
+    if (g_str_equal(what, "KVM device") &&
+        (errnum == ENOENT || errnum == ENODEV || errnum == ENXIO))
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                        "this host offers no KVM: '%s': %s; load kvm_intel or kvm_amd, or turn "
-                       "virtualization on in the host's firmware", path, g_strerror(errnum));
+                       "virtualization on in the host's firmware",
+                       path, g_strerror(errnum));
     else if (g_str_equal(what, "KVM device"))
         kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
                        "cannot open the KVM device '%s': %s; the user needs to be in group 'kvm'",
                        path, g_strerror(errnum));
     else if (errnum == EINVAL && (flags & O_DIRECT))
-        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
-                       "cannot open %s '%s' past the page cache: its file system cannot do that; use "
-                       "cache='writeback'", what, path);
+        kiln_error_set(
+            err, VIR_ERR_SYSTEM_ERROR,
+            "cannot open %s '%s' past the page cache: its file system cannot do that; use "
+            "cache='writeback'",
+            what, path);
     else
         kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot open %s '%s'", what, path);
 }
@@ -74,8 +78,10 @@ resource_file(void *opaque, const char *path, int flags, const char *what, GErro
         file_error(err, errno, path, flags, what);
         return -1;
     }
-    if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))) {
-        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "%s '%s' is not a file or device", what, path);
+    if (fstat(fd, &st) < 0 ||
+        (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "%s '%s' is not a file or device", what,
+                       path);
         close(fd);
         return -1;
     }
@@ -132,7 +138,8 @@ channel_path(const DomainResources *resources, const DomainChar *device, GError 
 
     if (strchr(name, '/')) {
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                       "channel '%s' needs a <source> with a path: its name cannot be a file's", name);
+                       "channel '%s' needs a <source> with a path: its name cannot be a file's",
+                       name);
         return NULL;
     }
     return file_make_dirs(dir, 0711, err) ? g_build_filename(dir, name, NULL) : NULL;
@@ -252,9 +259,11 @@ resource_taps(void *opaque, DomainInterface *net, int *taps, unsigned *ret_n_tap
     DomainPort *port;
 
     if (!networks)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<interface type='%s'> needs host networks, which this daemon does not "
-                              "manage; use type='user'", domain_net_types[net->type]);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "<interface type='%s'> needs host networks, which this daemon does not "
+            "manage; use type='user'",
+            domain_net_types[net->type]);
     port = port_new(resources, net);
     port->request.ifname = net->ifname;
     opened = network_port_open(networks, &port->request, err);
@@ -270,7 +279,7 @@ resource_taps(void *opaque, DomainInterface *net, int *taps, unsigned *ret_n_tap
     for (unsigned i = 0; i < opened->n_fds; i++)
         taps[i] = resource_add(resources, opened->fds[i]);
     *ret_n_taps = opened->n_fds;
-    opened->n_fds = 0;              /* they are the resources' now */
+    opened->n_fds = 0; /* they are the resources' now */
     return open_vhosts(resources, net, *ret_n_taps, vhosts, ret_n_vhosts, err);
 }
 

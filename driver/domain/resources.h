@@ -11,7 +11,7 @@
 typedef struct {
     DomainRun *run;
     DomainDef *def;
-    GArray *fds;                 /* SpawnFd, owned */
+    GArray *fds; /* SpawnFd, owned */
 } DomainResources;
 
 void domain_resources_init(DomainResources *resources, DomainRun *run, DomainDef *def);
@@ -22,8 +22,8 @@ void domain_resources_clear(DomainResources *resources);
 extern const ArgvOps domain_resources_ops;
 const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 
-/* A listening socket at @path; a stale one there is replaced, a live one or another file is refused.
- * -1 with VIR_ERR_SYSTEM_ERROR. (sockets.c) */
+/* A listening socket at @path; a stale one there is replaced, a live one or another file is
+ * refused. -1 with VIR_ERR_SYSTEM_ERROR. (sockets.c) */
 int domain_socket_listen_unix(const char *path, GError **err);
 int domain_socket_connect_unix(const char *path, GError **err);
 int domain_socket_tcp(const char *host, const char *service, bool connected, GError **err);

@@ -20,7 +20,8 @@ unix_socket(const char *path, struct sockaddr_un *address, GError **err)
     int fd;
 
     *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    if (g_strlcpy(address->sun_path, path, sizeof(address->sun_path)) >= sizeof(address->sun_path)) {
+    if (g_strlcpy(address->sun_path, path, sizeof(address->sun_path)) >=
+        sizeof(address->sun_path)) {
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                        "socket path '%s' is longer than the %zu bytes that the system allows", path,
                        sizeof(address->sun_path) - 1);

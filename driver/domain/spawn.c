@@ -57,8 +57,9 @@ child_move_fds(const Spawn *spawn, SpawnFd *moved, int *gate)
             child_fail(*gate, STEP_FDS);
     }
     null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(spawn->output, STDOUT_FILENO) < 0 || dup2(spawn->output, STDERR_FILENO) < 0 ||
-        dup2(null, STDIN_FILENO) < 0 || syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    if (null < 0 || dup2(spawn->output, STDOUT_FILENO) < 0 ||
+        dup2(spawn->output, STDERR_FILENO) < 0 || dup2(null, STDIN_FILENO) < 0 ||
+        syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         child_fail(*gate, STEP_FDS);
     for (unsigned i = 0; i < spawn->n_fds; i++)
         if (dup2(moved[i].fd, moved[i].number) < 0)
@@ -86,7 +87,7 @@ child_run(const Spawn *spawn, SpawnFd *moved, int gate)
         child_fail(gate, STEP_CPUS);
     child_move_fds(spawn, moved, &gate);
     if (read(gate, &go, 1) != 1)
-        _exit(125);                 /* the daemon died: nobody would know of this process */
+        _exit(125); /* the daemon died: nobody would know of this process */
     execve(spawn->argv[0], spawn->argv, spawn->environment);
     child_fail(gate, STEP_EXEC);
 }
@@ -116,7 +117,7 @@ domain_spawn(const Spawn *spawn, DomainProcess *ret_process, int *ret_gate, GErr
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot fork");
     }
     if (!domain_process_open(ret_process, pid, 0, err)) {
-        close(gate[0]);             /* the child sees that and ends */
+        close(gate[0]); /* the child sees that and ends */
         waitpid(pid, NULL, 0);
         return false;
     }
@@ -130,7 +131,7 @@ domain_spawn_release(const char *program, int gate, GError **err)
     SpawnFailure failure;
     ssize_t n = send(gate, "g", 1, MSG_NOSIGNAL);
 
-    (void)n;                        /* a child that failed early has left its reason to be read */
+    (void)n; /* a child that failed early has left its reason to be read */
     do
         n = recv(gate, &failure, sizeof(failure), 0);
     while (n < 0 && errno == EINTR);

@@ -19,7 +19,8 @@ enum {
                   VIR_DOMAIN_START_VALIDATE | VIR_DOMAIN_START_RESET_NVRAM,
 };
 
-/* --- before anything is made ------------------------------------------------------------------------- */
+/* --- before anything is made
+ * ------------------------------------------------------------------------- */
 
 static bool
 check_actions(const DomainDef *def, GError **err)
@@ -41,9 +42,10 @@ check_actions(const DomainDef *def, GError **err)
                                   "<%s>: only destroy, restart and preserve are offered",
                                   actions[i].element);
     if (def->on_poweroff == DOMAIN_ACTION_RESTART && def->on_reboot == DOMAIN_ACTION_DESTROY)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<on_poweroff>restart</on_poweroff> with <on_reboot>destroy</on_reboot> "
-                              "is not offered");
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "<on_poweroff>restart</on_poweroff> with <on_reboot>destroy</on_reboot> "
+            "is not offered");
     return true;
 }
 
@@ -89,7 +91,8 @@ other_uses(Domain *other, const DomainDisk *disk, const struct stat *st)
 static bool
 check_disks(Domain *domain, const DomainDef *def, GError **err)
 {
-    g_autoptr(GPtrArray) others = domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    g_autoptr(GPtrArray) others =
+        domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 
     for (guint i = 0; i < def->disks->len; i++) {
         const DomainDisk *disk = def->disks->pdata[i];
@@ -107,16 +110,18 @@ check_disks(Domain *domain, const DomainDef *def, GError **err)
             if (others->pdata[k] == domain || !other_uses(others->pdata[k], disk, &st))
                 continue;
             name = domain_dup_name(others->pdata[k]);
-            return kiln_error_set(err, VIR_ERR_RESOURCE_BUSY,
-                                  "'%s' of disk '%s' is in use by domain '%s'; shut that one down, or "
-                                  "make the disk <readonly/> or <shareable/> in both",
-                                  disk_path(disk), disk->target, name);
+            return kiln_error_set(
+                err, VIR_ERR_RESOURCE_BUSY,
+                "'%s' of disk '%s' is in use by domain '%s'; shut that one down, or "
+                "make the disk <readonly/> or <shareable/> in both",
+                disk_path(disk), disk->target, name);
         }
     }
     return true;
 }
 
-/* --- the process --------------------------------------------------------------------------------------- */
+/* --- the process
+ * --------------------------------------------------------------------------------------- */
 
 static bool
 run_is_dead(void *opaque)
@@ -138,7 +143,8 @@ monitor_error(DomainRun *run, off_t mark, GError *failure, GError **err)
     g_autofree char *said = NULL;
 
     if (run->killed)
-        return kiln_error_set(err, VIR_ERR_OPERATION_ABORTED, "the domain was destroyed while starting");
+        return kiln_error_set(err, VIR_ERR_OPERATION_ABORTED,
+                              "the domain was destroyed while starting");
     /* a process that ends closes its sockets before its last words are waited for */
     domain_process_wait(&run->process, 1000, NULL);
     said = domain_log_since(run->log_path, mark);
@@ -146,14 +152,16 @@ monitor_error(DomainRun *run, off_t mark, GError *failure, GError **err)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                               "process exited while connecting to monitor: %s (log: %s)", said,
                               run->log_path);
-    return kiln_error_set(err, kiln_error_code(taken), "%s (log: %s)", taken->message, run->log_path);
+    return kiln_error_set(err, kiln_error_code(taken), "%s (log: %s)", taken->message,
+                          run->log_path);
 }
 
 static bool
-spawn_vmm(DomainRun *run, const DomainDef *def, const DomainResources *resources, char **argv, int log,
-          GError **err)
+spawn_vmm(DomainRun *run, const DomainDef *def, const DomainResources *resources, char **argv,
+          int log, GError **err)
 {
-    char *environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    char *environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                            NULL };
     int join[CGROUP_CONTROLLERS], gate, n_join;
     Spawn spawn = {
         .argv = argv,
@@ -192,8 +200,8 @@ reach_monitor(DomainRun *run, off_t mark, GError **err)
     gint64 deadline = g_get_monotonic_time() + DOMAIN_START_SECONDS * (gint64)G_USEC_PER_SEC;
     GError *failure = NULL;
 
-    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops, run,
-                           &failure);
+    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops,
+                           run, &failure);
     if (run->qmp && qmp_handshake(run->qmp, deadline, run_is_dead, run, &failure) &&
         domain_monitor_threads(run, &failure))
         return true;
@@ -215,7 +223,8 @@ configure_devices(DomainRun *run, const DomainDef *def, GError **err)
             return false;
     }
     return def->balloon->stats_period == XML_UNSET || def->balloon->stats_period == 0 ||
-           domain_monitor_balloon_period(run, def->balloon->info.alias, def->balloon->stats_period, err);
+           domain_monitor_balloon_period(run, def->balloon->info.alias, def->balloon->stats_period,
+                                         err);
 }
 
 /* Everything up to a guest that stands ready, its vCPUs not yet running. On failure the caller
@@ -291,7 +300,7 @@ run_continue(DomainRun *run, GError **err)
         return false;
     g_mutex_lock(&domain->lock);
     run->own_resume = false;
-    if (domain->state == VIR_DOMAIN_PAUSED)     /* not if the guest has ended already */
+    if (domain->state == VIR_DOMAIN_PAUSED) /* not if the guest has ended already */
         domain_state_set(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_BOOTED);
     g_mutex_unlock(&domain->lock);
     return true;
@@ -411,7 +420,8 @@ domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, c
         return NULL;
     }
     if (domain_is_active(domain)) {
-        ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain '%s' is already active", def->name);
+        ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain '%s' is already active",
+                            def->name);
         domain_def_free(def);
     } else {
         ok = domain_run_start(domain, def, flags, client, err);

@@ -34,7 +34,8 @@ find_entry(JsonArray *list, const char *alias)
     for (guint i = 0; i < json_array_get_length(list); i++) {
         JsonNode *node = json_array_get_element(list, i);
         JsonObject *entry = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-        const char *device = entry ? json_object_get_string_member_with_default(entry, "qdev", NULL) : NULL;
+        const char *device =
+            entry ? json_object_get_string_member_with_default(entry, "qdev", NULL) : NULL;
         const char *last = device ? strrchr(device, '/') : NULL;
         JsonNode *stats;
 
@@ -78,7 +79,8 @@ domain_block_stats(Domain *domain, GError **err)
     g_autoptr(JsonNode) answer = NULL;
     GPtrArray *list;
 
-    if (!run || !(answer = qmp_execute(run->qmp, "query-blockstats", NULL, DOMAIN_QMP_SECONDS, err)))
+    if (!run ||
+        !(answer = qmp_execute(run->qmp, "query-blockstats", NULL, DOMAIN_QMP_SECONDS, err)))
         return NULL;
     if (!JSON_NODE_HOLDS_ARRAY(answer)) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-blockstats did not answer with a list");
@@ -87,7 +89,8 @@ domain_block_stats(Domain *domain, GError **err)
     list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
     g_mutex_lock(&domain->lock);
     for (guint i = 0; domain->live && i < domain->live->disks->len; i++)
-        g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], json_node_get_array(answer)));
+        g_ptr_array_add(list,
+                        disk_stats(domain->live->disks->pdata[i], json_node_get_array(answer)));
     g_mutex_unlock(&domain->lock);
     return list;
 }

@@ -10,7 +10,7 @@
 #include "driver/domain/private.h"
 #include "util/error.h"
 
-enum { DOMAIN_KILL_MS = 10000 };     /* for the kernel to end a killed process */
+enum { DOMAIN_KILL_MS = 10000 }; /* for the kernel to end a killed process */
 
 static void
 sockets_remove(DomainRun *run)
@@ -21,7 +21,7 @@ sockets_remove(DomainRun *run)
 
         unlink(path);
         if (g_str_has_prefix(dir, run->domain->manager->lib_dir))
-            rmdir(dir);             /* the guest's own channel directory, once it is empty */
+            rmdir(dir); /* the guest's own channel directory, once it is empty */
     }
 }
 
@@ -33,8 +33,8 @@ domain_run_release(DomainRun *run, const DomainDef *def, const char *reason)
 
     domain_process_signal(&run->process, SIGKILL);
     if (!domain_process_wait(&run->process, DOMAIN_KILL_MS, NULL))
-        domain_manager_warn(manager, "process %d of domain '%s' does not end", (int)run->process.pid,
-                            def->name);
+        domain_manager_warn(manager, "process %d of domain '%s' does not end",
+                            (int)run->process.pid, def->name);
     if (run->qmp)
         qmp_close(run->qmp);
     if (run->exit_source) {

@@ -92,7 +92,8 @@ domain_tune_bind(pid_t tid, const char *cpus, GError **err)
     return ok;
 }
 
-/* --- the group -------------------------------------------------------------------------------------- */
+/* --- the group
+ * -------------------------------------------------------------------------------------- */
 
 static bool
 has_quota(int64_t quota)
@@ -105,9 +106,9 @@ needs_group(const DomainDef *def)
 {
     const DomainCputune *tune = def->cputune;
 
-    return tune && (tune->shares != XML_UNSET || has_quota(tune->global_quota) ||
-                    has_quota(tune->quota) || has_quota(tune->emulator_quota) ||
-                    has_quota(tune->iothread_quota));
+    return tune &&
+           (tune->shares != XML_UNSET || has_quota(tune->global_quota) || has_quota(tune->quota) ||
+            has_quota(tune->emulator_quota) || has_quota(tune->iothread_quota));
 }
 
 static uint64_t
@@ -129,7 +130,7 @@ domain_tune_group(DomainRun *run, const DomainDef *def, GError **err)
         g_propagate_error(err, failure);
         return false;
     }
-    g_clear_error(&failure);        /* nothing asks for the group: the guest runs without */
+    g_clear_error(&failure); /* nothing asks for the group: the guest runs without */
     if (tune && tune->shares != XML_UNSET && !cgroup_set_shares(run->cgroup, tune->shares, err))
         return false;
     if (tune && has_quota(tune->global_quota) &&
@@ -145,7 +146,8 @@ domain_tune_group(DomainRun *run, const DomainDef *def, GError **err)
     return true;
 }
 
-/* --- threads ---------------------------------------------------------------------------------------- */
+/* --- threads
+ * ---------------------------------------------------------------------------------------- */
 
 static bool
 schedule(pid_t tid, const GPtrArray *scheds, uint64_t id, GError **err)
@@ -198,8 +200,9 @@ tune_iothread(DomainRun *run, const DomainDef *def, const DomainRunThread *threa
 
     if ((cpus || domain_tune_emulator_cpus(def)) && !domain_tune_bind(thread->tid, cpus, err))
         return false;
-    return !tune || (schedule(thread->tid, tune->iothreadscheds, thread->id, err) &&
-                     limit(run, sub, tune->iothread_period, tune->iothread_quota, thread->tid, err));
+    return !tune ||
+           (schedule(thread->tid, tune->iothreadscheds, thread->id, err) &&
+            limit(run, sub, tune->iothread_period, tune->iothread_quota, thread->tid, err));
 }
 
 bool
@@ -222,5 +225,6 @@ domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err)
         if (!schedule(run->process.pid, one, 0, err))
             return false;
     }
-    return limit(run, "emulator", tune->emulator_period, tune->emulator_quota, run->process.pid, err);
+    return limit(run, "emulator", tune->emulator_period, tune->emulator_quota, run->process.pid,
+                 err);
 }

@@ -16,7 +16,8 @@ domain_vcpu_count(Domain *domain, unsigned flags, GError **err)
 
     if (flags & ~known) {
         kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                       "unsupported flags (0x%x) in function virDomainGetVcpusFlags", flags & ~known);
+                       "unsupported flags (0x%x) in function virDomainGetVcpusFlags",
+                       flags & ~known);
         return -1;
     }
     if (flags & VIR_DOMAIN_VCPU_GUEST) {
@@ -57,7 +58,8 @@ domain_vcpu_infos(Domain *domain, GError **err)
     return infos;
 }
 
-/* --- pins ----------------------------------------------------------------------------------------- */
+/* --- pins
+ * ----------------------------------------------------------------------------------------- */
 
 static void
 pin_info_free(void *data)
@@ -158,7 +160,8 @@ pin_thread(const DomainRun *run, const PinChange *change)
 {
     switch (change->kind) {
     case DOMAIN_PIN_VCPU:
-        return change->id < run->vcpu_tids->len ? g_array_index(run->vcpu_tids, pid_t, change->id) : 0;
+        return change->id < run->vcpu_tids->len ? g_array_index(run->vcpu_tids, pid_t, change->id)
+                                                : 0;
     case DOMAIN_PIN_IOTHREAD:
         for (guint i = 0; i < run->iothreads->len; i++)
             if (g_array_index(run->iothreads, DomainRunThread, i).id == change->id)

@@ -43,11 +43,11 @@ struct RpcClient {
     /* The main loop's thread only. */
     uint8_t length_word[RPC_LENGTH_SIZE];
     guint length_have;
-    GByteArray *rx;        /* packet being read, NULL between packets */
-    size_t rx_have;        /* bytes of it that are there */
-    size_t rx_want;        /* its whole length */
-    RpcMessage *rx_msg;    /* packet that waits for descriptors */
-    guint rx_fds;          /* how many are to come */
+    GByteArray *rx;     /* packet being read, NULL between packets */
+    size_t rx_have;     /* bytes of it that are there */
+    size_t rx_want;     /* its whole length */
+    RpcMessage *rx_msg; /* packet that waits for descriptors */
+    guint rx_fds;       /* how many are to come */
     bool keepalive;
     gint64 keepalive_start; /* last packet received or ping sent */
     guint keepalive_left;
@@ -56,12 +56,12 @@ struct RpcClient {
 
     /* Guards what follows. A leaf: nothing is called with it held but the socket. */
     GMutex lock;
-    int fd;            /* -1 once torn down */
+    int fd; /* -1 once torn down */
     RpcWatch *watch;
     uint32_t interest; /* what the watch waits for */
     GQueue tx;         /* of RpcMessage */
     size_t tx_bytes;
-    guint requests;    /* calls whose reply is not completely sent */
+    guint requests; /* calls whose reply is not completely sent */
     size_t stream_bytes;
     GPtrArray *streams; /* of RpcStream, owned references */
     bool ending;        /* read no more, close when every call is answered */
@@ -136,8 +136,7 @@ client_reading(const RpcClient *client)
 {
     return !client->ending && !client->broken &&
            client->requests < client->limits->max_client_requests &&
-           client->tx.length < CLIENT_QUEUE_READING &&
-           client->stream_bytes <= CLIENT_STREAM_MAX;
+           client->tx.length < CLIENT_QUEUE_READING && client->stream_bytes <= CLIENT_STREAM_MAX;
 }
 
 /* With the lock held. */
@@ -178,7 +177,9 @@ client_send_fd(int sock, int fd)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.space,
                           .msg_controllen = sizeof control.space };
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
@@ -454,7 +455,9 @@ client_read_fds(RpcClient *client)
             struct cmsghdr align;
             char space[CMSG_SPACE(sizeof(int) * RPC_FDS_MAX)];
         } control;
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+        struct msghdr msg = { .msg_iov = &iov,
+                              .msg_iovlen = 1,
+                              .msg_control = control.space,
                               .msg_controllen = sizeof control.space };
         ssize_t n = recvmsg(client->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         guint got = 0;
@@ -566,8 +569,9 @@ rpc_client_start_keepalive(RpcClient *client)
 void
 rpc_client_tick(RpcClient *client, gint64 now)
 {
-    static const RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, RPC_PROGRAM_VERSION,
-                                    RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
+    static const RpcHeader ping = {
+        RPC_KEEPALIVE_PROGRAM, RPC_PROGRAM_VERSION, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK
+    };
     int interval = client->limits->keepalive_interval;
 
     if (!client->keepalive || interval <= 0 ||

@@ -34,8 +34,7 @@ rpc_identity_read(int fd, bool start_time, RpcIdentity *ret_identity, GError **e
     socklen_t len = sizeof cred;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                                    "cannot learn who connected");
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot learn who connected");
     ret_identity->uid = cred.uid;
     ret_identity->gid = cred.gid;
     ret_identity->pid = cred.pid;

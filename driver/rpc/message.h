@@ -47,7 +47,7 @@ typedef struct RpcHeader {
     uint32_t prog;
     uint32_t vers;
     int32_t proc;
-    uint32_t type;   /* RpcType, or what a client made up */
+    uint32_t type; /* RpcType, or what a client made up */
     uint32_t serial;
     uint32_t status; /* RpcStatus, likewise */
 } RpcHeader;

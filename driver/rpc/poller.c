@@ -26,11 +26,11 @@ typedef struct {
 struct RpcPoller {
     GSource source;
     int epoll;
-    int wakeup;          /* eventfd: posts are waiting */
+    int wakeup; /* eventfd: posts are waiting */
     RpcWatch *wakeup_watch;
-    GPtrArray *removed;  /* watches to free after the batch that may still name them */
-    GMutex lock;         /* posts */
-    GArray *posts;       /* of PollerPost */
+    GPtrArray *removed; /* watches to free after the batch that may still name them */
+    GMutex lock;        /* posts */
+    GArray *posts;      /* of PollerPost */
 };
 
 static void

@@ -41,9 +41,9 @@ static void
 server_update_accepting(RpcServer *server)
 {
     const RpcLimits *limits = &server->limits;
-    bool accept = !server->exhausted && g_hash_table_size(server->clients) < limits->max_clients &&
-                  (!limits->max_anonymous_clients ||
-                   server->anonymous < limits->max_anonymous_clients);
+    bool accept =
+        !server->exhausted && g_hash_table_size(server->clients) < limits->max_clients &&
+        (!limits->max_anonymous_clients || server->anonymous < limits->max_anonymous_clients);
 
     if (accept == server->accepting)
         return;

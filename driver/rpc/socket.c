@@ -48,7 +48,8 @@ rpc_socket_listen(const RpcSocketSpec *spec, GError **err)
     if (g_strlcpy(addr.sun_path, spec->path, sizeof addr.sun_path) >= sizeof addr.sun_path) {
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                        "socket path '%s' is longer than the %zu bytes a socket address holds; use "
-                       "a shorter directory", spec->path, sizeof addr.sun_path - 1);
+                       "a shorter directory",
+                       spec->path, sizeof addr.sun_path - 1);
         return -1;
     }
     rc = socket_probe(&addr);
@@ -71,8 +72,7 @@ rpc_socket_listen(const RpcSocketSpec *spec, GError **err)
         bind(fd, (const struct sockaddr *)&addr, sizeof addr) < 0 ||
         (spec->gid != (gid_t)-1 && chown(spec->path, (uid_t)-1, spec->gid) < 0) ||
         chmod(spec->path, spec->mode) < 0 || listen(fd, spec->backlog) < 0) {
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot listen on '%s'",
-                             spec->path);
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot listen on '%s'", spec->path);
         if (fd >= 0)
             close(fd);
         return -1;

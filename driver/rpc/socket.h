@@ -11,7 +11,7 @@
 typedef struct RpcSocketSpec {
     const char *path;
     mode_t mode;
-    gid_t gid;      /* (gid_t)-1: leave it */
+    gid_t gid; /* (gid_t)-1: leave it */
     int backlog;
 } RpcSocketSpec;
 

@@ -26,19 +26,19 @@ struct RpcStream {
     bool far_closed;
 
     bool started;
-    bool over;     /* out of the client's list */
-    bool busy;     /* a packet is on its way to the client */
+    bool over; /* out of the client's list */
+    bool busy; /* a packet is on its way to the client */
     bool eof_sent;
-    bool end;      /* rpc_stream_close() was called */
+    bool end; /* rpc_stream_close() was called */
     GError *end_error;
 
     GQueue rx;     /* of RpcMessage */
     size_t rx_off; /* bytes of the first one that are taken */
 
-    GMutex lock;   /* guards what other threads leave for the main loop's thread */
+    GMutex lock; /* guards what other threads leave for the main loop's thread */
     bool posted, post_start, post_cancel, post_sent, post_end;
     GError *post_error;
-    bool is_over;  /* copy of over */
+    bool is_over; /* copy of over */
 };
 
 static void stream_run(void *data);
@@ -268,8 +268,9 @@ stream_take_hole(RpcStream *stream, const RpcMessage *msg)
     length = GUINT64_FROM_BE(length);
     if (stream->far_closed)
         return TAKE_ALL;
-    rc = stream->ops->write_hole && length <= INT64_MAX ?
-         stream->ops->write_hole(stream->opaque, (int64_t)length) : -EINVAL;
+    rc = stream->ops->write_hole && length <= INT64_MAX
+             ? stream->ops->write_hole(stream->opaque, (int64_t)length)
+             : -EINVAL;
     if (rc < 0) {
         stream_fail_errno(stream, rc, "cannot make a hole in the stream");
         return TAKE_WAIT;

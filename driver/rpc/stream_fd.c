@@ -103,8 +103,8 @@ static const RpcStreamOps fd_stream_ops = {
 };
 
 RpcStream *
-rpc_stream_new_fd(RpcClient *client, const RpcHeader *header, int fd,
-                  RpcStreamDirection direction, void (*closed)(void *opaque), void *opaque)
+rpc_stream_new_fd(RpcClient *client, const RpcHeader *header, int fd, RpcStreamDirection direction,
+                  void (*closed)(void *opaque), void *opaque)
 {
     FdStream *far = g_new0(FdStream, 1);
     int flags = fcntl(fd, F_GETFL);

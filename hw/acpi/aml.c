@@ -8,19 +8,46 @@
 #include <string.h>
 
 enum {
-    OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c,
-    OP_STRING = 0x0d, OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12,
-    OP_METHOD = 0x14, OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_LOCAL0 = 0x60,
-    OP_ARG0 = 0x68, OP_IF = 0xa0, OP_ELSE = 0xa1,
-    EXT_REGION = 0x80, EXT_FIELD = 0x81, EXT_DEVICE = 0x82,
-    REGION_PCI_CONFIG = 2, FIELD_BYTE_ACCESS = 1,
+    OP_ZERO = 0x00,
+    OP_ONE = 0x01,
+    OP_NAME = 0x08,
+    OP_BYTE = 0x0a,
+    OP_WORD = 0x0b,
+    OP_DWORD = 0x0c,
+    OP_STRING = 0x0d,
+    OP_QWORD = 0x0e,
+    OP_SCOPE = 0x10,
+    OP_BUFFER = 0x11,
+    OP_PACKAGE = 0x12,
+    OP_METHOD = 0x14,
+    OP_DUAL_NAME = 0x2e,
+    OP_MULTI_NAME = 0x2f,
+    OP_EXT = 0x5b,
+    OP_LOCAL0 = 0x60,
+    OP_ARG0 = 0x68,
+    OP_IF = 0xa0,
+    OP_ELSE = 0xa1,
+    EXT_REGION = 0x80,
+    EXT_FIELD = 0x81,
+    EXT_DEVICE = 0x82,
+    REGION_PCI_CONFIG = 2,
+    FIELD_BYTE_ACCESS = 1,
     NAME_SEGMENT = 4,
-    RESOURCE_END = 0x79, RESOURCE_IO = 0x47, RESOURCE_IRQ = 0x22,
-    RESOURCE_MEMORY32_FIXED = 0x86, RESOURCE_DWORD_SPACE = 0x87, RESOURCE_WORD_SPACE = 0x88,
-    RESOURCE_INTERRUPT = 0x89, RESOURCE_QWORD_SPACE = 0x8a,
-    SPACE_MEMORY = 0, SPACE_IO = 1, SPACE_BUS = 2,
-    SPACE_FIXED = 0x0c,             /* minimum and maximum are fixed, positive decode, producer */
-    MEMORY_READ_WRITE = 0x01, MEMORY_PREFETCHABLE = 0x06, IO_ENTIRE_RANGE = 0x03,
+    RESOURCE_END = 0x79,
+    RESOURCE_IO = 0x47,
+    RESOURCE_IRQ = 0x22,
+    RESOURCE_MEMORY32_FIXED = 0x86,
+    RESOURCE_DWORD_SPACE = 0x87,
+    RESOURCE_WORD_SPACE = 0x88,
+    RESOURCE_INTERRUPT = 0x89,
+    RESOURCE_QWORD_SPACE = 0x8a,
+    SPACE_MEMORY = 0,
+    SPACE_IO = 1,
+    SPACE_BUS = 2,
+    SPACE_FIXED = 0x0c, /* minimum and maximum are fixed, positive decode, producer */
+    MEMORY_READ_WRITE = 0x01,
+    MEMORY_PREFETCHABLE = 0x06,
+    IO_ENTIRE_RANGE = 0x03,
 };
 
 static void
@@ -101,7 +128,7 @@ aml_close(Aml *aml)
     at = aml->open[aml->depth].at;
     if (aml->open[aml->depth].resources) {
         aml_byte(aml, RESOURCE_END);
-        aml_byte(aml, 0);           /* a checksum of zero is not checked */
+        aml_byte(aml, 0); /* a checksum of zero is not checked */
     }
     if (aml->open[aml->depth].buffer)
         aml_insert_integer(aml, at, aml->out->len - at);
@@ -244,8 +271,8 @@ aml_buffer(Aml *aml, const uint8_t *data, unsigned len)
 void
 aml_eisa_id(Aml *aml, const char *id)
 {
-    uint32_t vendor = (uint32_t)(id[0] - 0x40) << 10 | (uint32_t)(id[1] - 0x40) << 5 |
-                      (uint32_t)(id[2] - 0x40);
+    uint32_t vendor =
+        (uint32_t)(id[0] - 0x40) << 10 | (uint32_t)(id[1] - 0x40) << 5 | (uint32_t)(id[2] - 0x40);
     uint32_t product = (uint32_t)g_ascii_strtoull(id + 3, NULL, 16);
 
     /* Big-endian, whatever the machine: section 19.6.36. */
@@ -310,7 +337,7 @@ aml_byte_fields(Aml *aml, const char *region, const char *const *names, unsigned
         if (names[i])
             aml_segment(aml, names[i], strlen(names[i]));
         else
-            aml_byte(aml, 0);       /* reserved field */
+            aml_byte(aml, 0); /* reserved field */
         aml_byte(aml, 8);
     }
     aml_close(aml);
@@ -320,7 +347,7 @@ void
 aml_io(Aml *aml, uint16_t base, uint8_t length)
 {
     aml_byte(aml, RESOURCE_IO);
-    aml_byte(aml, 1);               /* decodes 16 bits */
+    aml_byte(aml, 1); /* decodes 16 bits */
     aml_number(aml, base, 2);
     aml_number(aml, base, 2);
     aml_byte(aml, 1);
@@ -339,7 +366,7 @@ aml_interrupt(Aml *aml, const uint32_t *irqs, unsigned n)
 {
     aml_byte(aml, RESOURCE_INTERRUPT);
     aml_number(aml, 2 + 4 * n, 2);
-    aml_byte(aml, 0x09);            /* consumer, level, active high, shared */
+    aml_byte(aml, 0x09); /* consumer, level, active high, shared */
     aml_byte(aml, n);
     for (unsigned i = 0; i < n; i++)
         aml_number(aml, irqs[i], 4);
@@ -364,10 +391,10 @@ aml_space(Aml *aml, unsigned tag, unsigned type, unsigned flags, uint64_t first,
     aml_byte(aml, type);
     aml_byte(aml, SPACE_FIXED);
     aml_byte(aml, flags);
-    aml_number(aml, 0, size);       /* granularity */
+    aml_number(aml, 0, size); /* granularity */
     aml_number(aml, first, size);
     aml_number(aml, last, size);
-    aml_number(aml, 0, size);       /* translation */
+    aml_number(aml, 0, size); /* translation */
     aml_number(aml, last - first + 1, size);
 }
 

@@ -14,9 +14,9 @@
 enum { AML_DEPTH = 16 };
 
 typedef struct {
-    GByteArray *out;                /* borrowed */
+    GByteArray *out; /* borrowed */
     struct {
-        guint at;                   /* where the length goes */
+        guint at; /* where the length goes */
         bool buffer, resources;
     } open[AML_DEPTH];
     unsigned depth;
@@ -30,9 +30,9 @@ void aml_scope(Aml *aml, const char *name);
 void aml_device(Aml *aml, const char *name);
 void aml_method(Aml *aml, const char *name, unsigned args, bool serialized);
 void aml_package(Aml *aml, unsigned elements);
-void aml_if(Aml *aml);              /* then the predicate, then the body */
+void aml_if(Aml *aml); /* then the predicate, then the body */
 void aml_else(Aml *aml);
-void aml_resources(Aml *aml);       /* a buffer of resource descriptors */
+void aml_resources(Aml *aml); /* a buffer of resource descriptors */
 
 /* Name (NAME, …): the value is the next term. */
 void aml_name(Aml *aml, const char *name);
@@ -41,19 +41,21 @@ void aml_name(Aml *aml, const char *name);
 void aml_integer(Aml *aml, uint64_t value);
 void aml_string(Aml *aml, const char *text);
 void aml_buffer(Aml *aml, const uint8_t *data, unsigned len);
-void aml_eisa_id(Aml *aml, const char *id);     /* "PNP0A08" */
-void aml_uuid(Aml *aml, const uint8_t uuid[16]);    /* bytes as written in text */
-void aml_path(Aml *aml, const char *name);      /* a reference */
+void aml_eisa_id(Aml *aml, const char *id);      /* "PNP0A08" */
+void aml_uuid(Aml *aml, const uint8_t uuid[16]); /* bytes as written in text */
+void aml_path(Aml *aml, const char *name);       /* a reference */
 void aml_local(Aml *aml, unsigned n);
 void aml_arg(Aml *aml, unsigned n);
 
 /* Operators, in prefix form: operands follow as terms. AML_STORE: what, where. */
 typedef enum {
     AML_STORE = 0x70,
-    AML_AND = 0x7b, AML_OR = 0x7d,  /* a, b, target (aml_no_target() for none) */
-    AML_LNOT = 0x92, AML_LEQUAL = 0x93,
+    AML_AND = 0x7b,
+    AML_OR = 0x7d, /* a, b, target (aml_no_target() for none) */
+    AML_LNOT = 0x92,
+    AML_LEQUAL = 0x93,
     AML_RETURN = 0xa4,
-    AML_CREATE_DWORD_FIELD = 0x8a,  /* buffer, byte offset, name */
+    AML_CREATE_DWORD_FIELD = 0x8a, /* buffer, byte offset, name */
 } AmlOp;
 void aml_op(Aml *aml, AmlOp op);
 void aml_no_target(Aml *aml);
@@ -65,8 +67,8 @@ void aml_byte_fields(Aml *aml, const char *region, const char *const *names, uns
 
 /* Resource descriptors, inside aml_resources(). Ends are inclusive. */
 void aml_io(Aml *aml, uint16_t base, uint8_t length);
-void aml_irq(Aml *aml, unsigned irq);           /* ISA: edge, high, exclusive */
-void aml_interrupt(Aml *aml, const uint32_t *irqs, unsigned n);  /* level, high, shared */
+void aml_irq(Aml *aml, unsigned irq);                           /* ISA: edge, high, exclusive */
+void aml_interrupt(Aml *aml, const uint32_t *irqs, unsigned n); /* level, high, shared */
 void aml_memory_fixed(Aml *aml, uint32_t base, uint32_t length);
 void aml_bus_range(Aml *aml, uint16_t first, uint16_t last);
 void aml_io_range(Aml *aml, uint16_t first, uint16_t last);

@@ -9,16 +9,19 @@
 #include <string.h>
 
 enum {
-    RSDP_SIZE = 36, RSDP_FIRST_SIZE = 20,
+    RSDP_SIZE = 36,
+    RSDP_FIRST_SIZE = 20,
     FACS_SIZE = 64,
-    HEAD_SIZE = 36, HEAD_LENGTH = 4, HEAD_CHECKSUM = 9,
+    HEAD_SIZE = 36,
+    HEAD_LENGTH = 4,
+    HEAD_CHECKSUM = 9,
     TABLES_MAX = 8,
 };
 
 typedef struct {
     GByteArray *out;
-    uint64_t base;                  /* address of the first byte */
-    uint64_t listed[TABLES_MAX];    /* addresses that the XSDT names */
+    uint64_t base;               /* address of the first byte */
+    uint64_t listed[TABLES_MAX]; /* addresses that the XSDT names */
     unsigned n_listed;
 } Layout;
 
@@ -167,7 +170,8 @@ acpi_build(Machine *machine, const PciWindows *windows, uint64_t base, uint64_t 
     if (out->len > size)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "the ACPI tables take %u bytes, %" G_GUINT64_FORMAT
-                              " are kept for them: use fewer CPUs or nodes", out->len, size);
+                              " are kept for them: use fewer CPUs or nodes",
+                              out->len, size);
     if (guest_memory_write(machine->memory, base, out->data, out->len) < 0)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "there is no RAM at 0x%" G_GINT64_MODIFIER "x for the ACPI tables",

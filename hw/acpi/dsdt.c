@@ -12,9 +12,12 @@
 #include "hw/pci/q35.h"
 
 enum {
-    OSC_PME = 0x04, OSC_EXPRESS_CAPABILITY = 0x10,      /* control bits granted */
-    OSC_UNKNOWN_UUID = 0x04, OSC_UNKNOWN_REVISION = 0x08, OSC_CAPABILITIES_MASKED = 0x10,
-    PIRQ_REGISTERS = 12,            /* bytes from LPC_PIRQ_A */
+    OSC_PME = 0x04,
+    OSC_EXPRESS_CAPABILITY = 0x10, /* control bits granted */
+    OSC_UNKNOWN_UUID = 0x04,
+    OSC_UNKNOWN_REVISION = 0x08,
+    OSC_CAPABILITIES_MASKED = 0x10,
+    PIRQ_REGISTERS = 12, /* bytes from LPC_PIRQ_A */
 };
 
 static void
@@ -193,7 +196,7 @@ dsdt_link(Aml *aml, unsigned n)
     aml_close(aml);
     aml_op(aml, AML_CREATE_DWORD_FIELD);
     aml_path(aml, "PRR0");
-    aml_integer(aml, 5);            /* of the interrupt number in the descriptor */
+    aml_integer(aml, 5); /* of the interrupt number in the descriptor */
     aml_path(aml, "PRRI");
     aml_op(aml, AML_AND);
     aml_path(aml, field);

@@ -129,7 +129,7 @@ acpi_pm_write_byte(AcpiPm *pm, unsigned at, uint8_t value)
     uint16_t mask = (uint16_t)(0xff << shift), word = (uint16_t)(value << shift);
 
     if (at < ACPI_PM1_EVENT + 2) {
-        pm->status &= (uint16_t)~(word & PM1_STATUS);
+        pm->status &= (uint16_t) ~(word & PM1_STATUS);
     } else if (at < ACPI_PM1_EVENT + 4) {
         pm->enable = (uint16_t)((pm->enable & ~mask) | (word & PM1_ENABLE));
     } else if (at >= ACPI_PM1_CONTROL && at < ACPI_PM1_CONTROL + 2) {
@@ -162,9 +162,9 @@ acpi_pm_init(AcpiPm *pm, Machine *machine, GMutex *lock)
 {
     pm->machine = machine;
     pm->lock = lock;
-    pm->sci = (GsiSource) { machine, Q35_SCI_IRQ, false };
+    pm->sci = (GsiSource){ machine, Q35_SCI_IRQ, false };
     pm->timer = device_timer_new(machine, lock, acpi_pm_timer_fired, pm);
-    pm->region = (IoRegion) { "acpi-pm", &acpi_pm_ops, pm, lock, ACPI_PM_SIZE, IO_PRIORITY_BOARD };
+    pm->region = (IoRegion){ "acpi-pm", &acpi_pm_ops, pm, lock, ACPI_PM_SIZE, IO_PRIORITY_BOARD };
     pm->control = CONTROL_SCI_ENABLE;
     pm->overflow = acpi_pm_next_overflow(acpi_pm_ticks(pm));
 }
@@ -226,12 +226,9 @@ acpi_pm_after_load(void *state, GError **err)
 }
 
 static const SavedField acpi_pm_fields[] = {
-    SAVED(AcpiPm, status, 1),
-    SAVED(AcpiPm, enable, 1),
-    SAVED(AcpiPm, control, 1),
-    SAVED_BYTES(AcpiPm, gpe_status, 1),
-    SAVED_BYTES(AcpiPm, gpe_enable, 1),
-    SAVED(AcpiPm, timer_ticks, 1),
+    SAVED(AcpiPm, status, 1),           SAVED(AcpiPm, enable, 1),
+    SAVED(AcpiPm, control, 1),          SAVED_BYTES(AcpiPm, gpe_status, 1),
+    SAVED_BYTES(AcpiPm, gpe_enable, 1), SAVED(AcpiPm, timer_ticks, 1),
 };
 
 const SavedTable acpi_pm_saved = {

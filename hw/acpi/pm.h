@@ -8,11 +8,14 @@
 #include "hw/core/timer.h"
 
 enum {
-    ACPI_PM_SIZE = 128,             /* bytes of I/O space */
-    ACPI_PM1_EVENT = 0x00, ACPI_PM1_CONTROL = 0x04, ACPI_PM_TIMER = 0x08,
-    ACPI_GPE0 = 0x20, ACPI_GPE0_SIZE = 16,  /* status, then as much enable */
+    ACPI_PM_SIZE = 128, /* bytes of I/O space */
+    ACPI_PM1_EVENT = 0x00,
+    ACPI_PM1_CONTROL = 0x04,
+    ACPI_PM_TIMER = 0x08,
+    ACPI_GPE0 = 0x20,
+    ACPI_GPE0_SIZE = 16, /* status, then as much enable */
     ACPI_PM_TIMER_HZ = 3579545,
-    ACPI_SLEEP_TYPE_OFF = 0,        /* S5, as the DSDT's _S5 says */
+    ACPI_SLEEP_TYPE_OFF = 0, /* S5, as the DSDT's _S5 says */
 };
 
 /* Register state, embedded in the chipset device that has the registers. */
@@ -20,9 +23,9 @@ typedef struct {
     Machine *machine;
     uint16_t status, enable, control;
     uint8_t gpe_status[ACPI_GPE0_SIZE / 2], gpe_enable[ACPI_GPE0_SIZE / 2];
-    int64_t timer_ticks;            /* of the PM timer, as it stands in saved state */
-    int64_t timer_base;             /* added to the guest clock's ticks */
-    int64_t overflow;               /* tick at which the timer's status bit is set next */
+    int64_t timer_ticks; /* of the PM timer, as it stands in saved state */
+    int64_t timer_base;  /* added to the guest clock's ticks */
+    int64_t overflow;    /* tick at which the timer's status bit is set next */
     GsiSource sci;
     DeviceTimer *timer;
     GMutex *lock;

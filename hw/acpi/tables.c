@@ -56,7 +56,7 @@ put_io_register(uint8_t *at, uint64_t port, unsigned bits, unsigned access)
     at[0] = GAS_IO;
     at[1] = (uint8_t)bits;
     at[2] = 0;
-    at[3] = (uint8_t)access;        /* 1 byte, 2 word, 3 dword */
+    at[3] = (uint8_t)access; /* 1 byte, 2 word, 3 dword */
     bytes_store(at + 4, port, 8);
 }
 
@@ -72,19 +72,21 @@ acpi_fadt(uint64_t facs, uint64_t dsdt, GByteArray *out)
     bytes_store(t + 64, Q35_PM_BASE + ACPI_PM1_CONTROL, 4);
     bytes_store(t + 76, Q35_PM_BASE + ACPI_PM_TIMER, 4);
     bytes_store(t + 80, Q35_PM_BASE + ACPI_GPE0, 4);
-    t[88] = 4;                      /* lengths of the blocks above */
+    t[88] = 4; /* lengths of the blocks above */
     t[89] = 2;
     t[91] = 4;
     t[92] = ACPI_GPE0_SIZE;
-    bytes_store(t + 96, 0xfff, 2);  /* no C2, no C3 */
+    bytes_store(t + 96, 0xfff, 2); /* no C2, no C3 */
     bytes_store(t + 98, 0xfff, 2);
-    t[108] = 0x32;                  /* century byte of the RTC */
+    t[108] = 0x32; /* century byte of the RTC */
     bytes_store(t + 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA, 2);
-    bytes_store(t + 112, FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_RTC_NOT_FIXED |
-                         FADT_RESET_REGISTER | FADT_PLATFORM_CLOCK, 4);
+    bytes_store(t + 112,
+                FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_RTC_NOT_FIXED |
+                    FADT_RESET_REGISTER | FADT_PLATFORM_CLOCK,
+                4);
     put_io_register(t + 116, RESET_PORT, 8, 1);
     t[128] = RESET_VALUE;
-    t[131] = 4;                     /* minor version */
+    t[131] = 4; /* minor version */
     /* One of each pair only: the 64-bit FACS pointer stays 0, the DSDT's may be given twice. */
     bytes_store(t + 140, dsdt, 8);
     put_io_register(t + 148, Q35_PM_BASE + ACPI_PM1_EVENT, 32, 2);
@@ -132,29 +134,29 @@ acpi_madt(const MachineConfig *config, GByteArray *out)
     bool x2apic = false;
 
     put(out, LAPIC_BASE, 4);
-    put(out, 1, 4);                 /* the 8259s are there */
+    put(out, 1, 4); /* the 8259s are there */
     for (uint32_t i = 0; i < config->max_cpus; i++) {
         madt_cpu(&config->cpus[i], i, out);
         x2apic |= config->cpus[i].apic_id > LAST_LAPIC_ID;
     }
     put(out, MADT_IOAPIC, 1);
     put(out, 12, 1);
-    put(out, 0, 2);                 /* id, reserved */
+    put(out, 0, 2); /* id, reserved */
     put(out, IOAPIC_BASE, 4);
-    put(out, 0, 4);                 /* first GSI */
+    put(out, 0, 4); /* first GSI */
     madt_override(0, 2, 0, out);
     madt_override(Q35_SCI_IRQ, Q35_SCI_IRQ, POLARITY_HIGH | TRIGGER_LEVEL, out);
     put(out, MADT_LAPIC_NMI, 1);
     put(out, 6, 1);
-    put(out, 0xff, 1);              /* all processors */
+    put(out, 0xff, 1); /* all processors */
     put(out, 0, 2);
-    put(out, 1, 1);                 /* LINT1 */
+    put(out, 1, 1); /* LINT1 */
     if (x2apic) {
         put(out, MADT_X2APIC_NMI, 1);
         put(out, 12, 1);
         put(out, 0, 2);
         put(out, UINT32_MAX, 4);
-        put(out, 1, 4);             /* LINT1, reserved */
+        put(out, 1, 4); /* LINT1, reserved */
     }
 }
 
@@ -163,8 +165,8 @@ acpi_mcfg(GByteArray *out)
 {
     put(out, 0, 8);
     put(out, Q35_ECAM_BASE, 8);
-    put(out, 0, 2);                 /* segment */
-    put(out, 0, 1);                 /* first bus */
+    put(out, 0, 2); /* segment */
+    put(out, 0, 1); /* first bus */
     put(out, 255, 1);
     put(out, 0, 4);
 }
@@ -177,7 +179,7 @@ srat_cpu(const MachineCpu *cpu, GByteArray *out)
         put(out, 16, 1);
         put(out, cpu->node, 1);
         put(out, cpu->apic_id, 1);
-        put(out, 1, 4);             /* enabled */
+        put(out, 1, 4); /* enabled */
         put(out, 0, 8);
     } else {
         put(out, SRAT_X2APIC, 1);
@@ -200,7 +202,7 @@ srat_memory(uint32_t node, uint64_t base, uint64_t length, GByteArray *out)
     put(out, base, 8);
     put(out, length, 8);
     put(out, 0, 4);
-    put(out, 1, 4);                 /* enabled */
+    put(out, 1, 4); /* enabled */
     put(out, 0, 8);
 }
 

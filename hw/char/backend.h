@@ -7,14 +7,14 @@
 #include "hw/char/chardev.h"
 
 enum {
-    CHARDEV_BUFFER = 64 << 10,      /* bytes of output kept while the other end is slow */
-    CHARDEV_MAX_FDS = 16,           /* descriptors in one message */
+    CHARDEV_BUFFER = 64 << 10, /* bytes of output kept while the other end is slow */
+    CHARDEV_MAX_FDS = 16,      /* descriptors in one message */
 };
 
 typedef struct {
-    const char *name;               /* "pty" */
+    const char *name; /* "pty" */
     const char *help;
-    const char *const *options;     /* names of its options beyond id, backend and logfile */
+    const char *const *options; /* names of its options beyond id, backend and logfile */
     size_t state_size;
     /* Sets up @chardev from its options; in the main thread. */
     bool (*open)(Chardev *chardev, GError **err);
@@ -29,6 +29,9 @@ typedef struct {
     void (*wake)(Chardev *chardev);
     char *(*filename)(Chardev *chardev);
     bool keeps_fds;
+    /* The end of the input leaves the output open: hung_up alone says what becomes of both. Never
+     * closed in between, for what is written then would be lost. */
+    bool keeps_output;
 } ChardevBackend;
 
 extern const ChardevBackend chardev_pty, chardev_file, chardev_null, chardev_stdio, chardev_socket;

@@ -121,7 +121,7 @@ chardev_flush(Chardev *chardev)
         else if (done < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             blocked = true;
         else if (done < 0)
-            done = (ssize_t)n;      /* the hang-up is seen by the input side; a file drops it */
+            done = (ssize_t)n; /* the hang-up is seen by the input side; a file drops it */
         if (done > 0)
             chardev_log(chardev, data, (size_t)done);
         g_mutex_lock(&chardev->lock);
@@ -131,7 +131,7 @@ chardev_flush(Chardev *chardev)
         }
     }
     if (chardev->len == 0)
-        chardev->head = 0;          /* stays in the same few pages */
+        chardev->head = 0; /* stays in the same few pages */
     if (chardev->full && chardev->len <= CHARDEV_BUFFER / 2) {
         chardev->full = false;
         room = true;
@@ -210,7 +210,9 @@ chardev_receive(Chardev *chardev, uint8_t *buf, size_t len)
         struct cmsghdr align;
     } control;
     struct iovec iov = { buf, len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
                           .msg_controllen = sizeof(control.bytes) };
     ssize_t n;
 
@@ -234,6 +236,10 @@ chardev_receive(Chardev *chardev, uint8_t *buf, size_t len)
 static void
 chardev_hang_up(Chardev *chardev)
 {
+    if (chardev->backend->keeps_output) {
+        chardev->backend->hung_up(chardev);
+        return;
+    }
     if (!chardev->backend->keeps_fds)
         chardev_set_fds(chardev, -1, -1, false);
     chardev_set_open(chardev, false);

@@ -13,8 +13,8 @@
 typedef struct Chardev Chardev;
 
 typedef enum {
-    CHARDEV_OPENED,                 /* somebody is at the other end */
-    CHARDEV_CLOSED,                 /* nobody is */
+    CHARDEV_OPENED, /* somebody is at the other end */
+    CHARDEV_CLOSED, /* nobody is */
 } ChardevEvent;
 
 /* What the front end wants to hear. All run in the main loop, without any lock of the chardev; any

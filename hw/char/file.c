@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 typedef struct {
-    bool raw;                       /* the terminal's mode was changed */
+    bool raw; /* the terminal's mode was changed */
     struct termios saved;
     int in_flags, out_flags;
 } Stdio;
@@ -143,4 +143,5 @@ const ChardevBackend chardev_stdio = {
     .open = stdio_open,
     .close = stdio_close,
     .hung_up = stdio_hung_up,
+    .keeps_output = true,
 };

@@ -64,7 +64,8 @@ chardev_option_number(Chardev *chardev, const char *name, int64_t fallback, int6
     if (!g_ascii_string_to_signed(text, 10, min, max, ret, NULL))
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
                              "option '%s' cannot be '%s': expected a number from %" G_GINT64_FORMAT
-                             " to %" G_GINT64_FORMAT, name, text, min, max);
+                             " to %" G_GINT64_FORMAT,
+                             name, text, min, max);
     return true;
 }
 

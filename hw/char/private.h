@@ -10,7 +10,7 @@ struct Chardev {
     Machine *machine;
     char *id;
     const ChardevBackend *backend;
-    GHashTable *options;            /* char * to char *, owned */
+    GHashTable *options; /* char * to char *, owned */
     void *state;
 
     /* Main thread. */
@@ -21,15 +21,15 @@ struct Chardev {
     bool fd_passing;
     const ChardevFrontend *frontend;
     void *frontend_opaque;
-    int log;                        /* logfile, -1 for none */
+    int log; /* logfile, -1 for none */
     int64_t wake_at;
-    bool announced;                 /* the front end has heard that it is open */
+    bool announced; /* the front end has heard that it is open */
 
-    GMutex lock;                    /* all below */
+    GMutex lock; /* all below */
     bool open;
     bool frontend_open;
-    bool full;                      /* a writer was turned away */
-    uint8_t *buffer;                /* ring of CHARDEV_BUFFER bytes */
+    bool full;       /* a writer was turned away */
+    uint8_t *buffer; /* ring of CHARDEV_BUFFER bytes */
     size_t head, len;
 };
 

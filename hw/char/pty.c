@@ -23,7 +23,7 @@ enum { PTY_LOOK_AGAIN_US = 1000000 };
 
 typedef struct {
     int master;
-    int inotify;                    /* -1 where the slave cannot be watched */
+    int inotify; /* -1 where the slave cannot be watched */
     char *path;
     bool open;
 } Pty;

@@ -20,14 +20,14 @@
 #include <unistd.h>
 
 typedef struct {
-    int listener;                   /* -1 for a client */
+    int listener; /* -1 for a client */
     bool server, connected;
-    bool unlink;                    /* the path was bound here */
+    bool unlink; /* the path was bound here */
     bool own_listener;
-    int64_t reconnect;              /* seconds, 0: never */
+    int64_t reconnect; /* seconds, 0: never */
     struct sockaddr_storage address;
     socklen_t address_len;
-    char *shown;                    /* "unix:/path", "tcp:host:port" */
+    char *shown; /* "unix:/path", "tcp:host:port" */
 } Socket;
 
 static void

@@ -16,8 +16,8 @@
 #include <string.h>
 
 typedef struct {
-    uint64_t base, last;            /* first and last address: the end may be 2^64 */
-    uint64_t offset;                /* of base in the region */
+    uint64_t base, last; /* first and last address: the end may be 2^64 */
+    uint64_t offset;     /* of base in the region */
     IoRegion *region;
 } Piece;
 
@@ -34,22 +34,22 @@ typedef struct {
 
 struct AddressMap {
     char *name;
-    uint64_t last;                  /* highest address */
-    Table *table;                   /* atomic */
-    GMutex lock;                    /* all below */
-    GArray *placed;                 /* Placed */
+    uint64_t last;  /* highest address */
+    Table *table;   /* atomic */
+    GMutex lock;    /* all below */
+    GArray *placed; /* Placed */
     uint64_t sequence;
-    unsigned depth;                 /* open begin()s */
+    unsigned depth; /* open begin()s */
     bool dirty;
-    GPtrArray *retired;             /* Table: replaced, perhaps still read */
-    GPtrArray *readers;             /* AddressReader */
+    GPtrArray *retired; /* Table: replaced, perhaps still read */
+    GPtrArray *readers; /* AddressReader */
 };
 
 struct AddressReader {
     AddressMap *map;
-    Table *hazard;                  /* atomic: the table in use, NULL outside an access */
+    Table *hazard; /* atomic: the table in use, NULL outside an access */
     unsigned depth;
-    uint8_t pad[64];                /* readers of different threads share no cache line */
+    uint8_t pad[64]; /* readers of different threads share no cache line */
 };
 
 AddressMap *
@@ -169,7 +169,7 @@ address_map_publish(AddressMap *map)
     for (guint i = 0; i < map->placed->len; i++) {
         Placed *p = &g_array_index(map->placed, Placed, i);
 
-        pieces_paint(list, (Piece) { p->base, p->base + (p->region->size - 1), 0, p->region });
+        pieces_paint(list, (Piece){ p->base, p->base + (p->region->size - 1), 0, p->region });
     }
     table = g_malloc(sizeof(*table) + list->len * sizeof(Piece));
     table->n = list->len;

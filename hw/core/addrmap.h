@@ -28,20 +28,20 @@ typedef struct AddressReader AddressReader;
 typedef struct {
     uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
     void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
-    uint8_t sizes;                  /* sizes taken, or-ed: 1|2|4|8; 0 means 1|2|4 */
-    bool split;                     /* a wider access is cut into the widest size taken */
-    bool unaligned;                 /* accesses need not be naturally aligned */
+    uint8_t sizes;  /* sizes taken, or-ed: 1|2|4|8; 0 means 1|2|4 */
+    bool split;     /* a wider access is cut into the widest size taken */
+    bool unaligned; /* accesses need not be naturally aligned */
 } IoOps;
 
 /* A stretch of registers. It belongs to its device and lives in the device's state. */
 typedef struct {
-    const char *name;               /* for listings; must outlive the region */
+    const char *name; /* for listings; must outlive the region */
     const IoOps *ops;
     void *opaque;
-    GMutex *lock;                   /* taken around each access; NULL when ops lock by themselves */
-    uint64_t size;                  /* bytes, at least 1 */
-    int priority;                   /* of two regions at one address the higher answers, then the
-                                     * later added; board registers IO_PRIORITY_BOARD, BARs 0 */
+    GMutex *lock;  /* taken around each access; NULL when ops lock by themselves */
+    uint64_t size; /* bytes, at least 1 */
+    int priority;  /* of two regions at one address the higher answers, then the
+                    * later added; board registers IO_PRIORITY_BOARD, BARs 0 */
 } IoRegion;
 
 enum { IO_PRIORITY_BAR = 0, IO_PRIORITY_BOARD = 10 };

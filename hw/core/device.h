@@ -16,11 +16,11 @@ typedef enum { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_VIRTIO_SERIAL } BusKind;
 
 /* Where devices are plugged. Embedded in the device that offers it. */
 struct Bus {
-    const char *name;               /* "pcie.0"; owned by the one who adds the bus */
+    const char *name; /* "pcie.0"; owned by the one who adds the bus */
     BusKind kind;
-    Device *owner;                  /* NULL: the board */
-    void *impl;                     /* PciBus, … */
-    unsigned children;              /* devices on it, counted by device_new */
+    Device *owner;     /* NULL: the board */
+    void *impl;        /* PciBus, … */
+    unsigned children; /* devices on it, counted by device_new */
 };
 
 bool bus_add(Machine *machine, Bus *bus, GError **err);
@@ -30,35 +30,42 @@ Bus *bus_find(Machine *machine, BusKind kind, const char *name, GError **err);
 
 /* How a property's text is read and what lies at its offset. */
 typedef enum {
-    PROP_BOOL,                      /* bool: on, off, true, false, yes, no */
-    PROP_ONOFFAUTO,                 /* int: OnOffAuto */
-    PROP_UINT8, PROP_UINT16, PROP_UINT32, PROP_UINT64,  /* decimal or 0x */
+    PROP_BOOL,      /* bool: on, off, true, false, yes, no */
+    PROP_ONOFFAUTO, /* int: OnOffAuto */
+    PROP_UINT8,
+    PROP_UINT16,
+    PROP_UINT32,
+    PROP_UINT64, /* decimal or 0x */
     PROP_INT32,
-    PROP_SIZE,                      /* uint64_t bytes; suffix K M G T */
-    PROP_STRING,                    /* char *, owned by the device */
-    PROP_ENUM,                      /* int: index into names */
-    PROP_MAC,                       /* uint8_t[6] */
-    PROP_PCI_ADDRESS,               /* int32_t devfn, -1 unset; hexadecimal "SLOT[.FUNCTION]" */
-    PROP_BLOCK_NODE, PROP_NETDEV, PROP_CHARDEV, PROP_IOTHREAD, PROP_RNG,
-                                    /* PropObject: claimed from the machine, released at the end */
+    PROP_SIZE,        /* uint64_t bytes; suffix K M G T */
+    PROP_STRING,      /* char *, owned by the device */
+    PROP_ENUM,        /* int: index into names */
+    PROP_MAC,         /* uint8_t[6] */
+    PROP_PCI_ADDRESS, /* int32_t devfn, -1 unset; hexadecimal "SLOT[.FUNCTION]" */
+    PROP_BLOCK_NODE,
+    PROP_NETDEV,
+    PROP_CHARDEV,
+    PROP_IOTHREAD,
+    PROP_RNG,
+    /* PropObject: claimed from the machine, released at the end */
 } PropKind;
 
 typedef enum { ONOFFAUTO_AUTO, ONOFFAUTO_ON, ONOFFAUTO_OFF } OnOffAuto;
 
 typedef struct {
     char *id;
-    void *object;                   /* NULL when the property was not given */
+    void *object; /* NULL when the property was not given */
 } PropObject;
 
 typedef struct {
     const char *name;
     PropKind kind;
-    size_t offset;                  /* in the device's state struct */
-    const char *fallback;           /* text used when it is not given; NULL: zero, -1 or unset */
+    size_t offset;        /* in the device's state struct */
+    const char *fallback; /* text used when it is not given; NULL: zero, -1 or unset */
     bool required;
-    uint64_t min, max;              /* numbers; max 0: the type's own limit */
-    const char *const *names;       /* PROP_ENUM, NULL-terminated */
-    size_t set_offset;              /* if nonzero: bool set true when the property was given */
+    uint64_t min, max;        /* numbers; max 0: the type's own limit */
+    const char *const *names; /* PROP_ENUM, NULL-terminated */
+    size_t set_offset;        /* if nonzero: bool set true when the property was given */
     const char *help;
 } DeviceProp;
 
@@ -66,34 +73,34 @@ typedef struct {
  * derived first. All are called in the main thread without the device's lock, vCPUs possibly
  * running. */
 struct DeviceClass {
-    const char *name;               /* as in -device */
-    const char *const *aliases;     /* NULL-terminated, may be NULL */
+    const char *name;           /* as in -device */
+    const char *const *aliases; /* NULL-terminated, may be NULL */
     const char *description;
     const DeviceClass *base;
     BusKind bus;
-    bool abstract;                  /* only a base */
-    bool board;                     /* made by the board, not by -device */
+    bool abstract; /* only a base */
+    bool board;    /* made by the board, not by -device */
     bool hotpluggable;
-    size_t state_size;              /* of the state struct, whose first member is a Device */
+    size_t state_size; /* of the state struct, whose first member is a Device */
     const DeviceProp *props;
     size_t n_props;
-    const SavedTable *saved;        /* NULL: has no state */
+    const SavedTable *saved; /* NULL: has no state */
     bool (*realize)(Device *dev, GError **err);
     void (*ready)(Device *dev);     /* after realize of the whole chain; base first */
     void (*reset)(Device *dev);     /* power-on state, in flight drained; vCPUs stand still */
     void (*unrealize)(Device *dev); /* undoes realize, also a partial one */
-    void (*set_running)(Device *dev, bool running);     /* false: drain, and start nothing new */
-    const void *details;            /* what the base wants to know: PciDetails, … */
-    const char *const *syscalls;    /* beyond the common ones, NULL-terminated */
+    void (*set_running)(Device *dev, bool running); /* false: drain, and start nothing new */
+    const void *details;         /* what the base wants to know: PciDetails, … */
+    const char *const *syscalls; /* beyond the common ones, NULL-terminated */
 };
 
 struct Device {
     const DeviceClass *class;
     Machine *machine;
-    char *id;                       /* NULL when none was given */
-    char *path;                     /* unique name in saved state: id, or class name and a number */
-    Bus *bus;                       /* NULL on BUS_SYSTEM */
-    GMutex lock;                    /* guards the registers; taken by the access dispatcher */
+    char *id;    /* NULL when none was given */
+    char *path;  /* unique name in saved state: id, or class name and a number */
+    Bus *bus;    /* NULL on BUS_SYSTEM */
+    GMutex lock; /* guards the registers; taken by the access dispatcher */
     bool realized;
 };
 
@@ -107,8 +114,8 @@ const DeviceClass *const *device_class_list(size_t *ret_n);
  * The machine owns the result. Main thread. */
 Device *device_new(Machine *machine, const char *driver, GHashTable *props, GError **err);
 /* The same for the board's own devices, from NAME, VALUE, …, NULL. */
-Device *device_new_board(Machine *machine, const char *driver, GError **err, ...)
-    G_GNUC_NULL_TERMINATED;
+Device *device_new_board(Machine *machine, const char *driver, GError **err,
+                         ...) G_GNUC_NULL_TERMINATED;
 
 /* Unplugs and frees. No vCPU may be inside one of its callbacks when realize'd regions are removed:
  * unrealize removes them and synchronizes. Main thread. */
@@ -122,7 +129,6 @@ char *device_help_props(const DeviceClass *class);
 bool device_class_is(const DeviceClass *class, const DeviceClass *base);
 
 /* Sets @err with "device 'ID' (CLASS): …"; returns false. */
-bool device_error(Device *dev, GError **err, int code, const char *format, ...)
-    G_GNUC_PRINTF(4, 5);
+bool device_error(Device *dev, GError **err, int code, const char *format, ...) G_GNUC_PRINTF(4, 5);
 
 #endif

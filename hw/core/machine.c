@@ -16,7 +16,7 @@ typedef struct {
     char *id;
     void *object;
     GDestroyNotify destroy;
-    GPtrArray *users;               /* Device */
+    GPtrArray *users; /* Device */
 } MachineObject;
 
 static void
@@ -65,8 +65,8 @@ machine_new(const MachineConfig *config, const MachineOps *ops, void *host, GMai
     machine->mmio = address_map_new("memory", 0);
     machine->pio = address_map_new("io", 0x10000);
     for (int i = 0; i < OBJECT_KINDS; i++)
-        machine->objects[i] = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
-                                                    machine_object_free);
+        machine->objects[i] =
+            g_hash_table_new_full(g_str_hash, g_str_equal, NULL, machine_object_free);
     machine->timers = g_ptr_array_new();
     machine->devices = g_ptr_array_new();
     machine->devices_by_id = g_hash_table_new(g_str_hash, g_str_equal);

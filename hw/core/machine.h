@@ -26,24 +26,24 @@ typedef struct {
 
 /* A write that signals a descriptor instead of leaving the guest for long. */
 typedef struct {
-    bool pio;                       /* port, or memory */
+    bool pio; /* port, or memory */
     uint64_t address;
-    unsigned size;                  /* bytes of the write; 0 takes any size (memory only) */
-    bool match;                     /* only when the value written is @value */
+    unsigned size; /* bytes of the write; 0 takes any size (memory only) */
+    bool match;    /* only when the value written is @value */
     uint64_t value;
-    int fd;                         /* eventfd; stays the caller's */
+    int fd; /* eventfd; stays the caller's */
 } IoEvent;
 
 /* What the guest has asked for, or what has happened to it. */
 typedef enum {
-    MACHINE_SHUTDOWN,               /* guest powered itself off */
-    MACHINE_RESET,                  /* guest asked for a reset */
-    MACHINE_SUSPEND,                /* S3 */
-    MACHINE_SUSPEND_DISK,           /* S4 */
+    MACHINE_SHUTDOWN,     /* guest powered itself off */
+    MACHINE_RESET,        /* guest asked for a reset */
+    MACHINE_SUSPEND,      /* S3 */
+    MACHINE_SUSPEND_DISK, /* S4 */
     MACHINE_WAKEUP,
     MACHINE_PANIC,
-    MACHINE_POWERDOWN,              /* the power button was pressed for the guest */
-    MACHINE_DEBUG_EXIT,             /* isa-debug-exit; @value is the exit status */
+    MACHINE_POWERDOWN,  /* the power button was pressed for the guest */
+    MACHINE_DEBUG_EXIT, /* isa-debug-exit; @value is the exit status */
 } MachineRequest;
 
 /* What devices need from the one who runs them. Every function may be called from any thread, with
@@ -94,40 +94,40 @@ typedef struct {
 
 /* One NUMA node of the guest. */
 typedef struct {
-    uint64_t memory;                /* bytes */
-    uint8_t *distances;             /* one per node; NULL: 10 to itself, 20 to others */
+    uint64_t memory;    /* bytes */
+    uint8_t *distances; /* one per node; NULL: 10 to itself, 20 to others */
 } MachineNode;
 
 typedef struct {
     uint32_t apic_id;
-    uint32_t node;                  /* index into MachineConfig.nodes; 0 without NUMA */
-    bool present;                   /* false: may be plugged in later */
+    uint32_t node; /* index into MachineConfig.nodes; 0 without NUMA */
+    bool present;  /* false: may be plugged in later */
 } MachineCpu;
 
 typedef enum { RTC_BASE_UTC, RTC_BASE_LOCALTIME, RTC_BASE_TIME } MachineRtcBase;
 
 /* What the board is told at its making. The machine keeps a deep copy. */
 typedef struct {
-    const char *name;               /* guest's name; may be NULL */
+    const char *name; /* guest's name; may be NULL */
     uint8_t uuid[16];
-    uint64_t ram_below_4g;          /* bytes from 0 */
-    uint64_t ram_above_4g;          /* bytes from 4 GiB */
-    MachineCpu *cpus;               /* present ones first */
-    uint32_t n_cpus, max_cpus;      /* present; length of @cpus */
-    MachineNode *nodes;             /* NULL without NUMA */
+    uint64_t ram_below_4g;     /* bytes from 0 */
+    uint64_t ram_above_4g;     /* bytes from 4 GiB */
+    MachineCpu *cpus;          /* present ones first */
+    uint32_t n_cpus, max_cpus; /* present; length of @cpus */
+    MachineNode *nodes;        /* NULL without NUMA */
     uint32_t n_nodes;
-    uint8_t physical_bits;          /* guest physical address width; 0 means 36 */
+    uint8_t physical_bits; /* guest physical address width; 0 means 36 */
     MachineRtcBase rtc_base;
-    int64_t rtc_seconds;            /* RTC_BASE_TIME: seconds since 1970, UTC, at the start */
+    int64_t rtc_seconds; /* RTC_BASE_TIME: seconds since 1970, UTC, at the start */
 } MachineConfig;
 
 /* Things that devices are made of, named by id in options. Each kind has its own names. */
 typedef enum {
-    OBJECT_BLOCK_NODE,              /* BlockNode (block/block.h) */
-    OBJECT_NETDEV,                  /* NetBackend (net/net.h) */
-    OBJECT_CHARDEV,                 /* Chardev (hw/char/chardev.h) */
-    OBJECT_IOTHREAD,                /* IoLoop (util/ioloop.h) */
-    OBJECT_RNG,                     /* entropy source (hw/virtio) */
+    OBJECT_BLOCK_NODE, /* BlockNode (block/block.h) */
+    OBJECT_NETDEV,     /* NetBackend (net/net.h) */
+    OBJECT_CHARDEV,    /* Chardev (hw/char/chardev.h) */
+    OBJECT_IOTHREAD,   /* IoLoop (util/ioloop.h) */
+    OBJECT_RNG,        /* entropy source (hw/virtio) */
     OBJECT_KINDS
 } ObjectKind;
 
@@ -137,23 +137,23 @@ typedef struct FwCfg FwCfg;
 
 struct Machine {
     const MachineOps *ops;
-    void *host;                     /* first argument of every op */
+    void *host; /* first argument of every op */
     MachineConfig config;
-    GMainContext *context;          /* main loop: timers, character devices */
+    GMainContext *context; /* main loop: timers, character devices */
     GuestMemory *memory;
     AddressMap *mmio, *pio;
-    PciRoot *pci;                   /* set by the board */
-    FwCfg *fw_cfg;                  /* set by the board */
-    bool running;                   /* vCPUs may run; main thread */
+    PciRoot *pci;  /* set by the board */
+    FwCfg *fw_cfg; /* set by the board */
+    bool running;  /* vCPUs may run; main thread */
 
     /*< private >*/
-    GHashTable *objects[OBJECT_KINDS];      /* id -> MachineObject */
-    GPtrArray *timers;              /* DeviceTimer */
-    GPtrArray *devices;             /* in order of making; owned */
+    GHashTable *objects[OBJECT_KINDS]; /* id -> MachineObject */
+    GPtrArray *timers;                 /* DeviceTimer */
+    GPtrArray *devices;                /* in order of making; owned */
     GHashTable *devices_by_id;
-    GHashTable *buses;              /* name -> Bus, owned by their devices */
+    GHashTable *buses; /* name -> Bus, owned by their devices */
     GMutex gsi_lock;
-    GHashTable *gsi_levels;         /* gsi -> how many sources hold it high */
+    GHashTable *gsi_levels; /* gsi -> how many sources hold it high */
 };
 
 /* @context: the main loop, NULL for the default one. Config is copied. */
@@ -204,7 +204,7 @@ typedef struct {
     uint32_t gsi;
     bool level;
 } GsiSource;
-enum { GSI_NONE = -1 };             /* as (uint32_t): connected to no line */
+enum { GSI_NONE = -1 }; /* as (uint32_t): connected to no line */
 void gsi_source_set(GsiSource *source, bool level);
 /* Lowers the line and lets go of it; nothing happens when it never had one. */
 void gsi_source_disconnect(GsiSource *source);

@@ -19,8 +19,8 @@ typedef struct {
 } RamList;
 
 struct GuestMemory {
-    RamList *list;                  /* atomic */
-    GPtrArray *lists;               /* every list there has been, the current one too */
+    RamList *list;    /* atomic */
+    GPtrArray *lists; /* every list there has been, the current one too */
 };
 
 static RamList *
@@ -59,12 +59,14 @@ guest_memory_add(GuestMemory *memory, const GuestRam *ram, GError **err)
     if (ram->size == 0 || ((ram->size | ram->gpa) & 4095) || ram->gpa + ram->size < ram->gpa)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                               "guest RAM at 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT
-                              " bytes is not whole pages", ram->gpa, ram->size);
+                              " bytes is not whole pages",
+                              ram->gpa, ram->size);
     for (size_t i = 0; i < old->n; i++) {
         if (old->ram[i].gpa < ram->gpa + ram->size && ram->gpa < old->ram[i].gpa + old->ram[i].size)
             return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                                  "guest RAM at 0x%" G_GINT64_MODIFIER "x overlaps that at 0x%"
-                                  G_GINT64_MODIFIER "x", ram->gpa, old->ram[i].gpa);
+                                  "guest RAM at 0x%" G_GINT64_MODIFIER
+                                  "x overlaps that at 0x%" G_GINT64_MODIFIER "x",
+                                  ram->gpa, old->ram[i].gpa);
         if (old->ram[i].gpa < ram->gpa)
             at = i + 1;
     }
@@ -135,7 +137,7 @@ guest_memory_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct i
         if (n == max)
             return -E2BIG;
         piece = MIN(len, ram->size - (gpa - ram->gpa));
-        iov[n++] = (struct iovec) { ram->host + (gpa - ram->gpa), piece };
+        iov[n++] = (struct iovec){ ram->host + (gpa - ram->gpa), piece };
         gpa += piece;
         len -= piece;
     }

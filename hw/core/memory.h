@@ -18,7 +18,7 @@ typedef struct GuestMemory GuestMemory;
 /* One stretch of RAM. @fd/@fd_offset name the shared file behind @host, for vhost-user and saving;
  * -1 when there is none. */
 typedef struct {
-    uint64_t gpa, size;             /* bytes, multiples of 4096 */
+    uint64_t gpa, size; /* bytes, multiples of 4096 */
     uint8_t *host;
     int fd;
     uint64_t fd_offset;

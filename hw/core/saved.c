@@ -171,7 +171,8 @@ saved_field_load(const SavedTable *table, const SavedField *field, void *state,
         if (field->kind == SAVED_KIND_BOOL && value > 1)
             return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                                   "saved state of %s: field '%s' is %" G_GUINT64_FORMAT
-                                  ", expected 0 or 1", table->name, field->name, value);
+                                  ", expected 0 or 1",
+                                  table->name, field->name, value);
         saved_number_set(data + i * field->size, field->size, value);
     }
     return true;

@@ -17,12 +17,12 @@
 #include <stdint.h>
 
 typedef enum {
-    SAVED_KIND_NUMBER,              /* 1, 2, 4 or 8 bytes; or an array of them */
-    SAVED_KIND_BOOL,                /* bool, or an array of them: 0 or 1 */
-    SAVED_KIND_BYTES,               /* bytes as they lie */
-    SAVED_KIND_BUFFER,              /* uint8_t *, length at count_offset */
-    SAVED_KIND_TABLE,               /* struct or array of structs inside this one */
-    SAVED_KIND_TABLE_PTR,           /* pointer to an array of structs, length at count_offset */
+    SAVED_KIND_NUMBER,    /* 1, 2, 4 or 8 bytes; or an array of them */
+    SAVED_KIND_BOOL,      /* bool, or an array of them: 0 or 1 */
+    SAVED_KIND_BYTES,     /* bytes as they lie */
+    SAVED_KIND_BUFFER,    /* uint8_t *, length at count_offset */
+    SAVED_KIND_TABLE,     /* struct or array of structs inside this one */
+    SAVED_KIND_TABLE_PTR, /* pointer to an array of structs, length at count_offset */
 } SavedKind;
 
 typedef struct SavedTable SavedTable;
@@ -31,17 +31,17 @@ typedef struct {
     const char *name;
     SavedKind kind;
     size_t offset;
-    size_t size;                    /* of one element */
-    size_t count;                   /* elements; *_PTR and BUFFER take it from count_offset */
-    size_t count_offset;            /* of a uint32_t in the same struct, set before load */
-    uint16_t since;                 /* first version of the table that has the field */
+    size_t size;         /* of one element */
+    size_t count;        /* elements; *_PTR and BUFFER take it from count_offset */
+    size_t count_offset; /* of a uint32_t in the same struct, set before load */
+    uint16_t since;      /* first version of the table that has the field */
     const SavedTable *table;
 } SavedField;
 
 struct SavedTable {
     const char *name;
-    uint16_t version;               /* written; 1 or more */
-    uint16_t oldest;                /* oldest version still loaded */
+    uint16_t version; /* written; 1 or more */
+    uint16_t oldest;  /* oldest version still loaded */
     const SavedField *fields;
     size_t n_fields;
     /* Both optional. before_save fills fields from elsewhere; after_load checks every loaded number
@@ -51,37 +51,51 @@ struct SavedTable {
 };
 
 #define SAVED_ARRAY_LENGTH(T, f) (sizeof(((T *)0)->f) / sizeof(((T *)0)->f[0]))
-#define SAVED_SCALAR(T, f) \
-    _Generic(((T *)0)->f, bool: SAVED_KIND_BOOL, default: SAVED_KIND_NUMBER)
+#define SAVED_SCALAR(T, f)                                                                         \
+    _Generic(((T *)0)->f, bool : SAVED_KIND_BOOL, default : SAVED_KIND_NUMBER)
 /* A number, or bool. */
-#define SAVED(T, f, ver) \
-    { .name = #f, .kind = SAVED_SCALAR(T, f), .offset = offsetof(T, f), \
-      .size = sizeof(((T *)0)->f), .count = 1, .since = (ver) }
+#define SAVED(T, f, ver)                                                                           \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_SCALAR(T, f), .offset = offsetof(T, f),                          \
+        .size = sizeof(((T *)0)->f), .count = 1, .since = (ver)                                    \
+    }
 /* An array of numbers. */
-#define SAVED_ARRAY(T, f, ver) \
-    { .name = #f, .kind = SAVED_SCALAR(T, f[0]), .offset = offsetof(T, f), \
-      .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver) }
+#define SAVED_ARRAY(T, f, ver)                                                                     \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_SCALAR(T, f[0]), .offset = offsetof(T, f),                       \
+        .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver)          \
+    }
 /* A byte array in the struct. */
-#define SAVED_BYTES(T, f, ver) \
-    { .name = #f, .kind = SAVED_KIND_BYTES, .offset = offsetof(T, f), .size = 1, \
-      .count = sizeof(((T *)0)->f), .since = (ver) }
+#define SAVED_BYTES(T, f, ver)                                                                     \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_KIND_BYTES, .offset = offsetof(T, f), .size = 1,                 \
+        .count = sizeof(((T *)0)->f), .since = (ver)                                               \
+    }
 /* uint8_t *f of T.n bytes (uint32_t n, the same on both sides). */
-#define SAVED_BUFFER(T, f, n, ver) \
-    { .name = #f, .kind = SAVED_KIND_BUFFER, .offset = offsetof(T, f), .size = 1, \
-      .count_offset = offsetof(T, n), .since = (ver) }
+#define SAVED_BUFFER(T, f, n, ver)                                                                 \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_KIND_BUFFER, .offset = offsetof(T, f), .size = 1,                \
+        .count_offset = offsetof(T, n), .since = (ver)                                             \
+    }
 /* A struct in the struct. */
-#define SAVED_STRUCT(T, f, tab, ver) \
-    { .name = #f, .kind = SAVED_KIND_TABLE, .offset = offsetof(T, f), .size = sizeof(((T *)0)->f), \
-      .count = 1, .since = (ver), .table = &(tab) }
-#define SAVED_STRUCTS(T, f, tab, ver) \
-    { .name = #f, .kind = SAVED_KIND_TABLE, .offset = offsetof(T, f), \
-      .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver), \
-      .table = &(tab) }
+#define SAVED_STRUCT(T, f, tab, ver)                                                               \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_KIND_TABLE, .offset = offsetof(T, f),                            \
+        .size = sizeof(((T *)0)->f), .count = 1, .since = (ver), .table = &(tab)                   \
+    }
+#define SAVED_STRUCTS(T, f, tab, ver)                                                              \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_KIND_TABLE, .offset = offsetof(T, f),                            \
+        .size = sizeof(((T *)0)->f[0]), .count = SAVED_ARRAY_LENGTH(T, f), .since = (ver),         \
+        .table = &(tab)                                                                            \
+    }
 /* E *f, an array of T.n structs (uint32_t n, the same on both sides). */
-#define SAVED_STRUCTS_PTR(T, f, n, tab, ver) \
-    { .name = #f, .kind = SAVED_KIND_TABLE_PTR, .offset = offsetof(T, f), \
-      .size = sizeof(((T *)0)->f[0]), .count_offset = offsetof(T, n), .since = (ver), \
-      .table = &(tab) }
+#define SAVED_STRUCTS_PTR(T, f, n, tab, ver)                                                       \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_KIND_TABLE_PTR, .offset = offsetof(T, f),                        \
+        .size = sizeof(((T *)0)->f[0]), .count_offset = offsetof(T, n), .since = (ver),            \
+        .table = &(tab)                                                                            \
+    }
 
 /* Appends @state. */
 void saved_table_save(const SavedTable *table, void *state, GByteArray *out);

@@ -12,7 +12,7 @@ struct DeviceTimer {
     void (*fn)(void *opaque);
     void *opaque;
     GSource *source;
-    int64_t deadline;               /* -1: not set */
+    int64_t deadline; /* -1: not set */
 };
 
 typedef struct {
@@ -62,7 +62,7 @@ device_timer_new(Machine *machine, GMutex *lock, void (*fn)(void *opaque), void 
 {
     DeviceTimer *timer = g_new0(DeviceTimer, 1);
 
-    *timer = (DeviceTimer) { machine, lock, fn, opaque, NULL, -1 };
+    *timer = (DeviceTimer){ machine, lock, fn, opaque, NULL, -1 };
     timer->source = g_source_new((GSourceFuncs *)&timer_source_funcs, sizeof(TimerSource));
     ((TimerSource *)timer->source)->timer = timer;
     g_source_set_static_name(timer->source, "device timer");

@@ -13,17 +13,32 @@
 #include <string.h>
 
 enum {
-    FW_CFG_PORT = 0x510, FW_CFG_DMA_PORT = 0x514,
-    FW_CFG_DATA = 1,                /* offset of the data port */
-    FW_CFG_SIGNATURE = 0x00, FW_CFG_ID = 0x01, FW_CFG_UUID = 0x02, FW_CFG_RAM_SIZE = 0x03,
-    FW_CFG_NOGRAPHIC = 0x04, FW_CFG_NB_CPUS = 0x05, FW_CFG_NUMA = 0x0d, FW_CFG_BOOT_MENU = 0x0e,
-    FW_CFG_MAX_CPUS = 0x0f, FW_CFG_FILE_DIR = 0x19, FW_CFG_FILE_FIRST = 0x20,
-    FW_CFG_ACPI_TABLES = 0x8000, FW_CFG_SMBIOS_ENTRIES = 0x8001, FW_CFG_IRQ0_OVERRIDE = 0x8002,
+    FW_CFG_PORT = 0x510,
+    FW_CFG_DMA_PORT = 0x514,
+    FW_CFG_DATA = 1, /* offset of the data port */
+    FW_CFG_SIGNATURE = 0x00,
+    FW_CFG_ID = 0x01,
+    FW_CFG_UUID = 0x02,
+    FW_CFG_RAM_SIZE = 0x03,
+    FW_CFG_NOGRAPHIC = 0x04,
+    FW_CFG_NB_CPUS = 0x05,
+    FW_CFG_NUMA = 0x0d,
+    FW_CFG_BOOT_MENU = 0x0e,
+    FW_CFG_MAX_CPUS = 0x0f,
+    FW_CFG_FILE_DIR = 0x19,
+    FW_CFG_FILE_FIRST = 0x20,
+    FW_CFG_ACPI_TABLES = 0x8000,
+    FW_CFG_SMBIOS_ENTRIES = 0x8001,
+    FW_CFG_IRQ0_OVERRIDE = 0x8002,
     FW_CFG_FILES_MAX = 64,
     FW_CFG_NAME_MAX = 55,
-    FW_CFG_FILE_ENTRY = 64,         /* size, key, reserved, name[56] */
-    FW_CFG_FEATURES = 3,            /* traditional and DMA */
-    DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16,
+    FW_CFG_FILE_ENTRY = 64, /* size, key, reserved, name[56] */
+    FW_CFG_FEATURES = 3,    /* traditional and DMA */
+    DMA_ERROR = 1,
+    DMA_READ = 2,
+    DMA_SKIP = 4,
+    DMA_SELECT = 8,
+    DMA_WRITE = 16,
     DMA_REQUEST_SIZE = 16,
 };
 #define FW_CFG_DMA_SIGNATURE UINT64_C(0x51454d5520434647)
@@ -40,8 +55,8 @@ typedef struct {
 
 struct FwCfg {
     Device device;
-    GHashTable *items;              /* key -> FwCfgItem */
-    GArray *files;                  /* FwCfgFile, in order of names */
+    GHashTable *items; /* key -> FwCfgItem */
+    GArray *files;     /* FwCfgFile, in order of names */
     uint16_t next_key;
     uint16_t selected;
     uint32_t position;
@@ -329,8 +344,8 @@ fw_cfg_realize(Device *dev, GError **err)
     fw_cfg_write_directory(cfg);
     if (!fw_cfg_add_e820(cfg, err))
         return false;
-    cfg->region = (IoRegion) { "fw_cfg", &fw_cfg_ops, cfg, &dev->lock, 2, IO_PRIORITY_BOARD };
-    cfg->dma = (IoRegion) { "fw_cfg-dma", &fw_cfg_dma_ops, cfg, &dev->lock, 8, IO_PRIORITY_BOARD };
+    cfg->region = (IoRegion){ "fw_cfg", &fw_cfg_ops, cfg, &dev->lock, 2, IO_PRIORITY_BOARD };
+    cfg->dma = (IoRegion){ "fw_cfg-dma", &fw_cfg_dma_ops, cfg, &dev->lock, 8, IO_PRIORITY_BOARD };
     address_map_add(dev->machine->pio, &cfg->region, FW_CFG_PORT);
     address_map_add(dev->machine->pio, &cfg->dma, FW_CFG_DMA_PORT);
     dev->machine->fw_cfg = cfg;

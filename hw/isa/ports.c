@@ -5,7 +5,9 @@
 #include "util/error.h"
 
 enum {
-    PORT92 = 0x92, PORT92_RESET = 0x01, PORT92_A20 = 0x02,
+    PORT92 = 0x92,
+    PORT92_RESET = 0x01,
+    PORT92_A20 = 0x02,
 };
 
 typedef struct {
@@ -53,7 +55,7 @@ port92_realize(Device *dev, GError **err)
 
     (void)err;
     p->value = PORT92_A20;
-    p->region = (IoRegion) { "port92", &port92_ops, p, &dev->lock, 1, IO_PRIORITY_BOARD };
+    p->region = (IoRegion){ "port92", &port92_ops, p, &dev->lock, 1, IO_PRIORITY_BOARD };
     return address_map_add(dev->machine->pio, &p->region, PORT92) == 0;
 }
 
@@ -96,8 +98,8 @@ debug_exit_realize(Device *dev, GError **err)
 {
     DebugExit *d = (DebugExit *)dev;
 
-    d->region = (IoRegion) { "isa-debug-exit", &debug_exit_ops, d, &dev->lock, d->iosize,
-                             IO_PRIORITY_BOARD };
+    d->region = (IoRegion){ "isa-debug-exit", &debug_exit_ops, d,
+                            &dev->lock,       d->iosize,       IO_PRIORITY_BOARD };
     if (address_map_add(dev->machine->pio, &d->region, d->iobase) < 0)
         return device_error(dev, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "ports 0x%x to 0x%x are beyond the last port", d->iobase,

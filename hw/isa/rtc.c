@@ -14,32 +14,55 @@
 #include <time.h>
 
 enum {
-    RTC_PORT = 0x70, RTC_IRQ = 8,
+    RTC_PORT = 0x70,
+    RTC_IRQ = 8,
     RTC_BYTES = 128,
-    RTC_SECONDS = 0, RTC_SECONDS_ALARM = 1, RTC_MINUTES = 2, RTC_MINUTES_ALARM = 3, RTC_HOURS = 4,
-    RTC_HOURS_ALARM = 5, RTC_WEEKDAY = 6, RTC_DAY = 7, RTC_MONTH = 8, RTC_YEAR = 9,
-    RTC_A = 10, RTC_B = 11, RTC_C = 12, RTC_D = 13,
+    RTC_SECONDS = 0,
+    RTC_SECONDS_ALARM = 1,
+    RTC_MINUTES = 2,
+    RTC_MINUTES_ALARM = 3,
+    RTC_HOURS = 4,
+    RTC_HOURS_ALARM = 5,
+    RTC_WEEKDAY = 6,
+    RTC_DAY = 7,
+    RTC_MONTH = 8,
+    RTC_YEAR = 9,
+    RTC_A = 10,
+    RTC_B = 11,
+    RTC_C = 12,
+    RTC_D = 13,
     RTC_CENTURY = 0x32,
-    A_UPDATING = 0x80, A_RATE = 0x0f,
-    B_SET = 0x80, B_PERIODIC = 0x40, B_ALARM = 0x20, B_UPDATE = 0x10, B_BINARY = 0x04, B_24H = 0x02,
-    C_IRQ = 0x80, C_PERIODIC = 0x40, C_ALARM = 0x20, C_UPDATE = 0x10,
+    A_UPDATING = 0x80,
+    A_RATE = 0x0f,
+    B_SET = 0x80,
+    B_PERIODIC = 0x40,
+    B_ALARM = 0x20,
+    B_UPDATE = 0x10,
+    B_BINARY = 0x04,
+    B_24H = 0x02,
+    C_IRQ = 0x80,
+    C_PERIODIC = 0x40,
+    C_ALARM = 0x20,
+    C_UPDATE = 0x10,
     D_VALID = 0x80,
-    HOUR_PM = 0x80, ALARM_ANY = 0xc0,
-    UPDATE_NS = 244000,             /* the time reads as being updated so long before each second */
+    HOUR_PM = 0x80,
+    ALARM_ANY = 0xc0,
+    UPDATE_NS = 244000, /* the time reads as being updated so long before each second */
     DAY = 86400,
 };
 #define NS_PER_S INT64_C(1000000000)
-#define RTC_LIMIT INT64_C(6000000000) /* seconds either side of 1970 that ns arithmetic keeps to   \
-                                       */
+#define RTC_LIMIT                                                                                  \
+    INT64_C(6000000000) /* seconds either side of 1970 that ns arithmetic keeps to                 \
+                         */
 
 typedef struct {
     Device device;
     uint8_t index;
     uint8_t cmos[RTC_BYTES];
-    int64_t offset;                 /* ns: RTC time is the host's plus this */
-    int64_t start_offset;           /* the same when the machine was made */
-    int64_t seen_second;            /* up to which update and alarm flags are worked out */
-    int64_t seen_period;            /* the same for the periodic flag, in periods of guest time */
+    int64_t offset;       /* ns: RTC time is the host's plus this */
+    int64_t start_offset; /* the same when the machine was made */
+    int64_t seen_second;  /* up to which update and alarm flags are worked out */
+    int64_t seen_period;  /* the same for the periodic flag, in periods of guest time */
     GsiSource line;
     DeviceTimer *timer;
     IoRegion region;
@@ -130,7 +153,8 @@ rtc_store_time(Rtc *rtc)
         .tm_mday = (int)rtc_decode(rtc, rtc->cmos[RTC_DAY]),
         .tm_mon = (int)rtc_decode(rtc, rtc->cmos[RTC_MONTH]) - 1,
         .tm_year = (int)(rtc_decode(rtc, rtc->cmos[RTC_CENTURY]) * 100 +
-                         rtc_decode(rtc, rtc->cmos[RTC_YEAR])) - 1900,
+                         rtc_decode(rtc, rtc->cmos[RTC_YEAR])) -
+                   1900,
     };
     int64_t second = CLAMP((int64_t)timegm(&tm), -RTC_LIMIT, RTC_LIMIT);
 
@@ -353,7 +377,7 @@ rtc_describe_machine(Rtc *rtc)
     uint64_t kib = low > 1 << 20 ? (low - (1 << 20)) >> 10 : 0;
     uint64_t above_16m = low > 16 << 20 ? (low - (16 << 20)) >> 16 : 0;
 
-    rtc_put(rtc, 0x14, 0x06, 1);                        /* FPU, mouse port */
+    rtc_put(rtc, 0x14, 0x06, 1); /* FPU, mouse port */
     rtc_put(rtc, 0x15, 640, 2);
     rtc_put(rtc, 0x17, MIN(kib, 0xffff), 2);
     rtc_put(rtc, 0x30, MIN(kib, 0xffff), 2);
@@ -388,14 +412,14 @@ rtc_realize(Device *dev, GError **err)
     Rtc *rtc = (Rtc *)dev;
 
     (void)err;
-    rtc->line = (GsiSource) { dev->machine, RTC_IRQ, false };
+    rtc->line = (GsiSource){ dev->machine, RTC_IRQ, false };
     rtc->timer = device_timer_new(dev->machine, &dev->lock, rtc_timer_fired, rtc);
     rtc->cmos[RTC_A] = 0x26;
     rtc->cmos[RTC_B] = B_24H;
     rtc->cmos[RTC_D] = D_VALID;
     rtc_describe_machine(rtc);
     rtc_start_time(rtc);
-    rtc->region = (IoRegion) { "rtc", &rtc_ops, rtc, &dev->lock, 2, IO_PRIORITY_BOARD };
+    rtc->region = (IoRegion){ "rtc", &rtc_ops, rtc, &dev->lock, 2, IO_PRIORITY_BOARD };
     return address_map_add(dev->machine->pio, &rtc->region, RTC_PORT) == 0;
 }
 
@@ -417,7 +441,7 @@ rtc_reset(Device *dev)
     Rtc *rtc = (Rtc *)dev;
 
     g_mutex_lock(&dev->lock);
-    rtc->cmos[RTC_B] &= (uint8_t)~(B_PERIODIC | B_ALARM | B_UPDATE);
+    rtc->cmos[RTC_B] &= (uint8_t) ~(B_PERIODIC | B_ALARM | B_UPDATE);
     rtc->cmos[RTC_C] = 0;
     rtc_update(rtc);
     g_mutex_unlock(&dev->lock);

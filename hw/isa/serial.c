@@ -16,20 +16,50 @@
 #include <string.h>
 
 enum {
-    REG_DATA = 0, REG_IER = 1, REG_IIR = 2, REG_LCR = 3, REG_MCR = 4, REG_LSR = 5, REG_MSR = 6,
+    REG_DATA = 0,
+    REG_IER = 1,
+    REG_IIR = 2,
+    REG_LCR = 3,
+    REG_MCR = 4,
+    REG_LSR = 5,
+    REG_MSR = 6,
     REG_SCRATCH = 7,
     SERIAL_REGISTERS = 8,
     SERIAL_FIFO = 16,
 
-    IER_RECEIVE = 0x01, IER_TRANSMIT = 0x02, IER_LINE = 0x04, IER_MODEM = 0x08, IER_MASK = 0x0f,
-    IIR_NONE = 0x01, IIR_MODEM = 0x00, IIR_TRANSMIT = 0x02, IIR_RECEIVE = 0x04, IIR_LINE = 0x06,
-    IIR_TIMEOUT = 0x0c, IIR_FIFOS = 0xc0,
-    FCR_ENABLE = 0x01, FCR_CLEAR_RX = 0x02, FCR_CLEAR_TX = 0x04, FCR_KEPT = 0xc9,
+    IER_RECEIVE = 0x01,
+    IER_TRANSMIT = 0x02,
+    IER_LINE = 0x04,
+    IER_MODEM = 0x08,
+    IER_MASK = 0x0f,
+    IIR_NONE = 0x01,
+    IIR_MODEM = 0x00,
+    IIR_TRANSMIT = 0x02,
+    IIR_RECEIVE = 0x04,
+    IIR_LINE = 0x06,
+    IIR_TIMEOUT = 0x0c,
+    IIR_FIFOS = 0xc0,
+    FCR_ENABLE = 0x01,
+    FCR_CLEAR_RX = 0x02,
+    FCR_CLEAR_TX = 0x04,
+    FCR_KEPT = 0xc9,
     LCR_DLAB = 0x80,
-    MCR_DTR = 0x01, MCR_RTS = 0x02, MCR_OUT1 = 0x04, MCR_OUT2 = 0x08, MCR_LOOP = 0x10,
+    MCR_DTR = 0x01,
+    MCR_RTS = 0x02,
+    MCR_OUT1 = 0x04,
+    MCR_OUT2 = 0x08,
+    MCR_LOOP = 0x10,
     MCR_MASK = 0x1f,
-    LSR_READY = 0x01, LSR_OVERRUN = 0x02, LSR_ERRORS = 0x1e, LSR_EMPTY = 0x20, LSR_IDLE = 0x40,
-    MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80, MSR_DELTA_RI = 0x04,
+    LSR_READY = 0x01,
+    LSR_OVERRUN = 0x02,
+    LSR_ERRORS = 0x1e,
+    LSR_EMPTY = 0x20,
+    LSR_IDLE = 0x40,
+    MSR_CTS = 0x10,
+    MSR_DSR = 0x20,
+    MSR_RI = 0x40,
+    MSR_DCD = 0x80,
+    MSR_DELTA_RI = 0x04,
 };
 
 typedef struct {
@@ -41,7 +71,7 @@ typedef struct {
 
     uint8_t ier, fcr, lcr, mcr, lsr, msr, scratch;
     uint16_t divisor;
-    bool transmit_pending;          /* transmitter-empty interrupt is due */
+    bool transmit_pending; /* transmitter-empty interrupt is due */
     uint8_t rx[SERIAL_FIFO], tx[SERIAL_FIFO];
     uint8_t rx_len, tx_len;
     GsiSource line;
@@ -117,7 +147,7 @@ serial_write_data(Serial *s, uint8_t byte)
         s->transmit_pending = true;
     } else if (s->tx_len < serial_depth(s)) {
         s->tx[s->tx_len++] = byte;
-        s->lsr &= (uint8_t)~(LSR_EMPTY | LSR_IDLE);
+        s->lsr &= (uint8_t) ~(LSR_EMPTY | LSR_IDLE);
         serial_transmit(s);
     }
     /* Beyond that the driver has not waited for the transmitter: the byte is lost. */
@@ -306,7 +336,7 @@ serial_reset(Device *dev)
     s->ier = s->fcr = s->lcr = s->mcr = s->scratch = 0;
     s->lsr = LSR_EMPTY | LSR_IDLE;
     s->msr = MSR_CTS | MSR_DSR | MSR_DCD;
-    s->divisor = 12;                /* 9600 baud */
+    s->divisor = 12; /* 9600 baud */
     s->transmit_pending = false;
     s->rx_len = s->tx_len = 0;
     serial_update(s);
@@ -355,9 +385,9 @@ serial_realize(Device *dev, GError **err)
 
     if (!serial_choose(s, err))
         return false;
-    s->line = (GsiSource) { dev->machine, s->irq, false };
-    s->region = (IoRegion) { "serial", &serial_ops, s, &dev->lock, SERIAL_REGISTERS,
-                             IO_PRIORITY_BOARD };
+    s->line = (GsiSource){ dev->machine, s->irq, false };
+    s->region =
+        (IoRegion){ "serial", &serial_ops, s, &dev->lock, SERIAL_REGISTERS, IO_PRIORITY_BOARD };
     serial_reset(dev);
     if (!chardev_attach(s->chardev.object, &serial_frontend, s, err))
         return false;
@@ -397,11 +427,11 @@ serial_after_load(void *state, GError **err)
 }
 
 static const SavedField serial_fields[] = {
-    SAVED(Serial, ier, 1),       SAVED(Serial, fcr, 1),     SAVED(Serial, lcr, 1),
-    SAVED(Serial, mcr, 1),       SAVED(Serial, lsr, 1),     SAVED(Serial, msr, 1),
-    SAVED(Serial, scratch, 1),   SAVED(Serial, divisor, 1), SAVED(Serial, transmit_pending, 1),
-    SAVED_BYTES(Serial, rx, 1),  SAVED(Serial, rx_len, 1),
-    SAVED_BYTES(Serial, tx, 1),  SAVED(Serial, tx_len, 1),
+    SAVED(Serial, ier, 1),      SAVED(Serial, fcr, 1),     SAVED(Serial, lcr, 1),
+    SAVED(Serial, mcr, 1),      SAVED(Serial, lsr, 1),     SAVED(Serial, msr, 1),
+    SAVED(Serial, scratch, 1),  SAVED(Serial, divisor, 1), SAVED(Serial, transmit_pending, 1),
+    SAVED_BYTES(Serial, rx, 1), SAVED(Serial, rx_len, 1),  SAVED_BYTES(Serial, tx, 1),
+    SAVED(Serial, tx_len, 1),
 };
 
 static const SavedTable serial_saved = {
@@ -443,6 +473,6 @@ serial_port(const Device *dev, SerialPort *ret)
 
     if (dev->class != &isa_serial_class)
         return false;
-    *ret = (SerialPort) { (unsigned)s->index, s->iobase, s->irq };
+    *ret = (SerialPort){ (unsigned)s->index, s->iobase, s->irq };
     return true;
 }

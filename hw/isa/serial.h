@@ -7,7 +7,7 @@
 #include "hw/core/device.h"
 
 typedef struct {
-    unsigned index;                 /* 0: COM1 */
+    unsigned index; /* 0: COM1 */
     uint16_t iobase;
     uint8_t irq;
 } SerialPort;

@@ -14,7 +14,7 @@ typedef enum { SPACE_IO, SPACE_MEM32, SPACE_PREF64, SPACES } Space;
 
 typedef struct {
     PciDevice *dev;
-    int bar;                        /* -1: the window of the bridge @dev */
+    int bar; /* -1: the window of the bridge @dev */
     uint64_t size, align;
 } Item;
 

@@ -29,10 +29,10 @@ pci_bar_add(PciDevice *dev, unsigned n, PciBarKind kind, bool prefetch, uint64_t
         flags |= PCI_BAR_64;
     if (prefetch)
         flags |= PCI_BAR_PREFETCH;
-    *bar = (PciBar) { .kind = kind, .prefetch = prefetch, .size = size };
+    *bar = (PciBar){ .kind = kind, .prefetch = prefetch, .size = size };
     bar->parts = g_ptr_array_new_with_free_func(pci_bar_part_free);
     pci_config_set(dev, at, 4, flags);
-    pci_config_mask(dev, at, 4, (uint32_t)~(size - 1));
+    pci_config_mask(dev, at, 4, (uint32_t) ~(size - 1));
     if (kind == PCI_BAR_MEM64)
         pci_config_mask(dev, at + 4, 4, (uint32_t)(~(size - 1) >> 32));
 }
@@ -48,7 +48,7 @@ pci_bar_add_region(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size, c
     g_return_if_fail(offset <= bar->size && size <= bar->size - offset);
     part = g_new0(PciBarPart, 1);
     part->offset = offset;
-    part->region = (IoRegion) { name, ops, opaque, lock, size, IO_PRIORITY_BAR };
+    part->region = (IoRegion){ name, ops, opaque, lock, size, IO_PRIORITY_BAR };
     g_ptr_array_add(bar->parts, part);
 }
 
@@ -92,7 +92,7 @@ pci_doorbell_add(PciDevice *dev, unsigned n, uint64_t offset, unsigned size, boo
     PciBarPart *part = g_new0(PciBarPart, 1);
 
     part->offset = offset;
-    part->event = (IoEvent) { .size = size, .match = match, .value = value, .fd = fd };
+    part->event = (IoEvent){ .size = size, .match = match, .value = value, .fd = fd };
     g_ptr_array_add(bar->parts, part);
     if (bar->mapped)
         pci_bar_part_map(dev, bar, part);

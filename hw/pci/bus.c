@@ -138,8 +138,8 @@ pci_intx_init(PciDevice *dev)
 {
     pci_config_set(dev, PCI_INTERRUPT_PIN, 1, 1);
     pci_config_mask(dev, PCI_INTERRUPT_LINE, 1, 0xff);
-    dev->intx = (GsiSource) { dev->device.machine, Q35_PIRQ_GSI + pci_intx_pirq(dev), false };
-    dev->intx_pic = (GsiSource) { dev->device.machine, (uint32_t)GSI_NONE, false };
+    dev->intx = (GsiSource){ dev->device.machine, Q35_PIRQ_GSI + pci_intx_pirq(dev), false };
+    dev->intx_pic = (GsiSource){ dev->device.machine, (uint32_t)GSI_NONE, false };
     pci_intx_wire(dev);
 }
 
@@ -157,8 +157,8 @@ pci_intx_wire(PciDevice *dev)
 void
 pci_intx_update(PciDevice *dev)
 {
-    bool level = dev->intx_level &&
-                 !(pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+    bool level =
+        dev->intx_level && !(pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
     if (!dev->intx.machine)
         return;

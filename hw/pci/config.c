@@ -95,10 +95,10 @@ pci_device_config_write(PciDevice *dev, unsigned offset, unsigned size, uint32_t
     for (unsigned i = 0; i < size; i++) {
         uint8_t byte = (uint8_t)(value >> (8 * i));
         uint8_t *at = &dev->config[offset + i];
-        uint8_t now = (uint8_t)((*at & ~dev->writable[offset + i]) |
-                                (byte & dev->writable[offset + i]));
+        uint8_t now =
+            (uint8_t)((*at & ~dev->writable[offset + i]) | (byte & dev->writable[offset + i]));
 
-        now &= (uint8_t)~(byte & dev->clearable[offset + i]);
+        now &= (uint8_t) ~(byte & dev->clearable[offset + i]);
         __atomic_store_n(at, now, __ATOMIC_RELAXED);
     }
     if (pci_range_touches(offset, size, PCI_COMMAND, PCI_COMMAND + 2))

@@ -72,7 +72,7 @@ pci_device_realize(Device *device, GError **err)
                    header | (dev->multifunction ? PCI_HEADER_MULTIFUNCTION : 0));
     pci_config_mask(dev, PCI_COMMAND, 2,
                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
-                    PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE);
+                        PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE);
     bytes_store(dev->clearable + PCI_STATUS, PCI_STATUS_ERRORS, 2);
     pci_config_mask(dev, PCI_CACHE_LINE_SIZE, 1, 0xff);
     if (d && d->vendor)

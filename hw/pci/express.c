@@ -10,10 +10,10 @@ enum {
     EXPRESS_VERSION = 2,
     EXPRESS_SLOT = 0x0100,
     EXPRESS_ROLE_ERRORS = 1 << 15,
-    EXPRESS_CONTROL = 0x00ff & ~0x08 & ~0xe0,       /* error enables, relaxed order, no-snoop off */
+    EXPRESS_CONTROL = 0x00ff & ~0x08 & ~0xe0, /* error enables, relaxed order, no-snoop off */
     EXPRESS_NO_SNOOP = 1 << 11,
-    LINK_SPEED = 4,                 /* 16 GT/s */
-    LINK_SPEEDS = 0x1e,             /* 2.5 to 16 GT/s, as LNKCAP2 counts */
+    LINK_SPEED = 4,     /* 16 GT/s */
+    LINK_SPEEDS = 0x1e, /* 2.5 to 16 GT/s, as LNKCAP2 counts */
     LINK_WIDTH = 16,
     LINK_ACTIVE_REPORTING = 1 << 20,
     LINK_ACTIVE = 1 << 13,

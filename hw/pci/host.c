@@ -12,9 +12,12 @@
 #include "hw/pci/q35.h"
 
 enum {
-    PORT_CONFIG = 0xcf8, PORT_DATA = 0xcfc,
-    CONFIG_RESET = 1,               /* byte of the address register that is RST_CNT */
-    RESET_SYSTEM = 0x02, RESET_CPU = 0x04, RESET_FULL = 0x08,
+    PORT_CONFIG = 0xcf8,
+    PORT_DATA = 0xcfc,
+    CONFIG_RESET = 1, /* byte of the address register that is RST_CNT */
+    RESET_SYSTEM = 0x02,
+    RESET_CPU = 0x04,
+    RESET_FULL = 0x08,
     MCH_PCIEXBAR = 0x60,
     PCIEXBAR_ENABLE = 1,
 };
@@ -23,8 +26,8 @@ enum {
 typedef struct {
     Device device;
     PciRoot root;
-    uint32_t address;               /* CONFIG_ADDRESS */
-    uint8_t reset;                  /* RST_CNT */
+    uint32_t address; /* CONFIG_ADDRESS */
+    uint8_t reset;    /* RST_CNT */
     IoRegion config, data;
 } PciHost;
 
@@ -106,10 +109,10 @@ pci_host_realize(Device *dev, GError **err)
     machine->pci = &host->root;
     if (!pci_bus_init(&host->root.bus, &host->root, NULL, "pcie.0", err))
         return false;
-    host->config = (IoRegion) { "pci-config-address", &pci_host_config_ops, host, &dev->lock, 4,
-                                IO_PRIORITY_BOARD };
-    host->data = (IoRegion) { "pci-config-data", &pci_host_data_ops, host, NULL, 4,
-                              IO_PRIORITY_BOARD };
+    host->config = (IoRegion){ "pci-config-address", &pci_host_config_ops, host, &dev->lock, 4,
+                               IO_PRIORITY_BOARD };
+    host->data =
+        (IoRegion){ "pci-config-data", &pci_host_data_ops, host, NULL, 4, IO_PRIORITY_BOARD };
     address_map_add(machine->pio, &host->config, PORT_CONFIG);
     address_map_add(machine->pio, &host->data, PORT_DATA);
     return true;

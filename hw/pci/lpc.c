@@ -15,7 +15,7 @@ typedef struct {
     Bus isa;
     AcpiPm pm;
     IoRegion rcba;
-    uint32_t pm_at, rcba_at;        /* where the regions are mapped, 0: nowhere */
+    uint32_t pm_at, rcba_at; /* where the regions are mapped, 0: nowhere */
 } Lpc;
 
 static uint64_t
@@ -90,8 +90,8 @@ lpc_realize(Device *device, GError **err)
     }
     pci_config_mask(dev, LPC_RCBA, 4, 0xffffc000 | RCBA_ENABLE);
     acpi_pm_init(&lpc->pm, device->machine, &device->lock);
-    lpc->rcba = (IoRegion) { "rcba", &lpc_rcba_ops, lpc, NULL, RCBA_SIZE, IO_PRIORITY_BOARD };
-    lpc->isa = (Bus) { .name = "isa.0", .kind = BUS_ISA };
+    lpc->rcba = (IoRegion){ "rcba", &lpc_rcba_ops, lpc, NULL, RCBA_SIZE, IO_PRIORITY_BOARD };
+    lpc->isa = (Bus){ .name = "isa.0", .kind = BUS_ISA };
     return bus_add(device->machine, &lpc->isa, err);
 }
 

@@ -9,8 +9,10 @@
 
 enum {
     LPC_DEVFN = PCI_DEVFN(0x1f, 0),
-    LPC_PMBASE = 0x40, LPC_ACPI_CNTL = 0x44,
-    LPC_PIRQ_A = 0x60, LPC_PIRQ_E = 0x68,
+    LPC_PMBASE = 0x40,
+    LPC_ACPI_CNTL = 0x44,
+    LPC_PIRQ_A = 0x60,
+    LPC_PIRQ_E = 0x68,
     LPC_RCBA = 0xf0,
     LPC_ACPI_ENABLE = 0x80,
 };

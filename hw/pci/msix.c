@@ -20,18 +20,18 @@ enum { MSIX_ADDRESS = 0, MSIX_DATA = 8, MSIX_CONTROL = 12 };
 
 typedef struct {
     unsigned uses;
-    int fd;                         /* atomic; -1 while not in use */
-    int gsi;                        /* MSI route, -1 for none */
-    MsiMessage message;             /* of the route */
-    bool bound;                     /* fd raises gsi */
+    int fd;             /* atomic; -1 while not in use */
+    int gsi;            /* MSI route, -1 for none */
+    MsiMessage message; /* of the route */
+    bool bound;         /* fd raises gsi */
 } Vector;
 
 struct PciMsix {
     GMutex lock;
     unsigned cap, n;
-    bool live;                      /* enabled and function not masked */
-    uint8_t *table;                 /* n entries of 16 bytes, then the pending bits: msix_state */
-    uint8_t *pending;               /* whole 64-bit words */
+    bool live;        /* enabled and function not masked */
+    uint8_t *table;   /* n entries of 16 bytes, then the pending bits: msix_state */
+    uint8_t *pending; /* whole 64-bit words */
     unsigned pending_size;
     Vector vectors[];
 };
@@ -48,7 +48,7 @@ msix_pending_put(PciMsix *msix, unsigned i, bool on)
     if (on)
         msix->pending[i / 8] |= (uint8_t)(1u << (i % 8));
     else
-        msix->pending[i / 8] &= (uint8_t)~(1u << (i % 8));
+        msix->pending[i / 8] &= (uint8_t) ~(1u << (i % 8));
 }
 
 static void
@@ -249,8 +249,9 @@ pci_msix_config_written(PciDevice *dev, unsigned offset, unsigned size)
 bool
 pci_msix_enabled(const PciDevice *dev)
 {
-    return dev->msix && (__atomic_load_n(&dev->config[dev->msix->cap + PCI_MSIX_FLAGS + 1],
-                                         __ATOMIC_RELAXED) & PCI_MSIX_ENABLE >> 8);
+    return dev->msix &&
+           (__atomic_load_n(&dev->config[dev->msix->cap + PCI_MSIX_FLAGS + 1], __ATOMIC_RELAXED) &
+            PCI_MSIX_ENABLE >> 8);
 }
 
 unsigned

@@ -21,9 +21,9 @@ typedef struct PciBus PciBus;
 typedef struct PciMsix PciMsix;
 
 enum {
-    PCI_CONFIG_SIZE = 256,          /* stored; extended space holds no capability */
+    PCI_CONFIG_SIZE = 256, /* stored; extended space holds no capability */
     PCI_BARS = 6,
-    PCI_SUBSYSTEM_VENDOR = 0x1af4,  /* of every emulated function that names no other */
+    PCI_SUBSYSTEM_VENDOR = 0x1af4, /* of every emulated function that names no other */
     PCI_SUBSYSTEM_DEVICE = 0x1100,
 };
 
@@ -32,9 +32,9 @@ enum {
 typedef struct {
     uint16_t vendor, device;
     uint16_t subsystem_vendor, subsystem; /* 0: the defaults above */
-    uint32_t class_code;            /* 24 bits: class, subclass, programming interface */
+    uint32_t class_code;                  /* 24 bits: class, subclass, programming interface */
     uint8_t revision;
-    uint8_t header_type;            /* PCI_HEADER_NORMAL or PCI_HEADER_BRIDGE */
+    uint8_t header_type; /* PCI_HEADER_NORMAL or PCI_HEADER_BRIDGE */
     /* Optional. After the core has stored a write to [offset, offset + size) of configuration
      * space. Root's and device's lock held. */
     void (*config_written)(PciDevice *dev, unsigned offset, unsigned size);
@@ -50,43 +50,43 @@ typedef enum { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 } PciBarKi
 /* Registers or a doorbell at an offset of a BAR. */
 typedef struct {
     uint64_t offset;
-    IoRegion region;                /* of size 0: a doorbell */
+    IoRegion region; /* of size 0: a doorbell */
     IoEvent event;
-    bool registered;                /* the doorbell is known to the host */
+    bool registered; /* the doorbell is known to the host */
 } PciBarPart;
 
 typedef struct {
     PciBarKind kind;
     bool prefetch;
-    uint64_t size;                  /* power of two */
+    uint64_t size; /* power of two */
     bool mapped;
-    uint64_t address;               /* where it is mapped now */
-    GPtrArray *parts;               /* PciBarPart */
+    uint64_t address; /* where it is mapped now */
+    GPtrArray *parts; /* PciBarPart */
 } PciBar;
 
 struct PciDevice {
-    Device device;                  /* first */
-    const PciDetails *details;      /* NULL when the class has none */
+    Device device;             /* first */
+    const PciDetails *details; /* NULL when the class has none */
     PciBus *bus;
-    int32_t addr;                   /* property: devfn, -1 for the next free slot */
+    int32_t addr; /* property: devfn, -1 for the next free slot */
     bool multifunction;
     uint8_t devfn;
     uint8_t config[PCI_CONFIG_SIZE];
-    uint8_t writable[PCI_CONFIG_SIZE];      /* bits the guest may write */
-    uint8_t clearable[PCI_CONFIG_SIZE];     /* bits the guest clears by writing one */
-    uint8_t initial[PCI_CONFIG_SIZE];       /* contents at reset, taken after realize */
-    uint8_t saved_config[PCI_CONFIG_SIZE];  /* as it stands in saved state */
-    GMutex bar_lock;                /* mapping state of the BARs, doorbells */
+    uint8_t writable[PCI_CONFIG_SIZE];     /* bits the guest may write */
+    uint8_t clearable[PCI_CONFIG_SIZE];    /* bits the guest clears by writing one */
+    uint8_t initial[PCI_CONFIG_SIZE];      /* contents at reset, taken after realize */
+    uint8_t saved_config[PCI_CONFIG_SIZE]; /* as it stands in saved state */
+    GMutex bar_lock;                       /* mapping state of the BARs, doorbells */
     PciBar bars[PCI_BARS];
-    unsigned caps_end;              /* next free byte for a capability */
-    unsigned express_cap;           /* offset, 0 when there is none */
+    unsigned caps_end;    /* next free byte for a capability */
+    unsigned express_cap; /* offset, 0 when there is none */
     GsiSource intx, intx_pic;
     bool intx_level;
-    unsigned msi_cap;               /* offset, 0 when there is none */
+    unsigned msi_cap; /* offset, 0 when there is none */
     PciMsix *msix;
-    uint8_t *msix_state;            /* table and pending bits */
+    uint8_t *msix_state; /* table and pending bits */
     uint32_t msix_state_size;
-    PciBus *secondary;              /* of a bridge */
+    PciBus *secondary; /* of a bridge */
 };
 
 /* Base of every PCI function. Properties: addr, multifunction. Its realize plugs the function into
@@ -191,8 +191,8 @@ void pci_msix_notify(PciDevice *dev, unsigned vector);
 struct PciBus {
     Bus bus;
     PciRoot *root;
-    PciDevice *bridge;              /* NULL for bus 0 */
-    PciDevice *devices[256];        /* by devfn */
+    PciDevice *bridge;       /* NULL for bus 0 */
+    PciDevice *devices[256]; /* by devfn */
 };
 
 /* The host bridge's own state: bus 0 and the ways into configuration space. Root's lock: see above.
@@ -201,7 +201,7 @@ struct PciRoot {
     Machine *machine;
     GMutex lock;
     PciBus bus;
-    uint8_t pirq[8];                /* ISA interrupt of PIRQA to H; bit 7 set: none (PIC mode) */
+    uint8_t pirq[8]; /* ISA interrupt of PIRQA to H; bit 7 set: none (PIC mode) */
 };
 
 void pci_root_init(PciRoot *root, Machine *machine);

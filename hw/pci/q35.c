@@ -10,7 +10,8 @@
 enum {
     MCH_PCIEXBAR = 0x60,
     RCBA_BASE = 0xfed1c000,
-    IO_WINDOW_BASE = 0x1000, IO_WINDOW_END = 0x10000,
+    IO_WINDOW_BASE = 0x1000,
+    IO_WINDOW_END = 0x10000,
 };
 
 bool
@@ -24,11 +25,10 @@ q35_create(Machine *machine, GError **err)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++) {
-        Device *dev = fixed[i].bus
-                          ? device_new_board(machine, fixed[i].driver, err, "bus", fixed[i].bus,
-                                             "addr", fixed[i].addr, "multifunction",
-                                             i == 2 ? "on" : "off", NULL)
-                          : device_new_board(machine, fixed[i].driver, err, NULL);
+        Device *dev = fixed[i].bus ? device_new_board(machine, fixed[i].driver, err, "bus",
+                                                      fixed[i].bus, "addr", fixed[i].addr,
+                                                      "multifunction", i == 2 ? "on" : "off", NULL)
+                                   : device_new_board(machine, fixed[i].driver, err, NULL);
 
         if (!dev)
             return false;
@@ -43,7 +43,7 @@ q35_windows(Machine *machine, PciWindows *ret)
     uint64_t top = UINT64_C(1) << MIN(bits, 52);
     uint64_t base = (UINT64_C(4) << 30) + machine->config.ram_above_4g;
 
-    *ret = (PciWindows) {
+    *ret = (PciWindows){
         .io_base = IO_WINDOW_BASE,
         .io_end = IO_WINDOW_END,
         .mem32_base = Q35_MMIO32_BASE,

@@ -11,14 +11,14 @@ enum {
     Q35_IO_APIC_PINS = 24,
     Q35_SCI_IRQ = 9,
     Q35_PM_BASE = 0x600,
-    Q35_PIRQ_GSI = 16,              /* PIRQA; PIRQH is 23 */
+    Q35_PIRQ_GSI = 16, /* PIRQA; PIRQH is 23 */
 };
-#define Q35_RAM_LOW_MAX   UINT64_C(0x80000000)  /* RAM below 4 GiB ends here at most */
-#define Q35_ECAM_BASE     UINT64_C(0xb0000000)
-#define Q35_MMIO32_BASE   UINT64_C(0xc0000000)
-#define Q35_MMIO32_END    UINT64_C(0xfec00000)  /* first byte that no BAR may use */
-#define Q35_ACPI_BASE     UINT64_C(0x000e0000)  /* RAM that direct boot keeps for ACPI tables */
-#define Q35_ACPI_SIZE     UINT64_C(0x00020000)
+#define Q35_RAM_LOW_MAX UINT64_C(0x80000000) /* RAM below 4 GiB ends here at most */
+#define Q35_ECAM_BASE UINT64_C(0xb0000000)
+#define Q35_MMIO32_BASE UINT64_C(0xc0000000)
+#define Q35_MMIO32_END UINT64_C(0xfec00000) /* first byte that no BAR may use */
+#define Q35_ACPI_BASE UINT64_C(0x000e0000)  /* RAM that direct boot keeps for ACPI tables */
+#define Q35_ACPI_SIZE UINT64_C(0x00020000)
 
 /* Makes the board's fixed devices: host bridge, LPC bridge, PM registers, RTC, fw_cfg, ports 0x61,
  * 0x92, 0x80 and 0xcf9. Main thread, once per machine, before any device_new(). */

@@ -18,12 +18,17 @@
 #include "util/error.h"
 
 enum {
-    F_STATS_VQ = 1, F_DEFLATE_ON_OOM = 2, F_REPORTING = 5,
-    CONFIG_SIZE = 8, CONFIG_ACTUAL = 4,
+    F_STATS_VQ = 1,
+    F_DEFLATE_ON_OOM = 2,
+    F_REPORTING = 5,
+    CONFIG_SIZE = 8,
+    CONFIG_ACTUAL = 4,
     QUEUE_SIZE = 128,
-    PAGE_SHIFT = 12, BALLOON_PAGE = 1 << PAGE_SHIFT,        /* 5.5.6: always 4096 bytes */
-    STAT_SIZE = 10, STATS = 10,
-    MAX_PAGES = 16384,               /* page numbers taken from one buffer chain */
+    PAGE_SHIFT = 12,
+    BALLOON_PAGE = 1 << PAGE_SHIFT, /* 5.5.6: always 4096 bytes */
+    STAT_SIZE = 10,
+    STATS = 10,
+    MAX_PAGES = 16384, /* page numbers taken from one buffer chain */
 };
 
 #define NS_PER_S INT64_C(1000000000)
@@ -31,27 +36,27 @@ enum {
 typedef enum { ROLE_INFLATE, ROLE_DEFLATE, ROLE_STATS, ROLE_REPORTING, ROLE_NONE } Role;
 
 typedef struct {
-    VirtioDevice virtio;             /* first */
+    VirtioDevice virtio; /* first */
     bool deflate_on_oom, reporting, hinting, poison;
-    uint32_t interval;               /* property guest-stats-polling-interval, then as set */
+    uint32_t interval; /* property guest-stats-polling-interval, then as set */
 
     IoLoop *loop;
-    uint32_t target_pages;           /* in the balloon, as the host wants; the device's lock */
-    uint32_t actual_pages;           /* as the driver says; atomic */
+    uint32_t target_pages; /* in the balloon, as the host wants; the device's lock */
+    uint32_t actual_pages; /* as the driver says; atomic */
     /* the loop's thread */
     VirtChain chain, stats_chain;
-    bool stats_held;                 /* the driver's statistics buffer is here */
-    VirtQueue *stats_queue;          /* while it is running */
+    bool stats_held;        /* the driver's statistics buffer is here */
+    VirtQueue *stats_queue; /* while it is running */
     IoTimer *timer;
     uint64_t stats[STATS];
-    int64_t last_update;             /* seconds since 1970 */
+    int64_t last_update; /* seconds since 1970 */
 } VirtioBalloon;
 
 /* Names of the statistics by tag (5.5.6.3), as QEMU gives them. */
 static const char *const stat_names[STATS] = {
-    "stat-swap-in", "stat-swap-out", "stat-major-faults", "stat-minor-faults", "stat-free-memory",
-    "stat-total-memory", "stat-available-memory", "stat-disk-caches", "stat-htlb-pgalloc",
-    "stat-htlb-pgfail",
+    "stat-swap-in",      "stat-swap-out",     "stat-major-faults",     "stat-minor-faults",
+    "stat-free-memory",  "stat-total-memory", "stat-available-memory", "stat-disk-caches",
+    "stat-htlb-pgalloc", "stat-htlb-pgfail",
 };
 
 /* What a queue is for: queues that were not negotiated leave no gap in the numbering (5.5.2). */
@@ -201,8 +206,7 @@ stats_take(VirtioBalloon *balloon)
         if (tag < STATS)
             balloon->stats[tag] = bytes_load64(stat + 2);
     }
-    balloon->last_update =
-        machine_wall_ns(virtio_base(&balloon->virtio)->machine) / NS_PER_S;
+    balloon->last_update = machine_wall_ns(virtio_base(&balloon->virtio)->machine) / NS_PER_S;
 }
 
 static void
@@ -280,8 +284,8 @@ balloon_config_read(VirtioDevice *dev, uint8_t *config)
     VirtioBalloon *balloon = (VirtioBalloon *)dev;
 
     bytes_store(config, balloon->target_pages, 4);
-    bytes_store(config + CONFIG_ACTUAL,
-                __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED), 4);
+    bytes_store(config + CONFIG_ACTUAL, __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED),
+                4);
 }
 
 static void
@@ -292,8 +296,8 @@ balloon_config_write(VirtioDevice *dev, const uint8_t *config, unsigned offset, 
     uint32_t pages = bytes_load32(config + CONFIG_ACTUAL);
     JsonObject *data;
 
-    if (offset + size <= CONFIG_ACTUAL
-        || pages == __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED))
+    if (offset + size <= CONFIG_ACTUAL ||
+        pages == __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED))
         return;
     __atomic_store_n(&balloon->actual_pages, pages, __ATOMIC_RELAXED);
     data = json_object_new();
@@ -469,7 +473,9 @@ static const VirtioClass balloon_virtio_class = {
 };
 
 static const char *const balloon_aliases[] = {
-    "virtio-balloon-pci-non-transitional", "virtio-balloon", NULL,
+    "virtio-balloon-pci-non-transitional",
+    "virtio-balloon",
+    NULL,
 };
 static const char *const balloon_syscalls[] = { "madvise", NULL };
 

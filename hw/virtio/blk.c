@@ -18,17 +18,34 @@
 #include "util/error.h"
 
 enum {
-    F_SEG_MAX = 2, F_RO = 5, F_BLK_SIZE = 6, F_FLUSH = 9, F_TOPOLOGY = 10, F_CONFIG_WCE = 11,
-    F_MQ = 12, F_DISCARD = 13, F_WRITE_ZEROES = 14,
+    F_SEG_MAX = 2,
+    F_RO = 5,
+    F_BLK_SIZE = 6,
+    F_FLUSH = 9,
+    F_TOPOLOGY = 10,
+    F_CONFIG_WCE = 11,
+    F_MQ = 12,
+    F_DISCARD = 13,
+    F_WRITE_ZEROES = 14,
 
-    T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13,
-    S_OK = 0, S_IOERR = 1, S_UNSUPP = 2,
+    T_IN = 0,
+    T_OUT = 1,
+    T_FLUSH = 4,
+    T_GET_ID = 8,
+    T_DISCARD = 11,
+    T_WRITE_ZEROES = 13,
+    S_OK = 0,
+    S_IOERR = 1,
+    S_UNSUPP = 2,
 
-    HEADER_SIZE = 16, SEGMENT_SIZE = 16, ID_SIZE = 20, CONFIG_SIZE = 60,
+    HEADER_SIZE = 16,
+    SEGMENT_SIZE = 16,
+    ID_SIZE = 20,
+    CONFIG_SIZE = 60,
     ZEROES_UNMAP = 1,
-    MAX_UNMAP_SECTORS = 0x3fffff,    /* just under 2 GiB at once */
+    MAX_UNMAP_SECTORS = 0x3fffff, /* just under 2 GiB at once */
     MAX_SEGMENTS = 254,
-    BLOCK_DEPTH = 256,               /* most requests in flight in the block engine */
+    BLOCK_DEPTH = 256, /* most requests in flight in the block engine */
 };
 
 typedef struct VirtioBlk VirtioBlk;
@@ -38,20 +55,20 @@ struct BlkRequest {
     VirtioBlk *blk;
     VirtQueue *queue;
     VirtChain chain;
-    uint8_t *status;                 /* last byte of the writable part */
+    uint8_t *status; /* last byte of the writable part */
     VirtioBlkKind kind;
-    uint64_t bytes, written;         /* of the request; into the writable part without status */
+    uint64_t bytes, written; /* of the request; into the writable part without status */
     int64_t start;
-    BlkRequest *next;                /* in the free list */
+    BlkRequest *next; /* in the free list */
 };
 
 struct VirtioBlk {
-    VirtioDevice virtio;             /* first */
+    VirtioDevice virtio; /* first */
     /* properties */
     PropObject drive, iothread;
     char *serial;
     uint16_t num_queues, queue_size;
-    int write_cache;                 /* OnOffAuto */
+    int write_cache; /* OnOffAuto */
     bool config_wce, share_rw, discard, write_zeroes, scsi;
     int werror, rerror;
     int32_t bootindex;
@@ -61,10 +78,10 @@ struct VirtioBlk {
     bool claimed;
     IoLoop *loop;
     BlockQueue *block;
-    BlkRequest *free;                /* loop's thread */
-    int writeback;                   /* atomic: the driver's choice of cache mode */
+    BlkRequest *free; /* loop's thread */
+    int writeback;    /* atomic: the driver's choice of cache mode */
     uint8_t saved_writeback;
-    VirtioBlkStats stats;            /* written by the loop alone, read by anybody */
+    VirtioBlkStats stats; /* written by the loop alone, read by anybody */
 };
 
 static void
@@ -108,8 +125,8 @@ error_event(BlkRequest *req, int ret)
 {
     Device *dev = virtio_base(&req->blk->virtio);
     JsonObject *data = json_object_new();
-    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s/virtio-backend",
-                                            dev->id ? dev->id : dev->path);
+    g_autofree char *path =
+        g_strdup_printf("/machine/peripheral/%s/virtio-backend", dev->id ? dev->id : dev->path);
 
     json_object_set_string_member(data, "device", "");
     json_object_set_string_member(data, "qom-path", path);
@@ -167,8 +184,8 @@ range_ok(const VirtioBlk *blk, uint64_t sector, uint64_t bytes)
 {
     uint64_t block = blk->logical_block_size, size = block_node_size(blk->node);
 
-    return sector <= size / BLOCK_SECTOR && bytes <= size - sector * BLOCK_SECTOR && bytes > 0
-           && bytes % block == 0 && sector * BLOCK_SECTOR % block == 0;
+    return sector <= size / BLOCK_SECTOR && bytes <= size - sector * BLOCK_SECTOR && bytes > 0 &&
+           bytes % block == 0 && sector * BLOCK_SECTOR % block == 0;
 }
 
 static bool
@@ -185,8 +202,8 @@ request_transfer(BlkRequest *req, uint64_t sector, const struct iovec *iov, unsi
     VirtioBlk *blk = req->blk;
 
     req->bytes = bytes;
-    if (!range_ok(blk, sector, bytes) || n > BLOCK_MAX_IOV
-        || (req->kind == VIRTIO_BLK_WRITE && block_node_read_only(blk->node))) {
+    if (!range_ok(blk, sector, bytes) || n > BLOCK_MAX_IOV ||
+        (req->kind == VIRTIO_BLK_WRITE && block_node_read_only(blk->node))) {
         count_add(&blk->stats.kind[req->kind].failed, 1);
         request_finish(req, S_IOERR);
     } else if (req->kind == VIRTIO_BLK_READ) {
@@ -225,8 +242,8 @@ request_unmap(BlkRequest *req, uint32_t type, const struct iovec *iov, unsigned 
         request_finish(req, S_UNSUPP);
         return;
     }
-    if (!range_ok(blk, sector, length) || length / BLOCK_SECTOR > MAX_UNMAP_SECTORS
-        || block_node_read_only(blk->node)) {
+    if (!range_ok(blk, sector, length) || length / BLOCK_SECTOR > MAX_UNMAP_SECTORS ||
+        block_node_read_only(blk->node)) {
         request_finish(req, S_IOERR);
         return;
     }
@@ -343,8 +360,8 @@ blk_config_read(VirtioDevice *dev, uint8_t *config)
     bytes_store(config, sectors, 8);
     bytes_store(config + 12, MIN(blk->queue_size - 2, MAX_SEGMENTS), 4);
     bytes_store(config + 20, blk->logical_block_size, 4);
-    config[24] = (uint8_t)(g_bit_nth_lsf(blk->physical_block_size, -1)
-                           - g_bit_nth_lsf(blk->logical_block_size, -1));
+    config[24] = (uint8_t)(g_bit_nth_lsf(blk->physical_block_size, -1) -
+                           g_bit_nth_lsf(blk->logical_block_size, -1));
     bytes_store(config + 26, blk->min_io_size / blk->logical_block_size, 2);
     bytes_store(config + 28, blk->opt_io_size / blk->logical_block_size, 4);
     config[32] = (uint8_t)g_atomic_int_get(&blk->writeback);
@@ -404,12 +421,12 @@ blk_check(VirtioBlk *blk, GError **err)
     if (blk->num_queues == 0)
         blk->num_queues = (uint16_t)CLAMP(device->machine->config.n_cpus, 1u, 256u);
     blk->physical_block_size = MAX(blk->physical_block_size, block);
-    if (!power_of_two(blk, "queue-size", blk->queue_size, err)
-        || !power_of_two(blk, "logical_block_size", block, err)
-        || !power_of_two(blk, "physical_block_size", blk->physical_block_size, err)
-        || !size_check(blk, "min_io_size", blk->min_io_size, block, err)
-        || !size_check(blk, "opt_io_size", blk->opt_io_size, block, err)
-        || !size_check(blk, "discard_granularity", blk->discard_granularity, block, err))
+    if (!power_of_two(blk, "queue-size", blk->queue_size, err) ||
+        !power_of_two(blk, "logical_block_size", block, err) ||
+        !power_of_two(blk, "physical_block_size", blk->physical_block_size, err) ||
+        !size_check(blk, "min_io_size", blk->min_io_size, block, err) ||
+        !size_check(blk, "opt_io_size", blk->opt_io_size, block, err) ||
+        !size_check(blk, "discard_granularity", blk->discard_granularity, block, err))
         return false;
     if (blk->scsi)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -428,8 +445,8 @@ blk_features(VirtioBlk *blk)
 {
     VirtioDevice *dev = &blk->virtio;
 
-    dev->host_features |= VIRTIO_F(F_SEG_MAX) | VIRTIO_F(F_BLK_SIZE) | VIRTIO_F(F_FLUSH)
-                          | VIRTIO_F(F_TOPOLOGY);
+    dev->host_features |=
+        VIRTIO_F(F_SEG_MAX) | VIRTIO_F(F_BLK_SIZE) | VIRTIO_F(F_FLUSH) | VIRTIO_F(F_TOPOLOGY);
     if (blk->config_wce)
         dev->host_features |= VIRTIO_F(F_CONFIG_WCE);
     if (blk->num_queues > 1)
@@ -451,17 +468,16 @@ blk_realize(VirtioDevice *dev, GError **err)
     Device *device = virtio_base(dev);
 
     blk->node = blk->drive.object;
-    if (!blk_check(blk, err)
-        || !block_node_claim(blk->node, !block_node_read_only(blk->node), blk->share_rw, err))
+    if (!blk_check(blk, err) ||
+        !block_node_claim(blk->node, !block_node_read_only(blk->node), blk->share_rw, err))
         return false;
     blk->claimed = true;
-    blk->loop = blk->iothread.object ? blk->iothread.object
-                                     : virtio_default_loop(device->machine, err);
+    blk->loop =
+        blk->iothread.object ? blk->iothread.object : virtio_default_loop(device->machine, err);
     if (!blk->loop)
         return false;
-    blk->block = block_queue_new(blk->node, blk->loop,
-                                 MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH),
-                                 err);
+    blk->block = block_queue_new(
+        blk->node, blk->loop, MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH), err);
     if (!blk->block)
         return false;
     blk_features(blk);

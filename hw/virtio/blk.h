@@ -8,7 +8,11 @@
 #include "hw/core/device.h"
 
 typedef enum {
-    VIRTIO_BLK_READ, VIRTIO_BLK_WRITE, VIRTIO_BLK_FLUSH, VIRTIO_BLK_UNMAP, VIRTIO_BLK_KINDS
+    VIRTIO_BLK_READ,
+    VIRTIO_BLK_WRITE,
+    VIRTIO_BLK_FLUSH,
+    VIRTIO_BLK_UNMAP,
+    VIRTIO_BLK_KINDS
 } VirtioBlkKind;
 
 /* Since the start of the device; a failed request counts in failed only. */

@@ -7,8 +7,11 @@
 #include "hw/virtio/virtio.h"
 
 enum {
-    VRING_DESC_NEXT = 1, VRING_DESC_WRITE = 2, VRING_DESC_INDIRECT = 4,
-    VRING_AVAIL_NO_INTERRUPT = 1, VRING_USED_NO_NOTIFY = 1,
+    VRING_DESC_NEXT = 1,
+    VRING_DESC_WRITE = 2,
+    VRING_DESC_INDIRECT = 4,
+    VRING_AVAIL_NO_INTERRUPT = 1,
+    VRING_USED_NO_NOTIFY = 1,
 };
 
 typedef struct {
@@ -24,8 +27,8 @@ typedef struct {
 /* Pointers into guest RAM, whose contents may change at any moment. */
 struct Vring {
     VringDesc *desc;
-    uint16_t *avail;                 /* flags, index, ring[size], used event */
-    uint16_t *used;                  /* flags, index, VringUsedElem[size], available event */
+    uint16_t *avail; /* flags, index, ring[size], used event */
+    uint16_t *used;  /* flags, index, VringUsedElem[size], available event */
 };
 
 /* Bytes of the three parts for @size descriptors, with the event fields. */

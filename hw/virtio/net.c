@@ -18,15 +18,15 @@
 
 enum {
     CONFIG_SIZE = 12,
-    RX_TURN = 256,                   /* packets before others have their turn */
-    ETHERNET_HEAD = 18,              /* bytes that the filter looks at */
+    RX_TURN = 256,      /* packets before others have their turn */
+    ETHERNET_HEAD = 18, /* bytes that the filter looks at */
     CTRL_QUEUE_SIZE = 64,
 };
 
-#define GUEST_OFFLOAD_BITS                                                                        \
-    (VIRTIO_F(VIRTIO_NET_F_GUEST_CSUM) | VIRTIO_F(VIRTIO_NET_F_GUEST_TSO4)                        \
-     | VIRTIO_F(VIRTIO_NET_F_GUEST_TSO6) | VIRTIO_F(VIRTIO_NET_F_GUEST_ECN)                       \
-     | VIRTIO_F(VIRTIO_NET_F_GUEST_UFO))
+#define GUEST_OFFLOAD_BITS                                                                         \
+    (VIRTIO_F(VIRTIO_NET_F_GUEST_CSUM) | VIRTIO_F(VIRTIO_NET_F_GUEST_TSO4) |                       \
+     VIRTIO_F(VIRTIO_NET_F_GUEST_TSO6) | VIRTIO_F(VIRTIO_NET_F_GUEST_ECN) |                        \
+     VIRTIO_F(VIRTIO_NET_F_GUEST_UFO))
 
 static NetPair *
 pair_of(VirtQueue *q)
@@ -183,9 +183,9 @@ rx_run(NetPair *p)
             net_queue_want_packets(net->backend, p->index, false);
             return;
         }
-        if (len < VIRTIO_NET_HEADER || !rx_wanted(p, (size_t)len)
-            || ((size_t)len > rx_first_room(p)
-                && !virtio_has_feature(&net->virtio, VIRTIO_NET_F_MRG_RXBUF))) {
+        if (len < VIRTIO_NET_HEADER || !rx_wanted(p, (size_t)len) ||
+            ((size_t)len > rx_first_room(p) &&
+             !virtio_has_feature(&net->virtio, VIRTIO_NET_F_MRG_RXBUF))) {
             net->stats.rx_dropped++;
         } else if (!rx_deliver(p, (size_t)len)) {
             p->rx_pending = (size_t)len;
@@ -263,7 +263,7 @@ tx_handle(VirtQueue *q)
         }
         p->tx_have = true;
         if (!tx_send(p))
-            return;                  /* notifications stay off: net_writable() goes on */
+            return; /* notifications stay off: net_writable() goes on */
     }
 }
 
@@ -355,8 +355,8 @@ is_ctrl(const VirtQueue *q)
 {
     const VirtioNet *net = (const VirtioNet *)q->dev;
 
-    return q->index == 2 * net->n_pairs
-           || (q->index == 2 && !virtio_has_feature(q->dev, VIRTIO_NET_F_MQ));
+    return q->index == 2 * net->n_pairs ||
+           (q->index == 2 && !virtio_has_feature(q->dev, VIRTIO_NET_F_MQ));
 }
 
 static void
@@ -445,8 +445,8 @@ net_features_ok(VirtioDevice *dev, uint64_t features)
         if (!needs(features, pairs[i].feature, VIRTIO_F(pairs[i].need)))
             return false;
     }
-    if (!needs(features, VIRTIO_NET_F_GUEST_ECN, tso)
-        || !needs(features, VIRTIO_NET_F_HOST_ECN, host_tso))
+    if (!needs(features, VIRTIO_NET_F_GUEST_ECN, tso) ||
+        !needs(features, VIRTIO_NET_F_HOST_ECN, host_tso))
         return false;
     net->guest_offloads = features & GUEST_OFFLOAD_BITS;
     return true;
@@ -460,8 +460,9 @@ net_config_read(VirtioDevice *dev, uint8_t *config)
 
     memcpy(config, &mac, 6);
     bytes_store(config + 6,
-                (link_is_up(net) ? VIRTIO_NET_S_LINK_UP : 0)
-                    | (g_atomic_int_get(&net->announce) ? VIRTIO_NET_S_ANNOUNCE : 0), 2);
+                (link_is_up(net) ? VIRTIO_NET_S_LINK_UP : 0) |
+                    (g_atomic_int_get(&net->announce) ? VIRTIO_NET_S_ANNOUNCE : 0),
+                2);
     bytes_store(config + 8, net->n_pairs, 2);
     bytes_store(config + 10, net->host_mtu, 2);
 }
@@ -629,19 +630,18 @@ net_check(VirtioNet *net, GError **err)
 {
     Device *device = virtio_base(&net->virtio);
 
-    if ((net->rx_queue_size & (net->rx_queue_size - 1))
-        || (net->tx_queue_size & (net->tx_queue_size - 1)))
+    if ((net->rx_queue_size & (net->rx_queue_size - 1)) ||
+        (net->tx_queue_size & (net->tx_queue_size - 1)))
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "rx_queue_size=%u and tx_queue_size=%u are not both powers of two",
                             net->rx_queue_size, net->tx_queue_size);
     if (net->host_mtu != 0 && net->host_mtu < 68)
-        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "host_mtu=%u is less than 68", net->host_mtu);
+        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED, "host_mtu=%u is less than 68",
+                            net->host_mtu);
     if (net->mac_given && (net->mac[0] & 1))
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "mac=%02x:%02x:%02x:%02x:%02x:%02x is a multicast address",
-                            net->mac[0], net->mac[1], net->mac[2], net->mac[3], net->mac[4],
-                            net->mac[5]);
+                            "mac=%02x:%02x:%02x:%02x:%02x:%02x is a multicast address", net->mac[0],
+                            net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5]);
     return true;
 }
 
@@ -658,8 +658,8 @@ mac_choose(VirtioNet *net)
     for (guint i = 0; i < device->machine->devices->len; i++) {
         Device *other = g_ptr_array_index(device->machine->devices, i);
 
-        if (other != device && device_class_is(other->class, &virtio_net_pci_class)
-            && !((VirtioNet *)other)->mac_given)
+        if (other != device && device_class_is(other->class, &virtio_net_pci_class) &&
+            !((VirtioNet *)other)->mac_given)
             before++;
     }
     memcpy(net->mac, base, 6);
@@ -759,7 +759,10 @@ static const SavedTable net_saved = {
     .after_load = net_after_load,
 };
 
-#define NET_BOOL(text, field, fallback) { text, PROP_BOOL, offsetof(VirtioNet, field), fallback }
+#define NET_BOOL(text, field, fallback)                                                            \
+    {                                                                                              \
+        text, PROP_BOOL, offsetof(VirtioNet, field), fallback                                      \
+    }
 
 static const DeviceProp net_props[] = {
     { "netdev", PROP_NETDEV, offsetof(VirtioNet, netdev), .required = true,

@@ -10,11 +10,21 @@
 #include "hw/core/bytes.h"
 
 enum {
-    CTRL_RX = 0, CTRL_MAC = 1, CTRL_VLAN = 2, CTRL_ANNOUNCE = 3, CTRL_MQ = 4, CTRL_OFFLOADS = 5,
-    MAC_TABLE_SET = 0, MAC_ADDR_SET = 1, VLAN_ADD = 0, VLAN_DEL = 1, ANNOUNCE_ACK = 0,
-    MQ_PAIRS_SET = 0, OFFLOADS_SET = 0,
+    CTRL_RX = 0,
+    CTRL_MAC = 1,
+    CTRL_VLAN = 2,
+    CTRL_ANNOUNCE = 3,
+    CTRL_MQ = 4,
+    CTRL_OFFLOADS = 5,
+    MAC_TABLE_SET = 0,
+    MAC_ADDR_SET = 1,
+    VLAN_ADD = 0,
+    VLAN_DEL = 1,
+    ANNOUNCE_ACK = 0,
+    MQ_PAIRS_SET = 0,
+    OFFLOADS_SET = 0,
     CTRL_HEAD = 2,
-    CTRL_MAX = 16384,                /* longest command taken; two full tables are 776 bytes */
+    CTRL_MAX = 16384, /* longest command taken; two full tables are 776 bytes */
 };
 
 static bool
@@ -22,7 +32,7 @@ ctrl_rx(VirtioNet *net, uint8_t command, const uint8_t *data, size_t len)
 {
     NetFilter *f = &net->filter;
     uint8_t *const modes[] = { &f->promisc, &f->allmulti, &f->alluni,
-                               &f->nomulti, &f->nouni, &f->nobcast };
+                               &f->nomulti, &f->nouni,    &f->nobcast };
     unsigned feature = command < 2 ? VIRTIO_NET_F_CTRL_RX : VIRTIO_NET_F_CTRL_RX_EXTRA;
 
     if (len != 1 || command >= G_N_ELEMENTS(modes) || !virtio_has_feature(&net->virtio, feature))
@@ -56,15 +66,15 @@ ctrl_mac(VirtioNet *net, uint8_t command, const uint8_t *data, size_t len)
     NetFilter next = net->filter;
     uint64_t mac = 0;
 
-    if (command == MAC_ADDR_SET && len == 6
-        && virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
+    if (command == MAC_ADDR_SET && len == 6 &&
+        virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
         memcpy(&mac, data, 6);
         __atomic_store_n(&net->current_mac, mac, __ATOMIC_RELAXED);
         return true;
     }
-    if (command != MAC_TABLE_SET || !virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_RX)
-        || !table_read(&data, &len, next.uni, &next.n_uni, &next.uni_overflow)
-        || !table_read(&data, &len, next.multi, &next.n_multi, &next.multi_overflow) || len != 0)
+    if (command != MAC_TABLE_SET || !virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_RX) ||
+        !table_read(&data, &len, next.uni, &next.n_uni, &next.uni_overflow) ||
+        !table_read(&data, &len, next.multi, &next.n_multi, &next.multi_overflow) || len != 0)
         return false;
     net->filter = next;
     return true;
@@ -75,21 +85,21 @@ ctrl_vlan(VirtioNet *net, uint8_t command, const uint8_t *data, size_t len)
 {
     unsigned vlan = len == 2 ? bytes_load16(data) : 4096;
 
-    if (vlan >= 4096 || command > VLAN_DEL
-        || !virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_VLAN))
+    if (vlan >= 4096 || command > VLAN_DEL ||
+        !virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_VLAN))
         return false;
     if (command == VLAN_ADD)
         net->filter.vlans[vlan / 8] |= (uint8_t)(1 << vlan % 8);
     else
-        net->filter.vlans[vlan / 8] &= (uint8_t)~(1 << vlan % 8);
+        net->filter.vlans[vlan / 8] &= (uint8_t) ~(1 << vlan % 8);
     return true;
 }
 
 static bool
 ctrl_announce(VirtioNet *net, uint8_t command, size_t len)
 {
-    if (command != ANNOUNCE_ACK || len != 0
-        || !virtio_has_feature(&net->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE))
+    if (command != ANNOUNCE_ACK || len != 0 ||
+        !virtio_has_feature(&net->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE))
         return false;
     g_atomic_int_set(&net->announce, 0);
     return true;
@@ -100,8 +110,8 @@ ctrl_mq(VirtioNet *net, uint8_t command, const uint8_t *data, size_t len)
 {
     unsigned n = len == 2 ? bytes_load16(data) : 0;
 
-    if (command != MQ_PAIRS_SET || n == 0 || n > net->n_pairs
-        || !virtio_has_feature(&net->virtio, VIRTIO_NET_F_MQ))
+    if (command != MQ_PAIRS_SET || n == 0 || n > net->n_pairs ||
+        !virtio_has_feature(&net->virtio, VIRTIO_NET_F_MQ))
         return false;
     net->current_pairs = (uint16_t)n;
     virtio_net_open_pairs(net);
@@ -111,8 +121,8 @@ ctrl_mq(VirtioNet *net, uint8_t command, const uint8_t *data, size_t len)
 static bool
 ctrl_offloads(VirtioNet *net, uint8_t command, const uint8_t *data, size_t len)
 {
-    if (command != OFFLOADS_SET || len != 8
-        || !virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+    if (command != OFFLOADS_SET || len != 8 ||
+        !virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
         return false;
     return virtio_net_apply_offloads(net, bytes_load64(data));
 }

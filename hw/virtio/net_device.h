@@ -9,21 +9,36 @@
 #include "net/net.h"
 
 enum {
-    VIRTIO_NET_F_CSUM = 0, VIRTIO_NET_F_GUEST_CSUM = 1, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS = 2,
-    VIRTIO_NET_F_MTU = 3, VIRTIO_NET_F_MAC = 5, VIRTIO_NET_F_GUEST_TSO4 = 7,
-    VIRTIO_NET_F_GUEST_TSO6 = 8, VIRTIO_NET_F_GUEST_ECN = 9, VIRTIO_NET_F_GUEST_UFO = 10,
-    VIRTIO_NET_F_HOST_TSO4 = 11, VIRTIO_NET_F_HOST_TSO6 = 12, VIRTIO_NET_F_HOST_ECN = 13,
-    VIRTIO_NET_F_HOST_UFO = 14, VIRTIO_NET_F_MRG_RXBUF = 15, VIRTIO_NET_F_STATUS = 16,
-    VIRTIO_NET_F_CTRL_VQ = 17, VIRTIO_NET_F_CTRL_RX = 18, VIRTIO_NET_F_CTRL_VLAN = 19,
-    VIRTIO_NET_F_CTRL_RX_EXTRA = 20, VIRTIO_NET_F_GUEST_ANNOUNCE = 21, VIRTIO_NET_F_MQ = 22,
+    VIRTIO_NET_F_CSUM = 0,
+    VIRTIO_NET_F_GUEST_CSUM = 1,
+    VIRTIO_NET_F_CTRL_GUEST_OFFLOADS = 2,
+    VIRTIO_NET_F_MTU = 3,
+    VIRTIO_NET_F_MAC = 5,
+    VIRTIO_NET_F_GUEST_TSO4 = 7,
+    VIRTIO_NET_F_GUEST_TSO6 = 8,
+    VIRTIO_NET_F_GUEST_ECN = 9,
+    VIRTIO_NET_F_GUEST_UFO = 10,
+    VIRTIO_NET_F_HOST_TSO4 = 11,
+    VIRTIO_NET_F_HOST_TSO6 = 12,
+    VIRTIO_NET_F_HOST_ECN = 13,
+    VIRTIO_NET_F_HOST_UFO = 14,
+    VIRTIO_NET_F_MRG_RXBUF = 15,
+    VIRTIO_NET_F_STATUS = 16,
+    VIRTIO_NET_F_CTRL_VQ = 17,
+    VIRTIO_NET_F_CTRL_RX = 18,
+    VIRTIO_NET_F_CTRL_VLAN = 19,
+    VIRTIO_NET_F_CTRL_RX_EXTRA = 20,
+    VIRTIO_NET_F_GUEST_ANNOUNCE = 21,
+    VIRTIO_NET_F_MQ = 22,
     VIRTIO_NET_F_CTRL_MAC_ADDR = 23,
 
-    VIRTIO_NET_HEADER = 12,          /* struct virtio_net_hdr with num_buffers (5.1.6) */
-    VIRTIO_NET_NUM_BUFFERS = 10,     /* its offset */
-    VIRTIO_NET_S_LINK_UP = 1, VIRTIO_NET_S_ANNOUNCE = 2,
-    VIRTIO_NET_MAC_TABLE = 64,       /* addresses filtered; with more everything passes */
+    VIRTIO_NET_HEADER = 12,      /* struct virtio_net_hdr with num_buffers (5.1.6) */
+    VIRTIO_NET_NUM_BUFFERS = 10, /* its offset */
+    VIRTIO_NET_S_LINK_UP = 1,
+    VIRTIO_NET_S_ANNOUNCE = 2,
+    VIRTIO_NET_MAC_TABLE = 64, /* addresses filtered; with more everything passes */
     VIRTIO_NET_BOUNCE = NET_MAX_PACKET,
-    VIRTIO_NET_PIECES = 64,          /* buffers of one chain that a packet is received into */
+    VIRTIO_NET_PIECES = 64, /* buffers of one chain that a packet is received into */
 };
 
 typedef struct VirtioNet VirtioNet;
@@ -33,13 +48,13 @@ typedef struct {
     VirtioNet *net;
     unsigned index;
     VirtQueue *rx, *tx;
-    bool open;                       /* started at the back end */
+    bool open; /* started at the back end */
     VirtChain rx_chain, rx_more, tx_chain;
-    bool rx_have, tx_have;           /* a chain is taken and held */
-    size_t rx_pending;               /* length of a packet that waits for more buffers, or 0 */
-    uint8_t *bounce;                 /* what does not fit the first chain; VIRTIO_NET_BOUNCE */
-    bool vhost_open;                 /* the kernel has the rings; the device's lock */
-    IoNotifier call[2];              /* the kernel's interrupts without MSI-X */
+    bool rx_have, tx_have; /* a chain is taken and held */
+    size_t rx_pending;     /* length of a packet that waits for more buffers, or 0 */
+    uint8_t *bounce;       /* what does not fit the first chain; VIRTIO_NET_BOUNCE */
+    bool vhost_open;       /* the kernel has the rings; the device's lock */
+    IoNotifier call[2];    /* the kernel's interrupts without MSI-X */
 } NetPair;
 
 /* What the driver lets through (5.1.6.5.1 to 3). The loop's thread. */
@@ -52,7 +67,7 @@ typedef struct {
 } NetFilter;
 
 struct VirtioNet {
-    VirtioDevice virtio;             /* first */
+    VirtioDevice virtio; /* first */
     /* properties */
     PropObject netdev;
     uint8_t mac[6];
@@ -68,19 +83,19 @@ struct VirtioNet {
     IoLoop *loop;
     NetPair *pairs;
     unsigned n_pairs;
-    bool header;                     /* the back end has virtio-net headers */
-    bool vhost;                      /* the kernel moves the packets */
+    bool header; /* the back end has virtio-net headers */
+    bool vhost;  /* the kernel moves the packets */
     bool vhost_running;
     uint64_t vhost_features;
     VirtChain ctrl_chain;
 
-    int link_up;                     /* atomic */
-    int announce;                    /* atomic: the driver shall announce itself */
-    uint64_t current_mac;            /* atomic; little-endian number of the six bytes */
-    uint16_t current_pairs;          /* as the driver set it; the loop's thread */
-    uint64_t guest_offloads;         /* feature bits in force */
+    int link_up;             /* atomic */
+    int announce;            /* atomic: the driver shall announce itself */
+    uint64_t current_mac;    /* atomic; little-endian number of the six bytes */
+    uint16_t current_pairs;  /* as the driver set it; the loop's thread */
+    uint64_t guest_offloads; /* feature bits in force */
     NetFilter filter;
-    VirtioNetStats stats;            /* the loop's thread */
+    VirtioNetStats stats; /* the loop's thread */
 };
 
 /* net.c: the loop's thread */

@@ -37,8 +37,8 @@ virtio_net_filter_pass(const VirtioNet *net, const uint8_t *frame, size_t len)
         return true;
     if (len < 14)
         return false;
-    if (virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_VLAN) && len >= 18
-        && (frame[ETHERTYPE] << 8 | frame[ETHERTYPE + 1]) == ETHERTYPE_VLAN) {
+    if (virtio_has_feature(&net->virtio, VIRTIO_NET_F_CTRL_VLAN) && len >= 18 &&
+        (frame[ETHERTYPE] << 8 | frame[ETHERTYPE + 1]) == ETHERTYPE_VLAN) {
         unsigned vlan = (frame[VLAN_TAG] << 8 | frame[VLAN_TAG + 1]) & 0xfff;
 
         if (!(f->vlans[vlan / 8] & 1 << vlan % 8))
@@ -47,11 +47,11 @@ virtio_net_filter_pass(const VirtioNet *net, const uint8_t *frame, size_t len)
     if (memcmp(frame, broadcast, 6) == 0)
         return !f->nobcast;
     if (frame[0] & 1)
-        return !f->nomulti && (f->allmulti || f->multi_overflow
-                               || table_has(f->multi, f->n_multi, frame));
+        return !f->nomulti &&
+               (f->allmulti || f->multi_overflow || table_has(f->multi, f->n_multi, frame));
     mac = __atomic_load_n(&net->current_mac, __ATOMIC_RELAXED);
-    return !f->nouni && (f->alluni || f->uni_overflow || memcmp(&mac, frame, 6) == 0
-                         || table_has(f->uni, f->n_uni, frame));
+    return !f->nouni && (f->alluni || f->uni_overflow || memcmp(&mac, frame, 6) == 0 ||
+                         table_has(f->uni, f->n_uni, frame));
 }
 
 static bool
@@ -67,18 +67,12 @@ filter_after_load(void *state, GError **err)
 }
 
 static const SavedField filter_fields[] = {
-    SAVED(NetFilter, promisc, 1),
-    SAVED(NetFilter, allmulti, 1),
-    SAVED(NetFilter, alluni, 1),
-    SAVED(NetFilter, nomulti, 1),
-    SAVED(NetFilter, nouni, 1),
-    SAVED(NetFilter, nobcast, 1),
-    SAVED(NetFilter, uni_overflow, 1),
-    SAVED(NetFilter, multi_overflow, 1),
-    SAVED(NetFilter, n_uni, 1),
-    SAVED(NetFilter, n_multi, 1),
-    SAVED_BYTES(NetFilter, uni, 1),
-    SAVED_BYTES(NetFilter, multi, 1),
+    SAVED(NetFilter, promisc, 1),      SAVED(NetFilter, allmulti, 1),
+    SAVED(NetFilter, alluni, 1),       SAVED(NetFilter, nomulti, 1),
+    SAVED(NetFilter, nouni, 1),        SAVED(NetFilter, nobcast, 1),
+    SAVED(NetFilter, uni_overflow, 1), SAVED(NetFilter, multi_overflow, 1),
+    SAVED(NetFilter, n_uni, 1),        SAVED(NetFilter, n_multi, 1),
+    SAVED_BYTES(NetFilter, uni, 1),    SAVED_BYTES(NetFilter, multi, 1),
     SAVED_BYTES(NetFilter, vlans, 1),
 };
 

@@ -13,10 +13,10 @@
 #include "util/error.h"
 
 /* Features that change the rings, which the kernel must know as well. */
-#define RING_FEATURES                                                                             \
-    (VIRTIO_F(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT)                      \
-     | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT) | VIRTIO_F(VIRTIO_F_VERSION_1_BIT)                        \
-     | VIRTIO_F(VIRTIO_F_RING_RESET_BIT))
+#define RING_FEATURES                                                                              \
+    (VIRTIO_F(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT) |                     \
+     VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT) | VIRTIO_F(VIRTIO_F_VERSION_1_BIT) |                         \
+     VIRTIO_F(VIRTIO_F_RING_RESET_BIT))
 
 bool
 virtio_net_vhost_init(VirtioNet *net, GError **err)

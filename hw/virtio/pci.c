@@ -18,26 +18,54 @@
 #define MAIN_LOOP_ID "#main"
 
 enum {
-    MSIX_BAR = 1, BAR = 4,
-    COMMON = 0x0000, ISR = 0x1000, CONFIG = 0x2000, NOTIFY = 0x3000,
-    AREA = 0x1000, BAR_SIZE = 0x4000,
-    NOTIFY_STEP = 4,                 /* bytes between doorbells */
+    MSIX_BAR = 1,
+    BAR = 4,
+    COMMON = 0x0000,
+    ISR = 0x1000,
+    CONFIG = 0x2000,
+    NOTIFY = 0x3000,
+    AREA = 0x1000,
+    BAR_SIZE = 0x4000,
+    NOTIFY_STEP = 4, /* bytes between doorbells */
     MSIX_PBA_MIN = 0x800,
 
-    CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_WINDOW = 5,
-    CAP_SIZE = 16, CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, CAP_EXTRA = 16,
+    CAP_COMMON = 1,
+    CAP_NOTIFY = 2,
+    CAP_ISR = 3,
+    CAP_DEVICE = 4,
+    CAP_WINDOW = 5,
+    CAP_SIZE = 16,
+    CAP_TYPE = 3,
+    CAP_BAR = 4,
+    CAP_OFFSET = 8,
+    CAP_LENGTH = 12,
+    CAP_EXTRA = 16,
 
-    ISR_QUEUE = 1, ISR_CONFIG = 2,
-    MODERN_ID_BASE = 0x1040, MODERN_REVISION = 1,
+    ISR_QUEUE = 1,
+    ISR_CONFIG = 2,
+    MODERN_ID_BASE = 0x1040,
+    MODERN_REVISION = 1,
 };
 
 /* struct virtio_pci_common_cfg, 4.1.4.3 */
 enum {
-    REG_DEVICE_FEATURE_SELECT = 0x00, REG_DEVICE_FEATURE = 0x04, REG_DRIVER_FEATURE_SELECT = 0x08,
-    REG_DRIVER_FEATURE = 0x0c, REG_CONFIG_VECTOR = 0x10, REG_NUM_QUEUES = 0x12, REG_STATUS = 0x14,
-    REG_GENERATION = 0x15, REG_QUEUE_SELECT = 0x16, REG_QUEUE_SIZE = 0x18, REG_QUEUE_VECTOR = 0x1a,
-    REG_QUEUE_ENABLE = 0x1c, REG_QUEUE_NOTIFY = 0x1e, REG_QUEUE_DESC = 0x20, REG_QUEUE_AVAIL = 0x28,
-    REG_QUEUE_USED = 0x30, REG_QUEUE_RESET = 0x3a,
+    REG_DEVICE_FEATURE_SELECT = 0x00,
+    REG_DEVICE_FEATURE = 0x04,
+    REG_DRIVER_FEATURE_SELECT = 0x08,
+    REG_DRIVER_FEATURE = 0x0c,
+    REG_CONFIG_VECTOR = 0x10,
+    REG_NUM_QUEUES = 0x12,
+    REG_STATUS = 0x14,
+    REG_GENERATION = 0x15,
+    REG_QUEUE_SELECT = 0x16,
+    REG_QUEUE_SIZE = 0x18,
+    REG_QUEUE_VECTOR = 0x1a,
+    REG_QUEUE_ENABLE = 0x1c,
+    REG_QUEUE_NOTIFY = 0x1e,
+    REG_QUEUE_DESC = 0x20,
+    REG_QUEUE_AVAIL = 0x28,
+    REG_QUEUE_USED = 0x30,
+    REG_QUEUE_RESET = 0x3a,
 };
 
 /* ---- interrupts ---- */
@@ -117,8 +145,9 @@ queue_read(const VirtQueue *q, uint64_t offset)
     case REG_QUEUE_DESC:
     case REG_QUEUE_AVAIL:
     case REG_QUEUE_USED:
-        return (uint32_t)(offset == REG_QUEUE_DESC ? q->desc
-                          : offset == REG_QUEUE_AVAIL ? q->avail : q->used);
+        return (uint32_t)(offset == REG_QUEUE_DESC    ? q->desc
+                          : offset == REG_QUEUE_AVAIL ? q->avail
+                                                      : q->used);
     case REG_QUEUE_DESC + 4:
         return q->desc >> 32;
     case REG_QUEUE_AVAIL + 4:
@@ -126,7 +155,7 @@ queue_read(const VirtQueue *q, uint64_t offset)
     case REG_QUEUE_USED + 4:
         return q->used >> 32;
     default:
-        return 0;                    /* REG_QUEUE_RESET: a reset is over when it was written */
+        return 0; /* REG_QUEUE_RESET: a reset is over when it was written */
     }
 }
 
@@ -197,7 +226,7 @@ queue_write(VirtioDevice *dev, VirtQueue *q, uint64_t offset, uint64_t value, un
         return;
     }
     if (q->enabled)
-        return;                      /* 4.1.4.3.2: set up before it is enabled, and not after */
+        return; /* 4.1.4.3.2: set up before it is enabled, and not after */
     switch (offset) {
     case REG_QUEUE_SIZE:
         if (value == 0 || value > q->max_size || (value & (value - 1)))
@@ -325,8 +354,8 @@ window_target(const VirtioDevice *dev, uint64_t *ret_offset, unsigned *ret_size)
     uint32_t offset = pci_config_get(&dev->pci, dev->window + CAP_OFFSET, 4);
     uint32_t size = pci_config_get(&dev->pci, dev->window + CAP_LENGTH, 4);
 
-    if (pci_config_get(&dev->pci, dev->window + CAP_BAR, 1) != BAR || offset >= BAR_SIZE
-        || (size != 1 && size != 2 && size != 4) || offset % size != 0)
+    if (pci_config_get(&dev->pci, dev->window + CAP_BAR, 1) != BAR || offset >= BAR_SIZE ||
+        (size != 1 && size != 2 && size != 4) || offset % size != 0)
         return NULL;
     *ret_offset = offset % AREA;
     *ret_size = size;
@@ -391,10 +420,10 @@ caps_add(VirtioDevice *dev)
 {
     unsigned notify, window;
 
-    if (!cap_add(dev, CAP_COMMON, COMMON, AREA, 0) || !cap_add(dev, CAP_ISR, ISR, AREA, 0)
-        || !cap_add(dev, CAP_DEVICE, CONFIG, AREA, 0)
-        || !(notify = cap_add(dev, CAP_NOTIFY, NOTIFY, AREA, 4))
-        || !(window = cap_add(dev, CAP_WINDOW, 0, 0, 4)))
+    if (!cap_add(dev, CAP_COMMON, COMMON, AREA, 0) || !cap_add(dev, CAP_ISR, ISR, AREA, 0) ||
+        !cap_add(dev, CAP_DEVICE, CONFIG, AREA, 0) ||
+        !(notify = cap_add(dev, CAP_NOTIFY, NOTIFY, AREA, 4)) ||
+        !(window = cap_add(dev, CAP_WINDOW, 0, 0, 4)))
         return false;
     pci_config_set(&dev->pci, notify + CAP_EXTRA, 4, NOTIFY_STEP);
     pci_config_mask(&dev->pci, window + CAP_BAR, 1, 0xff);

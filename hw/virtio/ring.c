@@ -14,8 +14,8 @@
 #include <string.h>
 
 enum {
-    CHAIN_START_IOV = 8,             /* first allocation of a chain's buffer list */
-    QUEUE_TURN = 256,                /* chains a handler takes before others have their turn */
+    CHAIN_START_IOV = 8, /* first allocation of a chain's buffer list */
+    QUEUE_TURN = 256,    /* chains a handler takes before others have their turn */
 };
 
 static uint16_t
@@ -136,8 +136,8 @@ virt_queue_map(VirtQueue *q)
     const GuestMemory *memory = virtio_base(q->dev)->machine->memory;
     Vring ring;
 
-    if (q->size == 0 || q->size > q->max_size || (q->size & (q->size - 1)) || (q->desc & 15)
-        || (q->avail & 1) || (q->used & 3))
+    if (q->size == 0 || q->size > q->max_size || (q->size & (q->size - 1)) || (q->desc & 15) ||
+        (q->avail & 1) || (q->used & 3))
         return -EFAULT;
     ring.desc = guest_memory_pointer(memory, q->desc, vring_desc_bytes(q->size));
     ring.avail = guest_memory_pointer(memory, q->avail, vring_avail_bytes(q->size));
@@ -240,15 +240,15 @@ chain_walk(VirtQueue *q, uint16_t head, VirtChain *chain)
         uint16_t flags, next;
 
         memcpy(&d, table + sizeof(d) * i, sizeof(d));
-        atomic_signal_fence(memory_order_seq_cst);  /* the copy is not to be read a second time */
+        atomic_signal_fence(memory_order_seq_cst); /* the copy is not to be read a second time */
         addr = GUINT64_FROM_LE(d.addr);
         len = GUINT32_FROM_LE(d.len);
         flags = GUINT16_FROM_LE(d.flags);
         next = GUINT16_FROM_LE(d.next);
         if (flags & VRING_DESC_INDIRECT) {
             /* 2.7.5.3: only with the feature, not nested, and as the last of its chain */
-            if (!q->indirect || in_table || (flags & VRING_DESC_NEXT) || len == 0
-                || len % sizeof(d) != 0 || len / sizeof(d) > VIRTIO_QUEUE_MAX)
+            if (!q->indirect || in_table || (flags & VRING_DESC_NEXT) || len == 0 ||
+                len % sizeof(d) != 0 || len / sizeof(d) > VIRTIO_QUEUE_MAX)
                 return false;
             size = len / sizeof(d);
             table = guest_memory_pointer(memory, addr, len);
@@ -485,14 +485,10 @@ virt_queue_forget(void *opaque)
 }
 
 static const SavedField virt_queue_fields[] = {
-    SAVED(VirtQueue, size, 1),
-    SAVED(VirtQueue, enabled, 1),
-    SAVED(VirtQueue, desc, 1),
-    SAVED(VirtQueue, avail, 1),
-    SAVED(VirtQueue, used, 1),
-    SAVED(VirtQueue, saved_vector, 1),
-    SAVED(VirtQueue, last_avail, 1),
-    SAVED(VirtQueue, used_idx, 1),
+    SAVED(VirtQueue, size, 1),       SAVED(VirtQueue, enabled, 1),
+    SAVED(VirtQueue, desc, 1),       SAVED(VirtQueue, avail, 1),
+    SAVED(VirtQueue, used, 1),       SAVED(VirtQueue, saved_vector, 1),
+    SAVED(VirtQueue, last_avail, 1), SAVED(VirtQueue, used_idx, 1),
 };
 
 const SavedTable virt_queue_saved = {

@@ -17,17 +17,17 @@
 
 enum {
     QUEUE_SIZE = 8,
-    BURST = 4096,                    /* most bytes for one request: none holds the loop up */
+    BURST = 4096, /* most bytes for one request: none holds the loop up */
 };
 
 #define NS_PER_MS INT64_C(1000000)
 
 typedef struct {
-    int fd;                          /* -1: getrandom(2) */
+    int fd; /* -1: getrandom(2) */
 } RngSource;
 
 typedef struct {
-    VirtioDevice virtio;             /* first */
+    VirtioDevice virtio; /* first */
     PropObject rng;
     uint64_t max_bytes;
     uint32_t period_ms;
@@ -36,9 +36,9 @@ typedef struct {
     /* the loop's thread */
     VirtChain chain;
     IoTimer *timer;
-    uint64_t left;                   /* bytes of this period */
+    uint64_t left; /* bytes of this period */
     int64_t period_end;
-    bool waiting;                    /* for the source to have some */
+    bool waiting; /* for the source to have some */
 } VirtioRng;
 
 static void
@@ -66,11 +66,12 @@ rng_object_add(Machine *machine, GHashTable *props, GError **err)
     if (!id || !type || (!builtin && strcmp(type, "rng-random") != 0))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "entropy source '%s' is of type '%s': rng-random and rng-builtin can "
-                              "be had", id ? id : "", type ? type : "");
+                              "be had",
+                              id ? id : "", type ? type : "");
     g_hash_table_iter_init(&iter, props);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        if (strcmp(key, "qom-type") != 0 && strcmp(key, "id") != 0
-            && (builtin || strcmp(key, "filename") != 0))
+        if (strcmp(key, "qom-type") != 0 && strcmp(key, "id") != 0 &&
+            (builtin || strcmp(key, "filename") != 0))
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "entropy source '%s': type %s has no option '%s'", id, type,
                                   (const char *)key);
@@ -239,8 +240,8 @@ static const DeviceProp rng_props[] = {
       .help = "id of an -object rng-random or rng-builtin" },
     { "max-bytes", PROP_UINT64, offsetof(VirtioRng, max_bytes), "9223372036854775807", .min = 1,
       .max = INT64_MAX, .help = "most bytes in a period" },
-    { "period", PROP_UINT32, offsetof(VirtioRng, period_ms), "65536", .min = 1,
-      .max = G_MAXINT32, .help = "milliseconds" },
+    { "period", PROP_UINT32, offsetof(VirtioRng, period_ms), "65536", .min = 1, .max = G_MAXINT32,
+      .help = "milliseconds" },
 };
 
 static const VirtioClass rng_virtio_class = {

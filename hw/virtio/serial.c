@@ -12,12 +12,17 @@
 #include "util/error.h"
 
 enum {
-    F_MULTIPORT = 1, F_EMERG_WRITE = 2,
-    CONFIG_SIZE = 12, CONFIG_MAX_PORTS = 4, CONFIG_EMERG = 8,
-    QUEUE_SIZE = 128, CONTROL_QUEUE_SIZE = 32,
-    CONTROL_IN = 2, CONTROL_OUT = 3,
+    F_MULTIPORT = 1,
+    F_EMERG_WRITE = 2,
+    CONFIG_SIZE = 12,
+    CONFIG_MAX_PORTS = 4,
+    CONFIG_EMERG = 8,
+    QUEUE_SIZE = 128,
+    CONTROL_QUEUE_SIZE = 32,
+    CONTROL_IN = 2,
+    CONTROL_OUT = 3,
     CONTROL_SIZE = 8,
-    CONTROL_TEXT = 256,              /* longest port name that is told */
+    CONTROL_TEXT = 256, /* longest port name that is told */
 };
 
 typedef struct {
@@ -26,7 +31,7 @@ typedef struct {
 } Control;
 
 struct VirtioSerial {
-    VirtioDevice virtio;             /* first */
+    VirtioDevice virtio; /* first */
     uint32_t max_ports;
     bool emergency_write;
 
@@ -109,8 +114,8 @@ virtio_serial_send(VirtioSerial *serial, const VirtioPort *port, unsigned event,
 {
     unsigned at = (serial->pending_start + serial->n_pending) % VIRTIO_CONTROL_PENDING;
 
-    if (!virtio_serial_multiport(serial) || !serial->virtio.queues[CONTROL_IN].running
-        || serial->n_pending == VIRTIO_CONTROL_PENDING)
+    if (!virtio_serial_multiport(serial) || !serial->virtio.queues[CONTROL_IN].running ||
+        serial->n_pending == VIRTIO_CONTROL_PENDING)
         return;
     serial->pending[at] = (Control){ port->number, (uint16_t)event, (uint16_t)value };
     serial->n_pending++;
@@ -151,8 +156,8 @@ control_out_handle(VirtQueue *q)
 
     while (virt_queue_next(q, &serial->chain, &turn)) {
         uint8_t buf[CONTROL_SIZE];
-        size_t n = virt_iov_read(virt_chain_out(&serial->chain), serial->chain.n_out, 0, buf,
-                                 sizeof(buf));
+        size_t n =
+            virt_iov_read(virt_chain_out(&serial->chain), serial->chain.n_out, 0, buf, sizeof(buf));
 
         virt_queue_push(q, serial->chain.head, 0);
         if (n == sizeof(buf)) {
@@ -335,10 +340,11 @@ serial_realize(VirtioDevice *dev, GError **err)
     for (unsigned i = 0; i < n; i++)
         virtio_queue_add(dev, i == CONTROL_IN || i == CONTROL_OUT ? CONTROL_QUEUE_SIZE : QUEUE_SIZE,
                          serial->loop, serial_handle);
-    serial->bus_name = device->id ? g_strdup_printf("%s.0", device->id)
-                                  : g_strdup("virtio-serial-bus.0");
-    serial->bus = (Bus){ .name = serial->bus_name, .kind = BUS_VIRTIO_SERIAL, .owner = device,
-                         .impl = serial };
+    serial->bus_name =
+        device->id ? g_strdup_printf("%s.0", device->id) : g_strdup("virtio-serial-bus.0");
+    serial->bus = (Bus){
+        .name = serial->bus_name, .kind = BUS_VIRTIO_SERIAL, .owner = device, .impl = serial
+    };
     serial->bus_added = bus_add(device->machine, &serial->bus, err);
     return serial->bus_added;
 }
@@ -380,7 +386,9 @@ static const VirtioClass serial_virtio_class = {
 };
 
 static const char *const serial_aliases[] = {
-    "virtio-serial-pci-non-transitional", "virtio-serial", NULL,
+    "virtio-serial-pci-non-transitional",
+    "virtio-serial",
+    NULL,
 };
 
 const DeviceClass virtio_serial_pci_class = {

@@ -50,7 +50,7 @@ virtio_port_out(VirtioPort *port)
     while (virt_queue_next(port->out, &port->out_chain, &turn)) {
         port->out_held = true;
         if (!out_write(port))
-            return;                  /* notifications stay off: port_writable() goes on */
+            return; /* notifications stay off: port_writable() goes on */
     }
 }
 
@@ -79,8 +79,8 @@ virtio_port_in(VirtioPort *port)
     if (!port->in->running)
         return;
     g_mutex_lock(&port->lock);
-    while (port->input_len > 0 && takes_input(port)
-           && virt_queue_next(port->in, &port->in_chain, &turn)) {
+    while (port->input_len > 0 && takes_input(port) &&
+           virt_queue_next(port->in, &port->in_chain, &turn)) {
         const VirtChain *chain = &port->in_chain;
         size_t n = virt_iov_write(virt_chain_in(chain), chain->n_in, 0,
                                   port->input + port->input_start, port->input_len);
@@ -248,8 +248,8 @@ port_after_load(void *state, GError **err)
 {
     VirtioPort *port = state;
 
-    if (port->input_start > VIRTIO_PORT_INPUT
-        || port->input_len > VIRTIO_PORT_INPUT - port->input_start || port->saved_guest_open > 1)
+    if (port->input_start > VIRTIO_PORT_INPUT ||
+        port->input_len > VIRTIO_PORT_INPUT - port->input_start || port->saved_guest_open > 1)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                               "%u bytes at %u do not fit the input buffer of a port",
                               port->input_len, port->input_start);
@@ -258,10 +258,8 @@ port_after_load(void *state, GError **err)
 }
 
 static const SavedField port_fields[] = {
-    SAVED(VirtioPort, saved_guest_open, 1),
-    SAVED(VirtioPort, out_done, 1),
-    SAVED(VirtioPort, input_start, 1),
-    SAVED(VirtioPort, input_len, 1),
+    SAVED(VirtioPort, saved_guest_open, 1), SAVED(VirtioPort, out_done, 1),
+    SAVED(VirtioPort, input_start, 1),      SAVED(VirtioPort, input_len, 1),
     SAVED_BYTES(VirtioPort, input, 1),
 };
 

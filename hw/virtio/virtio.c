@@ -44,8 +44,14 @@ virtio_queue_add(VirtioDevice *dev, unsigned size, IoLoop *loop, void (*handle)(
     g_return_val_if_fail(dev->n_queues < dev->queues_room, NULL);
     q = &dev->queues[dev->n_queues];
     *q = (VirtQueue){
-        .dev = dev, .index = dev->n_queues++, .loop = loop, .handle = handle, .kick.fd = -1,
-        .max_size = (uint16_t)size, .size = (uint16_t)size, .vector = VIRTIO_NO_VECTOR,
+        .dev = dev,
+        .index = dev->n_queues++,
+        .loop = loop,
+        .handle = handle,
+        .kick.fd = -1,
+        .max_size = (uint16_t)size,
+        .size = (uint16_t)size,
+        .vector = VIRTIO_NO_VECTOR,
     };
     return q;
 }
@@ -109,7 +115,7 @@ queue_stop(VirtQueue *q)
 typedef struct {
     VirtioDevice *dev;
     IoLoop *loop;
-    VirtQueue *only;                 /* NULL: all of the loop */
+    VirtQueue *only; /* NULL: all of the loop */
     bool start;
 } LoopCall;
 
@@ -155,8 +161,8 @@ queues_call(VirtioDevice *dev, bool start)
 static void
 device_start(VirtioDevice *dev)
 {
-    if (dev->started || !dev->vm_running || dev->gone || virtio_device_broken(dev)
-        || !(virtio_status(dev) & VIRTIO_STATUS_DRIVER_OK))
+    if (dev->started || !dev->vm_running || dev->gone || virtio_device_broken(dev) ||
+        !(virtio_status(dev) & VIRTIO_STATUS_DRIVER_OK))
         return;
     if (dev->class->start && dev->class->start(dev) < 0) {
         virtio_device_break(dev);
@@ -280,8 +286,8 @@ virtio_queue_clear(VirtQueue *q)
 static bool
 features_ok(VirtioDevice *dev)
 {
-    if (!virtio_has_feature(dev, VIRTIO_F_VERSION_1_BIT)
-        || (dev->guest_features & ~dev->host_features))
+    if (!virtio_has_feature(dev, VIRTIO_F_VERSION_1_BIT) ||
+        (dev->guest_features & ~dev->host_features))
         return false;
     return !dev->class->features_ok || dev->class->features_ok(dev, dev->guest_features);
 }
@@ -296,7 +302,7 @@ virtio_set_status(VirtioDevice *dev, uint8_t value)
         return;
     }
     /* bits are only ever added (2.1.1); FEATURES_OK only if the choice can be had */
-    value &= (uint8_t)~(VIRTIO_STATUS_NEEDS_RESET | old);
+    value &= (uint8_t) ~(VIRTIO_STATUS_NEEDS_RESET | old);
     if ((value & VIRTIO_STATUS_FEATURES_OK) && !features_ok(dev))
         value &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
     if ((value & VIRTIO_STATUS_DRIVER_OK) && !((old | value) & VIRTIO_STATUS_FEATURES_OK)) {
@@ -380,8 +386,8 @@ virtio_realize(Device *device, GError **err)
         int r = io_notifier_init(&dev->queues[i].kick);
 
         if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                        "cannot make queue %u of %s", i, dev->class->name);
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot make queue %u of %s",
+                                        i, dev->class->name);
     }
     dev->vm_running = device->machine->running;
     return virtio_pci_realize(dev, err);
@@ -515,8 +521,7 @@ static const DeviceProp virtio_props[] = {
     { "iommu_platform", PROP_BOOL, offsetof(VirtioDevice, iommu_platform), "off",
       .help = "must be off" },
     { "ats", PROP_BOOL, offsetof(VirtioDevice, ats), "off", .help = "must be off" },
-    { "page-per-vq", PROP_BOOL, offsetof(VirtioDevice, page_per_vq), "off",
-      .help = "must be off" },
+    { "page-per-vq", PROP_BOOL, offsetof(VirtioDevice, page_per_vq), "off", .help = "must be off" },
 };
 
 const DeviceClass virtio_device_class = {

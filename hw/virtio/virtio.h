@@ -25,37 +25,46 @@ typedef struct VirtQueue VirtQueue;
 typedef struct Vring Vring;
 
 enum {
-    VIRTIO_QUEUE_MAX = 1024,         /* most descriptors of a queue, and of one chain */
-    VIRTIO_QUEUES_MAX = 1024,        /* most queues of a device */
-    VIRTIO_CHAIN_IOV_MAX = 1040,     /* most buffers of one chain in host memory */
-    VIRTIO_CONFIG_MAX = 256,         /* most bytes of device configuration */
+    VIRTIO_QUEUE_MAX = 1024,     /* most descriptors of a queue, and of one chain */
+    VIRTIO_QUEUES_MAX = 1024,    /* most queues of a device */
+    VIRTIO_CHAIN_IOV_MAX = 1040, /* most buffers of one chain in host memory */
+    VIRTIO_CONFIG_MAX = 256,     /* most bytes of device configuration */
     VIRTIO_NO_VECTOR = 0xffff,
 };
 
 /* Device ids of section 5 */
 enum {
-    VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_ENTROPY = 4,
+    VIRTIO_ID_NET = 1,
+    VIRTIO_ID_BLOCK = 2,
+    VIRTIO_ID_CONSOLE = 3,
+    VIRTIO_ID_ENTROPY = 4,
     VIRTIO_ID_BALLOON = 5,
 };
 
 #define VIRTIO_F(bit) (UINT64_C(1) << (bit))
 enum {
-    VIRTIO_F_INDIRECT_DESC_BIT = 28, VIRTIO_F_EVENT_IDX_BIT = 29, VIRTIO_F_VERSION_1_BIT = 32,
+    VIRTIO_F_INDIRECT_DESC_BIT = 28,
+    VIRTIO_F_EVENT_IDX_BIT = 29,
+    VIRTIO_F_VERSION_1_BIT = 32,
     VIRTIO_F_RING_RESET_BIT = 40,
 };
 
 enum {
-    VIRTIO_STATUS_ACKNOWLEDGE = 1, VIRTIO_STATUS_DRIVER = 2, VIRTIO_STATUS_DRIVER_OK = 4,
-    VIRTIO_STATUS_FEATURES_OK = 8, VIRTIO_STATUS_NEEDS_RESET = 64, VIRTIO_STATUS_FAILED = 128,
+    VIRTIO_STATUS_ACKNOWLEDGE = 1,
+    VIRTIO_STATUS_DRIVER = 2,
+    VIRTIO_STATUS_DRIVER_OK = 4,
+    VIRTIO_STATUS_FEATURES_OK = 8,
+    VIRTIO_STATUS_NEEDS_RESET = 64,
+    VIRTIO_STATUS_FAILED = 128,
 };
 
 /* A chain of buffers taken off a queue: first those the driver wrote, then those it will read. It
  * keeps its memory between uses. */
 typedef struct {
     uint16_t head;
-    unsigned n_out, n_in;            /* pieces */
-    uint64_t out_len, in_len;        /* bytes */
-    struct iovec *iov;               /* n_out, then n_in pieces */
+    unsigned n_out, n_in;     /* pieces */
+    uint64_t out_len, in_len; /* bytes */
+    struct iovec *iov;        /* n_out, then n_in pieces */
     unsigned capacity;
 } VirtChain;
 
@@ -87,40 +96,40 @@ struct VirtQueue {
     VirtioDevice *dev;
     unsigned index;
     IoLoop *loop;
-    void (*handle)(VirtQueue *queue);       /* the driver has added buffers; in the loop */
+    void (*handle)(VirtQueue *queue); /* the driver has added buffers; in the loop */
     IoNotifier kick;
-    bool doorbell;                   /* the kick is signalled by the kernel */
+    bool doorbell; /* the kick is signalled by the kernel */
     uint16_t max_size;
 
     /* registers; the device's lock */
     uint16_t size;
     bool enabled;
-    uint64_t desc, avail, used;      /* guest physical */
-    uint16_t vector;                 /* changed under interrupt_lock too */
-    uint16_t saved_vector;           /* saved state's copy */
+    uint64_t desc, avail, used; /* guest physical */
+    uint16_t vector;            /* changed under interrupt_lock too */
+    uint16_t saved_vector;      /* saved state's copy */
 
     /* in the loop's thread while it is running */
-    int running;                     /* rings mapped; atomic for others */
-    bool external;                   /* the data path is not ours (vhost) */
+    int running;   /* rings mapped; atomic for others */
+    bool external; /* the data path is not ours (vhost) */
     Vring *ring;
-    uint16_t last_avail;             /* next entry of the available ring to take */
-    uint16_t used_idx;               /* next entry of the used ring to fill */
-    uint16_t avail_seen;             /* available index when last read */
-    uint16_t signalled_used;         /* used index at the last interrupt */
+    uint16_t last_avail;     /* next entry of the available ring to take */
+    uint16_t used_idx;       /* next entry of the used ring to fill */
+    uint16_t avail_seen;     /* available index when last read */
+    uint16_t signalled_used; /* used index at the last interrupt */
     bool signalled_valid;
     bool notify_enabled;
-    bool scheduled;                  /* the handler is deferred to the loop's next turn */
-    bool flush_scheduled;            /* an interrupt check is deferred */
+    bool scheduled;       /* the handler is deferred to the loop's next turn */
+    bool flush_scheduled; /* an interrupt check is deferred */
     bool event_idx, indirect;
-    unsigned taken;                  /* chains taken and not yet given back */
+    unsigned taken; /* chains taken and not yet given back */
 };
 
 /* A model of a virtio device. Functions may be NULL. */
 typedef struct {
-    const char *name;                /* "virtio-blk", for messages */
-    uint16_t id;                     /* VIRTIO_ID_ */
-    uint32_t class_code;             /* PCI class */
-    unsigned config_size;            /* bytes, at most VIRTIO_CONFIG_MAX */
+    const char *name;     /* "virtio-blk", for messages */
+    uint16_t id;          /* VIRTIO_ID_ */
+    uint32_t class_code;  /* PCI class */
+    unsigned config_size; /* bytes, at most VIRTIO_CONFIG_MAX */
 
     /* Sets host_features and adds queues with virtio_queue_add(). Main thread. */
     bool (*realize)(VirtioDevice *dev, GError **err);
@@ -152,31 +161,31 @@ typedef struct {
 } VirtioClass;
 
 struct VirtioDevice {
-    PciDevice pci;                   /* first */
+    PciDevice pci; /* first */
     const VirtioClass *class;
-    uint64_t host_features;          /* offered */
+    uint64_t host_features; /* offered */
     VirtQueue *queues;
-    uint32_t n_queues;               /* set by realize */
+    uint32_t n_queues; /* set by realize */
     uint32_t queues_room;
-    uint32_t default_vectors;        /* set by realize; 0: one per queue and one for changes */
+    uint32_t default_vectors; /* set by realize; 0: one per queue and one for changes */
     bool vm_running, started, gone, initialized;
 
     /* properties */
-    uint32_t vectors;                /* UINT32_MAX: one per queue and one for changes */
-    int disable_legacy;              /* OnOffAuto */
+    uint32_t vectors;   /* UINT32_MAX: one per queue and one for changes */
+    int disable_legacy; /* OnOffAuto */
     bool disable_modern, use_event_idx, use_indirect, packed, iommu_platform, ats, page_per_vq;
 
     /* registers; the device's lock, or atomic where noted */
-    uint64_t guest_features;         /* chosen by the driver */
+    uint64_t guest_features; /* chosen by the driver */
     uint32_t host_features_select, guest_features_select;
     uint16_t queue_select, config_vector;
-    int status;                      /* atomic: loops set NEEDS_RESET */
-    int isr;                         /* atomic: bit 0 queue, bit 1 configuration */
-    int intx_pending;                /* atomic: the main loop will look at isr */
+    int status;       /* atomic: loops set NEEDS_RESET */
+    int isr;          /* atomic: bit 0 queue, bit 1 configuration */
+    int intx_pending; /* atomic: the main loop will look at isr */
     uint8_t generation;
-    GMutex interrupt_lock;           /* vectors, against interrupts from the loops; innermost */
-    IoLoop *intx_loop;               /* main loop's, drives INTx for the I/O threads */
-    unsigned window;                 /* offset of the configuration access capability */
+    GMutex interrupt_lock; /* vectors, against interrupts from the loops; innermost */
+    IoLoop *intx_loop;     /* main loop's, drives INTx for the I/O threads */
+    unsigned window;       /* offset of the configuration access capability */
 
     /* saved state's copies */
     uint32_t saved_status, saved_isr;

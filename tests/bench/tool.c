@@ -87,7 +87,9 @@ randread(const char *path, double seconds, int threads)
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
         die(path);
     for (int i = 0; i < threads; i++) {
-        readers[i] = (Reader){ .fd = fd, .blocks = bytes / BLOCK, .end = begin + seconds,
+        readers[i] = (Reader){ .fd = fd,
+                               .blocks = bytes / BLOCK,
+                               .end = begin + seconds,
                                .state = 0x9e3779b97f4a7c15u * (unsigned)(i + 1) };
         if (pthread_create(&ids[i], NULL, read_blocks, &readers[i]))
             die("thread");

@@ -1,5 +1,5 @@
-/* fuzz_domain_xml.c - any bytes as <domain>: what is accepted must print, read back alike, copy alike and
- * take aliases.
+/* fuzz_domain_xml.c - any bytes as <domain>: what is accepted must print, read back alike, copy
+ * alike and take aliases.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml/domain.h"

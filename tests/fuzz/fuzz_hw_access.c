@@ -71,14 +71,14 @@ run_record(FakeMachine *fake, const uint8_t *r)
     case 5:
         touch_port(fake, (uint16_t)(0xcf8 + offset % 8), size, write, value);
         break;
-    case 6:                         /* ECAM of the first buses */
+    case 6: /* ECAM of the first buses */
         touch_memory(fake, Q35_ECAM_BASE + ((uint64_t)(r[1] >> 3) << 16) + offset, size, write,
                      value);
         break;
     case 7:
         touch_memory(fake, value, size, write, offset);
         break;
-    case 8:                         /* RAM, where requests to fw_cfg lie */
+    case 8: /* RAM, where requests to fw_cfg lie */
         bytes_store(fake->ram + offset, value, 4);
         break;
     case 9:

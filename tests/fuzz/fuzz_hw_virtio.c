@@ -46,7 +46,8 @@ static void
 add_disk(FakeMachine *fake)
 {
     g_autoptr(JsonNode) node = json_from_string("{\"driver\":\"file\",\"filename\":\"x\","
-                                                "\"node-name\":\"d\",\"discard\":\"unmap\"}", NULL);
+                                                "\"node-name\":\"d\",\"discard\":\"unmap\"}",
+                                                NULL);
     BlockOpenOps ops = { NULL, open_disk, no_node };
     BlockNode *block = block_node_open(json_node_get_object(node), &ops, NULL);
 

@@ -71,9 +71,8 @@ fuzz_call(RpcClient *client, RpcMessage *msg, void *opaque)
         fuzz_decode(reply, msg, proc->args_xdr, proc->args_size);
         fuzz_decode(reply, msg, proc->ret_xdr, proc->ret_size);
         if (proc->kind == CALL_KIND_STREAM) {
-            g_autoptr(RpcStream) stream = rpc_stream_new(client, &msg->header,
-                                                         msg->header.serial & 1, &fuzz_stream_ops,
-                                                         &fuzz_sum);
+            g_autoptr(RpcStream) stream = rpc_stream_new(
+                client, &msg->header, msg->header.serial & 1, &fuzz_stream_ops, &fuzz_sum);
 
             rpc_stream_register(stream);
             rpc_stream_start(stream);

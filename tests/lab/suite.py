@@ -6,6 +6,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +124,21 @@ class Daemon:
         if kind:
             print("virtkilnd's log:\n" + self.tail(), flush=True)
         self.stop()
+
+
+def fresh_host():
+    """What an earlier suite's daemon left in the lab: definitions, bridges, rules."""
+    for directory in ("/etc/kiln", "/run/kiln", "/var/lib/kiln", "/var/log/kiln"):
+        shutil.rmtree(directory, ignore_errors=True)
+    for link in os.listdir("/sys/class/net"):
+        if link.startswith(("virbr", "vnet")):
+            subprocess.run(["ip", "link", "delete", link], check=False)
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+    for family, name in re.findall(r"table (\S+) (kiln\S*)", tables):
+        subprocess.run(["nft", "delete", "table", family, name], check=False)
+
+
+fresh_host()
 
 
 def virsh(*argv, uri="qemu:///system", **more):

@@ -24,8 +24,7 @@ extern void qemu_mutex_lock_iothread_impl(const char *file, int line);
 extern void qemu_mutex_unlock_iothread(void);
 
 /* Stands in for the function of the same name in QEMU's TCG; called on any thread. */
-void
-tcg_handle_interrupt(void *cpu, int mask);
+void tcg_handle_interrupt(void *cpu, int mask);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static HandleInterrupt *handle_interrupt;
@@ -36,13 +35,13 @@ find_in_module(struct dl_phdr_info *info, size_t size, void *data)
 {
     void *module;
 
-    (void) size;
-    (void) data;
+    (void)size;
+    (void)data;
     if (!strstr(info->dlpi_name, "/accel-tcg-x86_64.so"))
         return 0;
     module = dlopen(info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
     if (module)
-        handle_interrupt = (HandleInterrupt *) dlsym(module, "tcg_handle_interrupt");
+        handle_interrupt = (HandleInterrupt *)dlsym(module, "tcg_handle_interrupt");
     return 1;
 }
 

@@ -19,7 +19,8 @@ on_event(void *opaque, const DomainEvent *event)
 
     g_mutex_lock(&harness->lock);
     if (event->id == VIR_DOMAIN_EVENT_ID_LIFECYCLE)
-        g_string_append_printf(harness->events, "%s %d %d\n", event->name, event->event, event->detail);
+        g_string_append_printf(harness->events, "%s %d %d\n", event->name, event->event,
+                               event->detail);
     else
         g_string_append_printf(harness->events, "%s id%d %" G_GUINT64_FORMAT "\n", event->name,
                                event->id, event->value);
@@ -110,7 +111,8 @@ int
 harness_teardown(void **state)
 {
     Harness *harness = *state;
-    g_autoptr(GPtrArray) active = domain_manager_list(harness->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    g_autoptr(GPtrArray) active =
+        domain_manager_list(harness->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
     unsigned left;
 
     for (guint i = 0; i < active->len; i++)
@@ -141,12 +143,13 @@ char *
 harness_xml(const Harness *harness, const char *name, const char *behaviour, const char *extra,
             const char *devices)
 {
-    return g_strdup_printf("<domain type='kvm'><name>%s</name><memory unit='MiB'>64</memory>"
-                           "<vcpu>2</vcpu>"
-                           "<os><type arch='x86_64' machine='q35'>hvm</type><kernel>%s</kernel>"
-                           "<cmdline>%s</cmdline></os>%s"
-                           "<devices><serial type='pty'/><console type='pty'/>%s</devices></domain>",
-                           name, harness->kernel, behaviour, extra, devices);
+    return g_strdup_printf(
+        "<domain type='kvm'><name>%s</name><memory unit='MiB'>64</memory>"
+        "<vcpu>2</vcpu>"
+        "<os><type arch='x86_64' machine='q35'>hvm</type><kernel>%s</kernel>"
+        "<cmdline>%s</cmdline></os>%s"
+        "<devices><serial type='pty'/><console type='pty'/>%s</devices></domain>",
+        name, harness->kernel, behaviour, extra, devices);
 }
 
 Domain *

@@ -16,13 +16,13 @@
 typedef struct {
     char *dir, *kernel, *hook;
     DomainManager *manager;
-    GMutex lock;                 /* guards what follows: events come from several threads */
-    GString *events;             /* "name event detail\n" of each lifecycle event, others by id */
+    GMutex lock;     /* guards what follows: events come from several threads */
+    GString *events; /* "name event detail\n" of each lifecycle event, others by id */
     GString *warnings;
 } Harness;
 
-/* cmocka's set-up and tear-down; *state is the Harness. The tear-down fails the test when a process,
- * socket or status file is left. */
+/* cmocka's set-up and tear-down; *state is the Harness. The tear-down fails the test when a
+ * process, socket or status file is left. */
 int harness_setup(void **state);
 int harness_teardown(void **state);
 
@@ -35,11 +35,12 @@ void harness_set_hook(Harness *harness, const char *content);
 
 /* The XML of a guest; @behaviour goes to the VMM by way of <cmdline>. @extra stands among the
  * elements of <domain>, @devices among those of <devices>; both may be "". */
-char *harness_xml(const Harness *harness, const char *name, const char *behaviour, const char *extra,
-                  const char *devices);
+char *harness_xml(const Harness *harness, const char *name, const char *behaviour,
+                  const char *extra, const char *devices);
 
 /* Defines, or starts, a guest and fails the test when that fails. */
-Domain *harness_define(Harness *harness, const char *name, const char *behaviour, const char *extra);
+Domain *harness_define(Harness *harness, const char *name, const char *behaviour,
+                       const char *extra);
 Domain *harness_start(Harness *harness, const char *name, const char *behaviour, const char *extra);
 
 /* Waits until the domain is in @state for @reason (-1: any), at most 10 s. */

@@ -1,5 +1,5 @@
-/* fake_vmm.c - a program that the domain tests start in place of kiln-vmm: it takes the same command
- * line and speaks just enough QMP to be a guest that never computes.
+/* fake_vmm.c - a program that the domain tests start in place of kiln-vmm: it takes the same
+ * command line and speaks just enough QMP to be a guest that never computes.
  *
  * What it does is chosen by words in -append:
  *   fail      says so on standard error and ends before its monitor speaks
@@ -270,7 +270,7 @@ echo_pty(const Fake *fake)
     if (n > 0 && (write(fake->pty, "you said ", 9) < 0 || write(fake->pty, text, n) < 0))
         exit(4);
     if (n <= 0)
-        usleep(10000);              /* nobody has the other side open */
+        usleep(10000); /* nobody has the other side open */
 }
 
 int

@@ -1,5 +1,5 @@
-/* test_driver_argv.c - the command line of kiln-vmm for each tests/golden/argv/NAME.xml is NAME.args,
- * byte for byte. KILN_GOLDEN_WRITE=1 in the environment writes the files anew.
+/* test_driver_argv.c - the command line of kiln-vmm for each tests/golden/argv/NAME.xml is
+ * NAME.args, byte for byte. KILN_GOLDEN_WRITE=1 in the environment writes the files anew.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
@@ -190,7 +190,8 @@ check_refused(const char *os, const char *devices, const char *why)
 {
     g_autofree char *xml = g_strdup_printf("<domain type='kvm'><name>x</name><memory>65536</memory>"
                                            "<os><type arch='x86_64' machine='q35'>hvm</type>%s</os>"
-                                           "<devices>%s</devices></domain>", os, devices);
+                                           "<devices>%s</devices></domain>",
+                                           os, devices);
     g_autoptr(DomainDef) def = parse(xml);
     g_autoptr(DomainDef) live = domain_live_new(def, 1);
     g_autoptr(GPtrArray) args = NULL;
@@ -210,12 +211,18 @@ test_refusals_name_what_is_missing(void **state)
 
     (void)state;
     check_refused("", "", "<kernel>");
-    check_refused(kernel, "<disk type='file' device='disk'><source file='/x'/>"
-                          "<target dev='sda' bus='sata'/></disk>", "sata");
-    check_refused(kernel, "<interface type='user'><mac address='52:54:00:00:00:01'/>"
-                          "<model type='e1000'/></interface>", "e1000");
-    check_refused(kernel, "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='1'/>"
-                          "<protocol type='telnet'/></serial>", "raw");
+    check_refused(kernel,
+                  "<disk type='file' device='disk'><source file='/x'/>"
+                  "<target dev='sda' bus='sata'/></disk>",
+                  "sata");
+    check_refused(kernel,
+                  "<interface type='user'><mac address='52:54:00:00:00:01'/>"
+                  "<model type='e1000'/></interface>",
+                  "e1000");
+    check_refused(kernel,
+                  "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='1'/>"
+                  "<protocol type='telnet'/></serial>",
+                  "raw");
 }
 
 int

@@ -16,12 +16,29 @@
 #include "driver/protocol/events.h"
 
 enum {
-    OPEN = 1, CLOSE = 2, GET_TYPE = 3, GET_VERSION = 4, DOMAIN_DESTROY = 12, DOMAIN_XML = 14,
-    SUPPORTS_FEATURE = 60, AUTH_LIST = 66, SASL_INIT = 67, AUTH_POLKIT = 70,
-    EVENT_REGISTER = 105, EVENT_DEREGISTER = 106, GET_URI = 110, IS_SECURE = 149,
-    LIB_VERSION = 157, EVENT_REGISTER_ANY = 167, EVENT_DEREGISTER_ANY = 168,
-    NET_EVENT_REGISTER = 313, NET_EVENT_DEREGISTER = 314, CALLBACK_REGISTER = 316,
-    CALLBACK_DEREGISTER = 317, CLOSE_REGISTER = 360, CLOSE_UNREGISTER = 361,
+    OPEN = 1,
+    CLOSE = 2,
+    GET_TYPE = 3,
+    GET_VERSION = 4,
+    DOMAIN_DESTROY = 12,
+    DOMAIN_XML = 14,
+    SUPPORTS_FEATURE = 60,
+    AUTH_LIST = 66,
+    SASL_INIT = 67,
+    AUTH_POLKIT = 70,
+    EVENT_REGISTER = 105,
+    EVENT_DEREGISTER = 106,
+    GET_URI = 110,
+    IS_SECURE = 149,
+    LIB_VERSION = 157,
+    EVENT_REGISTER_ANY = 167,
+    EVENT_DEREGISTER_ANY = 168,
+    NET_EVENT_REGISTER = 313,
+    NET_EVENT_DEREGISTER = 314,
+    CALLBACK_REGISTER = 316,
+    CALLBACK_DEREGISTER = 317,
+    CLOSE_REGISTER = 360,
+    CLOSE_UNREGISTER = 361,
 };
 
 typedef struct {
@@ -230,8 +247,7 @@ test_before_open(void **state)
     ConnectSupportsFeatureArgs keepalive = { 10 }, events = { 14 };
 
     raw_call(fixture->fd, GET_TYPE, 1, NULL, 0);
-    raw_expect_error(fixture->fd, 1, VIR_ERR_INTERNAL_ERROR,
-                     "internal error: connection not open");
+    raw_expect_error(fixture->fd, 1, VIR_ERR_INTERNAL_ERROR, "internal error: connection not open");
     raw_call_xdr(fixture->fd, SUPPORTS_FEATURE, 2, (xdrproc_t)xdr_ConnectSupportsFeatureArgs,
                  &events);
     raw_expect_error(fixture->fd, 2, VIR_ERR_INTERNAL_ERROR,
@@ -241,8 +257,7 @@ test_before_open(void **state)
     check_int(fixture->fd, 3, 1);
     /* Not even that something is not supported. */
     raw_call(fixture->fd, 250, 4, NULL, 0);
-    raw_expect_error(fixture->fd, 4, VIR_ERR_INTERNAL_ERROR,
-                     "internal error: connection not open");
+    raw_expect_error(fixture->fd, 4, VIR_ERR_INTERNAL_ERROR, "internal error: connection not open");
 }
 
 static void
@@ -260,9 +275,17 @@ test_open_names(void **state)
         { "kiln+ssh:///system", "kiln:///system", "Kiln", 1000 },
         { "kiln:///session", "kiln:///session", "Kiln", 1000 },
     };
-    static const char *const bad[] = { "xen:///system", "qemu", "qemu:", "qemu:///", "qemu://",
-                                       "qemu:///systemd", "qemu:///syste", "kiln://host/system",
-                                       "test:///default", "qemu:///embed?root=/x", "://" };
+    static const char *const bad[] = { "xen:///system",
+                                       "qemu",
+                                       "qemu:",
+                                       "qemu:///",
+                                       "qemu://",
+                                       "qemu:///systemd",
+                                       "qemu:///syste",
+                                       "kiln://host/system",
+                                       "test:///default",
+                                       "qemu:///embed?root=/x",
+                                       "://" };
     Fixture *fixture = *state;
 
     for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -298,8 +321,9 @@ test_open_names(void **state)
 static void
 test_open_as_go_libvirt(void **state)
 {
-    static const uint8_t payload[] = { 1, 0, 0, 0, 0, 0, 0, 14, 'q', 'e', 'm', 'u', ':', '/', '/',
-                                       '/', 's', 'y', 's', 't', 'e', 'm', 0, 0, 0, 0, 0, 0 };
+    static const uint8_t payload[] = { 1,   0,   0,   0,   0,   0,   0,   14,  'q', 'e',
+                                       'm', 'u', ':', '/', '/', '/', 's', 'y', 's', 't',
+                                       'e', 'm', 0,   0,   0,   0,   0,   0 };
     Fixture *fixture = *state;
     g_autoptr(RpcMessage) auth = NULL;
 
@@ -343,7 +367,8 @@ test_open_passes_over_flags(void **state)
 
     open_as(fixture->fd, "qemu:///system", 0xfffffffe);
     raw_call(fixture->fd, 250, 3, NULL, 0);
-    raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT, "this function is not supported by the "
+    raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT,
+                     "this function is not supported by the "
                      "connection driver: virNodeSuspendForDuration");
 }
 
@@ -361,18 +386,21 @@ test_read_only(void **state)
     open_as(socket, "qemu:///system", 0);
     for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
         raw_call_xdr(fds[i], DOMAIN_DESTROY, 2, (xdrproc_t)xdr_DomainArgs, &destroy);
-        raw_expect_error(fds[i], 2, VIR_ERR_OPERATION_DENIED, "operation forbidden: read only "
+        raw_expect_error(fds[i], 2, VIR_ERR_OPERATION_DENIED,
+                         "operation forbidden: read only "
                          "access prevents virDomainDestroy");
         /* Also what there is no handler for. */
         raw_call(fds[i], 250, 3, NULL, 0);
-        raw_expect_error(fds[i], 3, VIR_ERR_OPERATION_DENIED, "operation forbidden: read only "
+        raw_expect_error(fds[i], 3, VIR_ERR_OPERATION_DENIED,
+                         "operation forbidden: read only "
                          "access prevents virNodeSuspendForDuration");
         check_string(fds[i], GET_TYPE, "QEMU");
     }
     if (call_proc_find(RPC_REMOTE_PROGRAM, DOMAIN_XML)->run) {
         xml.flags = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE;
         raw_call_xdr(socket, DOMAIN_XML, 4, (xdrproc_t)xdr_DomainFlagsArgs, &xml);
-        raw_expect_error(socket, 4, VIR_ERR_OPERATION_DENIED, "operation forbidden: read only "
+        raw_expect_error(socket, 4, VIR_ERR_OPERATION_DENIED,
+                         "operation forbidden: read only "
                          "access prevents virDomainGetXMLDesc with flags 0x1");
     }
     close(socket);
@@ -386,10 +414,12 @@ test_not_supported_by_name(void **state)
 
     open_as(fixture->fd, "qemu:///system", 0);
     raw_call(fixture->fd, 250, 2, NULL, 0);
-    raw_expect_error(fixture->fd, 2, VIR_ERR_NO_SUPPORT, "this function is not supported by the "
+    raw_expect_error(fixture->fd, 2, VIR_ERR_NO_SUPPORT,
+                     "this function is not supported by the "
                      "connection driver: virNodeSuspendForDuration");
     raw_send(fixture->fd, &header, NULL, 0);
-    raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT, "this function is not supported by the "
+    raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT,
+                     "this function is not supported by the "
                      "connection driver: virDomainQemuAgentCommand");
 }
 
@@ -407,7 +437,8 @@ test_authentication_comes_first(void **state)
     raw_call(fd, 9999, 3, NULL, 0);
     raw_expect_error(fd, 3, VIR_ERR_RPC, "unknown procedure: 9999");
     raw_call(fd, SASL_INIT, 4, NULL, 0);
-    raw_expect_error(fd, 4, VIR_ERR_NO_SUPPORT, "this function is not supported by the connection "
+    raw_expect_error(fd, 4, VIR_ERR_NO_SUPPORT,
+                     "this function is not supported by the connection "
                      "driver: virAuthSASLInit");
     raw_call(fd, AUTH_LIST, 5, NULL, 0);
     auth = raw_expect(fd, 5, RPC_OK);
@@ -433,8 +464,8 @@ register_domain(int fd, int event, const char *uuid)
 
     if (uuid)
         memcpy(dom.uuid, uuid, 16);
-    raw_call_xdr(fd, CALLBACK_REGISTER, 5,
-                 (xdrproc_t)xdr_ConnectDomainEventCallbackRegisterAnyArgs, &args);
+    raw_call_xdr(fd, CALLBACK_REGISTER, 5, (xdrproc_t)xdr_ConnectDomainEventCallbackRegisterAnyArgs,
+                 &args);
     msg = raw_expect(fd, 5, RPC_OK);
     assert_true(rpc_message_decode(msg, (xdrproc_t)xdr_CallbackRet, &ret, sizeof ret));
     return ret.id;
@@ -543,7 +574,8 @@ test_callbacks_have_a_limit(void **state)
         register_domain(fixture->fd, 0, NULL);
     raw_call_xdr(fixture->fd, CALLBACK_REGISTER, 5,
                  (xdrproc_t)xdr_ConnectDomainEventCallbackRegisterAnyArgs, &one_more);
-    raw_expect_error(fixture->fd, 5, VIR_ERR_OPERATION_FAILED, "operation failed: a connection can "
+    raw_expect_error(fixture->fd, 5, VIR_ERR_OPERATION_FAILED,
+                     "operation failed: a connection can "
                      "have 1024 event callbacks; deregister some");
 }
 

@@ -34,16 +34,16 @@ test_defaults(void **state)
 static void
 test_values(void **state)
 {
-    g_autoptr(DaemonConfig) config = daemon_config_parse(
-        "# comment\n"
-        "max_clients = 17   # trailing\n"
-        "\n"
-        "  unix_sock_rw_perms=\"0600\"\n"
-        "auth_unix_rw = 'polkit'\n"
-        "sockets = [ \"virtkilnd\",   # mine\n"
-        "            'other', ]\n"
-        "keepalive_interval = -1\n"
-        "vmm_user = \"nobody\"", "test", NULL);
+    g_autoptr(DaemonConfig) config = daemon_config_parse("# comment\n"
+                                                         "max_clients = 17   # trailing\n"
+                                                         "\n"
+                                                         "  unix_sock_rw_perms=\"0600\"\n"
+                                                         "auth_unix_rw = 'polkit'\n"
+                                                         "sockets = [ \"virtkilnd\",   # mine\n"
+                                                         "            'other', ]\n"
+                                                         "keepalive_interval = -1\n"
+                                                         "vmm_user = \"nobody\"",
+                                                         "test", NULL);
 
     (void)state;
     assert_non_null(config);

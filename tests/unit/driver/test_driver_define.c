@@ -85,7 +85,8 @@ test_looking_up(void **state)
 {
     Harness *harness = *state;
     g_autoptr(Domain) domain = harness_define(harness, "vm", "", UUID_A);
-    g_autoptr(Domain) found = domain_manager_lookup_uuid(harness->manager, domain_uuid(domain), NULL, NULL);
+    g_autoptr(Domain) found =
+        domain_manager_lookup_uuid(harness->manager, domain_uuid(domain), NULL, NULL);
     const uint8_t other[16] = { 1 };
     g_autoptr(GError) err = NULL;
 
@@ -115,8 +116,10 @@ test_undefine(void **state)
     assert_false(domain_undefine(domain, 1u << 20, &err));
     assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
     g_clear_error(&err);
-    assert_true(domain_undefine(domain, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
-                                            VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA, NULL));
+    assert_true(domain_undefine(domain,
+                                VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
+                                    VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+                                NULL));
     assert_true(harness_has_event(harness, "vm 1 0\n"));
     text = read_config(harness, "vm.xml");
     assert_null(text);
@@ -262,19 +265,22 @@ test_list_filters(void **state)
     g_autoptr(Domain) a = harness_define(harness, "a", "", "");
     g_autoptr(Domain) b = harness_start(harness, "b", "", "");
     g_autofree char *xml = harness_xml(harness, "c", "", "", "");
-    g_autoptr(Domain) c = domain_manager_create(harness->manager, xml, VIR_DOMAIN_START_PAUSED, NULL, NULL);
+    g_autoptr(Domain) c =
+        domain_manager_create(harness->manager, xml, VIR_DOMAIN_START_PAUSED, NULL, NULL);
 
     assert_true(domain_set_autostart(a, true, NULL));
     assert_int_equal(list_count(harness, 0), 3);
     assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_ACTIVE), 2);
     assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_INACTIVE), 1);
     assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_TRANSIENT), 1);
-    assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_PERSISTENT |
-                                             VIR_CONNECT_LIST_DOMAINS_ACTIVE), 1);
+    assert_int_equal(
+        list_count(harness, VIR_CONNECT_LIST_DOMAINS_PERSISTENT | VIR_CONNECT_LIST_DOMAINS_ACTIVE),
+        1);
     assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_AUTOSTART), 1);
     assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_PAUSED), 1);
-    assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_SHUTOFF |
-                                             VIR_CONNECT_LIST_DOMAINS_RUNNING), 2);
+    assert_int_equal(
+        list_count(harness, VIR_CONNECT_LIST_DOMAINS_SHUTOFF | VIR_CONNECT_LIST_DOMAINS_RUNNING),
+        2);
     assert_int_equal(list_count(harness, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT), 0);
 }
 
@@ -288,11 +294,12 @@ test_metadata(void **state)
     g_autofree char *title = NULL;
     g_autoptr(GError) err = NULL;
 
-    assert_true(domain_set_metadata(domain, VIR_DOMAIN_METADATA_TITLE, "A title", NULL, NULL, 0, NULL));
+    assert_true(
+        domain_set_metadata(domain, VIR_DOMAIN_METADATA_TITLE, "A title", NULL, NULL, 0, NULL));
     title = domain_metadata(domain, VIR_DOMAIN_METADATA_TITLE, NULL, 0, NULL);
     assert_string_equal(title, "A title");
-    assert_true(domain_set_metadata(domain, VIR_DOMAIN_METADATA_ELEMENT, "<a><b c='1'/></a>", "x", uri,
-                                    VIR_DOMAIN_AFFECT_CONFIG, NULL));
+    assert_true(domain_set_metadata(domain, VIR_DOMAIN_METADATA_ELEMENT, "<a><b c='1'/></a>", "x",
+                                    uri, VIR_DOMAIN_AFFECT_CONFIG, NULL));
     element = domain_metadata(domain, VIR_DOMAIN_METADATA_ELEMENT, uri, 0, NULL);
     assert_non_null(strstr(element, "<b c=\"1\"/>"));
     assert_true(harness_has_event(harness, "vm id23 "));
@@ -332,7 +339,8 @@ test_memory_and_pins(void **state)
     assert_string_equal(((DomainPinInfo *)pins->pdata[1])->cpus, "0");
     assert_false(domain_pin(domain, DOMAIN_PIN_VCPU, 2, "0", 0, &err));
     assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
-    assert_int_equal(domain_vcpu_count(domain, VIR_DOMAIN_VCPU_MAXIMUM | VIR_DOMAIN_VCPU_CONFIG, NULL), 2);
+    assert_int_equal(
+        domain_vcpu_count(domain, VIR_DOMAIN_VCPU_MAXIMUM | VIR_DOMAIN_VCPU_CONFIG, NULL), 2);
 }
 
 /* Several threads that start and destroy one guest get one after the other, and queries go on. */

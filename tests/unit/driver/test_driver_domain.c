@@ -30,7 +30,7 @@ test_start_shows_the_live_guest(void **state)
     domain_info(domain, &info);
     assert_int_equal(info.vcpus, 2);
     assert_int_equal(info.max_memory, 65536);
-    harness_wait_event(harness, "vm 4 0\nvm 2 0\n");       /* resumed, started */
+    harness_wait_event(harness, "vm 4 0\nvm 2 0\n"); /* resumed, started */
 }
 
 static void
@@ -89,8 +89,9 @@ test_the_vmms_reason_reaches_the_error(void **state)
 
     assert_false(domain_start(domain, 0, NULL, &err));
     assert_int_equal(kiln_error_code(err), VIR_ERR_INTERNAL_ERROR);
-    assert_non_null(strstr(err->message, "process exited while connecting to monitor: kiln-vmm: this "
-                                         "guest was told to fail"));
+    assert_non_null(strstr(err->message,
+                           "process exited while connecting to monitor: kiln-vmm: this "
+                           "guest was told to fail"));
     assert_non_null(strstr(err->message, log));
     assert_false(domain_is_active(domain));
     assert_int_equal(harness_count(harness, "run", ".status"), 0);
@@ -180,7 +181,7 @@ test_shutdown_by_button(void **state)
 
     assert_true(domain_shutdown(domain, 0, NULL));
     harness_wait_state(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SHUTDOWN);
-    harness_wait_event(harness, "vm 6 1\nvm 5 0\n");       /* shutdown by the guest, stopped */
+    harness_wait_event(harness, "vm 6 1\nvm 5 0\n"); /* shutdown by the guest, stopped */
 }
 
 static void
@@ -219,8 +220,10 @@ static void
 test_actions_at_the_end(void **state)
 {
     Harness *harness = *state;
-    g_autoptr(Domain) restart = harness_start(harness, "a", "", "<on_poweroff>restart</on_poweroff>");
-    g_autoptr(Domain) preserve = harness_start(harness, "b", "", "<on_poweroff>preserve</on_poweroff>");
+    g_autoptr(Domain) restart =
+        harness_start(harness, "a", "", "<on_poweroff>restart</on_poweroff>");
+    g_autoptr(Domain) preserve =
+        harness_start(harness, "b", "", "<on_poweroff>preserve</on_poweroff>");
     g_autoptr(Domain) reboot = harness_start(harness, "c", "", "<on_reboot>destroy</on_reboot>");
     g_autoptr(Domain) crash = harness_start(harness, "d", "", "<on_crash>preserve</on_crash>");
     g_autoptr(Domain) gone = harness_start(harness, "e", "", "<on_crash>destroy</on_crash>");
@@ -253,7 +256,7 @@ test_suspend_and_resume(void **state)
 
     assert_true(domain_suspend(domain, NULL));
     assert_int_equal(domain_state(domain, NULL), VIR_DOMAIN_PAUSED);
-    assert_true(domain_suspend(domain, NULL));             /* nothing to do */
+    assert_true(domain_suspend(domain, NULL)); /* nothing to do */
     assert_true(domain_resume(domain, NULL));
     assert_false(domain_resume(domain, &err));
     assert_int_equal(kiln_error_code(err), VIR_ERR_OPERATION_INVALID);
@@ -315,7 +318,8 @@ test_autodestroy(void **state)
     harness_wait_state(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_DESTROYED);
 }
 
-/* --- the daemon's own end --------------------------------------------------------------------------------- */
+/* --- the daemon's own end
+ * --------------------------------------------------------------------------------- */
 
 static void
 test_a_new_daemon_takes_guests_up(void **state)
@@ -389,7 +393,8 @@ test_half_started_guests_are_cleared_away(void **state)
     domain_unref(domain);
 }
 
-/* --- console, hooks ---------------------------------------------------------------------------------------- */
+/* --- console, hooks
+ * ---------------------------------------------------------------------------------------- */
 
 static char *
 read_some(int fd, const char *until)
@@ -481,7 +486,8 @@ test_hooks_see_every_step(void **state)
     Harness *harness = *state;
     g_autofree char *seen = g_strdup_printf("%s/seen", harness->dir);
     g_autofree char *script = g_strdup_printf("#!/bin/sh\ngrep -q '<name>' || exit 9\n"
-                                              "echo \"$*\" >> %s\n", seen);
+                                              "echo \"$*\" >> %s\n",
+                                              seen);
     g_autofree char *text = NULL;
     g_autoptr(Domain) domain = NULL;
 
@@ -512,7 +518,8 @@ test_what_is_missing_is_named(void **state)
 {
     Harness *harness = *state;
     g_autofree char *devices = g_strdup_printf("<disk type='file'><source file='%s/none.img'/>"
-                                               "<target dev='vda' bus='virtio'/></disk>", harness->dir);
+                                               "<target dev='vda' bus='virtio'/></disk>",
+                                               harness->dir);
     g_autofree char *xml = harness_xml(harness, "vm", "", "", devices);
     g_autoptr(Domain) domain = domain_manager_define(harness->manager, xml, 0, NULL);
     g_autoptr(GError) err = NULL;
@@ -538,9 +545,11 @@ test_an_image_in_use_names_its_user(void **state)
     g_autofree char *image = g_strdup_printf("%s/disk.img", harness->dir);
     g_autofree char *link = g_strdup_printf("%s/link.img", harness->dir);
     g_autofree char *disk = g_strdup_printf("<disk type='file'><source file='%s'/>"
-                                            "<target dev='vda' bus='virtio'/></disk>", image);
+                                            "<target dev='vda' bus='virtio'/></disk>",
+                                            image);
     g_autofree char *other = g_strdup_printf("<disk type='file'><source file='%s'/>"
-                                             "<target dev='vdb' bus='virtio'/></disk>", link);
+                                             "<target dev='vdb' bus='virtio'/></disk>",
+                                             link);
     g_autofree char *first_xml = harness_xml(harness, "first", "", "", disk);
     g_autofree char *second_xml = harness_xml(harness, "second", "", "", other);
     g_autoptr(GError) err = NULL;

@@ -88,15 +88,25 @@ static void
 test_node_info(void **state)
 {
     g_autoptr(RpcMessage) msg = rpc_message_new(&call_header);
-    NodeGetInfoRet ret = { .model = "x86_64", .memory = 1024, .cpus = 2, .mhz = 3, .nodes = 1,
-                           .sockets = 1, .cores = 2, .threads = 1 };
+    NodeGetInfoRet ret = { .model = "x86_64",
+                           .memory = 1024,
+                           .cpus = 2,
+                           .mhz = 3,
+                           .nodes = 1,
+                           .sockets = 1,
+                           .cores = 2,
+                           .threads = 1 };
 
     (void)state;
     assert_true(rpc_message_encode(msg, (xdrproc_t)xdr_NodeGetInfoRet, &ret));
     rpc_message_seal(msg);
     /* 32 characters in a word each, an eight-byte size, six words: 188 with header and length. */
     assert_int_equal(msg->bytes->len, 188);
-    assert_memory_equal(msg->bytes->data + msg->payload, "\0\0\0x\0\0\0" "8\0\0\0" "6", 12);
+    assert_memory_equal(msg->bytes->data + msg->payload,
+                        "\0\0\0x\0\0\0"
+                        "8\0\0\0"
+                        "6",
+                        12);
 }
 
 static void
@@ -116,14 +126,15 @@ static void
 test_lease(void **state)
 {
     g_autoptr(RpcMessage) msg = rpc_message_new(&call_header);
-    WireLease lease = { .iface = (char *)"vb", .expiry = 5, .type = 0, .ip = (char *)"10.0.0.2",
-                        .prefix = 24 };
+    WireLease lease = {
+        .iface = (char *)"vb", .expiry = 5, .type = 0, .ip = (char *)"10.0.0.2", .prefix = 24
+    };
 
     (void)state;
     lease.mac = wire_opt_string("aa");
     assert_true(rpc_message_encode(msg, (xdrproc_t)xdr_WireLease, &lease));
     assert_payload(msg, "00000002 76620000 0000000000000005 00000000 00000001 00000002 61610000 "
-                   "00000000 00000008 31302e302e302e32 00000018 00000000 00000000");
+                        "00000000 00000008 31302e302e302e32 00000018 00000000 00000000");
     lease.iface = lease.ip = NULL;
     xdr_free((xdrproc_t)xdr_WireLease, &lease);
 }
@@ -141,7 +152,7 @@ test_typed_params(void **state)
     wire_params_steal(params, &ret.params.params_len, &ret.params.params_val);
     assert_true(rpc_message_encode(msg, (xdrproc_t)xdr_DomainParamsRet, &ret));
     assert_payload(msg, "00000002 00000001 61000000 00000004 0000000000000001 "
-                   "00000001 62000000 00000007 00000002 63640000 00000002");
+                        "00000001 62000000 00000007 00000002 63640000 00000002");
     assert_true(rpc_message_decode(msg, (xdrproc_t)xdr_DomainParamsRet, &back, sizeof back));
     assert_non_null(wire_params_find(back.params.params_val, back.params.params_len, "b"));
     assert_null(wire_params_find(back.params.params_val, back.params.params_len, "c"));
@@ -186,7 +197,7 @@ test_decode_refuses(void **state)
         "00000001 00000005 71656d75",          /* string longer than what is there */
         "00000001 00400001 71656d75 00000000", /* longer than the protocol allows */
         "00000001 ffffffff",
-        "00000001 00000004 71656d75 000000",   /* flags cut off */
+        "00000001 00000004 71656d75 000000", /* flags cut off */
     };
 
     (void)state;
@@ -269,13 +280,12 @@ test_error_object(void **state)
     msg = rpc_error_message(&call_header, false, VIR_FROM_QEMU, err);
     assert_int_equal(msg->header.type, RPC_REPLY);
     assert_int_equal(msg->header.status, RPC_ERROR);
-    assert_payload(msg,
-                   "0000002a 0000000a "
-                   "00000001 00000014 446f6d61696e206e6f7420666f756e643a207879 "
-                   "00000002 00000000 "
-                   "00000001 00000014 446f6d61696e206e6f7420666f756e643a202573 "
-                   "00000001 00000002 78790000 "
-                   "00000000 ffffffff ffffffff 00000000");
+    assert_payload(msg, "0000002a 0000000a "
+                        "00000001 00000014 446f6d61696e206e6f7420666f756e643a207879 "
+                        "00000002 00000000 "
+                        "00000001 00000014 446f6d61696e206e6f7420666f756e643a202573 "
+                        "00000001 00000002 78790000 "
+                        "00000000 ffffffff ffffffff 00000000");
 }
 
 static void

@@ -16,14 +16,16 @@
 #include "driver/domain/qmp_parse.h"
 #include "util/error.h"
 
-/* --- cutting ------------------------------------------------------------------------------------------- */
+/* --- cutting
+ * ------------------------------------------------------------------------------------------- */
 
 static void
 count_message(void *opaque, JsonObject *object)
 {
     GString *text = opaque;
 
-    g_string_append_printf(text, "%s;", json_object_get_string_member_with_default(object, "a", "?"));
+    g_string_append_printf(text, "%s;",
+                           json_object_get_string_member_with_default(object, "a", "?"));
 }
 
 static bool
@@ -34,7 +36,8 @@ feed(const char *bytes, size_t step, GString *out, GError **err)
 
     qmp_parser_init(&parser);
     for (size_t at = 0; ok && at < strlen(bytes); at += step)
-        ok = qmp_parser_feed(&parser, bytes + at, MIN(step, strlen(bytes) - at), count_message, out, err);
+        ok = qmp_parser_feed(&parser, bytes + at, MIN(step, strlen(bytes) - at), count_message, out,
+                             err);
     qmp_parser_clear(&parser);
     return ok;
 }
@@ -46,7 +49,8 @@ test_messages_in_any_pieces(void **state)
     for (size_t step = 1; step < 40; step++) {
         g_autoptr(GString) out = g_string_new(NULL);
 
-        assert_true(feed("{\"a\":\"x\"}\r\n\r\n{\"a\":\"}{\\\"\"}\n {\"b\":1} \n{\"a\":\"cut", step, out, NULL));
+        assert_true(feed("{\"a\":\"x\"}\r\n\r\n{\"a\":\"}{\\\"\"}\n {\"b\":1} \n{\"a\":\"cut", step,
+                         out, NULL));
         assert_string_equal(out->str, "x;}{\";?;");
     }
 }
@@ -86,7 +90,8 @@ test_endless_messages_are_refused(void **state)
     assert_non_null(strstr(err->message, "longer than the limit"));
 }
 
-/* --- talking ------------------------------------------------------------------------------------------- */
+/* --- talking
+ * ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     char *dir, *path;
@@ -176,7 +181,8 @@ peer_says(Talk *talk, const char *text)
     assert_int_equal(write(talk->peer, text, strlen(text)), strlen(text));
 }
 
-/* Answers two commands in the wrong order, with an event in between and a reply nobody waits for. */
+/* Answers two commands in the wrong order, with an event in between and a reply nobody waits for.
+ */
 static gpointer
 answer_crossed(gpointer opaque)
 {
@@ -192,11 +198,13 @@ answer_crossed(gpointer opaque)
         used += n;
         text[used] = '\0';
     }
-    peer_says(talk, strstr(text, "first") < strstr(text, "second")
-                        ? "{\"return\":2,\"id\":\"kiln-2\"}\n{\"event\":\"STOP\"}\n{\"return\":1,\"id\":\"x\"}\n"
-                          "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":\"kiln-1\"}\n"
-                        : "{\"return\":2,\"id\":\"kiln-1\"}\n{\"event\":\"STOP\"}\n"
-                          "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":\"kiln-2\"}\n");
+    peer_says(talk,
+              strstr(text, "first") < strstr(text, "second")
+                  ? "{\"return\":2,\"id\":\"kiln-2\"}\n{\"event\":\"STOP\"}\n{\"return\":1,\"id\":"
+                    "\"x\"}\n"
+                    "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":\"kiln-1\"}\n"
+                  : "{\"return\":2,\"id\":\"kiln-1\"}\n{\"event\":\"STOP\"}\n"
+                    "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":\"kiln-2\"}\n");
     return NULL;
 }
 

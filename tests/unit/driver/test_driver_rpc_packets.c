@@ -16,7 +16,7 @@ enum { PROC_ECHO = 1, PROC_HOLD = 2, PROC_FDS = 3 };
 typedef struct {
     GMutex lock;
     GCond cond;
-    GPtrArray *held;    /* of Held, in order of arrival */
+    GPtrArray *held; /* of Held, in order of arrival */
     guint connected, disconnected;
 } Program;
 
@@ -183,8 +183,9 @@ test_echo_from_serial_zero(void **state)
 static void
 test_byte_by_byte(void **state)
 {
-    static const uint8_t packet[] = { 0, 0, 0, 32, 0x20, 0, 0x80, 0x86, 0, 0, 0, 1, 0, 0, 0, 1,
-                                      0, 0, 0, 0,  0, 0, 0, 9,  0, 0, 0, 0, 'w', 'x', 'y', 'z' };
+    static const uint8_t packet[] = { 0, 0, 0, 32, 0x20, 0, 0x80, 0x86, 0,   0,  0,
+                                      1, 0, 0, 0,  1,    0, 0,    0,    0,   0,  0,
+                                      0, 9, 0, 0,  0,    0, 'w',  'x',  'y', 'z' };
     Fixture *fixture = *state;
     int fd = harness_connect(fixture->harness, false, RPC_AUTH_NONE);
     g_autoptr(RpcMessage) msg = NULL;
@@ -242,8 +243,8 @@ test_largest_packet(void **state)
 static void
 test_odd_packets_are_ignored(void **state)
 {
-    static const uint32_t types[] = { RPC_REPLY, RPC_MESSAGE, RPC_STREAM, RPC_REPLY_WITH_FDS,
-                                      RPC_STREAM_HOLE, 7, 0xffffffff };
+    static const uint32_t types[] = { RPC_REPLY,       RPC_MESSAGE, RPC_STREAM, RPC_REPLY_WITH_FDS,
+                                      RPC_STREAM_HOLE, 7,           0xffffffff };
     Fixture *fixture = *state;
     int fd = harness_connect(fixture->harness, false, RPC_AUTH_NONE);
 
@@ -396,7 +397,9 @@ send_with_fd(int fd, int passed)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.space,
                           .msg_controllen = sizeof control.space };
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
@@ -416,7 +419,9 @@ recv_fd(int fd)
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.space,
                           .msg_controllen = sizeof control.space };
     int passed;
 

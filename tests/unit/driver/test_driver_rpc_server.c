@@ -55,8 +55,8 @@ listening_add(void *data)
 {
     Listening *listening = data;
 
-    assert_true(rpc_server_listen(listening->harness->server, listening->fd, false,
-                                  listening->auth, NULL));
+    assert_true(
+        rpc_server_listen(listening->harness->server, listening->fd, false, listening->auth, NULL));
 }
 
 static Listening *
@@ -239,7 +239,7 @@ test_socket_modes_and_owners(void **state)
 typedef struct {
     GMutex lock;
     GCond cond;
-    int gate;           /* 0: jobs wait */
+    int gate; /* 0: jobs wait */
     int started, ended, fast_ended;
 } Jobs;
 

@@ -25,15 +25,15 @@ typedef struct {
     GCond cond;
     GString *taken;
     int64_t holes;
-    size_t room;         /* bytes it takes until it says EAGAIN */
+    size_t room; /* bytes it takes until it says EAGAIN */
     int write_error;
-    const char *give;    /* NULL: EAGAIN */
+    const char *give; /* NULL: EAGAIN */
     int64_t give_hole;
     guint reads;
     const char *finish_error;
     guint closed;
     RpcStream *stream;
-    int fd;              /* of PROC_FD */
+    int fd; /* of PROC_FD */
 } Far;
 
 static ssize_t
@@ -90,8 +90,9 @@ far_finish(void *opaque, GError **err)
 {
     Far *far = opaque;
 
-    return far->finish_error ? kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "%s",
-                                              far->finish_error) : true;
+    return far->finish_error
+               ? kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "%s", far->finish_error)
+               : true;
 }
 
 static void
@@ -140,8 +141,8 @@ program_call(RpcClient *client, RpcMessage *msg, void *opaque)
     case PROC_SINK:
     case PROC_SPARSE:
     case PROC_FAILS:
-        stream = rpc_stream_new(client, &msg->header, msg->header.proc == PROC_SPARSE, &far_ops,
-                                far);
+        stream =
+            rpc_stream_new(client, &msg->header, msg->header.proc == PROC_SPARSE, &far_ops, far);
     }
     if (stream)
         rpc_stream_register(stream);
@@ -456,8 +457,7 @@ test_write_error_fails_the_stream(void **state)
     stream_open(fixture, PROC_SINK);
     stream_send(fixture, PROC_SINK, RPC_STREAM, RPC_CONTINUE, "full", 4);
     stream_send(fixture, PROC_SINK, RPC_STREAM, RPC_CONTINUE, "more", 4);
-    stream_expect_error(fixture, PROC_SINK,
-                        "cannot write to the stream: No space left on device");
+    stream_expect_error(fixture, PROC_SINK, "cannot write to the stream: No space left on device");
     far_wait(&fixture->far, 0, 1);
     stream_send(fixture, PROC_SINK, RPC_STREAM, RPC_OK, NULL, 0);
     raw_expect_alive(fixture->fd);

@@ -37,7 +37,7 @@ fake_msi_route_add(void *host, const MsiMessage *msg)
 
     for (int i = 0; i < FAKE_ROUTES; i++) {
         if (!fake->routes[i].used) {
-            fake->routes[i] = (FakeRoute) { true, *msg, -1 };
+            fake->routes[i] = (FakeRoute){ true, *msg, -1 };
             return FAKE_ROUTE_BASE + i;
         }
     }
@@ -188,8 +188,12 @@ FakeMachine *
 fake_machine_new(uint64_t ram, const MachineConfig *config)
 {
     MachineCpu cpu = { .present = true };
-    MachineConfig plain = { .name = "test", .ram_below_4g = ram, .cpus = &cpu, .n_cpus = 1,
-                            .max_cpus = 1, .physical_bits = 40 };
+    MachineConfig plain = { .name = "test",
+                            .ram_below_4g = ram,
+                            .cpus = &cpu,
+                            .n_cpus = 1,
+                            .max_cpus = 1,
+                            .physical_bits = 40 };
     FakeMachine *fake = g_new0(FakeMachine, 1);
     GuestRam region;
 
@@ -202,11 +206,11 @@ fake_machine_new(uint64_t ram, const MachineConfig *config)
     fake->wall = INT64_C(1700000000) * 1000000000;
     fake->context = g_main_context_new();
     fake->machine = machine_new(config ? config : &plain, &fake_ops, fake, fake->context);
-    fake->ram = mmap(NULL, ram, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+    fake->ram =
+        mmap(NULL, ram, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (fake->ram == MAP_FAILED)
         g_error("no memory for the guest's RAM");
-    region = (GuestRam) { 0, ram, fake->ram, -1, 0 };
+    region = (GuestRam){ 0, ram, fake->ram, -1, 0 };
     if (!guest_memory_add(fake->machine->memory, &region, NULL))
         g_error("cannot add RAM");
     fake->mmio = address_reader_new(fake->machine->mmio);

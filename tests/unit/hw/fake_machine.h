@@ -8,15 +8,15 @@
 #include "hw/core/device.h"
 
 enum {
-    FAKE_GSIS = 64,                 /* interrupt lines */
-    FAKE_ROUTES = 256,              /* MSI routes; their GSI numbers begin at FAKE_ROUTE_BASE */
+    FAKE_GSIS = 64,    /* interrupt lines */
+    FAKE_ROUTES = 256, /* MSI routes; their GSI numbers begin at FAKE_ROUTE_BASE */
     FAKE_ROUTE_BASE = 1000,
 };
 
 typedef struct {
     bool used;
     MsiMessage message;
-    int fd;                         /* bound irqfd, -1 for none */
+    int fd; /* bound irqfd, -1 for none */
 } FakeRoute;
 
 typedef struct {
@@ -25,17 +25,17 @@ typedef struct {
     AddressReader *mmio, *pio;
     GMainContext *context;
 
-    GMutex lock;                    /* guards all below */
+    GMutex lock; /* guards all below */
     bool gsi[FAKE_GSIS];
-    unsigned gsi_edges[FAKE_GSIS];  /* how often each line rose */
+    unsigned gsi_edges[FAKE_GSIS]; /* how often each line rose */
     FakeRoute routes[FAKE_ROUTES];
     unsigned commits;
-    GArray *sent;                   /* MsiMessage, by msi_send */
-    GArray *events;                 /* IoEvent, registered now */
-    GArray *requests;               /* MachineRequest */
-    int last_value;                 /* of the last request */
-    GPtrArray *qmp;                 /* names of QMP events */
-    int64_t clock, wall;            /* nanoseconds */
+    GArray *sent;        /* MsiMessage, by msi_send */
+    GArray *events;      /* IoEvent, registered now */
+    GArray *requests;    /* MachineRequest */
+    int last_value;      /* of the last request */
+    GPtrArray *qmp;      /* names of QMP events */
+    int64_t clock, wall; /* nanoseconds */
 } FakeMachine;
 
 /* A machine with @ram bytes from address 0 and one CPU, or as @config says (may be NULL). It is not
@@ -54,8 +54,8 @@ void fake_out(FakeMachine *fake, uint16_t port, unsigned size, uint64_t value);
 /* A device from NAME, VALUE, …, NULL; ends the test with the error when it cannot be made. */
 Device *fake_device(FakeMachine *fake, const char *driver, ...) G_GNUC_NULL_TERMINATED;
 /* Expects device_new() to refuse, with @text in the message. */
-void fake_device_refused(FakeMachine *fake, const char *text, const char *driver, ...)
-    G_GNUC_NULL_TERMINATED;
+void fake_device_refused(FakeMachine *fake, const char *text, const char *driver,
+                         ...) G_GNUC_NULL_TERMINATED;
 
 /* Runs the main loop until nothing is ready. */
 void fake_iterate(FakeMachine *fake);

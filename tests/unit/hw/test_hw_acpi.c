@@ -150,7 +150,7 @@ test_iasl_large(void **state)
     if (!have_iasl())
         skip();
     for (unsigned i = 0; i < 300; i++)
-        cpus[i] = (MachineCpu) { .apic_id = i, .node = i & 1, .present = i < 200 };
+        cpus[i] = (MachineCpu){ .apic_id = i, .node = i & 1, .present = i < 200 };
     fake = fake_machine_new(128 << 20, &config);
     assert_true(q35_create(fake->machine, &err));
     check_tables(fake);
@@ -164,7 +164,7 @@ test_power_button(void **state)
 
     (void)state;
     prepare(fake);
-    assert_int_equal(fake_in(fake, 0x604, 2) & 1, 1);   /* SCI_EN */
+    assert_int_equal(fake_in(fake, 0x604, 2) & 1, 1); /* SCI_EN */
     q35_power_button(fake->machine);
     assert_false(fake->gsi[9]);
     fake_out(fake, 0x602, 2, 0x100);
@@ -219,9 +219,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checksums),     cmocka_unit_test(test_iasl),
-        cmocka_unit_test(test_iasl_large),    cmocka_unit_test(test_power_button),
-        cmocka_unit_test(test_pm_timer),      cmocka_unit_test(test_reset_register),
+        cmocka_unit_test(test_checksums),  cmocka_unit_test(test_iasl),
+        cmocka_unit_test(test_iasl_large), cmocka_unit_test(test_power_button),
+        cmocka_unit_test(test_pm_timer),   cmocka_unit_test(test_reset_register),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

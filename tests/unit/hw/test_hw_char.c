@@ -22,7 +22,7 @@ typedef struct {
     GString *in;
     unsigned opened, closed, writable, fds;
     size_t room;
-    unsigned want;                  /* for waiting */
+    unsigned want; /* for waiting */
     size_t want_len;
 } Ear;
 
@@ -310,7 +310,9 @@ test_socket_fds(void **state)
     } control = { 0 };
     char byte = 'x';
     struct iovec iov = { &byte, 1 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
                           .msg_controllen = sizeof(control.bytes) };
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
     Chardev *chardev;
@@ -322,7 +324,7 @@ test_socket_fds(void **state)
     chardev = make(fake, NULL, "id", "s", "type", "socket", "fd", fd, NULL);
     assert_true(chardev_attach(chardev, &ear_frontend, &ear, NULL));
     sent = pair[1];
-    *cmsg = (struct cmsghdr) { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+    *cmsg = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
     memcpy(CMSG_DATA(cmsg), &sent, sizeof(int));
     assert_int_equal(sendmsg(pair[1], &msg, 0), 1);
     ear.want_len = 1;
@@ -406,9 +408,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pty),          cmocka_unit_test(test_pty_given),
+        cmocka_unit_test(test_pty),           cmocka_unit_test(test_pty_given),
         cmocka_unit_test(test_socket_server), cmocka_unit_test(test_socket_fds),
-        cmocka_unit_test(test_file_and_log), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_file_and_log),  cmocka_unit_test(test_refusals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

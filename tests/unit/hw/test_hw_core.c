@@ -49,8 +49,8 @@ static const IoOps probe_loose_ops = { probe_read, probe_write, .unaligned = tru
 static void
 probe_init(Probe *probe, const IoOps *ops, uint64_t size, uint64_t tag, int priority)
 {
-    *probe = (Probe) { .tag = tag };
-    probe->region = (IoRegion) { "probe", ops, probe, NULL, size, priority };
+    *probe = (Probe){ .tag = tag };
+    probe->region = (IoRegion){ "probe", ops, probe, NULL, size, priority };
 }
 
 static uint64_t
@@ -192,7 +192,7 @@ test_map_concurrent(void **state)
     probe_init(&fixed, &probe_ops, 0x40, 0xf000, 0);
     assert_int_equal(address_map_add(map, &fixed.region, 0), 0);
     for (int i = 0; i < 3; i++) {
-        hammer[i] = (Hammer) { .map = map };
+        hammer[i] = (Hammer){ .map = map };
         threads[i] = g_thread_new("reader", hammer_run, &hammer[i]);
     }
     for (int round = 0; round < 2000; round++) {
@@ -275,8 +275,9 @@ typedef struct {
 } Whole;
 
 static const SavedField part_fields[] = { SAVED(Part, small, 1), SAVED(Part, large, 1) };
-static const SavedTable part_table = { .name = "part", .version = 1, .oldest = 1,
-                                       .fields = part_fields, .n_fields = 2 };
+static const SavedTable part_table = {
+    .name = "part", .version = 1, .oldest = 1, .fields = part_fields, .n_fields = 2
+};
 static const SavedField whole_fields[] = {
     SAVED(Whole, flag, 1),
     SAVED_ARRAY(Whole, words, 1),
@@ -287,10 +288,14 @@ static const SavedField whole_fields[] = {
     SAVED_BUFFER(Whole, buffer, n_buffer, 1),
     SAVED(Whole, newer, 2),
 };
-static const SavedTable whole_table = { .name = "whole", .version = 2, .oldest = 1,
+static const SavedTable whole_table = { .name = "whole",
+                                        .version = 2,
+                                        .oldest = 1,
                                         .fields = whole_fields,
                                         .n_fields = G_N_ELEMENTS(whole_fields) };
-static const SavedTable whole_old_table = { .name = "whole", .version = 1, .oldest = 1,
+static const SavedTable whole_old_table = { .name = "whole",
+                                            .version = 1,
+                                            .oldest = 1,
                                             .fields = whole_fields,
                                             .n_fields = G_N_ELEMENTS(whole_fields) - 1 };
 
@@ -311,9 +316,16 @@ test_saved(void **state)
 {
     Part more[2] = { { 7, 8 }, { 9, 10 } }, more_back[2] = { { 0 } };
     uint8_t buffer[5] = "hello", buffer_back[5] = "";
-    Whole whole = { .flag = true, .words = { 1, 2, 0xffff }, .bytes = { 1, 2, 3, 4 },
-                    .part = { 5, UINT64_MAX }, .parts = { { 1, 2 }, { 3, 4 } }, .n_more = 2,
-                    .more = more, .n_buffer = 5, .buffer = buffer, .newer = 77 };
+    Whole whole = { .flag = true,
+                    .words = { 1, 2, 0xffff },
+                    .bytes = { 1, 2, 3, 4 },
+                    .part = { 5, UINT64_MAX },
+                    .parts = { { 1, 2 }, { 3, 4 } },
+                    .n_more = 2,
+                    .more = more,
+                    .n_buffer = 5,
+                    .buffer = buffer,
+                    .newer = 77 };
     Whole back = { .n_more = 2, .more = more_back, .n_buffer = 5, .buffer = buffer_back };
     g_autoptr(GByteArray) stream = g_byte_array_new();
     g_autofree char *message = NULL;
@@ -441,10 +453,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map_rules),      cmocka_unit_test(test_map_priorities),
-        cmocka_unit_test(test_map_batch),      cmocka_unit_test(test_map_concurrent),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_properties),     cmocka_unit_test(test_machine_state),
+        cmocka_unit_test(test_map_rules),  cmocka_unit_test(test_map_priorities),
+        cmocka_unit_test(test_map_batch),  cmocka_unit_test(test_map_concurrent),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_properties), cmocka_unit_test(test_machine_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

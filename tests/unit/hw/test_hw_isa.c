@@ -387,10 +387,15 @@ test_rtc_interrupts(void **state)
 static void
 test_rtc_memory(void **state)
 {
-    MachineCpu cpus[3] = { { .present = true }, { .apic_id = 1, .present = true },
+    MachineCpu cpus[3] = { { .present = true },
+                           { .apic_id = 1, .present = true },
                            { .apic_id = 2, .present = true } };
-    MachineConfig config = { .ram_below_4g = UINT64_C(2) << 30, .ram_above_4g = UINT64_C(3) << 30,
-                             .cpus = cpus, .n_cpus = 3, .max_cpus = 3, .rtc_base = RTC_BASE_TIME,
+    MachineConfig config = { .ram_below_4g = UINT64_C(2) << 30,
+                             .ram_above_4g = UINT64_C(3) << 30,
+                             .cpus = cpus,
+                             .n_cpus = 3,
+                             .max_cpus = 3,
+                             .rtc_base = RTC_BASE_TIME,
                              .rtc_seconds = 86399 };
     FakeMachine *fake = fake_machine_new(64 << 20, &config);
     g_autoptr(GError) err = NULL;
@@ -512,11 +517,16 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_serial_output),    cmocka_unit_test(test_serial_registers),
-        cmocka_unit_test(test_serial_interrupts), cmocka_unit_test(test_serial_loopback),
-        cmocka_unit_test(test_serial_back_pressure), cmocka_unit_test(test_serial_ports),
-        cmocka_unit_test(test_rtc_time),         cmocka_unit_test(test_rtc_interrupts),
-        cmocka_unit_test(test_rtc_memory),       cmocka_unit_test(test_fw_cfg),
+        cmocka_unit_test(test_serial_output),
+        cmocka_unit_test(test_serial_registers),
+        cmocka_unit_test(test_serial_interrupts),
+        cmocka_unit_test(test_serial_loopback),
+        cmocka_unit_test(test_serial_back_pressure),
+        cmocka_unit_test(test_serial_ports),
+        cmocka_unit_test(test_rtc_time),
+        cmocka_unit_test(test_rtc_interrupts),
+        cmocka_unit_test(test_rtc_memory),
+        cmocka_unit_test(test_fw_cfg),
         cmocka_unit_test(test_small_ports),
     };
 

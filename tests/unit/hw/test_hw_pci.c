@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define ECAM(bus, slot, function, reg) \
+#define ECAM(bus, slot, function, reg)                                                             \
     (Q35_ECAM_BASE | (uint64_t)(bus) << 20 | (slot) << 15 | (function) << 12 | (reg))
 
 enum { MEM_BAR_SIZE = 0x4000, VECTORS = 4, TABLE = 0x2000, PBA = 0x3000 };
@@ -210,7 +210,7 @@ test_bar_moves(void **state)
     assert_int_equal(fake->events->len, 1);
     /* sizing with decode on, as firmware does */
     cfg_write(fake, 0x20, 4, 0xffffffff);
-    assert_int_equal(cfg_read(fake, 0x20, 4), (uint32_t)~(MEM_BAR_SIZE - 1) | 0xc);
+    assert_int_equal(cfg_read(fake, 0x20, 4), (uint32_t) ~(MEM_BAR_SIZE - 1) | 0xc);
     assert_int_equal(fake->events->len, 0);
     assert_int_equal(fake_read(fake, mem + 0x1000, 4), 0xffffffff);
     /* elsewhere in the bridge's window */
@@ -509,10 +509,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_ways),  cmocka_unit_test(test_assignment),
-        cmocka_unit_test(test_bar_moves),    cmocka_unit_test(test_msix),
-        cmocka_unit_test(test_msix_batch),   cmocka_unit_test(test_intx),
-        cmocka_unit_test(test_root_port),    cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_config_ways),       cmocka_unit_test(test_assignment),
+        cmocka_unit_test(test_bar_moves),         cmocka_unit_test(test_msix),
+        cmocka_unit_test(test_msix_batch),        cmocka_unit_test(test_intx),
+        cmocka_unit_test(test_root_port),         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_move_under_access), cmocka_unit_test(test_reset),
     };
 

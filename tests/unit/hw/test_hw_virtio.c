@@ -135,8 +135,8 @@ test_driver_ok_without_features(void **state)
     Fixture *f = *state;
 
     virtio_driver_set_status(&f->drv, 0);
-    virtio_driver_set_status(&f->drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER
-                                          | VIRTIO_STATUS_DRIVER_OK);
+    virtio_driver_set_status(&f->drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
+                                          VIRTIO_STATUS_DRIVER_OK);
     assert_true(virtio_driver_status(&f->drv) & VIRTIO_STATUS_NEEDS_RESET);
 }
 
@@ -280,10 +280,10 @@ test_indirect_nonsense(void **state)
         uint32_t len;
         uint16_t flags;
     } rows[] = {
-        { 0, 0, DESC_INDIRECT },             /* empty */
-        { 0, 24, DESC_INDIRECT },            /* not whole descriptors */
-        { 0, 16 * 1025, DESC_INDIRECT },     /* longer than any chain may be */
-        { RAM - 16, 32, DESC_INDIRECT },     /* half out of RAM */
+        { 0, 0, DESC_INDIRECT },         /* empty */
+        { 0, 24, DESC_INDIRECT },        /* not whole descriptors */
+        { 0, 16 * 1025, DESC_INDIRECT }, /* longer than any chain may be */
+        { RAM - 16, 32, DESC_INDIRECT }, /* half out of RAM */
         { UINT64_MAX - 15, 32, DESC_INDIRECT },
         { 0, 16, DESC_INDIRECT | DESC_NEXT },
     };
@@ -315,8 +315,11 @@ test_bad_buffers(void **state)
 {
     Fixture *f = *state;
     const DriverBuffer rows[] = {
-        { RAM, 16, true }, { RAM - 8, 16, true }, { UINT64_MAX - 7, 16, true },
-        { 0x1000, UINT32_MAX, true }, { UINT64_C(1) << 63, 1, true },
+        { RAM, 16, true },
+        { RAM - 8, 16, true },
+        { UINT64_MAX - 7, 16, true },
+        { 0x1000, UINT32_MAX, true },
+        { UINT64_C(1) << 63, 1, true },
     };
 
     virtio_driver_start(&f->drv, 0, 1, SIZE);
@@ -439,8 +442,8 @@ test_window(void **state)
     PciRoot *root = f->fake->machine->pci;
     unsigned cap = pci_config_read(root, f->drv.bdf, PCI_CAPABILITY_LIST, 1);
 
-    while (pci_config_read(root, f->drv.bdf, cap, 1) != PCI_CAP_ID_VENDOR
-           || pci_config_read(root, f->drv.bdf, cap + 3, 1) != 5)
+    while (pci_config_read(root, f->drv.bdf, cap, 1) != PCI_CAP_ID_VENDOR ||
+           pci_config_read(root, f->drv.bdf, cap + 3, 1) != 5)
         cap = pci_config_read(root, f->drv.bdf, cap + 1, 1);
     pci_config_write(root, f->drv.bdf, cap + 4, 1, 4);
     pci_config_write(root, f->drv.bdf, cap + 8, 4, 0x14);
@@ -581,15 +584,35 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_ids), TEST(test_refused_props), TEST(test_negotiation),
-        TEST(test_driver_ok_without_features), TEST(test_request), TEST(test_no_interrupt_flag),
-        TEST(test_event_index), TEST(test_intx), TEST(test_indirect), TEST(test_zero_length),
-        TEST(test_loop), TEST(test_indirect_loop), TEST(test_indirect_nonsense),
-        TEST(test_bad_buffers), TEST(test_readable_after_writable), TEST(test_head_out_of_range),
-        TEST(test_available_index_jumps), TEST(test_rings_out_of_ram), TEST(test_queue_size),
-        TEST(test_absent_queue), TEST(test_vector), TEST(test_queue_reset), TEST(test_window),
-        TEST(test_machine_reset), TEST(test_pause), TEST(test_saved_state), TEST(test_doorbell),
-        TEST(test_unplug), TEST(test_rate_limit),
+        TEST(test_ids),
+        TEST(test_refused_props),
+        TEST(test_negotiation),
+        TEST(test_driver_ok_without_features),
+        TEST(test_request),
+        TEST(test_no_interrupt_flag),
+        TEST(test_event_index),
+        TEST(test_intx),
+        TEST(test_indirect),
+        TEST(test_zero_length),
+        TEST(test_loop),
+        TEST(test_indirect_loop),
+        TEST(test_indirect_nonsense),
+        TEST(test_bad_buffers),
+        TEST(test_readable_after_writable),
+        TEST(test_head_out_of_range),
+        TEST(test_available_index_jumps),
+        TEST(test_rings_out_of_ram),
+        TEST(test_queue_size),
+        TEST(test_absent_queue),
+        TEST(test_vector),
+        TEST(test_queue_reset),
+        TEST(test_window),
+        TEST(test_machine_reset),
+        TEST(test_pause),
+        TEST(test_saved_state),
+        TEST(test_doorbell),
+        TEST(test_unplug),
+        TEST(test_rate_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

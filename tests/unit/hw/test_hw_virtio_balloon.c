@@ -178,8 +178,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_inflate), TEST(test_target), TEST(test_stats), TEST(test_reporting),
-        TEST(test_refused),
+        TEST(test_inflate),   TEST(test_target),  TEST(test_stats),
+        TEST(test_reporting), TEST(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

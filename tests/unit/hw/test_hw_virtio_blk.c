@@ -15,16 +15,31 @@
 #include <cmocka.h>
 
 enum {
-    RAM = 16 << 20, SIZE = 64, DISK = 1 << 20,
-    T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13,
-    S_OK = 0, S_IOERR = 1, S_UNSUPP = 2,
-    F_SEG_MAX = 2, F_RO = 5, F_BLK_SIZE = 6, F_FLUSH = 9, F_CONFIG_WCE = 11, F_MQ = 12,
-    F_DISCARD = 13, F_WRITE_ZEROES = 14,
+    RAM = 16 << 20,
+    SIZE = 64,
+    DISK = 1 << 20,
+    T_IN = 0,
+    T_OUT = 1,
+    T_FLUSH = 4,
+    T_GET_ID = 8,
+    T_DISCARD = 11,
+    T_WRITE_ZEROES = 13,
+    S_OK = 0,
+    S_IOERR = 1,
+    S_UNSUPP = 2,
+    F_SEG_MAX = 2,
+    F_RO = 5,
+    F_BLK_SIZE = 6,
+    F_FLUSH = 9,
+    F_CONFIG_WCE = 11,
+    F_MQ = 12,
+    F_DISCARD = 13,
+    F_WRITE_ZEROES = 14,
 };
 
-#define FEATURES                                                                                  \
-    (VIRTIO_F(F_FLUSH) | VIRTIO_F(F_DISCARD) | VIRTIO_F(F_WRITE_ZEROES)                           \
-     | VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT) | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT))
+#define FEATURES                                                                                   \
+    (VIRTIO_F(F_FLUSH) | VIRTIO_F(F_DISCARD) | VIRTIO_F(F_WRITE_ZEROES) |                          \
+     VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT) | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT))
 
 typedef struct {
     FakeMachine *fake;
@@ -80,7 +95,8 @@ setup_disk(void **state, bool read_only)
                            "\"read-only\":%s,\"discard\":\"unmap\"}",
                            f->path, read_only ? "true" : "false");
     raw = g_strdup_printf("{\"driver\":\"raw\",\"file\":\"s\",\"node-name\":\"d\","
-                          "\"read-only\":%s,\"discard\":\"unmap\"}", read_only ? "true" : "false");
+                          "\"read-only\":%s,\"discard\":\"unmap\"}",
+                          read_only ? "true" : "false");
     add_node(f->fake, file);
     add_node(f->fake, raw);
     f->dev = fake_device(f->fake, "virtio-blk-pci", "id", "disk0", "drive", "d", "serial",
@@ -183,8 +199,8 @@ test_config(void **state)
     assert_int_equal(virtio_driver_config(&f->drv, 32, 1), 1);
     assert_int_equal(virtio_driver_config(&f->drv, 34, 2), 2);
     assert_int_equal(virtio_driver_config(&f->drv, 40, 4), 1);
-    assert_true(offered & VIRTIO_F(F_MQ) && offered & VIRTIO_F(F_DISCARD)
-                && offered & VIRTIO_F(F_WRITE_ZEROES) && !(offered & VIRTIO_F(F_RO)));
+    assert_true(offered & VIRTIO_F(F_MQ) && offered & VIRTIO_F(F_DISCARD) &&
+                offered & VIRTIO_F(F_WRITE_ZEROES) && !(offered & VIRTIO_F(F_RO)));
 }
 
 static void
@@ -421,10 +437,19 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_config), TEST(test_write_read), TEST(test_many_at_once), TEST(test_framing),
-        TEST(test_get_id), TEST(test_out_of_range), TEST(test_unmap), TEST(test_cut_short),
+        TEST(test_config),
+        TEST(test_write_read),
+        TEST(test_many_at_once),
+        TEST(test_framing),
+        TEST(test_get_id),
+        TEST(test_out_of_range),
+        TEST(test_unmap),
+        TEST(test_cut_short),
         cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown),
-        TEST(test_write_cache), TEST(test_stats), TEST(test_reset_in_flight), TEST(test_refused),
+        TEST(test_write_cache),
+        TEST(test_stats),
+        TEST(test_reset_in_flight),
+        TEST(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,16 +15,28 @@
 #include <cmocka.h>
 
 enum {
-    RAM = 32 << 20, SIZE = 64, HEADER = 12, PACKETS = 64,
-    F_CSUM = 0, F_GUEST_CSUM = 1, F_CTRL_OFFLOADS = 2, F_GUEST_TSO4 = 7, F_MRG = 15, F_STATUS = 16,
-    F_CTRL_VQ = 17, F_CTRL_RX = 18, F_CTRL_VLAN = 19, F_CTRL_RX_EXTRA = 20, F_MQ = 22,
+    RAM = 32 << 20,
+    SIZE = 64,
+    HEADER = 12,
+    PACKETS = 64,
+    F_CSUM = 0,
+    F_GUEST_CSUM = 1,
+    F_CTRL_OFFLOADS = 2,
+    F_GUEST_TSO4 = 7,
+    F_MRG = 15,
+    F_STATUS = 16,
+    F_CTRL_VQ = 17,
+    F_CTRL_RX = 18,
+    F_CTRL_VLAN = 19,
+    F_CTRL_RX_EXTRA = 20,
+    F_MQ = 22,
     F_MAC_ADDR = 23,
 };
 
-#define FEATURES                                                                                  \
-    (VIRTIO_F(F_MRG) | VIRTIO_F(F_STATUS) | VIRTIO_F(F_CTRL_VQ) | VIRTIO_F(F_CTRL_RX)             \
-     | VIRTIO_F(F_CTRL_VLAN) | VIRTIO_F(F_CTRL_RX_EXTRA) | VIRTIO_F(F_MAC_ADDR)                   \
-     | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT))
+#define FEATURES                                                                                   \
+    (VIRTIO_F(F_MRG) | VIRTIO_F(F_STATUS) | VIRTIO_F(F_CTRL_VQ) | VIRTIO_F(F_CTRL_RX) |            \
+     VIRTIO_F(F_CTRL_VLAN) | VIRTIO_F(F_CTRL_RX_EXTRA) | VIRTIO_F(F_MAC_ADDR) |                    \
+     VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT))
 
 /* Packets wait in a queue of the test's; sent ones are kept. */
 typedef struct {
@@ -158,8 +170,9 @@ setup_caps(void **state, unsigned caps)
 
     f->fake = fake_machine_new_q35(RAM);
     f->net = g_new0(Fake, 1);
-    f->net->base = (NetBackend){ .class = &fake_class, .id = g_strdup("n0"), .queues = 2,
-                                 .caps = caps, .link = true };
+    f->net->base = (NetBackend){
+        .class = &fake_class, .id = g_strdup("n0"), .queues = 2, .caps = caps, .link = true
+    };
     f->net->sent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     assert_true(machine_object_add(f->fake->machine, OBJECT_NETDEV, "n0", f->net,
                                    (GDestroyNotify)net_backend_free, NULL));
@@ -248,14 +261,14 @@ test_config(void **state)
     assert_int_equal(virtio_driver_config(&f->drv, 6, 2), 1);
     assert_int_equal(virtio_driver_config(&f->drv, 8, 2), 2);
     assert_int_equal(virtio_driver_config(&f->drv, 10, 2), 1400);
-    assert_true(offered & VIRTIO_F(F_MQ) && offered & VIRTIO_F(F_CSUM)
-                && offered & VIRTIO_F(F_GUEST_TSO4));
+    assert_true(offered & VIRTIO_F(F_MQ) && offered & VIRTIO_F(F_CSUM) &&
+                offered & VIRTIO_F(F_GUEST_TSO4));
     assert_int_equal(fake_read(f->fake, f->drv.common + 0x12, 2), 5);
     /* 5.1.3.1: segmentation without checksums, multiqueue without a control queue */
-    assert_false(virtio_driver_negotiate(&f->drv, VIRTIO_F(VIRTIO_F_VERSION_1_BIT)
-                                                      | VIRTIO_F(F_GUEST_TSO4)));
-    assert_false(virtio_driver_negotiate(&f->drv, VIRTIO_F(VIRTIO_F_VERSION_1_BIT)
-                                                      | VIRTIO_F(F_MQ)));
+    assert_false(virtio_driver_negotiate(&f->drv, VIRTIO_F(VIRTIO_F_VERSION_1_BIT) |
+                                                      VIRTIO_F(F_GUEST_TSO4)));
+    assert_false(
+        virtio_driver_negotiate(&f->drv, VIRTIO_F(VIRTIO_F_VERSION_1_BIT) | VIRTIO_F(F_MQ)));
 }
 
 static void
@@ -555,8 +568,10 @@ test_offloads(void **state)
     Fixture *f = *state;
     uint64_t bits = VIRTIO_F(F_GUEST_CSUM);
 
-    virtio_driver_start(&f->drv, FEATURES | VIRTIO_F(F_GUEST_CSUM) | VIRTIO_F(F_GUEST_TSO4)
-                                     | VIRTIO_F(F_CTRL_OFFLOADS), 3, SIZE);
+    virtio_driver_start(&f->drv,
+                        FEATURES | VIRTIO_F(F_GUEST_CSUM) | VIRTIO_F(F_GUEST_TSO4) |
+                            VIRTIO_F(F_CTRL_OFFLOADS),
+                        3, SIZE);
     assert_int_equal(f->net->offload, NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4);
     assert_int_equal(control(f, 2, 5, 0, &bits, 8), 0);
     assert_int_equal(f->net->offload, NET_OFFLOAD_CSUM);
@@ -604,11 +619,22 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_config), TEST_PLAIN(test_plain_offers), TEST(test_send),
-        TEST_PLAIN(test_send_plain), TEST(test_send_waits), TEST(test_send_too_short),
-        TEST(test_receive), TEST_PLAIN(test_receive_plain), TEST(test_receive_merged),
-        TEST(test_receive_too_long), TEST(test_no_buffers_no_polling), TEST(test_filter),
-        TEST(test_bad_commands), TEST(test_multiqueue), TEST(test_offloads), TEST(test_link),
+        TEST(test_config),
+        TEST_PLAIN(test_plain_offers),
+        TEST(test_send),
+        TEST_PLAIN(test_send_plain),
+        TEST(test_send_waits),
+        TEST(test_send_too_short),
+        TEST(test_receive),
+        TEST_PLAIN(test_receive_plain),
+        TEST(test_receive_merged),
+        TEST(test_receive_too_long),
+        TEST(test_no_buffers_no_polling),
+        TEST(test_filter),
+        TEST(test_bad_commands),
+        TEST(test_multiqueue),
+        TEST(test_offloads),
+        TEST(test_link),
         TEST(test_refused),
     };
 

@@ -16,15 +16,28 @@
 #include <cmocka.h>
 
 enum {
-    RAM = 32 << 20, SIZE = 32, F_MULTIPORT = 1, F_EMERG = 2, CONTROL_IN = 2, CONTROL_OUT = 3,
-    READY = 0, ADD = 1, REMOVE = 2, PORT_READY = 3, CONSOLE = 4, OPEN = 6, NAME = 7,
-    PORT = 3, PORT_IN = 8, PORT_OUT = 9,     /* queues of port 3 */
+    RAM = 32 << 20,
+    SIZE = 32,
+    F_MULTIPORT = 1,
+    F_EMERG = 2,
+    CONTROL_IN = 2,
+    CONTROL_OUT = 3,
+    READY = 0,
+    ADD = 1,
+    REMOVE = 2,
+    PORT_READY = 3,
+    CONSOLE = 4,
+    OPEN = 6,
+    NAME = 7,
+    PORT = 3,
+    PORT_IN = 8,
+    PORT_OUT = 9, /* queues of port 3 */
 };
 
 typedef struct {
     FakeMachine *fake;
     VirtioDriver drv;
-    int console, port;               /* the other ends */
+    int console, port; /* the other ends */
     Device *port_dev;
 } Fixture;
 
@@ -332,9 +345,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_console), TEST(test_port_input), TEST(test_port_events), TEST(test_back_pressure),
-        TEST(test_no_multiport), TEST(test_emergency_write), TEST(test_unread_messages),
-        TEST(test_unplug), TEST(test_refused), TEST(test_saved_state),
+        TEST(test_console),         TEST(test_port_input),   TEST(test_port_events),
+        TEST(test_back_pressure),   TEST(test_no_multiport), TEST(test_emergency_write),
+        TEST(test_unread_messages), TEST(test_unplug),       TEST(test_refused),
+        TEST(test_saved_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

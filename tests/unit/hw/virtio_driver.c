@@ -128,8 +128,8 @@ virtio_driver_negotiate(VirtioDriver *drv, uint64_t features)
         fake_write(drv->fake, drv->common + 0xc, 4, (uint32_t)(features >> (32 * i)));
     }
     drv->features = features;
-    virtio_driver_set_status(drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER
-                                      | VIRTIO_STATUS_FEATURES_OK);
+    virtio_driver_set_status(drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
+                                      VIRTIO_STATUS_FEATURES_OK);
     return virtio_driver_status(drv) & VIRTIO_STATUS_FEATURES_OK;
 }
 
@@ -160,8 +160,8 @@ virtio_driver_queue(VirtioDriver *drv, unsigned i, uint16_t size)
 void
 virtio_driver_ok(VirtioDriver *drv)
 {
-    virtio_driver_set_status(drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER
-                                      | VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK);
+    virtio_driver_set_status(drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
+                                      VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK);
 }
 
 void
@@ -218,8 +218,8 @@ virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers
     if (indirect)
         table.desc = virtio_driver_alloc(drv, 16 * n);
     for (unsigned i = 0; i < n; i++) {
-        uint16_t flags = (uint16_t)((buffers[i].write ? DESC_WRITE : 0)
-                                    | (i + 1 < n ? DESC_NEXT : 0));
+        uint16_t flags =
+            (uint16_t)((buffers[i].write ? DESC_WRITE : 0) | (i + 1 < n ? DESC_NEXT : 0));
         uint16_t at = indirect ? (uint16_t)i : q->next_desc;
         uint16_t next = (uint16_t)(indirect ? i + 1 : (q->next_desc + 1u) % q->size);
 
@@ -240,8 +240,8 @@ virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers
 bool
 virtio_driver_has_used(VirtioDriver *drv, DriverQueue *q)
 {
-    return __atomic_load_n((uint16_t *)virtio_driver_memory(drv, q->used + 2), __ATOMIC_ACQUIRE)
-           != q->used_seen;
+    return __atomic_load_n((uint16_t *)virtio_driver_memory(drv, q->used + 2), __ATOMIC_ACQUIRE) !=
+           q->used_seen;
 }
 
 uint32_t

@@ -10,14 +10,16 @@
 
 enum {
     DRIVER_QUEUES = 16,
-    DRIVER_VECTOR_DATA = 0x4000,     /* MSI-X message of vector n has this data plus n */
-    DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4,
+    DRIVER_VECTOR_DATA = 0x4000, /* MSI-X message of vector n has this data plus n */
+    DESC_NEXT = 1,
+    DESC_WRITE = 2,
+    DESC_INDIRECT = 4,
 };
 
 typedef struct {
     uint16_t index, size;
-    uint64_t desc, avail, used;      /* guest physical */
-    uint16_t next_desc;              /* next free descriptor; they are used in a circle */
+    uint64_t desc, avail, used; /* guest physical */
+    uint16_t next_desc;         /* next free descriptor; they are used in a circle */
     uint16_t avail_idx, used_seen;
 } DriverQueue;
 
@@ -25,10 +27,10 @@ typedef struct {
     FakeMachine *fake;
     VirtioDevice *dev;
     uint16_t bdf;
-    uint64_t common, isr, config, notify;    /* guest physical */
+    uint64_t common, isr, config, notify; /* guest physical */
     uint32_t notify_step;
     uint64_t features;
-    uint64_t heap;                   /* next free guest memory */
+    uint64_t heap; /* next free guest memory */
     DriverQueue q[DRIVER_QUEUES];
 } VirtioDriver;
 
@@ -36,7 +38,7 @@ typedef struct {
 typedef struct {
     uint64_t addr;
     uint32_t len;
-    bool write;                      /* the device writes */
+    bool write; /* the device writes */
 } DriverBuffer;
 
 /* Places the BARs of @dev, a function of bus 0, and finds its registers. */

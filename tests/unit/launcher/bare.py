@@ -17,6 +17,8 @@ import unittest
 
 VMM, BARE, *ALWAYS = sys.argv[1:]
 SECONDS = 60
+LARGE = tempfile.NamedTemporaryFile()
+LARGE.truncate(8 << 20)
 
 
 def arguments(word, *options):
@@ -67,7 +69,7 @@ class Refusals(unittest.TestCase):
                 ("/nonexistent", ["-kernel", "/nonexistent"]),
                 ("neither a bzImage nor an ELF", ["-kernel", __file__]),
                 ("/nonexistent", ["-initrd", "/nonexistent"]),
-                ("finds no room", ["-initrd", VMM, "-m", "3"]),
+                ("finds no room", ["-initrd", LARGE.name, "-m", "3"]),
                 ("no such machine", ["-machine", "pc"]),
                 ("only kvm", ["-accel", "tcg"]),
                 ("no model 'i9'", ["-cpu", "i9"]),

@@ -20,7 +20,8 @@ typedef struct {
 } Fixture;
 
 static const BootE820 e820[] = {
-    { 0, BOOT_LOW_RAM_END, BOOT_E820_RAM }, { BOOT_HIGH_RAM, RAM - BOOT_HIGH_RAM, BOOT_E820_RAM },
+    { 0, BOOT_LOW_RAM_END, BOOT_E820_RAM },
+    { BOOT_HIGH_RAM, RAM - BOOT_HIGH_RAM, BOOT_E820_RAM },
 };
 
 static int
@@ -77,8 +78,12 @@ load(Fixture *f, const void *data, size_t len, int initrd, const char *cmdline, 
 {
     int fd = file_of(data, len);
     BootConfig config = {
-        .kernel = { fd, "kernel" }, .initrd = { initrd, "initrd" }, .cmdline = cmdline,
-        .rsdp = 0xe0000, .e820 = e820, .n_e820 = G_N_ELEMENTS(e820),
+        .kernel = { fd, "kernel" },
+        .initrd = { initrd, "initrd" },
+        .cmdline = cmdline,
+        .rsdp = 0xe0000,
+        .e820 = e820,
+        .n_e820 = G_N_ELEMENTS(e820),
     };
     bool ok = boot_load(&config, f->memory, entry, err);
 

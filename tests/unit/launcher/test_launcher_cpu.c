@@ -1,4 +1,6 @@
-/* test_launcher_cpu.c - CPUID tables from models and topologies. SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_launcher_cpu.c - CPUID tables from models and topologies.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,8 +88,8 @@ test_switches(void **state)
     g_autofree Cpuid *h = host("GenuineIntel");
     g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) err = NULL;
-    g_autoptr(CpuDefinition) d = define("host,-avx2,sse4_1=off,-kvm-pv-eoi,migratable=off,pmu=off", h,
-                                        missing, NULL);
+    g_autoptr(CpuDefinition) d =
+        define("host,-avx2,sse4_1=off,-kvm-pv-eoi,migratable=off,pmu=off", h, missing, NULL);
 
     (void)state;
     assert_int_equal(cpuid_find(&d->cpuid, 7, 0)->ebx, ~0u & ~(1u << 5));
@@ -155,7 +157,7 @@ test_place_intel(void **state)
     g_autofree Cpuid *c = host("GenuineIntel");
 
     (void)state;
-    cpuid_place(c, &t, 5);           /* socket 1, core 0, thread 1 */
+    cpuid_place(c, &t, 5); /* socket 1, core 0, thread 1 */
     assert_int_equal(cpuid_find(c, 1, 0)->ebx, 0x05040800);
     assert_int_equal(cpuid_find(c, 0xb, 0)->eax, 1);
     assert_int_equal(cpuid_find(c, 0xb, 0)->edx, 5);
@@ -175,7 +177,7 @@ test_place_amd_and_dies(void **state)
     g_autofree Cpuid *c = host("AuthenticAMD");
 
     (void)state;
-    cpuid_place(c, &t, 6);           /* die 1, core 1, thread 0 */
+    cpuid_place(c, &t, 6); /* die 1, core 1, thread 0 */
     assert_int_equal(cpuid_find(c, 0x8000001e, 0)->eax, 6);
     assert_int_equal(cpuid_find(c, 0x8000001e, 0)->ebx, 0x103);
     assert_int_equal(cpuid_find(c, 0x8000001e, 0)->ecx, 0x101);

@@ -1,7 +1,8 @@
 /* test_launcher_kvm.c - small real programs on real vCPUs: boot states, exits, kicks, resets.
  *
- * The programs below are assembled with the test. They run on any /dev/kvm, also a software one, and
- * talk through two ports: TEXT_PORT prints, EXIT_PORT ends. Without /dev/kvm the tests are skipped.
+ * The programs below are assembled with the test. They run on any /dev/kvm, also a software one,
+ * and talk through two ports: TEXT_PORT prints, EXIT_PORT ends. Without /dev/kvm the tests are
+ * skipped.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
@@ -23,8 +24,14 @@
 #include "launcher/vcpu.h"
 
 enum {
-    RAM = 32 << 20, TEXT_PORT = 0x3f8, EXIT_PORT = 0xf4, REGISTER = 0x10000000, CODE = 0x1000000,
-    COUNTER = 0x300000, TRAMPOLINE = 0x8000, SKIP_STATUS = 77,
+    RAM = 32 << 20,
+    TEXT_PORT = 0x3f8,
+    EXIT_PORT = 0xf4,
+    REGISTER = 0x10000000,
+    CODE = 0x1000000,
+    COUNTER = 0x300000,
+    TRAMPOLINE = 0x8000,
+    SKIP_STATUS = 77,
 };
 
 /* 64-bit: prints with one string instruction, reads and writes a register in memory, ends with what
@@ -77,8 +84,8 @@ typedef struct {
     GMutex lock;
     GCond changed;
     GString *printed;
-    int64_t ended;                   /* value written to EXIT_PORT, -1 before */
-    int event;                       /* VcpuEvent, -1 before */
+    int64_t ended; /* value written to EXIT_PORT, -1 before */
+    int event;     /* VcpuEvent, -1 before */
     char *detail;
     uint32_t written;
 } Fixture;
@@ -151,7 +158,8 @@ check(bool ok, GError *err)
 }
 
 static void
-add_region(Fixture *f, AddressMap *map, IoRegion *region, const IoOps *ops, uint64_t at, uint64_t size)
+add_region(Fixture *f, AddressMap *map, IoRegion *region, const IoOps *ops, uint64_t at,
+           uint64_t size)
 {
     *region = (IoRegion){ .name = "test", .ops = ops, .opaque = f, .size = size };
     assert_int_equal(address_map_add(map, region, at), 0);
@@ -219,7 +227,9 @@ begin(Fixture *f, const uint8_t *code, size_t len, bool long_mode)
 {
     static const uint8_t pvh_magic[4] = { 0x78, 0xc5, 0x6e, 0x33 };
     BootEntry entry = {
-        .long_mode = long_mode, .entry = CODE, .argument = long_mode ? BOOT_ZERO_PAGE : BOOT_PVH,
+        .long_mode = long_mode,
+        .entry = CODE,
+        .argument = long_mode ? BOOT_ZERO_PAGE : BOOT_PVH,
     };
     g_autoptr(GError) err = NULL;
 

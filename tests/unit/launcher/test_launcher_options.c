@@ -10,8 +10,8 @@
 #include "launcher/options.h"
 #include "launcher/topology.h"
 
-#define PARSE(err, ...) \
-    options_parse(sizeof((const char *[]){ "kiln-vmm", __VA_ARGS__ }) / sizeof(char *), \
+#define PARSE(err, ...)                                                                            \
+    options_parse(sizeof((const char *[]){ "kiln-vmm", __VA_ARGS__ }) / sizeof(char *),            \
                   (char **)(const char *[]){ "kiln-vmm", __VA_ARGS__, NULL }, err)
 
 static void
@@ -105,8 +105,8 @@ test_every_option_is_in_the_help(void **state)
 static void
 test_typed_members(void **state)
 {
-    g_autoptr(JsonObject) o = keyval_parse("-t", "size=2G,n=7,hex=0x10,b=off,bare,nowait,big=99999999999G",
-                                           NULL, NULL);
+    g_autoptr(JsonObject) o =
+        keyval_parse("-t", "size=2G,n=7,hex=0x10,b=off,bare,nowait,big=99999999999G", NULL, NULL);
     g_autoptr(GError) err = NULL;
     uint64_t n = 0;
     bool b = true;
@@ -137,10 +137,12 @@ test_typed_members(void **state)
 static void
 test_forwards_collect(void **state)
 {
-    g_autoptr(JsonObject) o = keyval_parse("-n", "user,hostfwd=tcp::1-:2,hostfwd=tcp::3-:4", "type",
-                                           NULL);
-    g_autoptr(JsonObject) j = keyval_parse("-n", "{\"hostfwd\":[{\"str\":\"a\"},{\"str\":\"b\"}],"
-                                                 "\"n\":1,\"b\":false}", NULL, NULL);
+    g_autoptr(JsonObject) o =
+        keyval_parse("-n", "user,hostfwd=tcp::1-:2,hostfwd=tcp::3-:4", "type", NULL);
+    g_autoptr(JsonObject) j = keyval_parse("-n",
+                                           "{\"hostfwd\":[{\"str\":\"a\"},{\"str\":\"b\"}],"
+                                           "\"n\":1,\"b\":false}",
+                                           NULL, NULL);
     g_autoptr(GHashTable) t = keyval_table("-n", j, NULL);
 
     (void)state;

@@ -1,4 +1,5 @@
-/* test_launcher_qmp.c - QMP messages, cut and answered. SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_launcher_qmp.c - QMP messages, cut and answered. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,7 +61,8 @@ test_answers(void **state)
         { "{\"execute\":\"qmp_capabilities\",\"id\":7}", false, "{\"return\":{},\"id\":7}" },
         { "{\"execute\":\"echo\"}", false, "Expecting capabilities negotiation" },
         { "{\"execute\":\"qmp_capabilities\"}", true, "already complete" },
-        { "{\"execute\":\"nope\"}", true, "\"CommandNotFound\",\"desc\":\"The command nope has not" },
+        { "{\"execute\":\"nope\"}", true,
+          "\"CommandNotFound\",\"desc\":\"The command nope has not" },
         { "{\"execute\":\"device_add\"}", true, "device_add: not offered yet" },
         { "{\"execute\":\"echo\"}", true, "Parameter 'n' is missing" },
         { "{\"execute\":\"echo\",\"arguments\":{\"n\":\"1\"}}", true, "expected: integer" },

@@ -25,7 +25,7 @@ static const uint8_t mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
 typedef struct {
     NetBackend *net;
     IoLoop *loop;
-    int replies;                     /* atomic */
+    int replies; /* atomic */
     int len;
 } Fixture;
 
@@ -88,8 +88,8 @@ readable(void *opaque, unsigned queue)
     while ((n = net_queue_receive(f->net, queue, &iov, 1)) > 0) {
         const uint8_t *frame = buf + HEADER;
 
-        if (n >= HEADER + FRAME && frame[12] == 8 && frame[13] == 6 && frame[21] == 2
-            && memcmp(frame, mac, 6) == 0) {
+        if (n >= HEADER + FRAME && frame[12] == 8 && frame[13] == 6 && frame[21] == 2 &&
+            memcmp(frame, mac, 6) == 0) {
             f->len = (int)n;
             g_atomic_int_inc(&f->replies);
         }

@@ -15,8 +15,13 @@
 #include <cmocka.h>
 
 enum {
-    ETHER = 14, IP = 20, UDP = 8, BOOTP = 236, FRAME_MAX = 2048,
-    DHCP_DISCOVER = 1, DHCP_OFFER = 2,
+    ETHER = 14,
+    IP = 20,
+    UDP = 8,
+    BOOTP = 236,
+    FRAME_MAX = 2048,
+    DHCP_DISCOVER = 1,
+    DHCP_OFFER = 2,
 };
 
 typedef struct {
@@ -24,7 +29,7 @@ typedef struct {
     IoLoop *loop;
     GMutex lock;
     GCond changed;
-    GPtrArray *packets;              /* GBytes that came for the guest */
+    GPtrArray *packets; /* GBytes that came for the guest */
 } Fixture;
 
 static NetBackend *
@@ -207,8 +212,8 @@ is_offer(const uint8_t *data, size_t len)
 {
     const uint8_t *bootp = data + ETHER + IP + UDP;
 
-    return len > ETHER + IP + UDP + BOOTP + 7 && data[ETHER + 9] == 17
-           && memcmp(bootp + 4, "kiln", 4) == 0 && bootp[BOOTP + 6] == DHCP_OFFER;
+    return len > ETHER + IP + UDP + BOOTP + 7 && data[ETHER + 9] == 17 &&
+           memcmp(bootp + 4, "kiln", 4) == 0 && bootp[BOOTP + 6] == DHCP_OFFER;
 }
 
 static void
@@ -232,8 +237,8 @@ test_dhcp(void **state)
 static bool
 is_syn(const uint8_t *data, size_t len)
 {
-    return len >= ETHER + IP + 20 && data[12] == 8 && data[13] == 0 && data[ETHER + 9] == 6
-           && (data[ETHER + IP + 13] & 0x12) == 0x02 && data[ETHER + IP + 3] == 80;
+    return len >= ETHER + IP + 20 && data[12] == 8 && data[13] == 0 && data[ETHER + 9] == 6 &&
+           (data[ETHER + IP + 13] & 0x12) == 0x02 && data[ETHER + IP + 3] == 80;
 }
 
 static bool
@@ -410,8 +415,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_dhcp), TEST(test_forwarded_port), TEST(test_unread), TEST(test_nonsense),
-        cmocka_unit_test(test_options), cmocka_unit_test(test_types),
+        TEST(test_dhcp),
+        TEST(test_forwarded_port),
+        TEST(test_unread),
+        TEST(test_nonsense),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_types),
         cmocka_unit_test(test_tap_refused),
     };
 

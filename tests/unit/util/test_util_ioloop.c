@@ -362,8 +362,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_descriptor), TEST(test_hangup_is_quiet), TEST(test_run_sync),
-        TEST(test_defer_many), TEST(test_order_and_cancel), TEST(test_timer),
+        TEST(test_descriptor),        TEST(test_hangup_is_quiet),        TEST(test_run_sync),
+        TEST(test_defer_many),        TEST(test_order_and_cancel),       TEST(test_timer),
         TEST(test_timer_in_the_past), TEST(test_edge_triggered_eventfd), TEST(test_busy_poll),
         TEST(test_context),
     };

@@ -1,5 +1,6 @@
-/* test_xml_domain_auto.c - automatic choices that no golden file can hold (random ones, stability across
- * edits), aliases, the console that mirrors a serial port, and the ABI check of whole definitions.
+/* test_xml_domain_auto.c - automatic choices that no golden file can hold (random ones, stability
+ * across edits), aliases, the console that mirrors a serial port, and the ABI check of whole
+ * definitions.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "util/error.h"
@@ -14,8 +15,9 @@
 
 static const DomainDefaults defaults = { .emulator = "/vmm", .machine = "kiln-q35-1.0" };
 
-#define HEAD "<domain type='kvm'><name>n</name><memory>65536</memory><os><type>hvm</type>" \
-             "<kernel>/k</kernel></os>"
+#define HEAD                                                                                       \
+    "<domain type='kvm'><name>n</name><memory>65536</memory><os><type>hvm</type>"                  \
+    "<kernel>/k</kernel></os>"
 #define NIC "<interface type='network'><source network='default'/></interface>"
 #define DISK "<disk type='file'><source file='/a'/><target dev='vda'/></disk>"
 
@@ -89,8 +91,9 @@ test_many_ports(void **state)
     assert_int_equal(last->info.address->slot, 3);
     assert_int_equal(last->info.address->function, 4);
     assert_int_equal(last->port, 3 * 8 + 4);
-    assert_int_equal(domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 9)->info.address->multifunction,
-                     TRISTATE_ON);
+    assert_int_equal(
+        domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 9)->info.address->multifunction,
+        TRISTATE_ON);
 }
 
 static void
@@ -123,11 +126,12 @@ test_console(void **state)
 static void
 test_aliases(void **state)
 {
-    g_autoptr(DomainDef) def = parse(
-        "<devices>" DISK "<disk type='file'><source file='/b'/><target dev='vdc'/>"
-        "<alias name='ua-b'/></disk>" NIC NIC "<channel type='unix'><target type='virtio'/></channel>"
-        "<console type='pty'/><console type='pty'><target type='virtio'/></console>"
-        "<rng model='virtio'><backend model='builtin'/></rng></devices>");
+    g_autoptr(DomainDef) def =
+        parse("<devices>" DISK "<disk type='file'><source file='/b'/><target dev='vdc'/>"
+              "<alias name='ua-b'/></disk>" NIC NIC
+              "<channel type='unix'><target type='virtio'/></channel>"
+              "<console type='pty'/><console type='pty'><target type='virtio'/></console>"
+              "<rng model='virtio'><backend model='builtin'/></rng></devices>");
 
     (void)state;
     domain_def_assign_aliases(def);

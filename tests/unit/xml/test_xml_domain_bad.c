@@ -1,5 +1,5 @@
-/* test_xml_domain_bad.c - domain XML that must be refused, with libvirt's code and a message that names
- * the thing; and what is read but refused when the guest is to be started.
+/* test_xml_domain_bad.c - domain XML that must be refused, with libvirt's code and a message that
+ * names the thing; and what is read but refused when the guest is to be started.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "util/error.h"
@@ -17,7 +17,7 @@
 #define DISK(inside) "<disk type='file'><source file='/a'/>" inside "</disk>"
 
 typedef struct {
-    const char *inside;          /* of <domain type='kvm'><name>n</name> */
+    const char *inside; /* of <domain type='kvm'><name>n</name> */
     int code;
     const char *part;
 } Bad;
@@ -89,7 +89,8 @@ static void
 test_long_name(void **state)
 {
     g_autofree char *name = g_strnfill(241, 'x');
-    g_autofree char *xml = g_strdup_printf("<domain type='kvm'><name>%s</name>" BASE "</domain>", name);
+    g_autofree char *xml =
+        g_strdup_printf("<domain type='kvm'><name>%s</name>" BASE "</domain>", name);
 
     (void)state;
     check(xml, 0, 27, "at most 240");
@@ -101,27 +102,33 @@ test_processors(void **state)
     static const Bad bad[] = {
         { BASE "<vcpu>2</vcpu><cpu><topology sockets='1' cores='1' threads='1'/></cpu>", 67,
           "doesn't match maximum vcpu count" },
-        { BASE "<cpu><topology sockets='65535' cores='65535' threads='2'/></cpu>", 27, "more than" },
+        { BASE "<cpu><topology sockets='65535' cores='65535' threads='2'/></cpu>", 27,
+          "more than" },
         { BASE "<cpu mode='host-model'><feature name='a'/><feature name='a'/></cpu>", 27,
           "specified more than once" },
-        { BASE "<cpu><numa><cell cpus='0' memory='1024'/><cell cpus='0' memory='1024'/></numa></cpu>",
+        { BASE
+          "<cpu><numa><cell cpus='0' memory='1024'/><cell cpus='0' memory='1024'/></numa></cpu>",
           27, "overlapping" },
         { BASE "<cpu><numa><cell cpus='0-1' memory='1024'/></numa></cpu>", 67, "has vCPU 1" },
         { BASE "<cpu><numa><cell id='1' memory='1024'/></numa></cpu>", 27, "non-contiguous" },
         { BASE "<cpu><numa></numa></cpu>", 27, "element 'cell'" },
-        { BASE "<cpu><numa><cell memory='1'><distances><sibling id='3' value='10'/></distances></cell>"
-          "</numa></cpu>", 27, "is no cell" },
+        { BASE
+          "<cpu><numa><cell memory='1'><distances><sibling id='3' value='10'/></distances></cell>"
+          "</numa></cpu>",
+          27, "is no cell" },
         { BASE "<cputune><vcpupin vcpu='0' cpuset='x'/></cputune>", 27, "'0-3,^2,8'" },
-        { BASE "<cputune><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='0' cpuset='2'/></cputune>", 27,
-          "duplicate vcpupin" },
+        { BASE "<cputune><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='0' cpuset='2'/></cputune>",
+          27, "duplicate vcpupin" },
         { BASE "<cputune><period>5</period></cputune>", 27, "from 1000 to 1000000" },
         { BASE "<cputune><quota>5</quota></cputune>", 27, "[1000, 17592186044415]" },
         { BASE "<cputune><iothreadpin iothread='1' cpuset='1'/></cputune>", 27, "Cannot find" },
         { BASE "<cputune><vcpusched scheduler='rr'/></cputune>", 27, "'priority'" },
         { BASE "<numatune><memnode cellid='0' nodeset='0'/></numatune>", 27, "does not have" },
-        { BASE "<memoryBacking><hugepages><page size='2048' nodeset='1'/></hugepages></memoryBacking>",
+        { BASE
+          "<memoryBacking><hugepages><page size='2048' nodeset='1'/></hugepages></memoryBacking>",
           67, "node 1 not found" },
-        { BASE "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='no'/><vcpu id='1' enabled='yes'/></vcpus>",
+        { BASE
+          "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='no'/><vcpu id='1' enabled='yes'/></vcpus>",
           27, "vcpu 0 can't be offline" },
         { BASE "<iothreads>513</iothreads>", 27, "from 0 to 512" },
         { BASE "<iothreadids><iothread id='1'/><iothread id='1'/></iothreadids>", 27, "duplicate" },
@@ -142,21 +149,23 @@ test_devices(void **state)
         { DISK("<target dev='vda'/><driver cache='writebak'/>"), 27, "did you mean 'writeback'?" },
         { DISK("<target dev='vda'/><driver iothread='1'/>"), 67, "not defined in iothreadid" },
         { DISK("<target dev='sda' bus='sata'/><address type='drive' unit='0'/>")
-          DISK("<target dev='sdb' bus='sata'/><address type='drive' unit='0'/>"), 27,
-          "duplicate drive address" },
+              DISK("<target dev='sdb' bus='sata'/><address type='drive' unit='0'/>"),
+          27, "duplicate drive address" },
         { DISK("<target dev='vda'/><serial>a'b</serial>"), 27, "element 'serial'" },
         { "<disk type='file'><target dev='vda'/></disk>", 27, "has no <source file=" },
-        { "<disk type='file' device='lun'><source file='/a'/><target dev='sda'/></disk>", 27, "lun" },
+        { "<disk type='file' device='lun'><source file='/a'/><target dev='sda'/></disk>", 27,
+          "lun" },
         { DISK("<target dev='vda'/><iotune><total_iops_sec>1</total_iops_sec><read_iops_sec>1"
-               "</read_iops_sec></iotune>"), 27, "total and read/write iops_sec" },
+               "</read_iops_sec></iotune>"),
+          27, "total and read/write iops_sec" },
         { "<interface type='network'/>", 27, "<source network=" },
         { "<interface type='bridge'><source/></interface>", 27, "<source bridge=" },
         { "<interface type='nework'/>", 27, "did you mean 'network'?" },
         { "<interface><source network='a'/></interface>", 27, "'type'" },
         { "<interface type='user'><mac address='ff:ff:ff:ff:ff:ff'/></interface>", 27, "unicast" },
         { "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"
-          "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>", 27,
-          "given to two interfaces" },
+          "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>",
+          27, "given to two interfaces" },
         { "<interface type='user'><mtu size='60'/></interface>", 27, "below the least one" },
         { "<interface type='user'><driver rx_queue_size='100'/></interface>", 67, "powers of two" },
         { "<serial type='file'/>", 27, "<source path=" },
@@ -166,43 +175,50 @@ test_devices(void **state)
         { "<console/><console><target type='serial'/></console>", 67, "Only the first console" },
         { "<channel type='pty'/>", 27, "<target" },
         { "<channel type='pty'><target type='virtio' name='a'/></channel>"
-          "<channel type='pty'><target type='virtio' name='a'/></channel>", 27, "two channels" },
+          "<channel type='pty'><target type='virtio' name='a'/></channel>",
+          27, "two channels" },
         { "<channel type='pty'><target type='virtio'/><address type='virtio-serial' controller='0' "
           "port='3'/></channel><channel type='pty'><target type='virtio'/><address "
-          "type='virtio-serial' controller='0' port='3'/></channel>", 27, "already occupied" },
+          "type='virtio-serial' controller='0' port='3'/></channel>",
+          27, "already occupied" },
         { "<controller type='pci'/>", 27, "'model'" },
         { "<controller type='pci' model='pcie-root-port' index='0'/>", 27, "must be the root" },
-        { "<controller type='sata' index='1'/><controller type='sata' index='1'/>", 27, "Multiple" },
+        { "<controller type='sata' index='1'/><controller type='sata' index='1'/>", 27,
+          "Multiple" },
         { "<rng model='virtio'/>", 27, "missing <backend" },
         { "<memballoon model='virtio'/><memballoon model='virtio'/>", 27, "only one element" },
-        { "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='0x20'/></rng>", 27,
-          "from 0 to 31" },
-        { "<rng model='virtio'><backend model='builtin'/><address type='pci' domain='1' slot='1'/></rng>",
+        { "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='0x20'/></rng>",
+          27, "from 0 to 31" },
+        { "<rng model='virtio'><backend model='builtin'/><address type='pci' domain='1' "
+          "slot='1'/></rng>",
           27, "Only PCI domain 0" },
         { "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='3'/></rng>"
-          "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='3'/></rng>", 27,
-          "double use of PCI Address 0000:00:03.0" },
-        { "<rng model='virtio'><backend model='builtin'/><address type='pci' bus='1' slot='1'/></rng>",
+          "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='3'/></rng>",
+          27, "double use of PCI Address 0000:00:03.0" },
+        { "<rng model='virtio'><backend model='builtin'/><address type='pci' bus='1' "
+          "slot='1'/></rng>",
           27, "slot 0 only" },
-        { "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='0x1f'/></rng>", 27,
-          "board's own" },
+        { "<rng model='virtio'><backend model='builtin'/><address type='pci' slot='0x1f'/></rng>",
+          27, "board's own" },
         { "<rng model='virtio'><backend model='builtin'/><alias name='ua-x'/></rng>"
-          "<rng model='virtio'><backend model='builtin'/><alias name='ua-x'/></rng>", 27,
-          "non unique alias" },
-        { DISK("<target dev='vda'/><boot order='1'/>") DISK("<target dev='vdb'/><boot order='1'/>"), 27,
-          "boot order '1' used" },
+          "<rng model='virtio'><backend model='builtin'/><alias name='ua-x'/></rng>",
+          27, "non unique alias" },
+        { DISK("<target dev='vda'/><boot order='1'/>") DISK("<target dev='vdb'/><boot order='1'/>"),
+          27, "boot order '1' used" },
     };
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autofree char *xml = g_strdup_printf("<domain type='kvm'><name>n</name>" BASE
-                                               "<devices>%s</devices></domain>", bad[i].inside);
+                                               "<devices>%s</devices></domain>",
+                                               bad[i].inside);
 
         check(xml, 0, bad[i].code, bad[i].part);
     }
-    check("<domain type='kvm'><name>n</name><memory>65536</memory><os><type>hvm</type><boot dev='hd'/>"
-          "</os><devices>" DISK("<target dev='vda'/><boot order='1'/>") "</devices></domain>", 0, 67,
-          "cannot be used together");
+    check("<domain type='kvm'><name>n</name><memory>65536</memory><os><type>hvm</type><boot "
+          "dev='hd'/>"
+          "</os><devices>" DISK("<target dev='vda'/><boot order='1'/>") "</devices></domain>",
+          0, 67, "cannot be used together");
 }
 
 static void
@@ -222,7 +238,8 @@ test_validate(void **state)
 {
     (void)state;
     check("<domain type='kvm'><name>n</name>" BASE "<vcpus>2</vcpus><memroy/></domain>",
-          DOMAIN_PARSE_VALIDATE, 92, "element 'memroy' is not allowed in element 'domain' at line 1; did "
+          DOMAIN_PARSE_VALIDATE, 92,
+          "element 'memroy' is not allowed in element 'domain' at line 1; did "
           "you mean 'memory'?");
     check("<domain type='kvm'><name>n</name>" BASE "<vcpu curent='1'>2</vcpu></domain>",
           DOMAIN_PARSE_VALIDATE, 92, "did you mean 'current'?");
@@ -230,8 +247,8 @@ test_validate(void **state)
           DOMAIN_PARSE_VALIDATE, 92, "'x' is not a whole number");
     {
         g_autoptr(GError) err = NULL;
-        g_autoptr(DomainDef) def =
-            domain_def_parse("<domain type='kvm'><name>n</name>" BASE "<memroy/></domain>", 0, NULL, &err);
+        g_autoptr(DomainDef) def = domain_def_parse(
+            "<domain type='kvm'><name>n</name>" BASE "<memroy/></domain>", 0, NULL, &err);
 
         assert_non_null(def);
     }
@@ -251,17 +268,21 @@ test_start(void **state)
         { BASE, "<controller type='usb' model='qemu-xhci'/>", "USB controller model qemu-xhci" },
         { BASE, DISK("<target dev='sda' bus='sata'/>"), "bus 'sata' of disk 'sda'" },
         { BASE, DISK("<target dev='vda'/><driver type='qcow2'/>"), "'qcow2' of disk 'vda'" },
-        { BASE, DISK("<target dev='vda'/><iotune><read_iops_sec>5</read_iops_sec></iotune>"), "<iotune>" },
-        { BASE, DISK("<target dev='vda'/><encryption format='luks'/>"), "<encryption> of disk 'vda'" },
+        { BASE, DISK("<target dev='vda'/><iotune><read_iops_sec>5</read_iops_sec></iotune>"),
+          "<iotune>" },
+        { BASE, DISK("<target dev='vda'/><encryption format='luks'/>"),
+          "<encryption> of disk 'vda'" },
         { BASE, "<interface type='user'><model type='e1000e'/></interface>", "model 'e1000e'" },
         { BASE, "<interface type='direct'><source dev='e'/></interface>", "type 'direct'" },
-        { BASE, "<interface type='user'><virtualport type='midonet'/></interface>", "<virtualport>" },
+        { BASE, "<interface type='user'><virtualport type='midonet'/></interface>",
+          "<virtualport>" },
         { BASE, "<serial type='vc'/>", "type 'vc' of a serial" },
         { BASE, "<parallel/>", "<parallel>" },
         { BASE "<genid/>", "", "<genid>" },
         { BASE "<blkiotune><weight>500</weight></blkiotune>", "", "<blkiotune>" },
         { BASE "<sysinfo type='smbios'/>", "", "<sysinfo>" },
-        { BASE "<launchSecurity type='sev'><policy>1</policy></launchSecurity>", "", "<launchSecurity>" },
+        { BASE "<launchSecurity type='sev'><policy>1</policy></launchSecurity>", "",
+          "<launchSecurity>" },
         { BASE "<features><hyperv><relaxed state='on'/></hyperv></features>", "", "<hyperv>" },
         { BASE "<features><gic version='2'/></features>", "", "<gic> in <features>" },
         { BASE "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'/>", "",
@@ -273,9 +294,9 @@ test_start(void **state)
 
     (void)state;
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *xml = g_strdup_printf(
-            "<domain type='kvm'><name>n</name>%s<devices>%s</devices></domain>", cases[i].inside,
-            cases[i].devices);
+        g_autofree char *xml =
+            g_strdup_printf("<domain type='kvm'><name>n</name>%s<devices>%s</devices></domain>",
+                            cases[i].inside, cases[i].devices);
         g_autoptr(GError) err = NULL;
         g_autoptr(DomainDef) def = domain_def_parse(xml, 0, NULL, &err);
 
@@ -292,9 +313,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_identity),   cmocka_unit_test(test_long_name),
         cmocka_unit_test(test_processors), cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_many), cmocka_unit_test(test_validate), cmocka_unit_test(test_start),
+        cmocka_unit_test(test_many),       cmocka_unit_test(test_validate),
+        cmocka_unit_test(test_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@ typedef struct {
 } Wheel;
 
 typedef struct {
-    int kind;                    /* 1 file, 2 net */
+    int kind; /* 1 file, 2 net */
     char *path, *host;
     uint64_t port;
 } Source;
@@ -53,7 +53,10 @@ wheel_check(const void *obj, GError **err)
 }
 
 static const XmlType wheel_type = {
-    "wheel", sizeof(Wheel), XML_TYPE_ROWS(wheel_rows), .check = wheel_check,
+    "wheel",
+    sizeof(Wheel),
+    XML_TYPE_ROWS(wheel_rows),
+    .check = wheel_check,
 };
 
 static const XmlRow source_rows[] = {
@@ -65,7 +68,10 @@ static const XmlRow source_rows[] = {
       .when = XML_WHEN(2) },
 };
 static const XmlType source_type = {
-    "source", sizeof(Source), XML_TYPE_ROWS(source_rows), .selector = XML_SELECTOR(Source, kind),
+    "source",
+    sizeof(Source),
+    XML_TYPE_ROWS(source_rows),
+    .selector = XML_SELECTOR(Source, kind),
 };
 
 #define T(field) offsetof(Toy, field)
@@ -98,7 +104,10 @@ static const XmlRow toy_rows[] = {
 };
 static const XmlNamespace spaces[] = { { "x", "urn:x" }, { NULL, NULL } };
 static const XmlType toy_type = {
-    "toy", sizeof(Toy), XML_TYPE_ROWS(toy_rows), .namespaces = spaces,
+    "toy",
+    sizeof(Toy),
+    XML_TYPE_ROWS(toy_rows),
+    .namespaces = spaces,
 };
 
 static Toy *
@@ -107,46 +116,46 @@ parse(const char *xml, unsigned flags, GError **err)
     return xml_type_parse_text(&toy_type, xml, strlen(xml), "toy_definition", flags, err);
 }
 
-static const char whole[] =
-    "<toy type='net' count='7' base='0x00ff' colour='green'>\n"
-    "  <from host='h&amp;&quot;' port='80'/>\n"
-    "  <name>it&apos;s</name>\n"
-    "  <uuid>3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a01</uuid>\n"
-    "  <size unit='KiB'>2048</size>\n"
-    "  <shift by='-5'/>\n"
-    "  <net locked='yes'>\n"
-    "    <mac address='52:54:00:ab:cd:ef' lit='off'/>\n"
-    "    <target dev='vnet4'/>\n"
-    "    <ip>fe80::1</ip>\n"
-    "  </net>\n"
-    "  <cpus set='0-2,5'/>\n"
-    "  <flag/>\n"
-    "  <alias name='auto0'/>\n"
-    "  <live>now</live>\n"
-    "  <spare id='4'>\n"
-    "    <label>s</label>\n"
-    "  </spare>\n"
-    "  <wheels>\n"
-    "    <wheel id='1'/>\n"
-    "    <wheel id='2'>\n"
-    "      <label>two</label>\n"
-    "    </wheel>\n"
-    "    <axle steel='yes'>\n"
-    "      <bolt>m&lt;8</bolt>\n"
-    "    </axle>\n"
-    "  </wheels>\n"
-    "  <x:tags>\n"
-    "    <x:tag value='a'/>\n"
-    "    <x:tag value='b'/>\n"
-    "  </x:tags>\n"
-    "  <note xmlns:n=\"urn:n\">\n"
-    "    <n:a n:b=\"1\"/>\n"
-    "  </note>\n"
-    "  <engine/>\n"
-    "</toy>\n";
+static const char whole[] = "<toy type='net' count='7' base='0x00ff' colour='green'>\n"
+                            "  <from host='h&amp;&quot;' port='80'/>\n"
+                            "  <name>it&apos;s</name>\n"
+                            "  <uuid>3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a01</uuid>\n"
+                            "  <size unit='KiB'>2048</size>\n"
+                            "  <shift by='-5'/>\n"
+                            "  <net locked='yes'>\n"
+                            "    <mac address='52:54:00:ab:cd:ef' lit='off'/>\n"
+                            "    <target dev='vnet4'/>\n"
+                            "    <ip>fe80::1</ip>\n"
+                            "  </net>\n"
+                            "  <cpus set='0-2,5'/>\n"
+                            "  <flag/>\n"
+                            "  <alias name='auto0'/>\n"
+                            "  <live>now</live>\n"
+                            "  <spare id='4'>\n"
+                            "    <label>s</label>\n"
+                            "  </spare>\n"
+                            "  <wheels>\n"
+                            "    <wheel id='1'/>\n"
+                            "    <wheel id='2'>\n"
+                            "      <label>two</label>\n"
+                            "    </wheel>\n"
+                            "    <axle steel='yes'>\n"
+                            "      <bolt>m&lt;8</bolt>\n"
+                            "    </axle>\n"
+                            "  </wheels>\n"
+                            "  <x:tags>\n"
+                            "    <x:tag value='a'/>\n"
+                            "    <x:tag value='b'/>\n"
+                            "  </x:tags>\n"
+                            "  <note xmlns:n=\"urn:n\">\n"
+                            "    <n:a n:b=\"1\"/>\n"
+                            "  </note>\n"
+                            "  <engine/>\n"
+                            "</toy>\n";
 
 static const char input[] =
-    "<toy unknown='1' colour='green' count='7' base='255' type='net' xmlns:y='urn:x'><name>it's</name>"
+    "<toy unknown='1' colour='green' count='7' base='255' type='net' "
+    "xmlns:y='urn:x'><name>it's</name>"
     "<engine key='pw'/><from host='h&amp;\"' port='80' path='ignored here'/><from host='second'/>"
     "<uuid>3F1E0A521C114D1B9D4A0A0A0A0A0A01</uuid><size unit='MiB'>2</size><shift by='-5'/>"
     "<secret>s3</secret><state>red</state><unheard/>"
@@ -185,7 +194,8 @@ test_whole(void **state)
 
     text = xml_type_format(&toy_type, toy, 0);
     expected = g_strdup_printf("<toy type='net' count='7' base='0x00ff' colour='green' "
-                               "xmlns:x='urn:x'>%s", strchr(whole, '>') + 1);
+                               "xmlns:x='urn:x'>%s",
+                               strchr(whole, '>') + 1);
     assert_string_equal(text, expected);
     g_free(expected);
     secure = xml_type_format(&toy_type, toy, XML_SECURE);
@@ -219,8 +229,9 @@ test_flags(void **state)
     g_autofree char *a = xml_type_format(&toy_type, live, XML_INACTIVE);
     g_autofree char *b = xml_type_format(&toy_type, inactive, 0);
     g_autofree char *s = xml_type_format(&toy_type, status, XML_STATUS);
-    Toy *named = parse("<toy><name>n</name><alias name='ua-1'/><net><target dev='mine'/></net></toy>",
-                       XML_INACTIVE, NULL);
+    Toy *named =
+        parse("<toy><name>n</name><alias name='ua-1'/><net><target dev='mine'/></net></toy>",
+              XML_INACTIVE, NULL);
 
     (void)state;
     assert_null(inactive->alias);
@@ -247,8 +258,9 @@ test_errors(void **state)
     static const struct {
         const char *inside, *part;
     } cases[] = {
-        { " colour='gren'", "'colour' in element 'toy' at line 1: 'gren' is not one of 'red', 'green', "
-                            "'blue'; did you mean 'green'?" },
+        { " colour='gren'",
+          "'colour' in element 'toy' at line 1: 'gren' is not one of 'red', 'green', "
+          "'blue'; did you mean 'green'?" },
         { " colour=''", "'colour'" },
         { " count='101'", "a whole number from 0 to 100" },
         { " count='-1'", "'-1' is not a whole number" },
@@ -290,7 +302,8 @@ test_errors(void **state)
         g_autoptr(GError) a = NULL, b = NULL, c = NULL;
 
         assert_null(parse("<toy/>", 0, &a));
-        assert_string_equal(a->message, "Missing required element 'name' in element 'toy' at line 1");
+        assert_string_equal(a->message,
+                            "Missing required element 'name' in element 'toy' at line 1");
         assert_null(parse("<toy><name/></toy>", 0, &b));
         assert_null(parse("<top/>", 0, &c));
         assert_string_equal(c->message, "unexpected root element <top>, expecting <toy>");
@@ -305,16 +318,20 @@ test_strict(void **state)
     } cases[] = {
         { "<toy coulor='red'><name>n</name></toy>",
           "attribute 'coulor' is not allowed in element 'toy' at line 1; did you mean 'colour'?" },
-        { "<toy>\n<nmae>n</nmae></toy>", "element 'nmae' is not allowed in element 'toy' at line 2; did "
-                                         "you mean 'name'?" },
+        { "<toy>\n<nmae>n</nmae></toy>",
+          "element 'nmae' is not allowed in element 'toy' at line 2; did "
+          "you mean 'name'?" },
         { "<toy><name>n</name><net><mca/></net></toy>", "did you mean 'mac'?" },
-        { "<toy><name>n</name><wheels><wheel id='1' idd='2'/></wheels></toy>", "did you mean 'id'?" },
-        { "<toy><name>n</name><flag zzzzzzz=''/></toy>", "not allowed in element 'flag' at line 1" },
+        { "<toy><name>n</name><wheels><wheel id='1' idd='2'/></wheels></toy>",
+          "did you mean 'id'?" },
+        { "<toy><name>n</name><flag zzzzzzz=''/></toy>",
+          "not allowed in element 'flag' at line 1" },
         { "<toy><name>n</name><q:flag xmlns:q='urn:q'/></toy>", "element 'flag'" },
     };
-    Toy *toy = parse("<toy type='file' count='1'><name>n</name><from path='/p'/><size unit='k'>1</size>"
-                     "<wheels><axle any='thing'><at/></axle></wheels><note><x/></note></toy>",
-                     XML_STRICT, NULL);
+    Toy *toy =
+        parse("<toy type='file' count='1'><name>n</name><from path='/p'/><size unit='k'>1</size>"
+              "<wheels><axle any='thing'><at/></axle></wheels><note><x/></note></toy>",
+              XML_STRICT, NULL);
 
     (void)state;
     assert_non_null(toy);
@@ -396,7 +413,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole), cmocka_unit_test(test_flags),  cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_whole),  cmocka_unit_test(test_flags), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_strict), cmocka_unit_test(test_abi),   cmocka_unit_test(test_schema),
     };
 

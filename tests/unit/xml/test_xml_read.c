@@ -1,5 +1,5 @@
-/* test_xml_read.c - reading hostile XML text: each refusal, its code, and that nothing is fetched or
- * expanded.
+/* test_xml_read.c - reading hostile XML text: each refusal, its code, and that nothing is fetched
+ * or expanded.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "util/error.h"
@@ -70,7 +70,8 @@ test_entities(void **state)
         "<?xml version='1.0'?>\n<!DOCTYPE lolz [<!ENTITY a 'lol'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>"
         "<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;'><!ENTITY d '&c;&c;&c;&c;&c;&c;&c;'>]>"
         "<domain type='&d;'>&d;</domain>";
-    static const char outside[] = "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/hostname'>]><a>&x;</a>";
+    static const char outside[] =
+        "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/hostname'>]><a>&x;</a>";
     static const char dtd[] = "<!DOCTYPE a SYSTEM 'http://127.0.0.1:1/a.dtd'><a/>";
 
     (void)state;

@@ -17,11 +17,20 @@ test_scale(void **state)
         const char *unit;
         uint64_t scale, want;
     } good[] = {
-        { 7, NULL, 1024, 7 },           { 0, "KiB", 1024, 0 },         { 1, "b", 1024, 1 },
-        { 1024, "bytes", 1024, 1 },     { 1025, "Byte", 1024, 2 },     { 1, "KB", 1024, 1 },
-        { 1000, "KB", 1024, 977 },      { 4, "k", 1024, 4 },           { 4, "MiB", 1024, 4096 },
-        { 1, "MB", 1024, 977 },         { 2, "g", 1024, 2097152 },     { 1, "TiB", 1, 1099511627776 },
-        { 1, "P", 1048576, 1073741824 }, { 1, "E", 1024, 1125899906842624 },
+        { 7, NULL, 1024, 7 },
+        { 0, "KiB", 1024, 0 },
+        { 1, "b", 1024, 1 },
+        { 1024, "bytes", 1024, 1 },
+        { 1025, "Byte", 1024, 2 },
+        { 1, "KB", 1024, 1 },
+        { 1000, "KB", 1024, 977 },
+        { 4, "k", 1024, 4 },
+        { 4, "MiB", 1024, 4096 },
+        { 1, "MB", 1024, 977 },
+        { 2, "g", 1024, 2097152 },
+        { 1, "TiB", 1, 1099511627776 },
+        { 1, "P", 1048576, 1073741824 },
+        { 1, "E", 1024, 1125899906842624 },
         { 1, "eb", 1024, 976562500000000 },
     };
 
@@ -50,12 +59,24 @@ test_cpuset(void **state)
     static const struct {
         const char *text, *want;
     } sets[] = {
-        { "0-3,^2,8", "0-1,3,8" }, { "8,0", "0,8" },        { " 1 , 2-3 ", "1-3" },
-        { "5", "5" },              { "0-3,^1-2", NULL },     { "^2,2", "2" },
-        { "", NULL },              { "1,", NULL },          { ",1", NULL },
-        { "3-1", NULL },           { "1-", NULL },          { "^0", NULL },
-        { "1 2", NULL },           { "100", NULL },         { "99999999999999999999", NULL },
-        { "-1", NULL },            { "0-3,^0,^1,^2,^3", NULL }, { "a", NULL },
+        { "0-3,^2,8", "0-1,3,8" },
+        { "8,0", "0,8" },
+        { " 1 , 2-3 ", "1-3" },
+        { "5", "5" },
+        { "0-3,^1-2", NULL },
+        { "^2,2", "2" },
+        { "", NULL },
+        { "1,", NULL },
+        { ",1", NULL },
+        { "3-1", NULL },
+        { "1-", NULL },
+        { "^0", NULL },
+        { "1 2", NULL },
+        { "100", NULL },
+        { "99999999999999999999", NULL },
+        { "-1", NULL },
+        { "0-3,^0,^1,^2,^3", NULL },
+        { "a", NULL },
     };
 
     (void)state;
@@ -110,7 +131,9 @@ test_uuid_mac(void **state)
 static void
 test_words(void **state)
 {
-    static const char *const names[] = { "", "none", "writeback", "writethrough", "directsync", NULL };
+    static const char *const names[] = {
+        "", "none", "writeback", "writethrough", "directsync", NULL
+    };
     g_autofree char *escaped = xml_escape("<a href='x' b=\"y\">&\x01\x1f</a>\n");
 
     (void)state;

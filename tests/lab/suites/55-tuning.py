@@ -60,19 +60,16 @@ with Daemon():
         check(all("bind" in line and "bind:1" in line.replace("=", ":") for line in ram), str(ram))
         check(not any(re.search(r" N0=", line) for line in ram), "pages on node 0: %s" % ram)
     with test("shares and quota reach the cgroup"):
-        with open("/proc/%d/cgroup" % pid, encoding="utf-8") as stream:
-            path = re.search(r"0::(\S+)", stream.read()).group(1)
-        while path != "/" and not os.path.exists("/sys/fs/cgroup%s/cpu.max" % path):
-            path = os.path.dirname(path)
-        found = ""
-        while path != "/":
-            with open("/sys/fs/cgroup%s/cpu.weight" % path, encoding="utf-8") as stream:
-                weight = stream.read().strip()
-            with open("/sys/fs/cgroup%s/cpu.max" % path, encoding="utf-8") as stream:
-                found += "%s: weight %s max %s; " % (path, weight, stream.read().strip())
-            path = os.path.dirname(path)
-        check("max 90000 100000" in found or "90000" in found, found)
-        check(re.search(r"weight (?!100 )\d+", found), found)
+        groups = [top for top, _, _ in os.walk("/sys/fs/cgroup") if "tuned" in top]
+        values = {}
+        for group in groups:
+            for value in ("cpu.weight", "cpu.max"):
+                if os.path.exists(os.path.join(group, value)):
+                    with open(os.path.join(group, value), encoding="utf-8") as stream:
+                        values.setdefault(value, []).append(stream.read().strip())
+        # <quota> is for each vCPU, <shares> for the whole guest; 2048 shares are twice the weight
+        check(values.get("cpu.max", []).count("90000 100000") == 2, str((groups, values)))
+        check(any(weight not in ("", "100") for weight in values.get("cpu.weight", [])), str(values))
     virsh("destroy", "tuned")
     virsh("undefine", "tuned")
     with test("no cgroup is left"):

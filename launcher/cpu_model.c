@@ -218,6 +218,16 @@ cpu_kvm_bit(const char *name)
     return 0;
 }
 
+/* A model's feature that is switched off is not missed. */
+static void
+cpu_forget_missing(GPtrArray *missing, const char *name)
+{
+    guint at;
+
+    if (g_ptr_array_find_with_equal_func(missing, name, g_str_equal, &at))
+        g_ptr_array_remove_index(missing, at);
+}
+
 static bool
 cpu_apply_switches(CpuDefinition *d, const CpuSpec *spec, const Cpuid *supported, const CpuMap *map,
                    int kvm_fd, GPtrArray *missing, GError **err)
@@ -243,6 +253,7 @@ cpu_apply_switches(CpuDefinition *d, const CpuSpec *spec, const Cpuid *supported
         else
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "-cpu: no processor feature '%s' is known", s->name);
+        cpu_forget_missing(missing, feature ? feature->name : s->name);
         if (!done)
             g_ptr_array_add(missing, g_strdup(s->name));
     }

@@ -37,7 +37,7 @@ with Daemon():
             with console(here) as terminal:
                 terminal.expect("Connected to domain", 20)
                 terminal.wake(30)
-                answer, status = terminal.command("ping -c 2 -w 10 %s" % there, 30)
+                answer, status = terminal.command("ping -c 2 -w 45 %s" % there, 60)
                 check(status == 0, "%s does not reach %s: %s" % (here, there, answer))
     with test("an image in use is refused to a second guest by name"):
         virsh("define", write("gamma.xml", guest_xml("gamma", disk=disk)))

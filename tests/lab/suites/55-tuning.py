@@ -77,7 +77,7 @@ with Daemon():
         check(not left, " ".join(left))
         gone("tuned")
     with test("huge pages"):
-        define("huge", memory=64, extra="<memoryBacking><hugepages/></memoryBacking>")
+        define("huge", memory=112, extra="<memoryBacking><hugepages/></memoryBacking>")
         virsh("start", "huge")
         with open("/proc/%d/smaps" % vmm_pid("huge"), encoding="utf-8") as stream:
             check("KernelPageSize:     2048 kB" in stream.read(), "no huge page is mapped")
@@ -97,8 +97,9 @@ with Daemon():
             terminal.wake(30)
             answer, _ = terminal.command("ls -d /sys/devices/system/node/node*")
             check("node1" in answer, answer)
-            answer, _ = terminal.command("cat /sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
-            check(re.search(r"0[-,]1", answer), "siblings: " + answer)
+            # an AMD guest learns of threads by topoext only, which not every host has
+            answer, _ = terminal.command("grep -m1 ^siblings /proc/cpuinfo")
+            check(re.search(r"siblings\s*: 4", answer), answer)
             answer, _ = terminal.command("grep -c ^processor /proc/cpuinfo")
             check("4" in answer, answer)
         virsh("destroy", "cells")

@@ -115,6 +115,7 @@ test_named_model(void **state)
     g_autoptr(GError) err = NULL;
     g_autoptr(CpuDefinition) d = define("Nehalem", h, missing, &err);
     g_autoptr(CpuDefinition) poor = NULL;
+    g_autoptr(CpuDefinition) off = NULL;
 
     (void)state;
     if (!d)
@@ -136,6 +137,11 @@ test_named_model(void **state)
     g_ptr_array_set_size(missing, 0);
     assert_null(define("Nehalem,enforce", h, missing, &err));
     assert_non_null(strstr(err->message, "sse4.2"));
+    /* what is switched off, by whatever spelling, is not missed */
+    g_ptr_array_set_size(missing, 0);
+    off = define("Nehalem,sse4-2=off,enforce", h, missing, NULL);
+    assert_non_null(off);
+    assert_int_equal(missing->len, 0);
 }
 
 static void

@@ -35,7 +35,9 @@ def start_fails(name, text, expect):
             virsh("undefine", "bad")
 
 
-good = guest_xml("bad")
+# with a UUID, so that defining it again is a change and not a clash
+good = guest_xml("bad").replace(
+    "<name>", "<uuid>6d9e1c3a-58a1-4a53-9a2f-5b3a0e9b7c11</uuid><name>", 1)
 with Daemon():
     define_fails("not well formed", good.replace("</os>", ""), r"(?i)xml|mismatch")
     define_fails("entity bomb", """<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">

@@ -110,6 +110,7 @@ with Daemon():
         virsh("start", "model")
         wait_ready("model")
         virsh("destroy", "model")
+        virsh("undefine", "model")
         xml = xml.replace("<cpu mode='host-model'/>", "<cpu mode='custom' match='exact'><model "
                           "fallback='forbid'>qemu64</model><feature policy='require' name='avx512f'/>"
                           "</cpu>")

@@ -61,7 +61,8 @@ bus_compare_names(gconstpointer a, gconstpointer b)
 Bus *
 bus_find(Machine *machine, BusKind kind, const char *name, GError **err)
 {
-    static const char *const kinds[] = { "system", "ISA", "PCI", "virtio-serial" };
+    static const char *const kinds[] = { "system", "ISA",  "PCI", "virtio-serial",
+                                         "IDE",    "SCSI", "USB" };
     g_autoptr(GPtrArray) found = g_ptr_array_new();
     GHashTableIter iter;
     gpointer value;
@@ -82,7 +83,7 @@ bus_find(Machine *machine, BusKind kind, const char *name, GError **err)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Bus *bus = value;
 
-        if (bus->kind == kind && (!bus->owner || kind == BUS_VIRTIO_SERIAL))
+        if (bus->kind == kind && (!bus->owner || kind >= BUS_VIRTIO_SERIAL))
             g_ptr_array_add(found, bus);
     }
     if (found->len == 0) {

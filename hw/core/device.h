@@ -12,7 +12,15 @@
 
 typedef struct DeviceClass DeviceClass;
 
-typedef enum { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_VIRTIO_SERIAL } BusKind;
+typedef enum {
+    BUS_SYSTEM,
+    BUS_ISA,
+    BUS_PCI,
+    BUS_VIRTIO_SERIAL,
+    BUS_IDE,
+    BUS_SCSI,
+    BUS_USB
+} BusKind;
 
 /* Where devices are plugged. Embedded in the device that offers it. */
 struct Bus {

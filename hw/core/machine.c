@@ -5,6 +5,7 @@
 
 #include "hw/core/device.h"
 #include "hw/core/timer.h"
+#include "hw/input/input.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -64,6 +65,7 @@ machine_new(const MachineConfig *config, const MachineOps *ops, void *host, GMai
     machine->memory = guest_memory_new();
     machine->mmio = address_map_new("memory", 0);
     machine->pio = address_map_new("io", 0x10000);
+    machine->layout = memory_layout_new(machine);
     for (int i = 0; i < OBJECT_KINDS; i++)
         machine->objects[i] =
             g_hash_table_new_full(g_str_hash, g_str_equal, NULL, machine_object_free);
@@ -73,6 +75,7 @@ machine_new(const MachineConfig *config, const MachineOps *ops, void *host, GMai
     machine->buses = g_hash_table_new(g_str_hash, g_str_equal);
     g_mutex_init(&machine->gsi_lock);
     machine->gsi_levels = g_hash_table_new(NULL, NULL);
+    machine->input = input_new(machine->context);
     return machine;
 }
 
@@ -85,12 +88,14 @@ machine_free(Machine *machine)
         device_free(g_ptr_array_index(machine->devices, machine->devices->len - 1));
     for (int i = 0; i < OBJECT_KINDS; i++)
         g_hash_table_unref(machine->objects[i]);
+    input_free(machine->input);
     g_hash_table_unref(machine->gsi_levels);
     g_mutex_clear(&machine->gsi_lock);
     g_hash_table_unref(machine->buses);
     g_hash_table_unref(machine->devices_by_id);
     g_ptr_array_unref(machine->devices);
     g_ptr_array_unref(machine->timers);
+    memory_layout_free(machine->layout);
     address_map_free(machine->pio);
     address_map_free(machine->mmio);
     guest_memory_free(machine->memory);
@@ -221,6 +226,7 @@ machine_reset(Machine *machine)
 {
     address_map_begin(machine->mmio);
     address_map_begin(machine->pio);
+    memory_layout_begin(machine->layout);
     for (guint i = machine->devices->len; i > 0; i--) {
         Device *dev = g_ptr_array_index(machine->devices, i - 1);
 
@@ -229,6 +235,7 @@ machine_reset(Machine *machine)
                 class->reset(dev);
         }
     }
+    memory_layout_commit(machine->layout);
     address_map_commit(machine->pio);
     address_map_commit(machine->mmio);
 }

@@ -8,12 +8,12 @@
 #define KILN_HW_CORE_MACHINE_H
 
 #include "hw/core/addrmap.h"
+#include "hw/core/layout.h"
 #include "hw/core/memory.h"
 
 #include <json-glib/json-glib.h>
 #include <sys/types.h>
 
-typedef struct Machine Machine;
 typedef struct Device Device;
 
 /* A message-signalled interrupt: a write of @data to @address. @devid is the requester's bus,
@@ -74,6 +74,14 @@ typedef struct {
      * returns a slot number. */
     int (*memory_map)(void *host, uint64_t gpa, uint64_t size, void *memory, bool read_only);
     void (*memory_unmap)(void *host, int slot);
+    /* Optional. Between the two no vCPU executes guest code; those that do are driven out first.
+     * May be called from a vCPU's own thread. */
+    void (*memory_begin)(void *host);
+    void (*memory_commit)(void *host);
+    /* Optional. Begins or ends noting which pages of a slot are written; dirty gives one bit for
+     * each page since the last call, in @bytes bytes (a multiple of 8). */
+    int (*memory_log)(void *host, int slot, bool on);
+    int (*memory_dirty)(void *host, int slot, void *bitmap, size_t bytes);
 
     /* The request is carried out later, in the main loop. @value: see MachineRequest. */
     void (*request)(void *host, MachineRequest request, int value);
@@ -119,6 +127,7 @@ typedef struct {
     uint8_t physical_bits; /* guest physical address width; 0 means 36 */
     MachineRtcBase rtc_base;
     int64_t rtc_seconds; /* RTC_BASE_TIME: seconds since 1970, UTC, at the start */
+    bool no_i8042;       /* the board has no PS/2 controller */
 } MachineConfig;
 
 /* Things that devices are made of, named by id in options. Each kind has its own names. */
@@ -142,8 +151,10 @@ struct Machine {
     GMainContext *context; /* main loop: timers, character devices */
     GuestMemory *memory;
     AddressMap *mmio, *pio;
+    MemoryLayout *layout; /* what lies over RAM and beside it, for direct access */
     PciRoot *pci;  /* set by the board */
     FwCfg *fw_cfg; /* set by the board */
+    struct Input *input; /* keys and pointers: hw/input/input.h */
     bool running;  /* vCPUs may run; main thread */
 
     /*< private >*/

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "launcher/kvm_private.h"
+#include "launcher/vcpu_gate.h"
 #include "util/error.h"
 
 enum { PAGE = 4096, SLOTS_KEPT = 512, DEFAULT_VCPUS = 4, XSAVE_LEGACY = 4096 };
@@ -160,7 +161,7 @@ kvm_measure(Kvm *kvm, GError **err)
         x2apic.args[0] = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
         kvm->x2apic_api = ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) == 0;
     }
-    kvm->slots_used = g_malloc0(kvm->max_slots);
+    kvm->slots = g_new0(struct kvm_userspace_memory_region, kvm->max_slots);
     return true;
 }
 
@@ -170,6 +171,7 @@ kvm_new(int fd, GError **err)
     g_autoptr(Kvm) kvm = g_new0(Kvm, 1);
 
     g_mutex_init(&kvm->slots_lock);
+    kvm->gate = vcpu_gate_new();
     kvm->vm_fd = -1;
     kvm->fd = fd >= 0 ? fd : kvm_open(err);
     if (kvm->fd < 0 || !kvm_check(kvm, err) || !kvm_make(kvm, err) || !kvm_measure(kvm, err) ||
@@ -188,7 +190,8 @@ kvm_free(Kvm *kvm)
         close(kvm->vm_fd);
     if (kvm->fd >= 0)
         close(kvm->fd);
-    g_free(kvm->slots_used);
+    g_free(kvm->slots);
+    vcpu_gate_free(kvm->gate);
     g_mutex_clear(&kvm->slots_lock);
     g_free(kvm);
 }
@@ -228,52 +231,85 @@ kvm_set_msr(int fd, uint32_t index, uint64_t value)
 }
 
 static int
-kvm_slot_set(Kvm *kvm, int slot, uint64_t gpa, uint64_t size, void *host, bool read_only)
+kvm_slot_set(Kvm *kvm, const struct kvm_userspace_memory_region *region)
 {
-    struct kvm_userspace_memory_region region = {
-        .slot = slot,
-        .flags = read_only ? KVM_MEM_READONLY : 0,
-        .guest_phys_addr = gpa,
-        .memory_size = size,
-        .userspace_addr = (uintptr_t)host,
-    };
+    if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, region) < 0)
+        return -errno;
+    kvm->slots[region->slot] = *region;
+    return 0;
+}
 
-    return ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
+static struct kvm_userspace_memory_region *
+kvm_slot_find(Kvm *kvm, int slot)
+{
+    return slot >= 0 && slot < (int)kvm->max_slots && kvm->slots[slot].memory_size > 0
+               ? &kvm->slots[slot]
+               : NULL;
 }
 
 int
 kvm_slot_map(Kvm *kvm, uint64_t gpa, uint64_t size, void *host, bool read_only)
 {
-    uint8_t *unused;
-    int slot, ret;
+    struct kvm_userspace_memory_region region = {
+        .flags = read_only ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = gpa,
+        .memory_size = size,
+        .userspace_addr = (uintptr_t)host,
+    };
+    int ret;
 
     g_mutex_lock(&kvm->slots_lock);
-    unused = memchr(kvm->slots_used, 0, kvm->max_slots);
-    if (!unused) {
-        g_mutex_unlock(&kvm->slots_lock);
-        return -ENOSPC;
-    }
-    slot = unused - kvm->slots_used;
-    ret = kvm_slot_set(kvm, slot, gpa, size, host, read_only);
-    if (ret == 0)
-        *unused = 1;
+    while (region.slot < kvm->max_slots && kvm->slots[region.slot].memory_size > 0)
+        region.slot++;
+    ret = region.slot < kvm->max_slots ? kvm_slot_set(kvm, &region) : -ENOSPC;
     g_mutex_unlock(&kvm->slots_lock);
-    return ret < 0 ? ret : slot;
+    return ret < 0 ? ret : (int)region.slot;
 }
 
 int
 kvm_slot_unmap(Kvm *kvm, int slot)
 {
+    struct kvm_userspace_memory_region region = { .slot = (uint32_t)slot };
     int ret;
 
     g_mutex_lock(&kvm->slots_lock);
-    if (slot < 0 || slot >= (int)kvm->max_slots || !kvm->slots_used[slot]) {
-        ret = -ENOENT;
-    } else {
-        ret = kvm_slot_set(kvm, slot, 0, 0, NULL, false);
-        if (ret == 0)
-            kvm->slots_used[slot] = 0;
+    ret = kvm_slot_find(kvm, slot) ? kvm_slot_set(kvm, &region) : -ENOENT;
+    g_mutex_unlock(&kvm->slots_lock);
+    return ret;
+}
+
+int
+kvm_slot_log(Kvm *kvm, int slot, bool on)
+{
+    struct kvm_userspace_memory_region region;
+    int ret = -ENOENT;
+
+    g_mutex_lock(&kvm->slots_lock);
+    if (kvm_slot_find(kvm, slot)) {
+        region = kvm->slots[slot];
+        region.flags &= ~(uint32_t)KVM_MEM_LOG_DIRTY_PAGES;
+        region.flags |= on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+        ret = kvm_slot_set(kvm, &region);
     }
+    g_mutex_unlock(&kvm->slots_lock);
+    return ret;
+}
+
+int
+kvm_slot_dirty(Kvm *kvm, int slot, void *bitmap, size_t bytes)
+{
+    struct kvm_dirty_log log = { .slot = (uint32_t)slot, .dirty_bitmap = bitmap };
+    const struct kvm_userspace_memory_region *region;
+    int ret = 0;
+
+    g_mutex_lock(&kvm->slots_lock);
+    region = kvm_slot_find(kvm, slot);
+    if (!region)
+        ret = -ENOENT;
+    else if (bytes % 8 || bytes / 8 < (region->memory_size / PAGE + 63) / 64)
+        ret = -EINVAL;
+    else if (ioctl(kvm->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0)
+        ret = -errno;
     g_mutex_unlock(&kvm->slots_lock);
     return ret;
 }

@@ -32,7 +32,8 @@ typedef struct {
     struct kvm_irqchip chips[3]; /* as they were made: PICs, I/O APIC */
     struct kvm_pit_state2 pit;
     GMutex slots_lock;
-    uint8_t *slots_used; /* one byte per slot */
+    struct kvm_userspace_memory_region *slots; /* memory_size 0: free */
+    struct VcpuGate *gate;
 } Kvm;
 
 /* Opens /dev/kvm, or takes @fd when it is not -1, checks the interface and every capability that
@@ -58,6 +59,11 @@ int kvm_set_msr(int fd, uint32_t index, uint64_t value);
  * 4096. Any thread. */
 int kvm_slot_map(Kvm *kvm, uint64_t gpa, uint64_t size, void *host, bool read_only);
 int kvm_slot_unmap(Kvm *kvm, int slot);
+/* Notes which pages of the slot are written, or stops that; returns 0 or -errno. Any thread. */
+int kvm_slot_log(Kvm *kvm, int slot, bool on);
+/* Pages written since the last call, one bit each, into @bytes bytes (whole 8, all of the slot's
+ * pages). Returns 0 or -errno. Any thread. */
+int kvm_slot_dirty(Kvm *kvm, int slot, void *bitmap, size_t bytes);
 
 /* KVM_IOEVENTFD; @length 0 is any width. Returns 0 or -errno. Any thread. */
 int kvm_ioeventfd(Kvm *kvm, int event_fd, uint64_t address, unsigned length, bool is_pio,

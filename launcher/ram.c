@@ -286,7 +286,7 @@ ram_backend_fill(RamBackend *b, bool lock, GError **err)
 
 static bool
 ram_place(const RamBackend *b, uint64_t offset, uint64_t size, uint64_t gpa, GuestMemory *memory,
-          Kvm *kvm, GError **err)
+          GError **err)
 {
     GuestRam ram = {
         .gpa = gpa,
@@ -295,19 +295,12 @@ ram_place(const RamBackend *b, uint64_t offset, uint64_t size, uint64_t gpa, Gue
         .fd = b->fd,
         .fd_offset = offset,
     };
-    int slot;
 
-    if (!guest_memory_add(memory, &ram, err))
-        return false;
-    slot = kvm ? kvm_slot_map(kvm, gpa, size, ram.host, false) : 0;
-    if (slot < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, slot,
-                                    "KVM_SET_USER_MEMORY_REGION at 0x%" PRIx64, gpa);
-    return true;
+    return guest_memory_add(memory, &ram, err);
 }
 
 bool
-ram_map(Ram *ram, uint64_t low_max, bool lock, GuestMemory *memory, Kvm *kvm, GError **err)
+ram_map(Ram *ram, uint64_t low_max, bool lock, GuestMemory *memory, GError **err)
 {
     for (guint i = 0; i < ram->order->len; i++) {
         RamBackend *b = g_ptr_array_index(ram->order, i);
@@ -316,12 +309,12 @@ ram_map(Ram *ram, uint64_t low_max, bool lock, GuestMemory *memory, Kvm *kvm, GE
         if (!ram_backend_create(b, err) || !ram_backend_mmap(b, err) ||
             !ram_backend_fill(b, lock, err))
             return false;
-        if (low > 0 && !ram_place(b, 0, low, ram->below_4g, memory, kvm, err))
+        if (low > 0 && !ram_place(b, 0, low, ram->below_4g, memory, err))
             return false;
         ram->below_4g += low;
         if (b->size == low)
             continue;
-        if (!ram_place(b, low, b->size - low, RAM_ABOVE + ram->above_4g, memory, kvm, err))
+        if (!ram_place(b, low, b->size - low, RAM_ABOVE + ram->above_4g, memory, err))
             return false;
         ram->above_4g += b->size - low;
     }

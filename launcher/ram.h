@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "hw/core/memory.h"
-#include "launcher/kvm.h"
 
 enum { RAM_MAX_HOST_NODES = 1024 };
 
@@ -43,8 +42,8 @@ bool ram_add_backend(Ram *ram, JsonObject *object, GError **err);
  * NULL. Returns its size, 0 with @err when there is none of that name or it is in use. */
 uint64_t ram_use(Ram *ram, const char *id, uint64_t size, GError **err);
 
-/* Makes, binds, maps and preallocates what is in use; tells @memory and @kvm where it lies: up to
- * @low_max bytes from 0, the rest from 4 GiB. @lock: mlock it. Main thread. */
-bool ram_map(Ram *ram, uint64_t low_max, bool lock, GuestMemory *memory, Kvm *kvm, GError **err);
+/* Makes, binds, maps and preallocates what is in use; tells @memory where it lies: up to @low_max
+ * bytes from 0, the rest from 4 GiB. @lock: mlock it. Main thread. */
+bool ram_map(Ram *ram, uint64_t low_max, bool lock, GuestMemory *memory, GError **err);
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "launcher/vcpu_gate.h"
 #include "launcher/vcpu_private.h"
 #include "util/error.h"
 
@@ -84,6 +85,7 @@ vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefinition
         vcpu_free(v);
         return NULL;
     }
+    vcpu_gate_add(kvm->gate, v);
     return v;
 }
 
@@ -100,6 +102,7 @@ vcpu_free(Vcpu *v)
         vcpu_stop(v);
         pthread_join(v->thread, NULL);
     }
+    vcpu_gate_remove(v->kvm->gate, v);
     address_reader_free(v->mmio);
     address_reader_free(v->pio);
     if (v->run != MAP_FAILED)
@@ -264,14 +267,18 @@ static void
 vcpu_run_once(Vcpu *v)
 {
     g_autofree char *why = NULL;
+    int error;
 
-    if (ioctl(v->fd, KVM_RUN, 0) == 0) {
+    vcpu_gate_enter(v->kvm->gate, v);
+    error = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
+    vcpu_gate_leave(v->kvm->gate, v);
+    if (error == 0) {
         vcpu_exit(v);
         return;
     }
-    if (errno == EINTR || errno == EAGAIN)
+    if (error == EINTR || error == EAGAIN)
         return;
-    why = g_strdup_printf("KVM_RUN: %s", g_strerror(errno));
+    why = g_strdup_printf("KVM_RUN: %s", g_strerror(error));
     vcpu_fail(v, why);
 }
 
@@ -324,6 +331,13 @@ vcpu_start(Vcpu *v, GError **err)
         g_cond_wait(&v->changed, &v->lock);
     g_mutex_unlock(&v->lock);
     return true;
+}
+
+void
+vcpu_kick(Vcpu *v)
+{
+    __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    pthread_kill(v->thread, KICK);
 }
 
 void

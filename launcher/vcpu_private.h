@@ -26,6 +26,7 @@ struct Vcpu {
     int fd;
     struct kvm_run *run;
     AddressReader *mmio, *pio;
+    bool in_guest; /* atomic: in KVM_RUN, or about to be (vcpu_gate.h) */
     VcpuOps ops;
     const CpuDefinition *cpu; /* outlives the vCPU */
     VcpuPowerOn *power_on;    /* registers as KVM made them; NULL until they are recorded */
@@ -42,6 +43,9 @@ struct Vcpu {
 bool vcpu_set_identity(Vcpu *vcpu, const Topology *topology, GError **err);
 
 void vcpu_power_on_free(VcpuPowerOn *power_on);
+
+/* Makes KVM_RUN return at once, now or when it is next called. Any thread. */
+void vcpu_kick(Vcpu *vcpu);
 
 /* "rip=… rsp=… …", for a message about a failure. The caller frees. */
 char *vcpu_describe(Vcpu *vcpu);

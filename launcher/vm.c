@@ -87,6 +87,22 @@ vm_add_memory_backends(Vm *vm, GError **err)
     return true;
 }
 
+/* The chipset lays its holes over RAM before either is given to KVM. */
+static bool
+vm_make_board(Vm *vm, GError **err)
+{
+    bool done;
+    int ret;
+
+    memory_layout_begin(vm->machine->layout);
+    done = q35_create(vm->machine, err);
+    ret = memory_layout_commit(vm->machine->layout);
+    if (done && ret < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,
+                                    "KVM refuses the guest's memory: KVM_SET_USER_MEMORY_REGION");
+    return done;
+}
+
 static bool
 vm_make_machine(Vm *vm, GError **err)
 {
@@ -104,13 +120,13 @@ vm_make_machine(Vm *vm, GError **err)
         config.ram_below_4g = MIN(memory, Q35_RAM_LOW_MAX);
         config.ram_above_4g = memory - config.ram_below_4g;
         vm->machine = machine_new(&config, &vm_machine_ops, vm, NULL);
-        done = ram_map(vm->ram, Q35_RAM_LOW_MAX, lock, vm->machine->memory, vm->kvm, err);
+        done = ram_map(vm->ram, Q35_RAM_LOW_MAX, lock, vm->machine->memory, err);
     }
     for (unsigned i = 0; i < config.n_nodes; i++)
         g_free(config.nodes[i].distances);
     g_free(config.nodes);
     g_free(config.cpus);
-    return done && q35_create(vm->machine, err);
+    return done && vm_make_board(vm, err);
 }
 
 static bool

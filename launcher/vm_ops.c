@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "launcher/vcpu_gate.h"
 #include "launcher/vm.h"
 #include "util/error.h"
 
@@ -97,6 +98,30 @@ ops_memory_unmap(void *host, int slot)
 }
 
 static void
+ops_memory_begin(void *host)
+{
+    vcpu_gate_close(((Vm *)host)->kvm->gate);
+}
+
+static void
+ops_memory_commit(void *host)
+{
+    vcpu_gate_open(((Vm *)host)->kvm->gate);
+}
+
+static int
+ops_memory_log(void *host, int slot, bool on)
+{
+    return kvm_slot_log(((Vm *)host)->kvm, slot, on);
+}
+
+static int
+ops_memory_dirty(void *host, int slot, void *bitmap, size_t bytes)
+{
+    return kvm_slot_dirty(((Vm *)host)->kvm, slot, bitmap, bytes);
+}
+
+static void
 ops_request(void *host, MachineRequest request, int value)
 {
     vm_request(host, request, value);
@@ -146,6 +171,10 @@ const MachineOps vm_machine_ops = {
     .ioeventfd_remove = ops_ioeventfd_remove,
     .memory_map = ops_memory_map,
     .memory_unmap = ops_memory_unmap,
+    .memory_begin = ops_memory_begin,
+    .memory_commit = ops_memory_commit,
+    .memory_log = ops_memory_log,
+    .memory_dirty = ops_memory_dirty,
     .request = ops_request,
     .event = ops_event,
     .clock_ns = ops_clock_ns,

@@ -174,6 +174,8 @@ setup(void **state)
     g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
     g_autofree Cpuid *supported = g_new0(Cpuid, 1);
     const VcpuOps ops = { .opaque = f, .event = on_event };
+    const GuestRam *ram;
+    size_t n;
 
     f->printed = g_string_new(NULL);
     f->ended = f->event = -1;
@@ -182,7 +184,10 @@ setup(void **state)
     f->memory = guest_memory_new();
     f->ram = ram_new();
     assert_int_equal(ram_use(f->ram, NULL, RAM, NULL), RAM);
-    check(ram_map(f->ram, UINT64_C(1) << 31, false, f->memory, f->kvm, &err), err);
+    check(ram_map(f->ram, UINT64_C(1) << 31, false, f->memory, &err), err);
+    ram = guest_memory_list(f->memory, &n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(kvm_slot_map(f->kvm, ram[i].gpa, ram[i].size, ram[i].host, false) >= 0);
     f->mmio = address_map_new("memory", 0);
     f->pio = address_map_new("ports", 0x10000);
     add_region(f, f->pio, &f->text, &text_ops, TEXT_PORT, 1);

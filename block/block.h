@@ -54,6 +54,11 @@ bool block_node_can_discard(const BlockNode *node); /* discard=unmap and the hos
 bool block_node_direct(const BlockNode *node);      /* cache.direct */
 bool block_node_no_flush(const BlockNode *node);    /* cache.no-flush */
 
+/* Puts all that was written to the node onto stable storage, waiting for it; nothing to do for a
+ * read-only node or one with cache.no-flush. For the end of a node's use, when no request is in
+ * flight: the caller does it before the last block_node_unref(), which does not. 0 or -errno. */
+int block_node_flush(const BlockNode *node);
+
 /* Claims the image for a device. @writable asks to write, @share_rw lets others write as well. The
  * claim is taken as open-file-description locks on the bytes that QEMU uses (100 + permission,
  * 200 + permission not shared), so that Kiln, QEMU and qemu-img respect each other. Refused with
@@ -75,6 +80,10 @@ typedef enum {
  * kernel refuses io_uring or aio=threads was given. Main thread, before the sandbox is entered:
  * later nothing more is opened. NULL with @err set on failure. */
 BlockQueue *block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err);
+/* Lets the queue serve another node: for media that change while nothing can be opened any more.
+ * What is in flight is completed first. A queue may be made with, and set to, NULL: then nothing
+ * may be started on it. Loop's thread. */
+void block_queue_set_node(BlockQueue *queue, BlockNode *node);
 /* In-flight requests are completed first. Main thread; the loop must be running or already ended.
  */
 void block_queue_free(BlockQueue *queue);

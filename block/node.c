@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/driver.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -189,6 +190,14 @@ bool
 block_node_no_flush(const BlockNode *node)
 {
     return node->no_flush || (node->file && block_node_no_flush(node->file));
+}
+
+int
+block_node_flush(const BlockNode *node)
+{
+    if (block_node_read_only(node) || block_node_no_flush(node))
+        return 0;
+    return fdatasync(block_node_protocol(node)->fd) < 0 ? -errno : 0;
 }
 
 bool

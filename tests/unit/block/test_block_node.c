@@ -5,12 +5,26 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tests/unit/block/block_fixture.h"
 #include "util/error.h"
+
+/* In place of the C library's: counts what reaches it, or fails as told. */
+static unsigned synced;
+static int sync_error;
+
+int
+fdatasync(int fd)
+{
+    (void)fd;
+    synced++;
+    errno = sync_error;
+    return sync_error ? -1 : 0;
+}
 
 static void
 test_properties(void **state)
@@ -133,6 +147,33 @@ test_locking_off_asks_nobody(void **state)
     assert_true(block_node_claim(two, true, false, NULL));
 }
 
+static void
+flush_counts(BlockFixture *f, const char *protocol, const char *format, unsigned expect)
+{
+    g_autoptr(BlockNode) node = block_fixture_open(f, protocol, format, NULL);
+
+    assert_non_null(node);
+    synced = 0;
+    assert_int_equal(block_node_flush(node), 0);
+    assert_int_equal(synced, expect);
+}
+
+static void
+test_a_flush_syncs_what_can_have_been_written(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(4096);
+    g_autoptr(BlockNode) node = block_fixture_open(f, "", "", NULL);
+
+    (void)state;
+    flush_counts(f, "", "", 1);
+    flush_counts(f, ", \"cache\": {\"no-flush\": true}", "", 0);
+    flush_counts(f, "", ", \"cache\": {\"no-flush\": true}", 0);
+    flush_counts(f, ", \"read-only\": true", ", \"read-only\": true", 0);
+    sync_error = EIO;
+    assert_int_equal(block_node_flush(node), -EIO);
+    sync_error = 0;
+}
+
 /* The oracle is qemu-img, which takes the same locks for its own writes and reads. */
 static void
 test_qemu_img_respects_the_lock(void **state)
@@ -168,6 +209,7 @@ main(void)
         cmocka_unit_test(test_a_writable_image_has_one_user),
         cmocka_unit_test(test_readers_and_sharers_get_along),
         cmocka_unit_test(test_locking_off_asks_nobody),
+        cmocka_unit_test(test_a_flush_syncs_what_can_have_been_written),
         cmocka_unit_test(test_qemu_img_respects_the_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

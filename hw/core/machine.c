@@ -5,6 +5,7 @@
 
 #include "hw/core/device.h"
 #include "hw/core/timer.h"
+#include "hw/display/display.h"
 #include "hw/input/input.h"
 #include "util/error.h"
 
@@ -77,6 +78,7 @@ machine_new(const MachineConfig *config, const MachineOps *ops, void *host, GMai
     machine->gsi_levels = g_hash_table_new(NULL, NULL);
     machine->input = input_new(machine->context);
     return machine;
+    machine->displays = displays_new(machine->context);
 }
 
 void
@@ -89,6 +91,7 @@ machine_free(Machine *machine)
     for (int i = 0; i < OBJECT_KINDS; i++)
         g_hash_table_unref(machine->objects[i]);
     input_free(machine->input);
+    displays_free(machine->displays);
     g_hash_table_unref(machine->gsi_levels);
     g_mutex_clear(&machine->gsi_lock);
     g_hash_table_unref(machine->buses);

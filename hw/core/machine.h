@@ -162,6 +162,7 @@ struct Machine {
     GPtrArray *timers;                 /* DeviceTimer */
     GPtrArray *devices;                /* in order of making; owned */
     GHashTable *devices_by_id;
+    struct Displays *displays; /* screens: hw/display/display.h */
     GHashTable *buses; /* name -> Bus, owned by their devices */
     GMutex gsi_lock;
     GHashTable *gsi_levels; /* gsi -> how many sources hold it high */

@@ -95,6 +95,29 @@ bus_find(Machine *machine, BusKind kind, const char *name, GError **err)
     return g_ptr_array_index(found, 0);
 }
 
+static void
+device_add_nodes(Device *dev, const DeviceClass *class, GString *path)
+{
+    g_autofree char *node = NULL;
+
+    if (class->base)
+        device_add_nodes(dev, class->base, path);
+    node = class->firmware_node ? class->firmware_node(dev) : NULL;
+    if (node)
+        g_string_append_printf(path, "/%s", node);
+}
+
+char *
+device_firmware_path(Device *dev)
+{
+    g_autofree char *parent =
+        dev->bus && dev->bus->owner ? device_firmware_path(dev->bus->owner) : NULL;
+    GString *path = g_string_new(parent ? parent : "");
+
+    device_add_nodes(dev, dev->class, path);
+    return g_string_free(path, FALSE);
+}
+
 static bool
 device_realize(Device *dev, const DeviceClass *class, GError **err)
 {
@@ -147,7 +170,9 @@ device_make(Machine *machine, const DeviceClass *class, GHashTable *props, GErro
     dev->id = g_strdup(id);
     dev->path = device_make_path(machine, class, id);
     g_mutex_init(&dev->lock);
+    g_mutex_lock(&machine->devices_lock);
     g_ptr_array_add(machine->devices, dev);
+    g_mutex_unlock(&machine->devices_lock);
     if (id)
         g_hash_table_insert(machine->devices_by_id, dev->id, dev);
 
@@ -241,7 +266,9 @@ device_free(Device *dev)
         dev->bus->children--;
     if (dev->id && g_hash_table_lookup(machine->devices_by_id, dev->id) == dev)
         g_hash_table_remove(machine->devices_by_id, dev->id);
+    g_mutex_lock(&machine->devices_lock);
     g_ptr_array_remove(machine->devices, dev);
+    g_mutex_unlock(&machine->devices_lock);
     g_mutex_clear(&dev->lock);
     g_free(dev->id);
     g_free(dev->path);

@@ -90,6 +90,7 @@ struct DeviceClass {
     bool board;    /* made by the board, not by -device */
     bool hotpluggable;
     size_t state_size; /* of the state struct, whose first member is a Device */
+    size_t drive_offset; /* of a disk's Drive (hw/block/drive.h) in it; 0: no disk */
     const DeviceProp *props;
     size_t n_props;
     const SavedTable *saved; /* NULL: has no state */
@@ -98,6 +99,10 @@ struct DeviceClass {
     void (*reset)(Device *dev);     /* power-on state, in flight drained; vCPUs stand still */
     void (*unrealize)(Device *dev); /* undoes realize, also a partial one */
     void (*set_running)(Device *dev, bool running); /* false: drain, and start nothing new */
+    /* What the device adds to the path by which firmware knows it, behind its bus's owner:
+     * "disk@0,0", "channel@0/disk@0,0" (IEEE 1275 as QEMU's bootorder writes it). Each class of the
+     * chain adds its part, base first. The caller frees. */
+    char *(*firmware_node)(Device *dev);
     const void *details;         /* what the base wants to know: PciDetails, … */
     const char *const *syscalls; /* beyond the common ones, NULL-terminated */
 };
@@ -132,6 +137,9 @@ void device_free(Device *dev);
 /* Text of "-device help" (classes) and "-device NAME,help" (properties). Caller frees. */
 char *device_help_classes(void);
 char *device_help_props(const DeviceClass *class);
+
+/* The path by which firmware knows the device: "/pci@i0cf8/scsi@3/disk@0,0". The caller frees. */
+char *device_firmware_path(Device *dev);
 
 /* True when @class is @base or stands on it. */
 bool device_class_is(const DeviceClass *class, const DeviceClass *base);

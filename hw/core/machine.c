@@ -74,11 +74,12 @@ machine_new(const MachineConfig *config, const MachineOps *ops, void *host, GMai
     machine->devices = g_ptr_array_new();
     machine->devices_by_id = g_hash_table_new(g_str_hash, g_str_equal);
     machine->buses = g_hash_table_new(g_str_hash, g_str_equal);
+    g_mutex_init(&machine->devices_lock);
     g_mutex_init(&machine->gsi_lock);
     machine->gsi_levels = g_hash_table_new(NULL, NULL);
     machine->input = input_new(machine->context);
-    return machine;
     machine->displays = displays_new(machine->context);
+    return machine;
 }
 
 void
@@ -90,10 +91,11 @@ machine_free(Machine *machine)
         device_free(g_ptr_array_index(machine->devices, machine->devices->len - 1));
     for (int i = 0; i < OBJECT_KINDS; i++)
         g_hash_table_unref(machine->objects[i]);
-    input_free(machine->input);
     displays_free(machine->displays);
+    input_free(machine->input);
     g_hash_table_unref(machine->gsi_levels);
     g_mutex_clear(&machine->gsi_lock);
+    g_mutex_clear(&machine->devices_lock);
     g_hash_table_unref(machine->buses);
     g_hash_table_unref(machine->devices_by_id);
     g_ptr_array_unref(machine->devices);

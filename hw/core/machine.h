@@ -44,6 +44,7 @@ typedef enum {
     MACHINE_PANIC,
     MACHINE_POWERDOWN,  /* the power button was pressed for the guest */
     MACHINE_DEBUG_EXIT, /* isa-debug-exit; @value is the exit status */
+    MACHINE_IO_ERROR,   /* a disk failed and its policy is to stop the guest */
 } MachineRequest;
 
 /* What devices need from the one who runs them. Every function may be called from any thread, with
@@ -125,6 +126,9 @@ typedef struct {
     MachineNode *nodes;        /* NULL without NUMA */
     uint32_t n_nodes;
     uint8_t physical_bits; /* guest physical address width; 0 means 36 */
+    bool firmware;         /* firmware boots it, not the launcher */
+    bool s3, s4;           /* suspend to RAM, to disk are offered to the guest */
+    bool hpet;             /* there is one */
     MachineRtcBase rtc_base;
     int64_t rtc_seconds; /* RTC_BASE_TIME: seconds since 1970, UTC, at the start */
     bool no_i8042;       /* the board has no PS/2 controller */
@@ -151,18 +155,22 @@ struct Machine {
     GMainContext *context; /* main loop: timers, character devices */
     GuestMemory *memory;
     AddressMap *mmio, *pio;
+    const struct Board *board; /* hw/pci/board.h; set by board_create() */
+    uint8_t *rom;              /* system firmware, ending at 4 GiB; NULL: none. Borrowed */
+    uint64_t rom_size;         /* bytes, whole pages */
     MemoryLayout *layout; /* what lies over RAM and beside it, for direct access */
     PciRoot *pci;  /* set by the board */
     FwCfg *fw_cfg; /* set by the board */
     struct Input *input; /* keys and pointers: hw/input/input.h */
+    struct Displays *displays; /* screens: hw/display/display.h */
     bool running;  /* vCPUs may run; main thread */
 
     /*< private >*/
     GHashTable *objects[OBJECT_KINDS]; /* id -> MachineObject */
     GPtrArray *timers;                 /* DeviceTimer */
     GPtrArray *devices;                /* in order of making; owned */
+    GMutex devices_lock;               /* while it changes, and for other threads that look */
     GHashTable *devices_by_id;
-    struct Displays *displays; /* screens: hw/display/display.h */
     GHashTable *buses; /* name -> Bus, owned by their devices */
     GMutex gsi_lock;
     GHashTable *gsi_levels; /* gsi -> how many sources hold it high */

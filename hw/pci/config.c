@@ -85,8 +85,9 @@ pci_write_moves(const PciDevice *dev, unsigned offset, unsigned size)
         return true;
     if (!dev->secondary)
         return pci_range_touches(offset, size, PCI_BASE_ADDRESS_0,
-                                 PCI_BASE_ADDRESS_0 + 4 * PCI_BARS);
-    return pci_range_touches(offset, size, PCI_BASE_ADDRESS_0, PCI_IO_LIMIT_UPPER + 2);
+                                 PCI_BASE_ADDRESS_0 + 4 * PCI_BARS) ||
+               pci_range_touches(offset, size, PCI_ROM_ADDRESS, PCI_ROM_ADDRESS + 4);
+    return pci_range_touches(offset, size, PCI_BASE_ADDRESS_0, PCI_ROM_ADDRESS_BRIDGE + 4);
 }
 
 static void

@@ -82,7 +82,7 @@ pci_device_realize(Device *device, GError **err)
     g_mutex_lock(&dev->bus->root->lock);
     dev->bus->devices[dev->devfn] = dev;
     g_mutex_unlock(&dev->bus->root->lock);
-    return true;
+    return pci_rom_open(dev, err);
 }
 
 static void
@@ -107,6 +107,7 @@ pci_device_unrealize(Device *device)
     gsi_source_disconnect(&dev->intx);
     gsi_source_disconnect(&dev->intx_pic);
     pci_bars_fini(dev);
+    pci_rom_close(dev);
     pci_msix_fini(dev);
 }
 
@@ -184,6 +185,10 @@ static const DeviceProp pci_device_props[] = {
     { "addr", PROP_PCI_ADDRESS, offsetof(PciDevice, addr), .help = "slot and function on the bus" },
     { "multifunction", PROP_BOOL, offsetof(PciDevice, multifunction), "off",
       .help = "the slot has further functions" },
+    { "romfile", PROP_STRING, offsetof(PciDevice, romfile),
+      .help = "file in the expansion ROM; empty for none" },
+    { "rombar", PROP_UINT32, offsetof(PciDevice, rombar), "1", .max = 1,
+      .help = "0 leaves the expansion ROM out" },
 };
 
 const DeviceClass pci_device_class = {

@@ -14,6 +14,10 @@ void pci_express_set_present(PciDevice *dev, bool present);
 void pci_bars_init(PciDevice *dev);
 void pci_bars_fini(PciDevice *dev);
 
+/* rom.c: the expansion ROM that properties and class ask for; undone by pci_rom_close(). */
+bool pci_rom_open(PciDevice *dev, GError **err);
+void pci_rom_close(PciDevice *dev);
+
 /* msi.c: after a write to configuration space; device's lock held. */
 void pci_msi_config_written(PciDevice *dev, unsigned offset, unsigned size);
 

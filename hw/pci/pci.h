@@ -23,6 +23,7 @@ typedef struct PciMsix PciMsix;
 enum {
     PCI_CONFIG_SIZE = 256, /* stored; extended space holds no capability */
     PCI_BARS = 6,
+    PCI_ROM_BAR = 6, /* the expansion ROM's place among the BARs */
     PCI_SUBSYSTEM_VENDOR = 0x1af4, /* of every emulated function that names no other */
     PCI_SUBSYSTEM_DEVICE = 0x1100,
 };
@@ -43,14 +44,18 @@ typedef struct {
     void (*config_loaded)(PciDevice *dev);
     /* Optional. Before a read of such bytes: bring them up to date. */
     void (*config_read)(PciDevice *dev, unsigned offset, unsigned size);
+    /* Optional. The file that the expansion ROM holds when firmware boots the machine and the
+     * property romfile says nothing else: a name in the folders of pci_rom_open(). */
+    const char *rom;
 } PciDetails;
 
-typedef enum { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 } PciBarKind;
+typedef enum { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM } PciBarKind;
 
-/* Registers or a doorbell at an offset of a BAR. */
+/* Registers, memory or a doorbell at an offset of a BAR. */
 typedef struct {
     uint64_t offset;
-    IoRegion region; /* of size 0: a doorbell */
+    IoRegion region;       /* of size 0: not registers */
+    MemoryOverlay overlay; /* of size 0: not memory */
     IoEvent event;
     bool registered; /* the doorbell is known to the host */
 } PciBarPart;
@@ -77,7 +82,11 @@ struct PciDevice {
     uint8_t initial[PCI_CONFIG_SIZE];      /* contents at reset, taken after realize */
     uint8_t saved_config[PCI_CONFIG_SIZE]; /* as it stands in saved state */
     GMutex bar_lock;                       /* mapping state of the BARs, doorbells */
-    PciBar bars[PCI_BARS];
+    PciBar bars[PCI_BARS + 1]; /* the last: PCI_ROM_BAR */
+    char *romfile;             /* property: NULL for the class's own, "" for none */
+    uint32_t rombar;           /* property: 0 leaves the ROM out */
+    uint8_t *rom;              /* mapped file */
+    uint64_t rom_size;
     unsigned caps_end;    /* next free byte for a capability */
     unsigned express_cap; /* offset, 0 when there is none */
     GsiSource intx, intx_pic;
@@ -117,6 +126,12 @@ void pci_bar_add(PciDevice *dev, unsigned n, PciBarKind kind, bool prefetch, uin
  * NULL for none. Bytes of the BAR that no region covers read as all ones. */
 void pci_bar_add_region(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size,
                         const IoOps *ops, void *opaque, GMutex *lock, const char *name);
+
+/* Puts memory of the device (a frame buffer) at @offset of BAR @n for direct access; whole pages.
+ * @host stays the caller's and must live until unrealize has run. With @log the result can be asked
+ * which pages were written: memory_layout_dirty(). It belongs to the BAR. */
+const MemoryOverlay *pci_bar_add_memory(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size,
+                                        uint8_t *host, bool read_only, bool log, const char *name);
 
 /* An eventfd signalled by guest writes at @offset of BAR @n: see IoEvent. May be added and removed
  * at any time, with or without the device's lock; follows the BAR. @fd stays the caller's and must

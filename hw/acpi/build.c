@@ -144,7 +144,7 @@ acpi_build(Machine *machine, const PciWindows *windows, uint64_t base, uint64_t 
     acpi_dsdt(machine, windows, out);
     dsdt = layout_end(&layout, at, false);
     at = layout_begin(&layout, "FACP", 6);
-    acpi_fadt(facs, dsdt, out);
+    acpi_fadt(!machine->config.no_i8042, facs, dsdt, out);
     layout_end(&layout, at, true);
     at = layout_begin(&layout, "APIC", 4);
     acpi_madt(config, out);

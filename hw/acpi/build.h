@@ -14,7 +14,7 @@ bool acpi_build(Machine *machine, const PciWindows *windows, uint64_t base, uint
 
 /* Parts, each appending one table's body behind its 36-byte head (dsdt.c, tables.c). */
 void acpi_dsdt(Machine *machine, const PciWindows *windows, GByteArray *out);
-void acpi_fadt(uint64_t facs, uint64_t dsdt, GByteArray *out);
+void acpi_fadt(bool i8042, uint64_t facs, uint64_t dsdt, GByteArray *out);
 void acpi_madt(const MachineConfig *config, GByteArray *out);
 void acpi_mcfg(GByteArray *out);
 void acpi_srat(const MachineConfig *config, GByteArray *out);

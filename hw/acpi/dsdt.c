@@ -237,6 +237,34 @@ dsdt_isa_device(Aml *aml, const char *name, const char *hid, unsigned uid, uint1
     aml_close(aml);
 }
 
+/* Firmware and kernels look for a keyboard controller only where these two are named. */
+static void
+dsdt_ps2(Aml *aml)
+{
+    aml_device(aml, "KBD_");
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, "PNP0303");
+    aml_name(aml, "_STA");
+    aml_integer(aml, 0x0f);
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_io(aml, 0x60, 1);
+    aml_io(aml, 0x64, 1);
+    aml_irq(aml, 1);
+    aml_close(aml);
+    aml_close(aml);
+    aml_device(aml, "MOU_");
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, "PNP0F13");
+    aml_name(aml, "_STA");
+    aml_integer(aml, 0x0f);
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_irq(aml, 12);
+    aml_close(aml);
+    aml_close(aml);
+}
+
 static void
 dsdt_isa(Aml *aml, Machine *machine)
 {
@@ -250,6 +278,8 @@ dsdt_isa(Aml *aml, Machine *machine)
     aml_pci_region(aml, "PIRQ", LPC_PIRQ_A, PIRQ_REGISTERS);
     aml_byte_fields(aml, "PIRQ", fields, PIRQ_REGISTERS);
     dsdt_isa_device(aml, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
+    if (!machine->config.no_i8042)
+        dsdt_ps2(aml);
     for (guint i = 0; i < machine->devices->len; i++) {
         SerialPort port;
         char name[] = "COM1";

@@ -18,7 +18,8 @@ enum {
     FADT_RESET_REGISTER = 1 << 10,
     FADT_PLATFORM_CLOCK = 1 << 15,
     BOOT_LEGACY_DEVICES = 1 << 0,
-    BOOT_NO_VGA = 1 << 2, /* and no 8042 */
+    BOOT_8042 = 1 << 1,
+    BOOT_NO_VGA = 1 << 2,
     GAS_IO = 1,
     RESET_PORT = 0xcf9,
     RESET_VALUE = 0x0e,
@@ -61,7 +62,7 @@ put_io_register(uint8_t *at, uint64_t port, unsigned bits, unsigned access)
 }
 
 void
-acpi_fadt(uint64_t facs, uint64_t dsdt, GByteArray *out)
+acpi_fadt(bool i8042, uint64_t facs, uint64_t dsdt, GByteArray *out)
 {
     uint8_t t[FADT_SIZE] = { 0 };
 
@@ -79,7 +80,7 @@ acpi_fadt(uint64_t facs, uint64_t dsdt, GByteArray *out)
     bytes_store(t + 96, 0xfff, 2); /* no C2, no C3 */
     bytes_store(t + 98, 0xfff, 2);
     t[108] = 0x32; /* century byte of the RTC */
-    bytes_store(t + 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA, 2);
+    bytes_store(t + 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | (i8042 ? BOOT_8042 : 0), 2);
     bytes_store(t + 112,
                 FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_RTC_NOT_FIXED |
                     FADT_RESET_REGISTER | FADT_PLATFORM_CLOCK,

@@ -22,9 +22,10 @@ q35_create(Machine *machine, GError **err)
     } fixed[] = {
         { "q35-pcihost", NULL, NULL }, { "mch", "pcie.0", "0" }, { "ICH9-LPC", "pcie.0", "1f" },
         { "mc146818rtc", NULL, NULL }, { "port92", NULL, NULL }, { "fw_cfg", NULL, NULL },
+        { "i8042", NULL, NULL },
     };
 
-    for (size_t i = 0; i < G_N_ELEMENTS(fixed); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(fixed) - machine->config.no_i8042; i++) {
         Device *dev = fixed[i].bus ? device_new_board(machine, fixed[i].driver, err, "bus",
                                                       fixed[i].bus, "addr", fixed[i].addr,
                                                       "multifunction", i == 2 ? "on" : "off", NULL)

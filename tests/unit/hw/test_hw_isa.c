@@ -509,7 +509,7 @@ test_small_ports(void **state)
     fake_out(fake, 0x92, 1, 3);
     assert_int_equal(g_array_index(fake->requests, MachineRequest, 1), MACHINE_RESET);
     fake_out(fake, 0x80, 1, 0x55);
-    assert_int_equal(fake_in(fake, 0x64, 1), 0xff);
+    assert_int_equal(fake_in(fake, 0x66, 1), 0xff);
     fake_machine_free(fake);
 }
 

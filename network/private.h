@@ -31,6 +31,7 @@ struct NetworkManager {
     bool privileged;
     const NetworkOps *ops;
     void *opaque;
+    XmlSchema *schema; /* of definitions; constant */
 
     GMutex change, lock;
     GHashTable *by_name; /* name → Network, a reference */

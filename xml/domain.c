@@ -41,9 +41,10 @@ domain_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults
         return NULL;
     }
     if (flags & DOMAIN_PARSE_VALIDATE) {
-        g_autofree char *schema = domain_def_schema();
+        XmlSchema *kept = defaults ? defaults->schema : NULL;
+        g_autoptr(XmlSchema) own = kept ? NULL : xml_schema_new(&domain_def_type);
 
-        if (!xml_validate(doc, schema, &domain_def_type, err))
+        if (!xml_schema_validate(kept ? kept : own, doc, err))
             return NULL;
     }
     def = xml_type_parse(&domain_def_type, root, flags & DOMAIN_PARSE_LIVE ? 0 : XML_INACTIVE, err);
@@ -105,6 +106,12 @@ bool
 domain_def_abi_check(const DomainDef *a, const DomainDef *b, GError **err)
 {
     return xml_type_abi_check(&domain_def_type, a, b, err);
+}
+
+XmlSchema *
+domain_def_schema_new(void)
+{
+    return xml_schema_new(&domain_def_type);
 }
 
 char *

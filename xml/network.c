@@ -26,7 +26,7 @@ static const char *const lease_units[] = { "", "seconds", "minutes", "hours", NU
 static const char *const native_modes[] = { "", "tagged", "untagged", NULL };
 
 NetworkDef *
-network_def_parse(const char *xml, unsigned flags, GError **err)
+network_def_parse(const char *xml, XmlSchema *schema, GError **err)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "network_definition", err);
     g_autoptr(NetworkDef) def = NULL;
@@ -34,12 +34,8 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
 
     if (!doc)
         return NULL;
-    if (flags & NETWORK_DEF_VALIDATE) {
-        g_autofree char *schema = xml_type_schema(&network_def_type);
-
-        if (!xml_validate(doc, schema, &network_def_type, err))
-            return NULL;
-    }
+    if (schema && !xml_schema_validate(schema, doc, err))
+        return NULL;
     root = xmlDocGetRootElement(doc);
     if (!root || strcmp((const char *)root->name, "network") != 0) {
         kiln_error_set(err, VIR_ERR_XML_ERROR, "unexpected root element <%s>, expecting <network>",
@@ -53,6 +49,12 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
     if (!network_def_check(def, err))
         return NULL;
     return g_steal_pointer(&def);
+}
+
+XmlSchema *
+network_def_schema_new(void)
+{
+    return xml_schema_new(&network_def_type);
 }
 
 char *

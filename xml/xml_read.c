@@ -1,15 +1,12 @@
-/* xml_read.c - reading untrusted XML text with libxml2, and RELAX NG validation.
+/* xml_read.c - reading untrusted XML text with libxml2.
  *
  * No network, no document type and so no entities of the document's own, bounded length and depth.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xmltab_private.h"
-#include "xmltab_strict.h"
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
-#include <libxml/relaxng.h>
-#include <libxml/xmlschemastypes.h>
 #include <string.h>
 
 enum {
@@ -198,79 +195,4 @@ xml_node_dump(xmlNode *node, const XmlNamespace *spaces)
     }
     xmlBufferFree(buffer);
     return text ? text : g_strdup("");
-}
-
-/* --- validation ------------------------------------------------------------------------------- */
-
-/* libxml2 fills these tables at their first use, without a lock. */
-static void
-init_schema_types(void)
-{
-    static gsize done;
-
-    if (g_once_init_enter(&done)) {
-        xmlInitParser();
-        xmlSchemaInitTypes();
-        xmlRelaxNGInitTypes();
-        g_once_init_leave(&done, 1);
-    }
-}
-
-static void
-take_error(void *opaque, const xmlError *error)
-{
-    GString *text = opaque;
-
-    /* The first errors are about the outermost element and say least; keep the deepest line. */
-    if (!error || !error->message)
-        return;
-    g_string_append_printf(text, "%sline %d: %s", text->len ? "; " : "", error->line,
-                           error->message);
-    g_strchomp(text->str);
-    text->len = strlen(text->str);
-}
-
-bool
-xml_validate(const xmlDoc *doc, const char *schema, const XmlType *type, GError **err)
-{
-    g_autoptr(GString) errors = g_string_new(NULL);
-    xmlRelaxNGParserCtxt *parser;
-    xmlRelaxNG *grammar = NULL;
-    xmlRelaxNGValidCtxt *valid = NULL;
-    int result = -1;
-
-    init_schema_types();
-    parser = xmlRelaxNGNewMemParserCtxt(schema, (int)strlen(schema));
-    if (parser) {
-        xmlRelaxNGSetParserStructuredErrors(parser, (xmlStructuredErrorFunc)take_error, errors);
-        grammar = xmlRelaxNGParse(parser);
-    }
-    if (grammar)
-        valid = xmlRelaxNGNewValidCtxt(grammar);
-    if (valid) {
-        xmlRelaxNGSetValidStructuredErrors(valid, (xmlStructuredErrorFunc)take_error, errors);
-        result = xmlRelaxNGValidateDoc(valid, (xmlDoc *)doc);
-    }
-    xmlRelaxNGFreeValidCtxt(valid);
-    xmlRelaxNGFree(grammar);
-    xmlRelaxNGFreeParserCtxt(parser);
-    if (result == 0)
-        return true;
-    if (result < 0)
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "Unable to use the RNG schema: %s",
-                              errors->str);
-    if (type && !xml_strict_check(type, xmlDocGetRootElement(doc), err))
-        return false;
-    if (type) {
-        /* Most values have a better message of their own. */
-        void *obj = xml_type_parse(type, xmlDocGetRootElement(doc), 0, err);
-
-        if (!obj) {
-            if (err && *err && (*err)->domain == KILN_ERROR)
-                (*err)->code = VIR_ERR_XML_INVALID_SCHEMA;
-            return false;
-        }
-        xml_type_free(type, obj);
-    }
-    return kiln_error_set(err, VIR_ERR_XML_INVALID_SCHEMA, "%s", errors->str);
 }

@@ -180,9 +180,15 @@ bool xml_type_check(const XmlType *type, const void *obj, GError **err);
 /* A RELAX NG grammar for documents of @type. g_free() the text. */
 char *xml_type_schema(const XmlType *type);
 
-/* Checks @doc against a RELAX NG grammar held in memory. VIR_ERR_XML_INVALID_SCHEMA. With @type
- * (may be NULL) unknown names are reported with the nearest known one. */
-bool xml_validate(const xmlDoc *doc, const char *schema, const XmlType *type, GError **err);
+/* The compiled grammar of a type. The daemon owns one for each kind of document it validates;
+ * xml_schema_free() it. Compiled at its first use; any thread, one document at a time. */
+typedef struct XmlSchema XmlSchema;
+XmlSchema *xml_schema_new(const XmlType *type);
+void xml_schema_free(XmlSchema *schema);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(XmlSchema, xml_schema_free)
+
+/* VIR_ERR_XML_INVALID_SCHEMA; unknown names are reported with the nearest known one. */
+bool xml_schema_validate(XmlSchema *schema, const xmlDoc *doc, GError **err);
 
 /* --- values ----------------------------------------------------------------------------------- */
 

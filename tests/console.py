@@ -60,9 +60,9 @@ class Console:
 
     def command(self, command, timeout=60):
         """Types a command at the guest's prompt and returns what it printed and its exit status."""
-        # the echo of the command line must not look like its end
-        self.send("%s; echo KILN'-'STATUS $?\n" % command)
-        match = self.expect(r"(?s)\n(.*?)KILN-STATUS (\d+)\n", timeout)
+        # the echo of the command line, which the shell wraps where it likes, must look like neither
+        self.send("echo KILN'-'BEGIN; %s; echo KILN'-'STATUS $?\n" % command)
+        match = self.expect(r"(?s)KILN-BEGIN\n(.*?)KILN-STATUS (\d+)\n", timeout)
         return match.group(1), int(match.group(2))
 
     def wake(self, timeout):

@@ -196,6 +196,15 @@ netlink_link_find(Netlink *nl, const char *name, NetlinkLink *ret, GError **err)
     return true;
 }
 
+bool
+netlink_link_exists(const char *name)
+{
+    g_autoptr(Netlink) nl = netlink_open(NULL);
+    NetlinkLink link;
+
+    return nl && netlink_link_find(nl, name, &link, NULL);
+}
+
 /* The link's index, or false with @err for one that is not there. */
 static bool
 link_index(Netlink *nl, const char *name, unsigned *ret_index, GError **err)

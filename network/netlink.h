@@ -33,6 +33,9 @@ typedef struct {
 /* False without @err set when there is no such link; false with it when the kernel would not
  * say. */
 bool netlink_link_find(Netlink *nl, const char *name, NetlinkLink *ret, GError **err);
+/* The same as a question. Not if_nametoindex(3): for a name that is not there its ioctl makes the
+ * kernel run modprobe twice and wait for it. */
+bool netlink_link_exists(const char *name);
 
 /* @delay: the forward delay in seconds, set before STP is switched on as the kernel wants it.
  * @mtu 0: the kernel's default. */

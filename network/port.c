@@ -238,14 +238,17 @@ open_numbered(NetworkManager *m, const char *name, const NetworkPortRequest *req
     for (unsigned i = 0; i < TAP_TRIES; i++) {
         g_autofree char *exact =
             g_strdup_printf("%.*s%u%s", (int)(percent - name), name, m->next_tap++, percent + 2);
+        g_autoptr(GError) failure = NULL;
         char actual[IFNAMSIZ];
 
-        if (if_nametoindex(exact) != 0)
-            continue;
-        if (!tap_open(exact, queues, req->vnet_hdr, false, actual, port->fds, err))
+        if (tap_open(exact, queues, req->vnet_hdr, false, actual, port->fds, &failure)) {
+            port->ifname = g_strdup(actual);
+            return true;
+        }
+        if (kiln_error_code(failure) != VIR_ERR_RESOURCE_BUSY) {
+            g_propagate_error(err, g_steal_pointer(&failure));
             return false;
-        port->ifname = g_strdup(actual);
-        return true;
+        }
     }
     return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                           "no free tap interface name like '%s' in %d "
@@ -280,11 +283,6 @@ open_tap(NetworkManager *m, const NetworkPortRequest *req, NetworkPort *port, GE
         if (!open_numbered(m, name, req, queues, port, err))
             return false;
     } else {
-        if (!existing && if_nametoindex(name) != 0)
-            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                                  "interface '%s' exists already: a guest "
-                                  "needs a <target dev=''/> of its own",
-                                  name);
         if (!tap_open(name, queues, req->vnet_hdr, existing, actual, port->fds, err))
             return false;
         port->ifname = g_strdup(actual);

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/tap.h"
 
+#include "network/netlink.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -32,9 +33,9 @@ tap_name_valid(const char *name, bool template_ok)
 }
 
 static bool
-tap_open_queue(const char *name, short flags, char ret_name[IFNAMSIZ], int *ret_fd, GError **err)
+tap_open_queue(const char *name, unsigned short flags, char ret_name[IFNAMSIZ], int *ret_fd, GError **err)
 {
-    struct ifreq ifr = { .ifr_flags = flags };
+    struct ifreq ifr = { .ifr_flags = (short)flags };
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     int saved;
 
@@ -47,6 +48,11 @@ tap_open_queue(const char *name, short flags, char ret_name[IFNAMSIZ], int *ret_
     if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
         saved = errno;
         close(fd);
+        if (saved == EBUSY && (flags & IFF_TUN_EXCL))
+            return kiln_error_set(err, VIR_ERR_RESOURCE_BUSY,
+                                  "interface '%s' exists already: a guest needs a <target dev=''/> "
+                                  "of its own",
+                                  name);
         if (saved == EBUSY)
             return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "tap interface '%s' is in use", name);
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, saved,
@@ -62,7 +68,7 @@ bool
 tap_open(const char *name, unsigned queues, bool vnet_hdr, bool existing, char ret_name[IFNAMSIZ],
          int *ret_fds, GError **err)
 {
-    short flags = IFF_TAP | IFF_NO_PI;
+    unsigned short flags = IFF_TAP | IFF_NO_PI;
     char actual[IFNAMSIZ];
 
     if (!tap_name_valid(name, !existing))
@@ -70,7 +76,7 @@ tap_open(const char *name, unsigned queues, bool vnet_hdr, bool existing, char r
                               "'%s' cannot be the name of a network interface: 1 to %d characters "
                               "without '/', ':' or spaces",
                               name, IFNAMSIZ - 1);
-    if (existing && if_nametoindex(name) == 0)
+    if (existing && !netlink_link_exists(name))
         return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
                               "there is no tap interface '%s', which managed='no' expects to exist",
                               name);
@@ -79,12 +85,16 @@ tap_open(const char *name, unsigned queues, bool vnet_hdr, bool existing, char r
     if (queues > 1)
         flags |= IFF_MULTI_QUEUE;
     g_strlcpy(actual, name, sizeof(actual));
-    for (unsigned i = 0; i < queues; i++)
-        if (!tap_open_queue(actual, flags, actual, &ret_fds[i], err)) {
+    for (unsigned i = 0; i < queues; i++) {
+        /* The first queue makes the interface, the others join it. */
+        unsigned short exclusive = existing || i > 0 ? 0 : IFF_TUN_EXCL;
+
+        if (!tap_open_queue(actual, flags | exclusive, actual, &ret_fds[i], err)) {
             while (i-- > 0)
                 close(ret_fds[i]);
             return false;
         }
+    }
     memcpy(ret_name, actual, IFNAMSIZ);
     return true;
 }

@@ -11,11 +11,12 @@
 #include <net/if.h>
 #include <stdbool.h>
 
-/* Opens @queues (1..256) queues of the tap @name, made if it does not exist. @name is exact, or
- * has one "%d" that the kernel fills in; @ret_name gets the name used. With @existing the interface
- * must be there already. @ret_fds (room for @queues) gets descriptors that are close-on-exec and
- * non-blocking, owned by the caller. Any thread. Errors: VIR_ERR_SYSTEM_ERROR naming the interface
- * and the reason, VIR_ERR_CONFIG_UNSUPPORTED for a name that Linux cannot use. */
+/* Opens @queues (1..256) queues of the tap @name. With @existing the interface must be there
+ * already, else it must not be, and is made. @name is exact, or has one "%d" that the kernel fills
+ * in; @ret_name gets the name used. @ret_fds (room for @queues) gets descriptors that are
+ * close-on-exec and non-blocking, owned by the caller. Any thread. Errors: VIR_ERR_RESOURCE_BUSY
+ * when an interface of that name is there, VIR_ERR_SYSTEM_ERROR naming the interface and the
+ * reason, VIR_ERR_CONFIG_UNSUPPORTED for a name that Linux cannot use. */
 bool tap_open(const char *name, unsigned queues, bool vnet_hdr, bool existing,
               char ret_name[IFNAMSIZ], int *ret_fds, GError **err);
 

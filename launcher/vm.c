@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 #include "launcher/keyval.h"
 #include "util/error.h"
 
@@ -95,7 +95,7 @@ vm_make_board(Vm *vm, GError **err)
     int ret;
 
     memory_layout_begin(vm->machine->layout);
-    done = q35_create(vm->machine, err);
+    done = board_create(vm->machine, vm->board, err);
     ret = memory_layout_commit(vm->machine->layout);
     if (done && ret < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,
@@ -117,10 +117,10 @@ vm_make_machine(Vm *vm, GError **err)
 
         for (guint i = 0; i < vm->ram->order->len; i++)
             memory += ((RamBackend *)g_ptr_array_index(vm->ram->order, i))->size;
-        config.ram_below_4g = MIN(memory, Q35_RAM_LOW_MAX);
+        config.ram_below_4g = MIN(memory, vm->board->ram_low_max);
         config.ram_above_4g = memory - config.ram_below_4g;
         vm->machine = machine_new(&config, &vm_machine_ops, vm, NULL);
-        done = ram_map(vm->ram, Q35_RAM_LOW_MAX, lock, vm->machine->memory, err);
+        done = ram_map(vm->ram, vm->board->ram_low_max, lock, vm->machine->memory, err);
     }
     for (unsigned i = 0; i < config.n_nodes; i++)
         g_free(config.nodes[i].distances);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "hw/core/machine.h"
+#include "hw/pci/board.h"
 #include "launcher/cpu_model.h"
 #include "launcher/fdset.h"
 #include "launcher/kvm.h"
@@ -51,6 +52,7 @@ struct Vm {
     Ram *ram;
     Topology topology;
     CpuDefinition *cpu;
+    const Board *board;
     Machine *machine;
     GPtrArray *vcpus; /* of Vcpu */
     int kernel_fd, initrd_fd;

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 #include "launcher/boot.h"
 #include "launcher/vm.h"
 #include "util/error.h"
@@ -16,8 +16,8 @@
 /* Ranges that are somebody's though no e820 entry of type RAM covers them. */
 static const BootE820 boot_reserved[] = {
     { BOOT_LOW_RAM_END, 0xa0000 - BOOT_LOW_RAM_END, BOOT_E820_RESERVED },
-    { Q35_ACPI_BASE, Q35_ACPI_SIZE, BOOT_E820_RESERVED },
-    { Q35_ECAM_BASE, Q35_ECAM_SIZE, BOOT_E820_RESERVED },
+    { BOARD_ACPI_BASE, BOARD_ACPI_SIZE, BOOT_E820_RESERVED },
+    { BOARD_ECAM_BASE, BOARD_ECAM_SIZE, BOOT_E820_RESERVED },
     { KVM_RESERVED_BASE, KVM_RESERVED_SIZE, BOOT_E820_RESERVED },
 };
 enum { E820_MAX = G_N_ELEMENTS(boot_reserved) + 3 };
@@ -71,7 +71,7 @@ vm_boot(Vm *vm, GError **err)
     BootEntry entry;
 
     config.n_e820 = boot_memory_map(vm, map);
-    if (!q35_prepare_boot(vm->machine, &config.rsdp, err) ||
+    if (!board_prepare_boot(vm->machine, &config.rsdp, err) ||
         !boot_load(&config, vm->machine->memory, &entry, err))
         return false;
     for (guint i = 0; i < vm->vcpus->len; i++)

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
 #include "util/cpumap.h"
@@ -12,8 +12,6 @@
 
 #define DEFAULT_MEMORY (UINT64_C(128) << 20)
 enum { MAX_NODES = 64, DISTANCE_SELF = 10, DISTANCE_OTHER = 20, DISTANCE_MAX = 254 };
-
-static const char *const machine_types[] = { "kiln-q35-1.0", "q35", "pc-q35-7.2", NULL };
 
 static bool
 config_identity(Vm *vm, GError **err)
@@ -61,21 +59,19 @@ config_machine(Vm *vm, GError **err)
     const char *type = machine ? keyval_text(machine, "type") : NULL;
     const char *accel = machine ? keyval_text(machine, "accel") : NULL;
     const char *irqchip = machine ? keyval_text(machine, "kernel-irqchip") : NULL;
-    const char *near;
 
     if (vm->options->accel)
         accel = keyval_text(vm->options->accel, "accel");
     if (accel && strcmp(accel, "kvm"))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-accel %s: only kvm runs guests",
                               accel);
+    vm->board = type ? board_find(type) : board_list[0];
+    if (!vm->board)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-machine %s: no such machine; '%s' and '%s' are offered", type,
+                              board_q35.aliases[0], board_pc.aliases[0]);
     if (!machine)
         return true;
-    if (type && !g_strv_contains(machine_types, type)) {
-        near = keyval_nearest(type, machine_types);
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-machine %s: no such machine; '%s' is offered", type,
-                              near ? near : machine_types[0]);
-    }
     if (irqchip && strcmp(irqchip, "on"))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-machine: kernel-irqchip=%s; only 'on' is offered", irqchip);

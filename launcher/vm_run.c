@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 #include "launcher/vm.h"
 #include "util/error.h"
 
@@ -182,7 +182,7 @@ vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err)
 void
 vm_powerdown(Vm *vm)
 {
-    q35_power_button(vm->machine);
+    board_power_button(vm->machine);
     vm_emit(vm, "POWERDOWN", NULL);
 }
 

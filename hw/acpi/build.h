@@ -6,17 +6,27 @@
 
 #include "hw/pci/assign.h"
 
-/* Writes all tables for @machine, whose BARs may lie in @windows, into guest RAM [base, base +
- * size) and gives the address of the RSDP. Refuses, with the sizes, when they do not fit. Main
- * thread. */
-bool acpi_build(Machine *machine, const PciWindows *windows, uint64_t base, uint64_t size,
-                uint64_t *ret_rsdp, GError **err);
+/* Writes all tables for @machine into guest RAM [base, base + size) and gives the address of the
+ * RSDP. Refuses, with the sizes, when they do not fit. Main thread. */
+bool acpi_build(Machine *machine, uint64_t base, uint64_t size, uint64_t *ret_rsdp, GError **err);
 
-/* Parts, each appending one table's body behind its 36-byte head (dsdt.c, tables.c). */
-void acpi_dsdt(Machine *machine, const PciWindows *windows, GByteArray *out);
-void acpi_fadt(bool i8042, uint64_t facs, uint64_t dsdt, GByteArray *out);
-void acpi_madt(const MachineConfig *config, GByteArray *out);
-void acpi_mcfg(GByteArray *out);
+/* Names of the blobs that acpi_build_blobs() makes for firmware to place. */
+#define ACPI_TABLES_FILE "etc/acpi/tables"
+#define ACPI_RSDP_FILE "etc/acpi/rsdp"
+#define ACPI_LOADER_FILE "etc/table-loader"
+
+/* The same as blobs, with the commands by which firmware links them (QEMU's table loader). Tells
+ * where BARs and PM registers lie now. Any thread, with no device lock of a PCI function. */
+void acpi_build_blobs(Machine *machine, GByteArray *tables, GByteArray *rsdp, GByteArray *loader);
+
+/* Parts, each appending one table's body behind its 36-byte head (dsdt.c, tables.c). The FADT's
+ * pointers are left zero: ACPI_FADT_* say where they go, from the table's beginning. */
+enum { ACPI_FADT_FACS = 36, ACPI_FADT_DSDT = 40, ACPI_FADT_X_DSDT = 140 };
+void acpi_dsdt(Machine *machine, GByteArray *out);
+void acpi_fadt(Machine *machine, GByteArray *out);
+void acpi_madt(Machine *machine, GByteArray *out);
+void acpi_mcfg(Machine *machine, GByteArray *out);
+void acpi_hpet(GByteArray *out);
 void acpi_srat(const MachineConfig *config, GByteArray *out);
 void acpi_slit(const MachineConfig *config, GByteArray *out);
 void acpi_waet(GByteArray *out);

@@ -1,15 +1,14 @@
 /* dsdt.c - the DSDT: host bridge, interrupt routing, ISA devices, power off (ACPI 6.4; PCI Firmware
  * 3.2, section 4.5 for _OSC).
  *
- * Leaves out: processor objects (the MADT names the processors), sleep states but S5.
+ * Leaves out: processor objects (the MADT names the processors), S1 and S2.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/acpi/aml.h"
 #include "hw/acpi/build.h"
 #include "hw/acpi/pm.h"
 #include "hw/isa/serial.h"
-#include "hw/pci/lpc.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 enum {
     OSC_PME = 0x04,
@@ -17,7 +16,8 @@ enum {
     OSC_UNKNOWN_UUID = 0x04,
     OSC_UNKNOWN_REVISION = 0x08,
     OSC_CAPABILITIES_MASKED = 0x10,
-    PIRQ_REGISTERS = 12, /* bytes from LPC_PIRQ_A */
+    PIRQ_REGISTER = 0x60, /* of both south bridges */
+    PIRQ_REGISTERS = 12,  /* bytes; four of them with four PIRQs */
 };
 
 static void
@@ -104,13 +104,13 @@ dsdt_host_osc(Aml *aml)
 
 /* Every pin of every slot of bus 0: wired to a GSI (APIC), or through a link device (PIC). */
 static void
-dsdt_host_prt_package(Aml *aml, const char *name, bool apic)
+dsdt_host_prt_package(Aml *aml, const Board *board, const char *name, bool apic)
 {
     aml_name(aml, name);
     aml_package(aml, 128);
     for (unsigned slot = 0; slot < 32; slot++) {
         for (unsigned pin = 0; pin < 4; pin++) {
-            unsigned pirq = pci_root_pirq(slot, pin);
+            unsigned pirq = board->pirq(slot, pin);
             char link[] = "LNKA";
 
             link[3] = (char)('A' + pirq);
@@ -121,7 +121,7 @@ dsdt_host_prt_package(Aml *aml, const char *name, bool apic)
                 aml_integer(aml, 0);
             else
                 aml_path(aml, link);
-            aml_integer(aml, apic ? Q35_PIRQ_GSI + pirq : 0);
+            aml_integer(aml, apic ? (unsigned)board->pirq_gsi + pirq : 0);
             aml_close(aml);
         }
     }
@@ -129,10 +129,14 @@ dsdt_host_prt_package(Aml *aml, const char *name, bool apic)
 }
 
 static void
-dsdt_host_prt(Aml *aml)
+dsdt_host_prt(Aml *aml, const Board *board)
 {
-    dsdt_host_prt_package(aml, "PRTP", false);
-    dsdt_host_prt_package(aml, "PRTA", true);
+    if (board->pirq_gsi < 0) {
+        dsdt_host_prt_package(aml, board, "_PRT", false);
+        return;
+    }
+    dsdt_host_prt_package(aml, board, "PRTP", false);
+    dsdt_host_prt_package(aml, board, "PRTA", true);
     aml_method(aml, "_PRT", 0, false);
     aml_if(aml);
     aml_path(aml, "\\PICM");
@@ -144,9 +148,9 @@ dsdt_host_prt(Aml *aml)
     aml_close(aml);
 }
 
-/* PNP0C0F: one PIRQ's register in the LPC bridge, bit 7 set when it is routed nowhere. */
+/* PNP0C0F: one PIRQ's register in the south bridge, bit 7 set when it is routed nowhere. */
 static void
-dsdt_link(Aml *aml, unsigned n)
+dsdt_link(Aml *aml, const Board *board, unsigned n)
 {
     static const uint32_t choices[] = { 5, 10, 11 };
     static const uint32_t none[] = { 0 };
@@ -163,13 +167,15 @@ dsdt_link(Aml *aml, unsigned n)
     aml_interrupt(aml, choices, G_N_ELEMENTS(choices));
     aml_close(aml);
 
-    /* In APIC mode nothing uses the links: the guest need not look at them at all. */
     aml_method(aml, "_STA", 0, false);
-    aml_if(aml);
-    aml_path(aml, "\\PICM");
-    aml_op(aml, AML_RETURN);
-    aml_integer(aml, 0);
-    aml_close(aml);
+    if (board->pirq_gsi >= 0) {
+        /* In APIC mode nothing uses the links: the guest need not look at them at all. */
+        aml_if(aml);
+        aml_path(aml, "\\PICM");
+        aml_op(aml, AML_RETURN);
+        aml_integer(aml, 0);
+        aml_close(aml);
+    }
     aml_if(aml);
     aml_op(aml, AML_AND);
     aml_path(aml, field);
@@ -271,15 +277,17 @@ dsdt_isa(Aml *aml, Machine *machine)
     static const char *const fields[PIRQ_REGISTERS] = { "PRQA", "PRQB", "PRQC", "PRQD",
                                                         NULL,   NULL,   NULL,   NULL,
                                                         "PRQE", "PRQF", "PRQG", "PRQH" };
+    unsigned n_registers = machine->board->n_pirqs > 4 ? PIRQ_REGISTERS : 4;
 
     aml_device(aml, "ISA_");
     aml_name(aml, "_ADR");
-    aml_integer(aml, 0x1f << 16);
-    aml_pci_region(aml, "PIRQ", LPC_PIRQ_A, PIRQ_REGISTERS);
-    aml_byte_fields(aml, "PIRQ", fields, PIRQ_REGISTERS);
+    aml_integer(aml, PCI_SLOT(machine->board->isa_devfn) << 16);
+    aml_pci_region(aml, "PIRQ", PIRQ_REGISTER, n_registers);
+    aml_byte_fields(aml, "PIRQ", fields, n_registers);
     dsdt_isa_device(aml, "RTC_", "PNP0B00", 0, 0x70, 2, 8);
     if (!machine->config.no_i8042)
         dsdt_ps2(aml);
+    g_mutex_lock(&machine->devices_lock);
     for (guint i = 0; i < machine->devices->len; i++) {
         SerialPort port;
         char name[] = "COM1";
@@ -289,13 +297,17 @@ dsdt_isa(Aml *aml, Machine *machine)
         name[3] = (char)('1' + port.index);
         dsdt_isa_device(aml, name, "PNP0501", port.index + 1, port.iobase, 8, port.irq);
     }
+    g_mutex_unlock(&machine->devices_lock);
     aml_close(aml);
 }
 
 /* Address space that belongs to the board: a kernel trusts the ECAM only when it is reserved. */
 static void
-dsdt_board(Aml *aml)
+dsdt_board(Aml *aml, Machine *machine)
 {
+    uint16_t pm = board_pm_base(machine);
+    const AcpiPm *regs = machine->board->pm(machine);
+
     aml_device(aml, "MBRD");
     aml_name(aml, "_HID");
     aml_eisa_id(aml, "PNP0C02");
@@ -303,17 +315,73 @@ dsdt_board(Aml *aml)
     aml_integer(aml, 1);
     aml_name(aml, "_CRS");
     aml_resources(aml);
-    aml_memory_fixed(aml, (uint32_t)Q35_ECAM_BASE, Q35_ECAM_SIZE);
-    aml_memory_fixed(aml, 0xfed1c000, 0x4000);
-    aml_io(aml, Q35_PM_BASE, ACPI_PM_SIZE);
+    if (machine->board->express) {
+        aml_memory_fixed(aml, (uint32_t)board_ecam(machine), BOARD_ECAM_SIZE);
+        aml_memory_fixed(aml, 0xfed1c000, 0x4000);
+    }
+    aml_io(aml, pm, (uint8_t)regs->region.size);
+    if (regs->gpe_port)
+        aml_io(aml, regs->gpe_port, regs->gpe_size);
     aml_io(aml, 0x510, 12);
     aml_close(aml);
     aml_close(aml);
 }
 
-void
-acpi_dsdt(Machine *machine, const PciWindows *windows, GByteArray *out)
+static void
+dsdt_hpet(Aml *aml)
 {
+    aml_device(aml, "HPET");
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, "PNP0103");
+    aml_name(aml, "_UID");
+    aml_integer(aml, 0);
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_memory_fixed(aml, 0xfed00000, 0x400);
+    aml_close(aml);
+    aml_close(aml);
+}
+
+static void
+dsdt_sleep_state(Aml *aml, const char *name, unsigned type)
+{
+    aml_name(aml, name);
+    aml_package(aml, 4);
+    aml_integer(aml, type);
+    aml_integer(aml, type);
+    aml_integer(aml, 0);
+    aml_integer(aml, 0);
+    aml_close(aml);
+}
+
+static void
+dsdt_host(Aml *aml, Machine *machine)
+{
+    PciWindows windows;
+
+    board_windows(machine, &windows);
+    aml_device(aml, "PCI0");
+    aml_name(aml, "_HID");
+    aml_eisa_id(aml, machine->board->express ? "PNP0A08" : "PNP0A03");
+    if (machine->board->express) {
+        aml_name(aml, "_CID");
+        aml_eisa_id(aml, "PNP0A03");
+    }
+    aml_name(aml, "_UID");
+    aml_integer(aml, 0);
+    aml_name(aml, "_BBN");
+    aml_integer(aml, 0);
+    dsdt_host_crs(aml, &windows);
+    if (machine->board->express)
+        dsdt_host_osc(aml);
+    dsdt_isa(aml, machine);
+    aml_close(aml);
+}
+
+void
+acpi_dsdt(Machine *machine, GByteArray *out)
+{
+    const MachineConfig *config = &machine->config;
     Aml aml = { .out = out };
 
     aml_name(&aml, "\\PICM");
@@ -325,30 +393,20 @@ acpi_dsdt(Machine *machine, const PciWindows *windows, GByteArray *out)
     aml_close(&aml);
 
     aml_scope(&aml, "\\_SB");
-    aml_device(&aml, "PCI0");
-    aml_name(&aml, "_HID");
-    aml_eisa_id(&aml, "PNP0A08");
-    aml_name(&aml, "_CID");
-    aml_eisa_id(&aml, "PNP0A03");
-    aml_name(&aml, "_UID");
-    aml_integer(&aml, 0);
-    aml_name(&aml, "_BBN");
-    aml_integer(&aml, 0);
-    dsdt_host_crs(&aml, windows);
-    dsdt_host_osc(&aml);
-    dsdt_isa(&aml, machine);
-    aml_close(&aml);
-    for (unsigned i = 0; i < 8; i++)
-        dsdt_link(&aml, i);
-    dsdt_board(&aml);
+    dsdt_host(&aml, machine);
+    for (unsigned i = 0; i < machine->board->n_pirqs; i++)
+        dsdt_link(&aml, machine->board, i);
+    dsdt_board(&aml, machine);
+    if (config->hpet)
+        dsdt_hpet(&aml);
     aml_close(&aml);
     aml_scope(&aml, "\\_SB.PCI0");
-    dsdt_host_prt(&aml);
+    dsdt_host_prt(&aml, machine->board);
     aml_close(&aml);
 
-    aml_name(&aml, "\\_S5");
-    aml_package(&aml, 4);
-    for (unsigned i = 0; i < 4; i++)
-        aml_integer(&aml, ACPI_SLEEP_TYPE_OFF);
-    aml_close(&aml);
+    if (config->s3)
+        dsdt_sleep_state(&aml, "\\_S3", ACPI_SLEEP_TYPE_S3);
+    if (config->s4)
+        dsdt_sleep_state(&aml, "\\_S4", ACPI_SLEEP_TYPE_S4);
+    dsdt_sleep_state(&aml, "\\_S5", ACPI_SLEEP_TYPE_OFF);
 }

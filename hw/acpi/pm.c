@@ -1,12 +1,12 @@
 /* pm.c - the ACPI fixed hardware (ACPI 6.4, section 4.8; Intel ICH9 316972, section 13.8.3).
  *
- * ACPI mode is always on: there is no SMI command port. Leaves out: S1 to S4, TCO, SMI.
+ * ACPI mode is always on: there is no SMI command port. Leaves out: S1 and S2, TCO, SMI: its enable
+ * register says that the APM port is taken care of, which is how firmware knows to leave SMM alone.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/acpi/pm.h"
 
 #include "hw/core/bytes.h"
-#include "hw/pci/q35.h"
 #include "util/error.h"
 
 enum {
@@ -22,6 +22,7 @@ enum {
     CONTROL_KEPT = 0x1c03,
     CONTROL_SLEEP_ENABLE = 1 << 13,
     CONTROL_SLEEP_TYPE_SHIFT = 10,
+    SMI_ENABLE_APMC = 0x20,
     TIMER_HALF = 1 << 23, /* the status bit is set whenever this bit of the timer changes */
     TIMER_MASK = (1 << 24) - 1,
 };
@@ -83,6 +84,25 @@ acpi_pm_timer_fired(void *opaque)
 }
 
 static uint8_t
+acpi_pm_read_gpe(const AcpiPm *pm, unsigned at)
+{
+    unsigned half = pm->gpe_size / 2;
+
+    return at < half ? pm->gpe_status[at] : pm->gpe_enable[at - half];
+}
+
+static void
+acpi_pm_write_gpe(AcpiPm *pm, unsigned at, uint8_t value)
+{
+    unsigned half = pm->gpe_size / 2;
+
+    if (at < half)
+        pm->gpe_status[at] &= (uint8_t)~value;
+    else
+        pm->gpe_enable[at - half] = value;
+}
+
+static uint8_t
 acpi_pm_read_byte(AcpiPm *pm, unsigned at)
 {
     if (at < ACPI_PM1_EVENT + 2)
@@ -91,10 +111,10 @@ acpi_pm_read_byte(AcpiPm *pm, unsigned at)
         return (uint8_t)(pm->enable >> (8 * (at - 2)));
     if (at >= ACPI_PM1_CONTROL && at < ACPI_PM1_CONTROL + 2)
         return (uint8_t)(pm->control >> (8 * (at - ACPI_PM1_CONTROL)));
-    if (at >= ACPI_GPE0 && at < ACPI_GPE0 + ACPI_GPE0_SIZE / 2)
-        return pm->gpe_status[at - ACPI_GPE0];
-    if (at >= ACPI_GPE0 + ACPI_GPE0_SIZE / 2 && at < ACPI_GPE0 + ACPI_GPE0_SIZE)
-        return pm->gpe_enable[at - ACPI_GPE0 - ACPI_GPE0_SIZE / 2];
+    if (!pm->gpe_port && at >= ACPI_GPE0 && at < ACPI_GPE0 + ACPI_GPE0_SIZE)
+        return acpi_pm_read_gpe(pm, at - ACPI_GPE0);
+    if (!pm->gpe_port && at == ACPI_SMI_ENABLE)
+        return SMI_ENABLE_APMC;
     return 0;
 }
 
@@ -117,9 +137,19 @@ acpi_pm_read(void *opaque, uint64_t offset, unsigned size)
 static void
 acpi_pm_sleep(AcpiPm *pm, unsigned type)
 {
+    const MachineConfig *config = &pm->machine->config;
+    MachineRequest request;
+
     /* Other types are not in the DSDT; the guest that writes one stays awake. */
     if (type == ACPI_SLEEP_TYPE_OFF)
-        pm->machine->ops->request(pm->machine->host, MACHINE_SHUTDOWN, 0);
+        request = MACHINE_SHUTDOWN;
+    else if (type == ACPI_SLEEP_TYPE_S3 && config->s3)
+        request = MACHINE_SUSPEND;
+    else if (type == ACPI_SLEEP_TYPE_S4 && config->s4)
+        request = MACHINE_SUSPEND_DISK;
+    else
+        return;
+    pm->machine->ops->request(pm->machine->host, request, 0);
 }
 
 static void
@@ -137,10 +167,8 @@ acpi_pm_write_byte(AcpiPm *pm, unsigned at, uint8_t value)
             (uint16_t)((pm->control & ~mask) | (word & CONTROL_KEPT) | CONTROL_SCI_ENABLE);
         if (word & CONTROL_SLEEP_ENABLE)
             acpi_pm_sleep(pm, (pm->control >> CONTROL_SLEEP_TYPE_SHIFT) & 7);
-    } else if (at >= ACPI_GPE0 && at < ACPI_GPE0 + ACPI_GPE0_SIZE / 2) {
-        pm->gpe_status[at - ACPI_GPE0] &= (uint8_t)~value;
-    } else if (at >= ACPI_GPE0 + ACPI_GPE0_SIZE / 2 && at < ACPI_GPE0 + ACPI_GPE0_SIZE) {
-        pm->gpe_enable[at - ACPI_GPE0 - ACPI_GPE0_SIZE / 2] = value;
+    } else if (!pm->gpe_port && at >= ACPI_GPE0 && at < ACPI_GPE0 + ACPI_GPE0_SIZE) {
+        acpi_pm_write_gpe(pm, at - ACPI_GPE0, value);
     }
 }
 
@@ -155,23 +183,57 @@ acpi_pm_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
     acpi_pm_update(pm);
 }
 
+static uint64_t
+acpi_gpe_read(void *opaque, uint64_t offset, unsigned size)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)acpi_pm_read_gpe(opaque, (unsigned)offset + i) << (8 * i);
+    return value;
+}
+
+static void
+acpi_gpe_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++)
+        acpi_pm_write_gpe(opaque, (unsigned)offset + i, (uint8_t)(value >> (8 * i)));
+    acpi_pm_update(opaque);
+}
+
+static const IoOps acpi_gpe_ops = { acpi_gpe_read, acpi_gpe_write };
 static const IoOps acpi_pm_ops = { acpi_pm_read, acpi_pm_write };
 
 void
-acpi_pm_init(AcpiPm *pm, Machine *machine, GMutex *lock)
+acpi_pm_init(AcpiPm *pm, Machine *machine, GMutex *lock, unsigned size)
 {
     pm->machine = machine;
     pm->lock = lock;
-    pm->sci = (GsiSource){ machine, Q35_SCI_IRQ, false };
+    pm->sci = (GsiSource){ machine, ACPI_SCI_IRQ, false };
     pm->timer = device_timer_new(machine, lock, acpi_pm_timer_fired, pm);
-    pm->region = (IoRegion){ "acpi-pm", &acpi_pm_ops, pm, lock, ACPI_PM_SIZE, IO_PRIORITY_BOARD };
+    pm->region = (IoRegion){ "acpi-pm", &acpi_pm_ops, pm, lock, size, IO_PRIORITY_BOARD };
     pm->control = CONTROL_SCI_ENABLE;
+    pm->gpe_size = ACPI_GPE0_SIZE;
     pm->overflow = acpi_pm_next_overflow(acpi_pm_ticks(pm));
+}
+
+void
+acpi_pm_place_gpe(AcpiPm *pm, uint16_t port, unsigned size)
+{
+    pm->gpe_port = port;
+    pm->gpe_size = (uint8_t)size;
+    pm->gpe_region =
+        (IoRegion){ "acpi-gpe", &acpi_gpe_ops, pm, pm->lock, size, IO_PRIORITY_BOARD };
+    (void)address_map_add(pm->machine->pio, &pm->gpe_region, port);
 }
 
 void
 acpi_pm_fini(AcpiPm *pm)
 {
+    if (pm->gpe_port) {
+        address_map_remove(pm->machine->pio, &pm->gpe_region);
+        address_map_synchronize(pm->machine->pio);
+    }
     g_clear_pointer(&pm->timer, device_timer_free);
     gsi_source_disconnect(&pm->sci);
 }
@@ -185,6 +247,30 @@ acpi_pm_reset(AcpiPm *pm)
     for (unsigned i = 0; i < sizeof(pm->gpe_status); i++)
         pm->gpe_status[i] = pm->gpe_enable[i] = 0;
     pm->overflow = acpi_pm_next_overflow(acpi_pm_ticks(pm));
+    acpi_pm_update(pm);
+    g_mutex_unlock(pm->lock);
+}
+
+uint16_t
+acpi_pm_gpe_port(const AcpiPm *pm, uint16_t base)
+{
+    return pm->gpe_port ? pm->gpe_port : (uint16_t)(base + ACPI_GPE0);
+}
+
+void
+acpi_pm_gpe(AcpiPm *pm, unsigned n)
+{
+    g_mutex_lock(pm->lock);
+    pm->gpe_status[n / 8] |= (uint8_t)(1u << (n % 8));
+    acpi_pm_update(pm);
+    g_mutex_unlock(pm->lock);
+}
+
+void
+acpi_pm_wake(AcpiPm *pm)
+{
+    g_mutex_lock(pm->lock);
+    pm->status |= PM1_WAKE;
     acpi_pm_update(pm);
     g_mutex_unlock(pm->lock);
 }

@@ -8,14 +8,18 @@
 #include "hw/core/timer.h"
 
 enum {
-    ACPI_PM_SIZE = 128, /* bytes of I/O space */
+    ACPI_PM_SIZE = 128, /* bytes of I/O space, ICH9's */
+    ACPI_SCI_IRQ = 9,
     ACPI_PM1_EVENT = 0x00,
     ACPI_PM1_CONTROL = 0x04,
     ACPI_PM_TIMER = 0x08,
     ACPI_GPE0 = 0x20,
     ACPI_GPE0_SIZE = 16, /* status, then as much enable */
+    ACPI_SMI_ENABLE = 0x30,
     ACPI_PM_TIMER_HZ = 3579545,
     ACPI_SLEEP_TYPE_OFF = 0, /* S5, as the DSDT's _S5 says */
+    ACPI_SLEEP_TYPE_S3 = 1,
+    ACPI_SLEEP_TYPE_S4 = 2,
 };
 
 /* Register state, embedded in the chipset device that has the registers. */
@@ -30,14 +34,28 @@ typedef struct {
     DeviceTimer *timer;
     GMutex *lock;
     IoRegion region;
+    uint16_t gpe_port; /* where the events lie apart from the other registers; 0: with them */
+    uint8_t gpe_size;  /* bytes: status, then as much enable */
+    IoRegion gpe_region;
 } AcpiPm;
 
 extern const SavedTable acpi_pm_saved;
 
-/* @lock: of the device that holds @pm. The region is ready to be put into the port map. */
-void acpi_pm_init(AcpiPm *pm, Machine *machine, GMutex *lock);
+/* @lock: of the device that holds @pm. The region, @size bytes, is ready to be put into the port
+ * map. */
+void acpi_pm_init(AcpiPm *pm, Machine *machine, GMutex *lock, unsigned size);
+/* Puts the general purpose events at a port of their own, for good. */
+void acpi_pm_place_gpe(AcpiPm *pm, uint16_t port, unsigned size);
 void acpi_pm_fini(AcpiPm *pm);
 void acpi_pm_reset(AcpiPm *pm);
+
+/* Where the general purpose events lie when the other registers lie at @base. */
+uint16_t acpi_pm_gpe_port(const AcpiPm *pm, uint16_t base);
+
+/* General purpose event @n has happened. Any thread, without the lock. */
+void acpi_pm_gpe(AcpiPm *pm, unsigned n);
+/* The machine wakes from S3: sets WAK_STS. Main thread, without the lock. */
+void acpi_pm_wake(AcpiPm *pm);
 
 /* Presses the power button. Any thread, without the lock. */
 void acpi_pm_power_button(AcpiPm *pm);

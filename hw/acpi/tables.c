@@ -1,4 +1,4 @@
-/* tables.c - the ACPI tables that are not AML: FADT, MADT, MCFG, SRAT, SLIT, WAET.
+/* tables.c - the ACPI tables that are not AML: FADT, MADT, HPET, MCFG, SRAT, SLIT, WAET.
  *
  * ACPI 6.4, chapter 5; PCI Firmware 3.2, section 4.1.2; Windows ACPI Emulated Devices Table 1.0.
  *
@@ -6,7 +6,7 @@
 #include "hw/acpi/build.h"
 #include "hw/acpi/pm.h"
 #include "hw/core/bytes.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 enum {
     HEAD = 36, /* offsets in the FADT count the head, @out begins behind it */
@@ -25,6 +25,7 @@ enum {
     RESET_VALUE = 0x0e,
     LAPIC_BASE = 0xfee00000u,
     IOAPIC_BASE = 0xfec00000u,
+    HPET_BASE = 0xfed00000u,
     MADT_LAPIC = 0,
     MADT_IOAPIC = 1,
     MADT_OVERRIDE = 2,
@@ -61,26 +62,48 @@ put_io_register(uint8_t *at, uint64_t port, unsigned bits, unsigned access)
     bytes_store(at + 4, port, 8);
 }
 
+static void
+fadt_vga_visit(PciDevice *dev, void *opaque)
+{
+    if (pci_config_get(dev, PCI_CLASS_DEVICE, 2) == PCI_CLASS_VGA)
+        *(bool *)opaque = true;
+}
+
+/* What a kernel need not look for. */
+static unsigned
+fadt_boot_flags(Machine *machine)
+{
+    unsigned flags = BOOT_LEGACY_DEVICES;
+    bool vga = false;
+
+    g_mutex_lock(&machine->pci->lock);
+    pci_visit(machine->pci, fadt_vga_visit, &vga);
+    g_mutex_unlock(&machine->pci->lock);
+    if (!vga)
+        flags |= BOOT_NO_VGA;
+    return machine->config.no_i8042 ? flags : flags | BOOT_8042;
+}
+
 void
-acpi_fadt(bool i8042, uint64_t facs, uint64_t dsdt, GByteArray *out)
+acpi_fadt(Machine *machine, GByteArray *out)
 {
     uint8_t t[FADT_SIZE] = { 0 };
+    const AcpiPm *pm = machine->board->pm(machine);
+    uint16_t base = board_pm_base(machine), gpe = acpi_pm_gpe_port(pm, base);
 
-    bytes_store(t + 36, facs, 4);
-    bytes_store(t + 40, dsdt, 4);
-    bytes_store(t + 46, Q35_SCI_IRQ, 2);
-    bytes_store(t + 56, Q35_PM_BASE + ACPI_PM1_EVENT, 4);
-    bytes_store(t + 64, Q35_PM_BASE + ACPI_PM1_CONTROL, 4);
-    bytes_store(t + 76, Q35_PM_BASE + ACPI_PM_TIMER, 4);
-    bytes_store(t + 80, Q35_PM_BASE + ACPI_GPE0, 4);
+    bytes_store(t + 46, ACPI_SCI_IRQ, 2);
+    bytes_store(t + 56, base + ACPI_PM1_EVENT, 4);
+    bytes_store(t + 64, base + ACPI_PM1_CONTROL, 4);
+    bytes_store(t + 76, base + ACPI_PM_TIMER, 4);
+    bytes_store(t + 80, gpe, 4);
     t[88] = 4; /* lengths of the blocks above */
     t[89] = 2;
     t[91] = 4;
-    t[92] = ACPI_GPE0_SIZE;
+    t[92] = pm->gpe_size;
     bytes_store(t + 96, 0xfff, 2); /* no C2, no C3 */
     bytes_store(t + 98, 0xfff, 2);
     t[108] = 0x32; /* century byte of the RTC */
-    bytes_store(t + 109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | (i8042 ? BOOT_8042 : 0), 2);
+    bytes_store(t + 109, fadt_boot_flags(machine), 2);
     bytes_store(t + 112,
                 FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_RTC_NOT_FIXED |
                     FADT_RESET_REGISTER | FADT_PLATFORM_CLOCK,
@@ -89,11 +112,10 @@ acpi_fadt(bool i8042, uint64_t facs, uint64_t dsdt, GByteArray *out)
     t[128] = RESET_VALUE;
     t[131] = 4; /* minor version */
     /* One of each pair only: the 64-bit FACS pointer stays 0, the DSDT's may be given twice. */
-    bytes_store(t + 140, dsdt, 8);
-    put_io_register(t + 148, Q35_PM_BASE + ACPI_PM1_EVENT, 32, 2);
-    put_io_register(t + 172, Q35_PM_BASE + ACPI_PM1_CONTROL, 16, 2);
-    put_io_register(t + 208, Q35_PM_BASE + ACPI_PM_TIMER, 32, 3);
-    put_io_register(t + 220, Q35_PM_BASE + ACPI_GPE0, ACPI_GPE0_SIZE * 8, 1);
+    put_io_register(t + 148, base + ACPI_PM1_EVENT, 32, 2);
+    put_io_register(t + 172, base + ACPI_PM1_CONTROL, 16, 2);
+    put_io_register(t + 208, base + ACPI_PM_TIMER, 32, 3);
+    put_io_register(t + 220, gpe, pm->gpe_size * 8u, 1);
     g_byte_array_append(out, t + HEAD, sizeof(t) - HEAD);
 }
 
@@ -130,8 +152,10 @@ madt_override(unsigned irq, unsigned gsi, unsigned flags, GByteArray *out)
 }
 
 void
-acpi_madt(const MachineConfig *config, GByteArray *out)
+acpi_madt(Machine *machine, GByteArray *out)
 {
+    static const uint8_t pci_irqs[] = { 5, 10, 11 };
+    const MachineConfig *config = &machine->config;
     bool x2apic = false;
 
     put(out, LAPIC_BASE, 4);
@@ -146,7 +170,10 @@ acpi_madt(const MachineConfig *config, GByteArray *out)
     put(out, IOAPIC_BASE, 4);
     put(out, 0, 4); /* first GSI */
     madt_override(0, 2, 0, out);
-    madt_override(Q35_SCI_IRQ, Q35_SCI_IRQ, POLARITY_HIGH | TRIGGER_LEVEL, out);
+    madt_override(ACPI_SCI_IRQ, ACPI_SCI_IRQ, POLARITY_HIGH | TRIGGER_LEVEL, out);
+    /* Where PCI has no lines of its own it shares these. */
+    for (unsigned i = 0; machine->board->pirq_gsi < 0 && i < G_N_ELEMENTS(pci_irqs); i++)
+        madt_override(pci_irqs[i], pci_irqs[i], POLARITY_HIGH | TRIGGER_LEVEL, out);
     put(out, MADT_LAPIC_NMI, 1);
     put(out, 6, 1);
     put(out, 0xff, 1); /* all processors */
@@ -162,14 +189,30 @@ acpi_madt(const MachineConfig *config, GByteArray *out)
 }
 
 void
-acpi_mcfg(GByteArray *out)
+acpi_mcfg(Machine *machine, GByteArray *out)
 {
+    uint64_t base = board_ecam(machine);
+
     put(out, 0, 8);
-    put(out, Q35_ECAM_BASE, 8);
+    put(out, base ? base : BOARD_ECAM_BASE, 8);
     put(out, 0, 2); /* segment */
     put(out, 0, 1); /* first bus */
     put(out, 255, 1);
     put(out, 0, 4);
+}
+
+/* IA-PC HPET 1.0a, section 3.2.4. */
+void
+acpi_hpet(GByteArray *out)
+{
+    put(out, 0x8086a201, 4); /* Intel, 64-bit counter, legacy routes, three timers, revision 1 */
+    put(out, 0, 1);          /* in memory */
+    put(out, 64, 1);
+    put(out, 0, 2);
+    put(out, HPET_BASE, 8);
+    put(out, 0, 1); /* number */
+    put(out, 0, 2); /* least tick */
+    put(out, 0, 1); /* page protection */
 }
 
 static void

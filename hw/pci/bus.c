@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/pci/internal.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 void
 pci_root_init(PciRoot *root, Machine *machine)
@@ -115,10 +115,9 @@ pci_visit(PciRoot *root, PciVisit fn, void *opaque)
 }
 
 unsigned
-pci_root_pirq(unsigned slot, unsigned pin)
+pci_root_pirq(const PciRoot *root, unsigned slot, unsigned pin)
 {
-    /* ICH9: the chipset's own slots use PIRQA to D, all others rotate over E to H. */
-    return slot >= 25 ? pin & 3 : 4 + ((slot + pin) & 3);
+    return root->machine->board->pirq(slot, pin);
 }
 
 static unsigned
@@ -130,15 +129,19 @@ pci_intx_pirq(const PciDevice *dev)
         pin = (pin + PCI_SLOT(dev->devfn)) & 3;
         dev = dev->bus->bridge;
     }
-    return pci_root_pirq(PCI_SLOT(dev->devfn), pin);
+    return pci_root_pirq(dev->bus->root, PCI_SLOT(dev->devfn), pin);
 }
 
 void
 pci_intx_init(PciDevice *dev)
 {
+    const Board *board = dev->device.machine->board;
+
     pci_config_set(dev, PCI_INTERRUPT_PIN, 1, 1);
     pci_config_mask(dev, PCI_INTERRUPT_LINE, 1, 0xff);
-    dev->intx = (GsiSource){ dev->device.machine, Q35_PIRQ_GSI + pci_intx_pirq(dev), false };
+    dev->intx = (GsiSource){ dev->device.machine, (uint32_t)GSI_NONE, false };
+    if (board->pirq_gsi >= 0)
+        dev->intx.gsi = (uint32_t)board->pirq_gsi + pci_intx_pirq(dev);
     dev->intx_pic = (GsiSource){ dev->device.machine, (uint32_t)GSI_NONE, false };
     pci_intx_wire(dev);
 }

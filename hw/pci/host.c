@@ -1,15 +1,11 @@
-/* host.c - the host bridge: bus 0, the two ways into configuration space, and the reset register.
+/* host.c - the host side of PCI: bus 0, configuration mechanism #1, and the reset register.
  *
- * Intel 3 Series Express Chipset Family (316966), chapter 5: PCIEXBAR; PCI Local Bus 3.0, section
- * 3.2.2.3.2: configuration mechanism #1; Intel ICH9 (316972), section 13.7: RST_CNT at port 0xcf9.
- *
- * Leaves out: PAM and SMRAM (all of low memory is RAM, as a boot without firmware wants it),
- * lengths of PCIEXBAR other than 256 MiB.
+ * PCI Local Bus 3.0, section 3.2.2.3.2; Intel ICH9 (316972), section 13.7, and Intel 82371SB
+ * (290550), section 2.4.2: RST_CNT at port 0xcf9.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/core/bytes.h"
-#include "hw/pci/internal.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 enum {
     PORT_CONFIG = 0xcf8,
@@ -18,8 +14,6 @@ enum {
     RESET_SYSTEM = 0x02,
     RESET_CPU = 0x04,
     RESET_FULL = 0x08,
-    MCH_PCIEXBAR = 0x60,
-    PCIEXBAR_ENABLE = 1,
 };
 #define CONFIG_ENABLE 0x80000000u
 
@@ -30,13 +24,6 @@ typedef struct {
     uint8_t reset;    /* RST_CNT */
     IoRegion config, data;
 } PciHost;
-
-typedef struct {
-    PciDevice pci;
-    IoRegion ecam;
-    bool mapped;
-    uint64_t base;
-} Mch;
 
 static uint64_t
 pci_host_config_read(void *opaque, uint64_t offset, unsigned size)
@@ -107,7 +94,7 @@ pci_host_realize(Device *dev, GError **err)
 
     pci_root_init(&host->root, machine);
     machine->pci = &host->root;
-    if (!pci_bus_init(&host->root.bus, &host->root, NULL, "pcie.0", err))
+    if (!pci_bus_init(&host->root.bus, &host->root, NULL, machine->board->pci_bus, err))
         return false;
     host->config = (IoRegion){ "pci-config-address", &pci_host_config_ops, host, &dev->lock, 4,
                                IO_PRIORITY_BOARD };
@@ -141,106 +128,21 @@ pci_host_reset(Device *dev)
     host->reset = 0;
 }
 
-static uint64_t
-mch_ecam_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return pci_config_read(((Mch *)opaque)->pci.bus->root, (uint16_t)(offset >> 12), offset & 0xfff,
-                           size);
-}
-
-static void
-mch_ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    pci_config_write(((Mch *)opaque)->pci.bus->root, (uint16_t)(offset >> 12), offset & 0xfff, size,
-                     (uint32_t)value);
-}
-
-static const IoOps mch_ecam_ops = { mch_ecam_read, mch_ecam_write };
-
-static void
-mch_update_ecam(Mch *mch)
-{
-    AddressMap *map = mch->pci.device.machine->mmio;
-    uint64_t value = bytes_load64(mch->pci.config + MCH_PCIEXBAR);
-    uint64_t base = value & ~(uint64_t)PCIEXBAR_ENABLE;
-    bool enabled = value & PCIEXBAR_ENABLE;
-
-    if (enabled == mch->mapped && (!enabled || base == mch->base))
-        return;
-    if (mch->mapped)
-        address_map_remove(map, &mch->ecam);
-    mch->base = base;
-    mch->mapped = enabled && address_map_add(map, &mch->ecam, base) == 0;
-}
-
-static void
-mch_config_written(PciDevice *dev, unsigned offset, unsigned size)
-{
-    (void)offset;
-    (void)size;
-    mch_update_ecam((Mch *)dev);
-}
-
-static void
-mch_config_loaded(PciDevice *dev)
-{
-    mch_update_ecam((Mch *)dev);
-}
-
-static bool
-mch_realize(Device *dev, GError **err)
-{
-    Mch *mch = (Mch *)dev;
-
-    (void)err;
-    mch->ecam =
-        (IoRegion){ "pci-ecam", &mch_ecam_ops, mch, NULL, Q35_ECAM_SIZE, IO_PRIORITY_BOARD };
-    /* Length bits 2:1 stay 0: 256 MiB. */
-    pci_config_mask(&mch->pci, MCH_PCIEXBAR, 4, 0xf0000000 | PCIEXBAR_ENABLE);
-    pci_config_mask(&mch->pci, MCH_PCIEXBAR + 4, 4, 0x0000000f);
-    return true;
-}
-
-static void
-mch_reset(Device *dev)
-{
-    Mch *mch = (Mch *)dev;
-
-    if (mch->mapped)
-        address_map_remove(dev->machine->mmio, &mch->ecam);
-    mch->mapped = false;
-}
-
-static void
-mch_unrealize(Device *dev)
-{
-    mch_reset(dev);
-    address_map_synchronize(dev->machine->mmio);
-}
-
 static const SavedField pci_host_fields[] = {
     SAVED(PciHost, address, 1),
     SAVED(PciHost, reset, 1),
 };
 
 static const SavedTable pci_host_saved = {
-    .name = "q35-pcihost",
+    .name = "pcihost",
     .version = 1,
     .oldest = 1,
     .fields = pci_host_fields,
     .n_fields = G_N_ELEMENTS(pci_host_fields),
 };
 
-static const PciDetails mch_details = {
-    .vendor = 0x8086,
-    .device = 0x29c0,
-    .class_code = 0x060000,
-    .config_written = mch_config_written,
-    .config_loaded = mch_config_loaded,
-};
-
 const DeviceClass pci_host_class = {
-    .name = "q35-pcihost",
+    .name = "pcihost",
     .bus = BUS_SYSTEM,
     .board = true,
     .state_size = sizeof(PciHost),
@@ -248,16 +150,4 @@ const DeviceClass pci_host_class = {
     .realize = pci_host_realize,
     .reset = pci_host_reset,
     .unrealize = pci_host_unrealize,
-};
-
-const DeviceClass mch_class = {
-    .name = "mch",
-    .base = &pci_device_class,
-    .bus = BUS_PCI,
-    .board = true,
-    .state_size = sizeof(Mch),
-    .realize = mch_realize,
-    .reset = mch_reset,
-    .unrealize = mch_unrealize,
-    .details = &mch_details,
 };

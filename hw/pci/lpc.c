@@ -7,6 +7,7 @@
 #include "hw/pci/lpc.h"
 
 #include "hw/core/bytes.h"
+#include "hw/pci/board.h"
 
 enum { RCBA_SIZE = 16 << 10, RCBA_ENABLE = 1 };
 
@@ -89,7 +90,7 @@ lpc_realize(Device *device, GError **err)
         dev->writable[LPC_PIRQ_A + i] = dev->writable[LPC_PIRQ_E + i] = 0x8f;
     }
     pci_config_mask(dev, LPC_RCBA, 4, 0xffffc000 | RCBA_ENABLE);
-    acpi_pm_init(&lpc->pm, device->machine, &device->lock);
+    acpi_pm_init(&lpc->pm, device->machine, &device->lock, ACPI_PM_SIZE);
     lpc->rcba = (IoRegion){ "rcba", &lpc_rcba_ops, lpc, NULL, RCBA_SIZE, IO_PRIORITY_BOARD };
     lpc->isa = (Bus){ .name = "isa.0", .kind = BUS_ISA };
     return bus_add(device->machine, &lpc->isa, err);
@@ -120,12 +121,6 @@ lpc_unrealize(Device *device)
     address_map_synchronize(device->machine->mmio);
     acpi_pm_fini(&lpc->pm);
     bus_remove(device->machine, &lpc->isa);
-}
-
-AcpiPm *
-lpc_pm(Device *lpc)
-{
-    return &((Lpc *)lpc)->pm;
 }
 
 static const SavedField lpc_fields[] = {
@@ -162,10 +157,10 @@ const DeviceClass lpc_class = {
     .details = &lpc_details,
 };
 
-Device *
-lpc_find(Machine *machine)
+AcpiPm *
+lpc_pm(Machine *machine)
 {
-    PciDevice *dev = machine->pci ? machine->pci->bus.devices[LPC_DEVFN] : NULL;
+    Device *dev = board_function(machine, LPC_DEVFN, &lpc_class);
 
-    return dev && dev->device.class == &lpc_class ? &dev->device : NULL;
+    return dev ? &((Lpc *)dev)->pm : NULL;
 }

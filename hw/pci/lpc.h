@@ -17,8 +17,7 @@ enum {
     LPC_ACPI_ENABLE = 0x80,
 };
 
-/* The machine's LPC bridge, NULL before the board is made. */
-Device *lpc_find(Machine *machine);
-AcpiPm *lpc_pm(Device *lpc);
+/* PM registers of the machine's LPC bridge, NULL when it has none. */
+AcpiPm *lpc_pm(Machine *machine);
 
 #endif

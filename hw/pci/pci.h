@@ -224,7 +224,7 @@ void pci_root_fini(PciRoot *root);
 /* Changes the PIC-mode routing of PIRQ @n and moves the functions that use it. */
 void pci_root_route(PciRoot *root, unsigned n, uint8_t value);
 /* The PIRQ (0 to 7) that INTA to INTD (0 to 3) of a function at @slot of bus 0 is wired to. */
-unsigned pci_root_pirq(unsigned slot, unsigned pin);
+unsigned pci_root_pirq(const PciRoot *root, unsigned slot, unsigned pin);
 
 /* Adds the bus @name behind @bridge, NULL for bus 0. */
 bool pci_bus_init(PciBus *bus, PciRoot *root, PciDevice *bridge, const char *name, GError **err);

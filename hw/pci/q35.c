@@ -1,88 +1,78 @@
-/* q35.c - the board: its fixed devices, and what firmware would do before a direct boot.
+/* q35.c - the board that stock kernels and firmware know as Q35 with ICH9: PCI Express.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hw/pci/q35.h"
-
-#include "hw/acpi/build.h"
+#include "hw/pci/board.h"
 #include "hw/pci/lpc.h"
-#include "util/error.h"
+#include "hw/pci/mch.h"
 
 enum {
-    MCH_PCIEXBAR = 0x60,
     RCBA_BASE = 0xfed1c000,
-    IO_WINDOW_BASE = 0x1000,
-    IO_WINDOW_END = 0x10000,
+    PIRQ_GSI = 16, /* PIRQA; PIRQH is 23 */
+    PAM_ALL_RAM = 0x33,
 };
 
-bool
-q35_create(Machine *machine, GError **err)
+/* ICH9: the chipset's own slots use PIRQA to D, all others rotate over E to H. */
+static unsigned
+q35_pirq(unsigned slot, unsigned pin)
 {
-    static const struct {
-        const char *driver, *bus, *addr;
-    } fixed[] = {
-        { "q35-pcihost", NULL, NULL }, { "mch", "pcie.0", "0" }, { "ICH9-LPC", "pcie.0", "1f" },
-        { "mc146818rtc", NULL, NULL }, { "port92", NULL, NULL }, { "fw_cfg", NULL, NULL },
-        { "i8042", NULL, NULL },
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(fixed) - machine->config.no_i8042; i++) {
-        Device *dev = fixed[i].bus ? device_new_board(machine, fixed[i].driver, err, "bus",
-                                                      fixed[i].bus, "addr", fixed[i].addr,
-                                                      "multifunction", i == 2 ? "on" : "off", NULL)
-                                   : device_new_board(machine, fixed[i].driver, err, NULL);
-
-        if (!dev)
-            return false;
-    }
-    return true;
+    return slot >= 25 ? pin & 3 : 4 + ((slot + pin) & 3);
 }
 
-void
-q35_windows(Machine *machine, PciWindows *ret)
-{
-    unsigned bits = machine->config.physical_bits ? machine->config.physical_bits : 36;
-    uint64_t top = UINT64_C(1) << MIN(bits, 52);
-    uint64_t base = (UINT64_C(4) << 30) + machine->config.ram_above_4g;
-
-    *ret = (PciWindows){
-        .io_base = IO_WINDOW_BASE,
-        .io_end = IO_WINDOW_END,
-        .mem32_base = Q35_MMIO32_BASE,
-        .mem32_end = Q35_MMIO32_END,
-    };
-    base = (base + ((UINT64_C(1) << 30) - 1)) & ~((UINT64_C(1) << 30) - 1);
-    if (base < top) {
-        ret->mem64_base = base;
-        ret->mem64_end = MIN(top, base + (UINT64_C(1) << 40));
-    }
-}
-
-/* The registers that firmware sets on every Q35. */
 static void
-q35_program_chipset(PciRoot *root)
+q35_program(PciRoot *root)
 {
+    for (unsigned i = 0; i < 7; i++)
+        pci_config_write(root, 0, MCH_PAM0 + i, 1, PAM_ALL_RAM);
     pci_config_write(root, 0, MCH_PCIEXBAR + 4, 4, 0);
-    pci_config_write(root, 0, MCH_PCIEXBAR, 4, (uint32_t)Q35_ECAM_BASE | 1);
-    pci_config_write(root, LPC_DEVFN, LPC_PMBASE, 4, Q35_PM_BASE | 1);
+    pci_config_write(root, 0, MCH_PCIEXBAR, 4, (uint32_t)BOARD_ECAM_BASE | 1);
+    pci_config_write(root, LPC_DEVFN, LPC_PMBASE, 4, BOARD_PM_BASE | 1);
     pci_config_write(root, LPC_DEVFN, LPC_ACPI_CNTL, 1, LPC_ACPI_ENABLE);
     pci_config_write(root, LPC_DEVFN, LPC_RCBA, 4, RCBA_BASE | 1);
 }
 
-bool
-q35_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err)
+static uint16_t
+q35_pm_base(const Machine *machine)
 {
-    PciWindows windows;
+    const PciDevice *lpc = machine->pci->bus.devices[LPC_DEVFN];
 
-    if (!machine->pci || !lpc_find(machine))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the board has not been made");
-    q35_program_chipset(machine->pci);
-    q35_windows(machine, &windows);
-    return pci_assign(machine->pci, &windows, err) &&
-           acpi_build(machine, &windows, Q35_ACPI_BASE, Q35_ACPI_SIZE, ret_rsdp, err);
+    return (uint16_t)(pci_config_get(lpc, LPC_PMBASE, 4) & 0xff80);
 }
 
-void
-q35_power_button(Machine *machine)
+static uint64_t
+q35_ecam(const Machine *machine)
 {
-    acpi_pm_power_button(lpc_pm(lpc_find(machine)));
+    const PciDevice *mch = machine->pci->bus.devices[0];
+    uint64_t value = pci_config_get(mch, MCH_PCIEXBAR, 4);
+
+    value |= (uint64_t)pci_config_get(mch, MCH_PCIEXBAR + 4, 4) << 32;
+    return value & 1 ? value & ~UINT64_C(0xfffffff) : 0;
 }
+
+static const BoardDevice q35_devices[] = {
+    { "pcihost", NULL, false },     { "mch", "0", false },      { "ICH9-LPC", "1f", true },
+    { "mc146818rtc", NULL, false }, { "port92", NULL, false },  { "fw_cfg", NULL, false },
+    { "i8042", NULL, false },
+};
+
+static const char *const q35_aliases[] = { "q35", NULL };
+
+const Board board_q35 = {
+    .name = "kiln-q35-1.0",
+    .aliases = q35_aliases,
+    .prefix = "pc-q35-",
+    .description = "PCI Express machine: Q35 with ICH9",
+    .pci_bus = "pcie.0",
+    .ram_low_max = UINT64_C(0x80000000),
+    .mmio32_base = UINT64_C(0xc0000000),
+    .express = true,
+    .devices = q35_devices,
+    .n_devices = G_N_ELEMENTS(q35_devices),
+    .isa_devfn = LPC_DEVFN,
+    .pirq = q35_pirq,
+    .n_pirqs = 8,
+    .pirq_gsi = PIRQ_GSI,
+    .program = q35_program,
+    .pm = lpc_pm,
+    .pm_base = q35_pm_base,
+    .ecam = q35_ecam,
+};

@@ -8,7 +8,7 @@
 
 #include "hw/char/chardev.h"
 #include "hw/core/bytes.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 enum { RECORD = 8, RAM = 2 << 20 };
 
@@ -72,7 +72,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
         touch_port(fake, (uint16_t)(0xcf8 + offset % 8), size, write, value);
         break;
     case 6: /* ECAM of the first buses */
-        touch_memory(fake, Q35_ECAM_BASE + ((uint64_t)(r[1] >> 3) << 16) + offset, size, write,
+        touch_memory(fake, BOARD_ECAM_BASE + ((uint64_t)(r[1] >> 3) << 16) + offset, size, write,
                      value);
         break;
     case 7:
@@ -88,7 +88,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
         if (value == 0)
             machine_reset(fake->machine);
         else
-            q35_power_button(fake->machine);
+            board_power_button(fake->machine);
         break;
     }
 }
@@ -104,7 +104,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_device(fake, "isa-debug-exit", NULL);
     fake_device(fake, "pcie-root-port", "id", "a", "addr", "1.0", "multifunction", "on", NULL);
     fake_device(fake, "pcie-root-port", "id", "b", "addr", "1.1", NULL);
-    if (!q35_prepare_boot(fake->machine, &rsdp, &err))
+    if (!board_prepare_boot(fake->machine, &rsdp, &err))
         g_error("%s", err->message);
     machine_set_running(fake->machine, true);
     for (size_t at = 0; at + RECORD <= size; at += RECORD)

@@ -4,7 +4,7 @@
 #include "tests/unit/hw/fake_machine.h"
 
 #include "hw/core/timer.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -224,7 +224,7 @@ fake_machine_new_q35(uint64_t ram)
     FakeMachine *fake = fake_machine_new(ram, NULL);
     g_autoptr(GError) err = NULL;
 
-    if (!q35_create(fake->machine, &err))
+    if (!board_create(fake->machine, &board_q35, &err))
         g_error("q35_create: %s", err->message);
     return fake;
 }

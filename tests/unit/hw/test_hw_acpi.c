@@ -5,7 +5,7 @@
 
 #include "hw/core/bytes.h"
 #include "hw/pci/lpc.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +20,8 @@ prepare(FakeMachine *fake)
     g_autoptr(GError) err = NULL;
     uint64_t rsdp = 0;
 
-    if (!q35_prepare_boot(fake->machine, &rsdp, &err))
-        fail_msg("q35_prepare_boot: %s", err->message);
+    if (!board_prepare_boot(fake->machine, &rsdp, &err))
+        fail_msg("board_prepare_boot: %s", err->message);
     machine_set_running(fake->machine, true);
     return rsdp;
 }
@@ -152,7 +152,7 @@ test_iasl_large(void **state)
     for (unsigned i = 0; i < 300; i++)
         cpus[i] = (MachineCpu){ .apic_id = i, .node = i & 1, .present = i < 200 };
     fake = fake_machine_new(128 << 20, &config);
-    assert_true(q35_create(fake->machine, &err));
+    assert_true(board_create(fake->machine, &board_q35, &err));
     check_tables(fake);
     fake_machine_free(fake);
 }
@@ -165,7 +165,7 @@ test_power_button(void **state)
     (void)state;
     prepare(fake);
     assert_int_equal(fake_in(fake, 0x604, 2) & 1, 1); /* SCI_EN */
-    q35_power_button(fake->machine);
+    board_power_button(fake->machine);
     assert_false(fake->gsi[9]);
     fake_out(fake, 0x602, 2, 0x100);
     assert_true(fake->gsi[9]);

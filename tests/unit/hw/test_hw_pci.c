@@ -4,7 +4,7 @@
 #include "tests/unit/hw/fake_machine.h"
 
 #include "hw/pci/lpc.h"
-#include "hw/pci/q35.h"
+#include "hw/pci/board.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #define ECAM(bus, slot, function, reg)                                                             \
-    (Q35_ECAM_BASE | (uint64_t)(bus) << 20 | (slot) << 15 | (function) << 12 | (reg))
+    (BOARD_ECAM_BASE | (uint64_t)(bus) << 20 | (slot) << 15 | (function) << 12 | (reg))
 
 enum { MEM_BAR_SIZE = 0x4000, VECTORS = 4, TABLE = 0x2000, PBA = 0x3000 };
 
@@ -128,7 +128,7 @@ board(Toy **ret_toy)
 
     fake_device(fake, "pcie-root-port", "id", "port", "addr", "2", "chassis", "1", NULL);
     *ret_toy = toy_new(fake, "port", -1);
-    assert_true(q35_prepare_boot(fake->machine, &rsdp, &err));
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
     return fake;
 }
 
@@ -158,7 +158,7 @@ test_config_ways(void **state)
     fake_out(fake, 0xcf8, 4, 0x80001000);
     assert_int_equal(fake_in(fake, 0xcfc, 4), 0xffffffff);
     assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0xffffffff);
-    assert_true(q35_prepare_boot(fake->machine, &rsdp, &err));
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
     assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0x29c08086);
     assert_int_equal(fake_read(fake, ECAM(0, 0x1f, 0, 0), 4), 0x29188086);
     /* conventional functions have no extended space; accesses across a dword are refused */
@@ -183,7 +183,7 @@ test_assignment(void **state)
     assert_int_equal(fake_read(fake, ECAM(0, 2, 0, 0x18), 4) & 0xffffff, 0x010100);
     assert_int_equal(cfg_read(fake, 0, 4), 0x56781234);
     assert_true(mem >= UINT64_C(4) << 30 && mem < UINT64_C(1) << 40);
-    assert_in_range(mem32, Q35_MMIO32_BASE, Q35_MMIO32_END - 0x1000);
+    assert_in_range(mem32, board_q35.mmio32_base, BOARD_MMIO32_END - 0x1000);
     assert_in_range(io, 0x1000, 0xffe0);
     toy->value = 0x5000;
     assert_int_equal(fake_in(fake, (uint16_t)io + 4, 4), 0x5004);
@@ -255,7 +255,7 @@ test_reset(void **state)
     assert_int_equal(fake_read(fake, mem + 0x1000, 4), 0xffffffff);
     assert_int_equal(fake->events->len, 0);
     assert_int_equal(fake_in(fake, 0x604, 2), 0xffff);
-    assert_true(q35_prepare_boot(fake->machine, &rsdp, &err));
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
     assert_int_equal(bar64(fake), mem);
     assert_int_equal(fake_read(fake, mem + 0x1000, 4), 0x100);
     assert_int_equal(fake->events->len, 1);
@@ -417,7 +417,7 @@ test_root_port(void **state)
                 "9", NULL);
     fake_device(fake, "pcie-root-port", "id", "full", "addr", "1.1", NULL);
     toy_new(fake, "full", 0);
-    assert_true(q35_prepare_boot(fake->machine, &rsdp, &err));
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
     assert_int_equal(fake_read(fake, ECAM(0, 1, 0, 0), 4), 0x000c1b36);
     assert_int_equal(fake_read(fake, ECAM(0, 1, 0, 0xe), 1), 0x81);
     assert_int_equal(fake_read(fake, ECAM(0, 1, 1, 0x19), 1), 2);
@@ -455,7 +455,7 @@ test_no_room(void **state)
         toy_new(fake, id, -1);
     }
     /* sixteen windows of 4 KiB do not fit into 60 KiB of ports */
-    assert_false(q35_prepare_boot(fake->machine, &rsdp, &err));
+    assert_false(board_prepare_boot(fake->machine, &rsdp, &err));
     assert_non_null(strstr(err->message, "I/O ports"));
     fake_machine_free(fake);
 }

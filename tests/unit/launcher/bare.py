@@ -70,7 +70,7 @@ class Refusals(unittest.TestCase):
                 ("neither a bzImage nor an ELF", ["-kernel", __file__]),
                 ("/nonexistent", ["-initrd", "/nonexistent"]),
                 ("finds no room", ["-initrd", LARGE.name, "-m", "3"]),
-                ("no such machine", ["-machine", "pc"]),
+                ("no such machine", ["-machine", "isapc"]),
                 ("only kvm", ["-accel", "tcg"]),
                 ("no model 'i9'", ["-cpu", "i9"]),
                 ("the limit is 255", ["-smp", "sockets=16,cores=16"]),

@@ -1,0 +1,146 @@
+/* board.c - making a board, and what firmware would do before a direct boot.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/pci/board.h"
+
+#include "hw/acpi/build.h"
+#include "util/error.h"
+
+#include <string.h>
+
+#define GIB (UINT64_C(1) << 30)
+#define WINDOW64_MAX (1024 * GIB)
+
+const Board *
+board_find(const char *name)
+{
+    for (unsigned i = 0; board_list[i]; i++) {
+        const Board *b = board_list[i];
+
+        if (!strcmp(b->name, name) || g_strv_contains(b->aliases, name) ||
+            (g_str_has_prefix(name, b->prefix) && g_ascii_isdigit(name[strlen(b->prefix)])))
+            return b;
+    }
+    return NULL;
+}
+
+/* Parts that other rooms build, or that the configuration leaves out. */
+static bool
+board_wants(const Machine *machine, const char *driver)
+{
+    if (!strcmp(driver, "i8042") && machine->config.no_i8042)
+        return false;
+    return device_class_find(driver) != NULL;
+}
+
+bool
+board_create(Machine *machine, const Board *board, GError **err)
+{
+    machine->board = board;
+    for (unsigned i = 0; i < board->n_devices; i++) {
+        const BoardDevice *d = &board->devices[i];
+        Device *dev;
+
+        if (!board_wants(machine, d->driver))
+            continue;
+        if (d->addr)
+            dev = device_new_board(machine, d->driver, err, "bus", board->pci_bus, "addr", d->addr,
+                                   "multifunction", d->multifunction ? "on" : "off", NULL);
+        else
+            dev = device_new_board(machine, d->driver, err, NULL);
+        if (!dev)
+            return false;
+    }
+    return true;
+}
+
+Device *
+board_function(Machine *machine, uint8_t devfn, const DeviceClass *class)
+{
+    PciDevice *dev = machine->pci ? machine->pci->bus.devices[devfn] : NULL;
+
+    return dev && dev->device.class == class ? &dev->device : NULL;
+}
+
+/* Widens the window above 4 GiB to where firmware has put the BARs it placed there. */
+static void
+board_window_visit(PciDevice *dev, void *opaque)
+{
+    PciWindows *w = opaque;
+
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        const PciBar *bar = &dev->bars[n];
+
+        if (bar->kind != PCI_BAR_MEM64 || !bar->mapped || bar->address < 4 * GIB)
+            continue;
+        w->mem64_base = w->mem64_base ? MIN(w->mem64_base, bar->address) : bar->address;
+        w->mem64_end = MAX(w->mem64_end, bar->address + bar->size);
+    }
+}
+
+void
+board_windows(Machine *machine, PciWindows *ret)
+{
+    const MachineConfig *config = &machine->config;
+    unsigned bits = config->physical_bits ? config->physical_bits : 36;
+    uint64_t top = UINT64_C(1) << MIN(bits, 52);
+    uint64_t base = 4 * GIB + config->ram_above_4g;
+
+    *ret = (PciWindows){
+        .io_base = BOARD_IO_WINDOW_BASE,
+        .io_end = 0x10000,
+        .mem32_base = machine->board->mmio32_base,
+        .mem32_end = BOARD_MMIO32_END,
+    };
+    /* Firmware begins at the next round gigabyte, not at the first free byte. */
+    if (config->ram_below_4g > ret->mem32_base)
+        ret->mem32_base = (config->ram_below_4g + (GIB - 1)) & ~(GIB - 1);
+    base = (base + (GIB - 1)) & ~(GIB - 1);
+    if (base < top) {
+        ret->mem64_base = base;
+        ret->mem64_end = MIN(top, base + WINDOW64_MAX);
+    }
+    g_mutex_lock(&machine->pci->lock);
+    pci_visit(machine->pci, board_window_visit, ret);
+    g_mutex_unlock(&machine->pci->lock);
+}
+
+uint16_t
+board_pm_base(const Machine *machine)
+{
+    uint16_t base = machine->board->pm_base(machine);
+
+    return base ? base : BOARD_PM_BASE;
+}
+
+uint64_t
+board_ecam(const Machine *machine)
+{
+    uint64_t base = machine->board->ecam ? machine->board->ecam(machine) : 0;
+
+    return base ? base : BOARD_ECAM_BASE;
+}
+
+bool
+board_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err)
+{
+    PciWindows windows;
+    bool ok;
+
+    if (!machine->pci || !machine->board->pm(machine))
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the board has not been made");
+    board_windows(machine, &windows);
+    memory_layout_begin(machine->layout);
+    machine->board->program(machine->pci);
+    ok = pci_assign(machine->pci, &windows, err);
+    (void)memory_layout_commit(machine->layout);
+    return ok && acpi_build(machine, BOARD_ACPI_BASE, BOARD_ACPI_SIZE, ret_rsdp, err);
+}
+
+void
+board_power_button(Machine *machine)
+{
+    acpi_pm_power_button(machine->board->pm(machine));
+}
+
+const Board *const board_list[] = { &board_q35, &board_pc, NULL };

@@ -233,9 +233,9 @@ find_same(NetworkManager *m, const NetworkDef *def, Network **ret, GError **err)
 }
 
 static NetworkDef *
-parse_def(NetworkManager *m, const char *xml, bool validate, GError **err)
+parse_def(NetworkManager *m, const char *xml, unsigned flags, GError **err)
 {
-    g_autoptr(NetworkDef) def = network_def_parse(xml, validate ? m->schema : NULL, err);
+    g_autoptr(NetworkDef) def = network_def_parse(xml, flags, err);
 
     return def && network_choose_bridge(m, def, err) ? g_steal_pointer(&def) : NULL;
 }
@@ -243,13 +243,13 @@ parse_def(NetworkManager *m, const char *xml, bool validate, GError **err)
 Network *
 network_manager_define(NetworkManager *m, const char *xml, unsigned flags, GError **err)
 {
-    bool validate = flags & VIR_NETWORK_DEFINE_VALIDATE;
+    unsigned parse_flags = flags & VIR_NETWORK_DEFINE_VALIDATE ? NETWORK_DEF_VALIDATE : 0;
     g_autoptr(NetworkDef) def = NULL;
     Network *network = NULL;
 
     g_mutex_lock(&m->change);
     if (check_privileged(m, err))
-        def = parse_def(m, xml, validate, err);
+        def = parse_def(m, xml, parse_flags, err);
     if (!def || !find_same(m, def, &network, err) || !network_store_def(m, def, err)) {
         g_mutex_unlock(&m->change);
         return NULL;
@@ -266,14 +266,14 @@ network_manager_define(NetworkManager *m, const char *xml, unsigned flags, GErro
 Network *
 network_manager_create(NetworkManager *m, const char *xml, unsigned flags, GError **err)
 {
-    bool validate = flags & VIR_NETWORK_CREATE_VALIDATE;
+    unsigned parse_flags = flags & VIR_NETWORK_CREATE_VALIDATE ? NETWORK_DEF_VALIDATE : 0;
     g_autoptr(NetworkDef) def = NULL;
     Network *network = NULL;
     bool ok = false;
 
     g_mutex_lock(&m->change);
     if (check_privileged(m, err))
-        def = parse_def(m, xml, validate, err);
+        def = parse_def(m, xml, parse_flags, err);
     if (def && find_same(m, def, &network, err)) {
         if (network && network->live) {
             kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network is already active as '%s'",

@@ -128,7 +128,7 @@ make_default(NetworkManager *m, GError **err)
                           "  </ip>\n"
                           "</network>\n",
                           n, n, n);
-    def = network_def_parse(xml, NULL, err);
+    def = network_def_parse(xml, 0, err);
     if (!def)
         return false;
     if (!network_choose_bridge(m, def, err) || !network_store_def(m, def, err) ||

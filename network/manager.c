@@ -39,7 +39,6 @@ network_manager_new(const NetworkConfig *config, const NetworkOps *ops, void *op
     m->leases_helper = g_strdup(config->leases_helper);
     m->dnsmasq = g_strdup(config->dnsmasq ? config->dnsmasq : "/usr/sbin/dnsmasq");
     m->privileged = config->privileged;
-    m->schema = network_def_schema_new();
     m->ops = ops;
     m->opaque = opaque;
     g_mutex_init(&m->change);
@@ -68,7 +67,6 @@ network_manager_unref(NetworkManager *m)
     g_free(m->hook_program);
     g_free(m->leases_helper);
     g_free(m->dnsmasq);
-    xml_schema_free(m->schema);
     g_free(m);
 }
 

@@ -31,7 +31,6 @@ struct NetworkManager {
     bool privileged;
     const NetworkOps *ops;
     void *opaque;
-    XmlSchema *schema; /* of definitions; constant */
 
     GMutex change, lock;
     GHashTable *by_name; /* name → Network, a reference */

@@ -101,7 +101,7 @@ network_store_load(NetworkManager *manager, const char *dir, GError **err)
             continue;
         text = file_read_limited(path, DEF_FILE_MAX, NULL, &bad);
         if (text)
-            def = network_def_parse(text, NULL, &bad);
+            def = network_def_parse(text, 0, &bad);
         if (!def) {
             network_manager_warn(manager, "network definition '%s' is passed over: %s", path,
                                  bad->message);

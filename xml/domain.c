@@ -40,13 +40,8 @@ domain_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults
                        (const char *)root->name);
         return NULL;
     }
-    if (flags & DOMAIN_PARSE_VALIDATE) {
-        XmlSchema *kept = defaults ? defaults->schema : NULL;
-        g_autoptr(XmlSchema) own = kept ? NULL : xml_schema_new(&domain_def_type);
-
-        if (!xml_schema_validate(kept ? kept : own, doc, err))
-            return NULL;
-    }
+    if ((flags & DOMAIN_PARSE_VALIDATE) && !xml_type_validate(&domain_def_type, root, err))
+        return NULL;
     def = xml_type_parse(&domain_def_type, root, flags & DOMAIN_PARSE_LIVE ? 0 : XML_INACTIVE, err);
     if (!def || !domain_def_complete(def, defaults, err))
         return NULL;
@@ -106,12 +101,6 @@ bool
 domain_def_abi_check(const DomainDef *a, const DomainDef *b, GError **err)
 {
     return xml_type_abi_check(&domain_def_type, a, b, err);
-}
-
-XmlSchema *
-domain_def_schema_new(void)
-{
-    return xml_schema_new(&domain_def_type);
 }
 
 char *

@@ -108,7 +108,6 @@ typedef struct {
     const char *emulator; /* absolute path of kiln-vmm */
     const char *machine;  /* canonical name of the q35 board, "kiln-q35-1.0" */
     bool session;         /* a user's own daemon */
-    XmlSchema *schema;    /* of domain_def_type; NULL: one is made for each document to validate */
 } DomainDefaults;
 
 #define DOMAIN_DEFAULT_MACHINE "kiln-q35-1.0"
@@ -184,9 +183,7 @@ bool domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaqu
 /* Whether @def's devices have automatic I/O threads: the entry of @id, or NULL. */
 DomainIothread *domain_def_iothread(const DomainDef *def, uint64_t id);
 
-/* For DomainDefaults. xml_schema_free() it. */
-XmlSchema *domain_def_schema_new(void);
-/* The same as RELAX NG text. g_free() it. */
+/* The schema of <domain> as RELAX NG. g_free() the text. */
 char *domain_def_schema(void);
 
 #endif

@@ -26,7 +26,7 @@ static const char *const lease_units[] = { "", "seconds", "minutes", "hours", NU
 static const char *const native_modes[] = { "", "tagged", "untagged", NULL };
 
 NetworkDef *
-network_def_parse(const char *xml, XmlSchema *schema, GError **err)
+network_def_parse(const char *xml, unsigned flags, GError **err)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "network_definition", err);
     g_autoptr(NetworkDef) def = NULL;
@@ -34,14 +34,14 @@ network_def_parse(const char *xml, XmlSchema *schema, GError **err)
 
     if (!doc)
         return NULL;
-    if (schema && !xml_schema_validate(schema, doc, err))
-        return NULL;
     root = xmlDocGetRootElement(doc);
     if (!root || strcmp((const char *)root->name, "network") != 0) {
         kiln_error_set(err, VIR_ERR_XML_ERROR, "unexpected root element <%s>, expecting <network>",
                        root ? (const char *)root->name : "");
         return NULL;
     }
+    if ((flags & NETWORK_DEF_VALIDATE) && !xml_type_validate(&network_def_type, root, err))
+        return NULL;
     def = xml_type_parse(&network_def_type, root, 0, err);
     if (!def)
         return NULL;
@@ -49,12 +49,6 @@ network_def_parse(const char *xml, XmlSchema *schema, GError **err)
     if (!network_def_check(def, err))
         return NULL;
     return g_steal_pointer(&def);
-}
-
-XmlSchema *
-network_def_schema_new(void)
-{
-    return xml_schema_new(&network_def_type);
 }
 
 char *

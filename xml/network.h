@@ -10,7 +10,6 @@
 #ifndef KILN_XML_NETWORK_H
 #define KILN_XML_NETWORK_H
 
-#include "xml/xmltab.h"
 #include "xml/network_ip.h"
 
 #include <glib.h>
@@ -210,13 +209,14 @@ typedef struct {
     GPtrArray *dnsmasq_options; /* char *, of the dnsmasq namespace */
 } NetworkDef;
 
-/* A schema for network_def_parse(). xml_schema_free() it. */
-XmlSchema *network_def_schema_new(void);
+typedef enum {
+    NETWORK_DEF_VALIDATE = 1 << 0, /* check against the schema first */
+} NetworkDefFlags;
 
-/* Parses and checks one <network>, against @schema first unless that is NULL. Makes up the UUID, the MAC of a network with its own bridge,
+/* Parses and checks one <network>. Makes up the UUID, the MAC of a network with its own bridge,
  * and the defaults that clients read back (stp, delay). NULL with @err: VIR_ERR_XML_ERROR,
  * VIR_ERR_XML_DETAIL, VIR_ERR_CONFIG_UNSUPPORTED … as libvirt. Any thread. */
-NetworkDef *network_def_parse(const char *xml, XmlSchema *schema, GError **err);
+NetworkDef *network_def_parse(const char *xml, unsigned flags, GError **err);
 char *network_def_format(const NetworkDef *def);
 NetworkDef *network_def_copy(const NetworkDef *def);
 void network_def_free(NetworkDef *def);

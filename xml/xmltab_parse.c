@@ -1,7 +1,8 @@
 /* xmltab_parse.c - from an XML tree to an object, row by row.
  *
  * Reads as libvirt does: the first of several elements counts, the order of elements is free,
- * unknown elements and attributes are passed over unless XML_STRICT is given.
+ * unknown elements and attributes are passed over unless XML_STRICT is given, when each part of the
+ * tree that a row reads is marked, and what has no mark at the end is refused.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xmltab_private.h"
@@ -14,6 +15,22 @@ typedef struct {
     unsigned flags;
     const XmlNamespace *spaces;
 } Parse;
+
+/* In _private of elements and attributes. */
+enum { MARK_READ = 1 << 0, MARK_TEXT = 1 << 1, MARK_WHOLE = 1 << 2 };
+
+static void
+mark(const Parse *parse, void **private, unsigned marks)
+{
+    if (parse->flags & XML_STRICT)
+        *private = GUINT_TO_POINTER(GPOINTER_TO_UINT(*private) | marks);
+}
+
+static bool
+has_mark(void *private, unsigned marks)
+{
+    return GPOINTER_TO_UINT(private) & marks;
+}
 
 static bool parse_into(const Parse *parse, const XmlType *type, void *obj, xmlNode *node,
                        GError **err);
@@ -45,10 +62,14 @@ static bool
 find_each(const Parse *parse, xmlNode *node, const char *path, FoundFunc found, void *opaque)
 {
     size_t length = strcspn(path, "/");
+    bool first = true;
 
     for (xmlNode *child = node->children; child; child = child->next) {
         if (!xml_name_matches(path, length, child, parse->spaces))
             continue;
+        if (path[length] && first)
+            mark(parse, &child->_private, MARK_READ);
+        first = false;
         if (path[length] ? !find_each(parse, child, path + length + 1, found, opaque)
                          : !found(child, opaque))
             return false;
@@ -106,14 +127,31 @@ missing(const XmlRow *row, const xmlNode *node, GError **err)
 
 /* The text a scalar row or string list reads from @node, NULL when it is not there. */
 static char *
-node_text(const XmlRow *row, xmlNode *node)
+attribute_text(const Parse *parse, xmlNode *node, const char *name)
 {
-    xmlChar *raw =
-        row->attr ? xmlGetNoNsProp(node, (const xmlChar *)row->attr) : xmlNodeGetContent(node);
+    xmlAttr *attr = xmlHasNsProp(node, (const xmlChar *)name, NULL);
+    xmlChar *raw = attr ? xmlNodeGetContent((const xmlNode *)attr) : NULL;
     char *text = raw ? g_strdup((const char *)raw) : NULL;
 
     xmlFree(raw);
-    if (text && !*text && !row->attr && !(row->flags & XML_KEEP_EMPTY))
+    if (attr)
+        mark(parse, &attr->_private, MARK_READ);
+    return text;
+}
+
+static char *
+node_text(const Parse *parse, const XmlRow *row, xmlNode *node)
+{
+    xmlChar *raw;
+    char *text;
+
+    if (row->attr)
+        return attribute_text(parse, node, row->attr);
+    raw = xmlNodeGetContent(node);
+    text = raw ? g_strdup((const char *)raw) : NULL;
+    xmlFree(raw);
+    mark(parse, &node->_private, MARK_TEXT);
+    if (text && !*text && !(row->flags & XML_KEEP_EMPTY))
         g_clear_pointer(&text, g_free);
     return text;
 }
@@ -121,7 +159,7 @@ node_text(const XmlRow *row, xmlNode *node)
 static bool
 parse_scalar(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GError **err)
 {
-    g_autofree char *text = node_text(row, node);
+    g_autofree char *text = node_text(parse, row, node);
     g_autofree char *legal = NULL;
     g_autofree char *unit = NULL;
 
@@ -130,10 +168,7 @@ parse_scalar(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GE
     if (xml_text_hidden(row, text, parse->flags))
         return true;
     if (row->kind == XML_SIZE) {
-        xmlChar *raw = xmlGetNoNsProp(node, (const xmlChar *)"unit");
-
-        unit = raw ? g_strdup((const char *)raw) : NULL;
-        xmlFree(raw);
+        unit = attribute_text(parse, node, "unit");
         if (unit && !*unit)
             g_clear_pointer(&unit, g_free);
     }
@@ -161,6 +196,7 @@ take_item(xmlNode *node, void *opaque)
     uint64_t most = l->row->max ? l->row->max : XML_MAX_ITEMS;
     g_autofree char *text = NULL;
 
+    mark(l->parse, &node->_private, l->row->kind == XML_KEPT ? MARK_READ | MARK_WHOLE : MARK_READ);
     if (l->list->len >= most && l->row->kind != XML_KEPT)
         return kiln_error_set(l->err, VIR_ERR_XML_ERROR,
                               "at most %" PRIu64 " elements '%s' are "
@@ -181,7 +217,7 @@ take_item(xmlNode *node, void *opaque)
         g_ptr_array_add(l->list, kept);
         return true;
     }
-    text = node_text(l->row, node);
+    text = node_text(l->parse, l->row, node);
     if (!text)
         return !(l->row->flags & XML_REQUIRED) || missing(l->row, node, l->err);
     if (l->row->pattern) {
@@ -236,6 +272,7 @@ parse_row(const Parse *parse, const XmlRow *row, void *obj, xmlNode *node, GErro
     if (!at)
         return !(row->flags & XML_REQUIRED) || (row->attr && xml_kind_is_scalar(row->kind)) ||
                missing(row, node, err);
+    mark(parse, &at->_private, row->kind == XML_VERBATIM ? MARK_READ | MARK_WHOLE : MARK_READ);
     switch (row->kind) {
     case XML_PRESENT:
         XML_FIELD(obj, row, int) = 1;
@@ -280,6 +317,51 @@ parse_into(const Parse *parse, const XmlType *type, void *obj, xmlNode *node, GE
     return false;
 }
 
+/* --- what no row read ------------------------------------------------------------------------- */
+
+static bool
+not_allowed(const char *kind, const char *name, const xmlNode *node, long line, bool twice,
+            GError **err)
+{
+    return kiln_error_set(err, VIR_ERR_XML_INVALID_SCHEMA,
+                          "%s '%s' is not allowed in element '%s' at line %ld: it %s", kind, name,
+                          (const char *)node->name, line,
+                          twice ? "stands there a second time"
+                                : "does not go with the other values given there");
+}
+
+static bool
+check_marks(const xmlNode *node, GError **err)
+{
+    if (has_mark(node->_private, MARK_WHOLE))
+        return true;
+    for (const xmlAttr *attr = node->properties; attr; attr = attr->next)
+        if (!has_mark(attr->_private, MARK_READ))
+            return not_allowed("attribute", (const char *)attr->name, node,
+                               xmlGetLineNo((xmlNode *)node), false, err);
+    for (const xmlNode *child = node->children; child; child = child->next) {
+        if (child->type == XML_TEXT_NODE && !has_mark(node->_private, MARK_TEXT) &&
+            !xmlIsBlankNode((xmlNode *)child))
+            return kiln_error_set(err, VIR_ERR_XML_INVALID_SCHEMA,
+                                  "text is not allowed in element '%s' at line %ld",
+                                  (const char *)node->name, xmlGetLineNo((xmlNode *)node));
+        if (child->type != XML_ELEMENT_NODE)
+            continue;
+        if (!has_mark(child->_private, MARK_READ)) {
+            bool twice = false;
+
+            for (const xmlNode *before = child->prev; before; before = before->prev)
+                twice |= has_mark(before->_private, MARK_READ) &&
+                         xmlStrEqual(before->name, child->name);
+            return not_allowed("element", (const char *)child->name, node,
+                               xmlGetLineNo((xmlNode *)child), twice, err);
+        }
+        if (!check_marks(child, err))
+            return false;
+    }
+    return true;
+}
+
 void *
 xml_type_parse(const XmlType *type, xmlNode *node, unsigned flags, GError **err)
 {
@@ -289,10 +371,25 @@ xml_type_parse(const XmlType *type, xmlNode *node, unsigned flags, GError **err)
     if ((flags & XML_STRICT) && !xml_strict_check(type, node, err))
         return NULL;
     obj = xml_type_new(type);
-    if (parse_into(&parse, type, obj, node, err))
+    if (parse_into(&parse, type, obj, node, err) &&
+        (!(flags & XML_STRICT) || check_marks(node, err)))
         return obj;
     xml_type_free(type, obj);
     return NULL;
+}
+
+bool
+xml_type_validate(const XmlType *type, xmlNode *root, GError **err)
+{
+    void *obj = xml_type_parse(type, root, XML_STRICT, err);
+
+    if (obj) {
+        xml_type_free(type, obj);
+        return true;
+    }
+    if (err && *err && (*err)->domain == KILN_ERROR)
+        (*err)->code = VIR_ERR_XML_INVALID_SCHEMA;
+    return false;
 }
 
 void *

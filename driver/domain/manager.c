@@ -80,8 +80,7 @@ domain_manager_new(const DomainConfig *config, NetworkManager *networks, const D
     manager->privileged = config->privileged;
     manager->defaults = (DomainDefaults){ .emulator = manager->vmm,
                                           .machine = DOMAIN_DEFAULT_MACHINE,
-                                          .session = !config->privileged,
-                                          .schema = domain_def_schema_new() };
+                                          .session = !config->privileged };
     manager->cgroups = cgroup_host_new(config->cgroup_root ? config->cgroup_root : "/sys/fs/cgroup",
                                        config->privileged);
     manager->networks = networks;
@@ -156,7 +155,6 @@ domain_manager_free(DomainManager *manager)
     g_free(manager->hook_program);
     g_free(manager->vmm);
     g_free(manager->kvm_device);
-    xml_schema_free(manager->defaults.schema);
     g_free(manager);
 }
 

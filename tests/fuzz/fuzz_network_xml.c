@@ -32,7 +32,7 @@ check_round_trip(const NetworkDef *def)
 {
     g_autofree char *out = network_def_format(def);
     g_autoptr(GError) err = NULL;
-    g_autoptr(NetworkDef) again = network_def_parse(out, NULL, &err);
+    g_autoptr(NetworkDef) again = network_def_parse(out, 0, &err);
     g_autofree char *twice = again ? network_def_format(again) : NULL;
 
     if (!again || strcmp(out, twice) != 0)
@@ -51,7 +51,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         *second = '\0';
         second += strlen("<!--update");
     }
-    def = network_def_parse(text, NULL, NULL);
+    def = network_def_parse(text, 0, NULL);
     if (!def)
         return 0;
     check_round_trip(def);

@@ -61,7 +61,7 @@ net_of(const char *address, unsigned prefix)
         g_strdup_printf("<network><name>n</name><ip %saddress='%s' prefix='%u'/></network>",
                         strchr(address, ':') ? "family='ipv6' " : "", address, prefix);
     g_autoptr(GError) err = NULL;
-    NetworkDef *def = network_def_parse(xml, NULL, &err);
+    NetworkDef *def = network_def_parse(xml, 0, &err);
 
     if (!def)
         fail_msg("%s", err->message);

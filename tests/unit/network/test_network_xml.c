@@ -17,7 +17,7 @@ refused(int code, const char *text, const char *inside)
 {
     g_autofree char *xml = g_strdup_printf("<network><name>n</name>%s</network>", inside);
     g_autoptr(GError) err = NULL;
-    g_autoptr(NetworkDef) def = network_def_parse(xml, NULL, &err);
+    g_autoptr(NetworkDef) def = network_def_parse(xml, 0, &err);
 
     if (def)
         fail_msg("not refused: %s", inside);
@@ -106,7 +106,7 @@ test_bad_names(void **state)
     for (size_t i = 0; i < G_N_ELEMENTS(bad) + 1; i++) {
         g_autoptr(GError) err = NULL;
 
-        assert_null(network_def_parse(i < G_N_ELEMENTS(bad) ? bad[i] : xml, NULL, &err));
+        assert_null(network_def_parse(i < G_N_ELEMENTS(bad) ? bad[i] : xml, 0, &err));
         assert_non_null(err);
     }
 }
@@ -116,9 +116,9 @@ test_made_up(void **state)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(NetworkDef) def =
-        network_def_parse("<network><name>n</name><forward/>" IP4 "</ip></network>", NULL, &err);
+        network_def_parse("<network><name>n</name><forward/>" IP4 "</ip></network>", 0, &err);
     g_autoptr(NetworkDef) other =
-        network_def_parse("<network><name>n</name><forward/>" IP4 "</ip></network>", NULL, &err);
+        network_def_parse("<network><name>n</name><forward/>" IP4 "</ip></network>", 0, &err);
 
     (void)state;
     assert_int_equal(strlen(def->uuid), 36);
@@ -134,12 +134,11 @@ test_validate(void **state)
 {
     static const char xml[] = "<network><name>n</name><nonsense/></network>";
     g_autoptr(GError) err = NULL;
-    g_autoptr(XmlSchema) schema = network_def_schema_new();
-    g_autoptr(NetworkDef) def = network_def_parse(xml, NULL, &err);
+    g_autoptr(NetworkDef) def = network_def_parse(xml, 0, &err);
 
     (void)state;
     assert_non_null(def);
-    assert_null(network_def_parse(xml, schema, &err));
+    assert_null(network_def_parse(xml, NETWORK_DEF_VALIDATE, &err));
     assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_XML_INVALID_SCHEMA));
 }
 

@@ -96,6 +96,8 @@ check_schemas(const Fixture *f, const char *name, const char *xml)
     g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), name, &err);
 
     assert_non_null(doc);
+    if (!xml_type_validate(&domain_def_type, xmlDocGetRootElement(doc), &err))
+        fail_msg("%s: %s", name, err->message);
     check_schema(f->libvirt, "libvirt's", name, doc);
     check_schema(f->own, "own", name, doc);
 }

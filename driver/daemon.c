@@ -29,6 +29,11 @@ struct Daemon {
     RpcPool *pool;
     CallDispatcher *dispatcher;
     RpcServer *server;
+    GThread *loader; /* NULL when nothing is being loaded */
+    guint load_done; /* source that tells the main loop of its end */
+    GError *load_error;
+    DaemonLoaded loaded;
+    void *loaded_opaque;
     GPtrArray *socket_paths; /* sockets made here, removed at the end */
 };
 
@@ -201,10 +206,37 @@ daemon_listen(Daemon *daemon, GError **err)
     return true;
 }
 
-bool
-daemon_load(Daemon *daemon, GError **err)
+static gboolean
+daemon_load_done(void *data)
 {
-    return managers_load(&daemon->services, err);
+    Daemon *daemon = data;
+
+    /* The thread still writes load_done when this runs at once. */
+    g_thread_join(g_steal_pointer(&daemon->loader));
+    daemon->load_done = 0;
+    if (!daemon->load_error)
+        call_dispatcher_release(daemon->dispatcher);
+    daemon->loaded(daemon->load_error, daemon->loaded_opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static void *
+daemon_load_thread(void *data)
+{
+    Daemon *daemon = data;
+
+    managers_load(&daemon->services, &daemon->load_error);
+    daemon->load_done = g_idle_add_full(G_PRIORITY_DEFAULT, daemon_load_done, daemon, NULL);
+    return NULL;
+}
+
+void
+daemon_load(Daemon *daemon, DaemonLoaded loaded, void *opaque)
+{
+    daemon->loaded = loaded;
+    daemon->loaded_opaque = opaque;
+    call_dispatcher_hold(daemon->dispatcher);
+    daemon->loader = g_thread_new("load", daemon_load_thread, daemon);
 }
 
 void
@@ -218,7 +250,7 @@ daemon_reload(Daemon *daemon, DaemonConfig *config)
 bool
 daemon_is_idle(Daemon *daemon)
 {
-    return !rpc_server_n_clients(daemon->server) && rpc_pool_is_idle(daemon->pool) &&
+    return !daemon->loader && !rpc_server_n_clients(daemon->server) && rpc_pool_is_idle(daemon->pool) &&
            !managers_count_active(&daemon->services);
 }
 
@@ -246,6 +278,10 @@ daemon_free(Daemon *daemon)
 {
     if (!daemon)
         return;
+    if (daemon->loader)
+        g_thread_join(daemon->loader);
+    if (daemon->load_done)
+        g_source_remove(daemon->load_done);
     if (daemon->server) {
         rpc_server_stop_listening(daemon->server);
         for (guint i = 0; i < daemon->socket_paths->len; i++)
@@ -261,6 +297,7 @@ daemon_free(Daemon *daemon)
     node_free(daemon->services.node);
     event_hub_free(daemon->services.events);
     daemon_config_free(daemon->config);
+    g_clear_error(&daemon->load_error);
     g_ptr_array_unref(daemon->socket_paths);
     g_free(daemon);
 }

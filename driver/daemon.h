@@ -21,17 +21,20 @@ Daemon *daemon_new(const DaemonPaths *paths, DaemonConfig *config, GError **err)
  * holds is passed over with a warning; an error when none is left. */
 bool daemon_listen(Daemon *daemon, GError **err);
 
-/* Reads definitions and takes up what runs already. Before clients are served. */
-bool daemon_load(Daemon *daemon, GError **err);
+/* Reads definitions and takes up what runs already, beside the main loop: clients can connect
+ * meanwhile, and their other calls wait. @loaded is told in the main loop's thread, with @err NULL
+ * when all went well (@err is the daemon's). It is not told when the daemon is freed before. */
+typedef void (*DaemonLoaded)(const GError *err, void *opaque);
+void daemon_load(Daemon *daemon, DaemonLoaded loaded, void *opaque);
 
 /* Uses other settings from now on (takes over @config): limits, workers, log. Sockets and their
  * authentication stay as they are until the next start. */
 void daemon_reload(Daemon *daemon, DaemonConfig *config);
 
-/* Nothing is connected and no guest or network runs. */
+/* Everything is loaded, nothing is connected and no guest or network runs. */
 bool daemon_is_idle(Daemon *daemon);
 
-/* Tells clients, lets the calls at work end, disconnects, frees. Guests and networks go on. */
+/* Waits for loading to end, tells clients, lets the calls at work end, disconnects, frees. Guests and networks go on. */
 void daemon_free(Daemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Daemon, daemon_free)
 

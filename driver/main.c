@@ -31,6 +31,8 @@ typedef struct {
     Daemon *daemon;
     const DaemonPaths *paths;
     const MainOptions *options;
+    int ready;         /* where the starter waits to hear of it; -1: nowhere */
+    GError *failure;   /* why the daemon cannot go on */
     gint64 idle_since; /* 0: not idle */
 } Main;
 
@@ -180,26 +182,44 @@ main_on_tick(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+static void
+main_on_loaded(const GError *err, void *opaque)
+{
+    Main *self = opaque;
+
+    if (!err) {
+        main_ready(self->paths, self->ready);
+        return;
+    }
+    self->failure = g_error_copy(err);
+    g_main_loop_quit(self->loop);
+}
+
 static bool
 main_serve(const MainOptions *options, const DaemonPaths *paths, int ready, GError **err)
 {
     DaemonConfig *config = main_load_config(options, paths, err);
     g_autoptr(Daemon) daemon = config ? daemon_new(paths, config, err) : NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Main self = { loop, daemon, paths, options, 0 };
+    Main self = { .loop = loop,
+                  .daemon = daemon,
+                  .paths = paths,
+                  .options = options,
+                  .ready = ready };
 
-    /* Sockets first: clients that come while definitions are read wait in their queues. */
-    if (!daemon || !daemon_listen(daemon, err) || !daemon_load(daemon, err))
+    if (!daemon || !daemon_listen(daemon, err))
         return false;
+    daemon_load(daemon, main_on_loaded, &self);
     g_unix_signal_add(SIGTERM, main_on_term, &self);
     g_unix_signal_add(SIGINT, main_on_term, &self);
     g_unix_signal_add(SIGHUP, main_on_hup, &self);
     if (options->timeout >= 0)
         g_timeout_add_seconds(1, main_on_tick, &self);
-    main_ready(paths, ready);
     g_main_loop_run(loop);
     sd_notify(0, "STOPPING=1");
-    return true;
+    if (self.failure)
+        g_propagate_error(err, self.failure);
+    return !self.failure;
 }
 
 static bool

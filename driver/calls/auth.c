@@ -1,7 +1,8 @@
 /* auth.c - the calls that authenticate a client: none, and polkit.
  *
  * Actions are libvirt's own (org.libvirt.unix.manage and .monitor), so that an administrator's
- * rules hold for both daemons. SASL is not offered.
+ * rules hold for both daemons, and so are the three ways to be refused: virsh brings an agent that
+ * asks for a password when it is told that there is none. SASL is not offered.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <polkit/polkit.h>
@@ -28,12 +29,25 @@ call_auth_list(Call *call, const WireVoid *args, AuthListRet *ret, GError **err)
     return true;
 }
 
+/* polkit by the system's bus. */
+static PolkitAuthority *
+auth_reach_polkit(GCancellable *cancel, GError **err)
+{
+    g_autoptr(GDBusConnection) bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, cancel, err);
+
+    if (!bus)
+        return NULL;
+    /* GLib ends the process with the bus unless it is told not to. */
+    g_dbus_connection_set_exit_on_close(bus, FALSE);
+    return polkit_authority_get_sync(cancel, err);
+}
+
 /* Waits for polkit, which may wait for a person. */
 static bool
 auth_ask_polkit(const RpcIdentity *identity, const char *action, GCancellable *cancel, GError **err)
 {
     g_autoptr(GError) failure = NULL;
-    g_autoptr(PolkitAuthority) authority = polkit_authority_get_sync(cancel, &failure);
+    g_autoptr(PolkitAuthority) authority = auth_reach_polkit(cancel, &failure);
     g_autoptr(PolkitSubject) subject = NULL;
     g_autoptr(PolkitAuthorizationResult) result = NULL;
 
@@ -50,6 +64,9 @@ auth_ask_polkit(const RpcIdentity *identity, const char *action, GCancellable *c
         return true;
     if (polkit_authorization_result_get_dismissed(result))
         return kiln_error_set(err, VIR_ERR_AUTH_CANCELLED, "user cancelled authentication process");
+    if (polkit_authorization_result_get_is_challenge(result))
+        return kiln_error_set(err, VIR_ERR_AUTH_UNAVAILABLE,
+                              "no polkit agent available to authenticate action '%s'", action);
     return kiln_error_set(err, VIR_ERR_AUTH_FAILED, "access denied by policy '%s'", action);
 }
 

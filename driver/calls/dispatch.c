@@ -16,6 +16,8 @@
 struct CallDispatcher {
     const CallServices *services;
     RpcPool *pool;
+    bool holding;  /* the main loop's thread only */
+    GQueue held;   /* of CallJob; the main loop's thread only */
     GMutex lock;   /* threads */
     GCond idle;    /* threads is 0 */
     guint threads; /* calls that have a thread of their own */
@@ -273,6 +275,21 @@ dispatch_find(RpcClient *client, const RpcHeader *header, GError **err)
 }
 
 static void
+dispatch_start(CallDispatcher *dispatcher, CallJob *job)
+{
+    switch (job->proc->queue) {
+    case CALL_QUEUE_INLINE:
+        job_run(job);
+        break;
+    case CALL_QUEUE_THREAD:
+        job_start_thread(job);
+        break;
+    default:
+        rpc_pool_push(dispatcher->pool, job->proc->queue == CALL_QUEUE_FAST, job_run, job);
+    }
+}
+
+static void
 dispatch_call(RpcClient *client, RpcMessage *msg, void *opaque)
 {
     CallDispatcher *dispatcher = opaque;
@@ -292,16 +309,26 @@ dispatch_call(RpcClient *client, RpcMessage *msg, void *opaque)
     job->proc = proc;
     job->msg = msg;
     call_connection_enter(job->call.connection);
-    switch (proc->queue) {
-    case CALL_QUEUE_INLINE:
-        job_run(job);
-        break;
-    case CALL_QUEUE_THREAD:
-        job_start_thread(job);
-        break;
-    default:
-        rpc_pool_push(dispatcher->pool, proc->queue == CALL_QUEUE_FAST, job_run, job);
-    }
+    if (dispatcher->holding && proc->right != CALL_RIGHT_AUTH && proc->right != CALL_RIGHT_ANY)
+        g_queue_push_tail(&dispatcher->held, job);
+    else
+        dispatch_start(dispatcher, job);
+}
+
+void
+call_dispatcher_hold(CallDispatcher *dispatcher)
+{
+    dispatcher->holding = true;
+}
+
+void
+call_dispatcher_release(CallDispatcher *dispatcher)
+{
+    CallJob *job;
+
+    dispatcher->holding = false;
+    while ((job = g_queue_pop_head(&dispatcher->held)))
+        dispatch_start(dispatcher, job);
 }
 
 static void
@@ -329,6 +356,7 @@ call_dispatcher_new(const CallServices *services, RpcPool *pool)
 
     dispatcher->services = services;
     dispatcher->pool = pool;
+    g_queue_init(&dispatcher->held);
     g_mutex_init(&dispatcher->lock);
     g_cond_init(&dispatcher->idle);
     return dispatcher;
@@ -339,6 +367,7 @@ call_dispatcher_free(CallDispatcher *dispatcher)
 {
     if (!dispatcher)
         return;
+    g_queue_clear_full(&dispatcher->held, (GDestroyNotify)job_free);
     g_mutex_lock(&dispatcher->lock);
     while (dispatcher->threads)
         g_cond_wait(&dispatcher->idle, &dispatcher->lock);

@@ -12,7 +12,14 @@ typedef struct CallDispatcher CallDispatcher;
 
 /* @services and @pool are borrowed and outlive it. */
 CallDispatcher *call_dispatcher_new(const CallServices *services, RpcPool *pool);
-/* No client may be left. Waits for calls that have a thread of their own. */
+
+/* Between the two, calls that need an open connection wait; authentication and opening go on. In
+ * the main loop's thread. */
+void call_dispatcher_hold(CallDispatcher *dispatcher);
+void call_dispatcher_release(CallDispatcher *dispatcher);
+
+/* No client may be left. Waits for calls that have a thread of their own; those still held back are
+ * dropped. */
 void call_dispatcher_free(CallDispatcher *dispatcher);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallDispatcher, call_dispatcher_free)
 

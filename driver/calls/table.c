@@ -112,6 +112,7 @@ call_proc_error_domain(const CallProc *proc)
         { "interface_", VIR_FROM_INTERFACE },
         { "secret_", VIR_FROM_SECRET },
         { "nwfilter_", VIR_FROM_NWFILTER },
+        { "auth_polkit", VIR_FROM_POLKIT },
         { "auth_", VIR_FROM_AUTH },
     };
 

@@ -55,48 +55,117 @@ domain_config_link(DomainManager *manager, const char *name, bool autostart, GEr
     return file_make_dirs(manager->autostart_dir, 0700, err) && file_link_atomic(target, link, err);
 }
 
-static bool
-config_load(DomainManager *manager, const char *file, GError **err)
+/* One definition file, on its way into the registry. */
+typedef struct {
+    char *file; /* name in the configuration directory */
+    DomainDef *def;
+    GError *err;
+} ConfigFile;
+
+static void
+config_file_free(gpointer data)
 {
-    g_autofree char *path = g_build_filename(manager->config_dir, file, NULL);
-    g_autofree char *link = g_build_filename(manager->autostart_dir, file, NULL);
-    g_autofree char *text = file_read_limited(path, XML_MAX_LENGTH, NULL, err);
+    ConfigFile *item = data;
+
+    domain_def_free(item->def);
+    g_clear_error(&item->err);
+    g_free(item->file);
+    g_free(item);
+}
+
+/* A thread of the pool. */
+static void
+config_parse(gpointer data, gpointer opaque)
+{
+    ConfigFile *item = data;
+    DomainManager *manager = opaque;
+    g_autofree char *path = g_build_filename(manager->config_dir, item->file, NULL);
+    g_autofree char *text = file_read_limited(path, XML_MAX_LENGTH, NULL, &item->err);
+
+    if (text)
+        item->def = domain_def_parse(text, 0, &manager->defaults, &item->err);
+}
+
+static bool
+config_enter(DomainManager *manager, ConfigFile *item, GError **err)
+{
+    g_autofree char *link = g_build_filename(manager->autostart_dir, item->file, NULL);
     g_autofree char *expected = NULL;
-    g_autoptr(DomainDef) def = NULL;
     g_autoptr(Domain) domain = NULL;
     bool is_new;
 
-    if (!text || !(def = domain_def_parse(text, 0, &manager->defaults, err)))
+    if (!item->def) {
+        g_propagate_error(err, g_steal_pointer(&item->err));
         return false;
-    expected = g_strdup_printf("%s.xml", def->name);
-    if (strcmp(expected, file) != 0)
+    }
+    expected = g_strdup_printf("%s.xml", item->def->name);
+    if (strcmp(expected, item->file) != 0)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "the file holds domain '%s', whose file would be '%s'", def->name,
-                              expected);
-    domain = domain_registry_claim(manager, def, &is_new, err);
+                              "the file holds domain '%s', whose file would be '%s'",
+                              item->def->name, expected);
+    domain = domain_registry_claim(manager, item->def, &is_new, err);
     if (!domain)
         return false;
-    domain->config = g_steal_pointer(&def);
+    domain->config = g_steal_pointer(&item->def);
     domain->autostart = access(link, F_OK) == 0;
     return true;
+}
+
+static int
+config_file_order(gconstpointer a, gconstpointer b)
+{
+    const ConfigFile *const *left = a, *const *right = b;
+
+    return strcmp((*left)->file, (*right)->file);
+}
+
+static GPtrArray *
+config_list(DomainManager *manager, GError **err)
+{
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(GDir) dir = g_dir_open(manager->config_dir, 0, &reason);
+    GPtrArray *files;
+    const char *name;
+
+    if (!dir) {
+        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "cannot read the domains in '%s': %s",
+                       manager->config_dir, reason->message);
+        return NULL;
+    }
+    files = g_ptr_array_new_with_free_func(config_file_free);
+    while ((name = g_dir_read_name(dir))) {
+        ConfigFile *item;
+
+        if (!g_str_has_suffix(name, ".xml"))
+            continue;
+        item = g_new0(ConfigFile, 1);
+        item->file = g_strdup(name);
+        g_ptr_array_add(files, item);
+    }
+    g_ptr_array_sort(files, config_file_order);
+    return files;
 }
 
 bool
 domain_config_load_all(DomainManager *manager, GError **err)
 {
-    g_autoptr(GError) reason = NULL;
-    g_autoptr(GDir) dir = g_dir_open(manager->config_dir, 0, &reason);
-    const char *name;
+    g_autoptr(GPtrArray) files = config_list(manager, err);
+    GThreadPool *pool;
 
-    if (!dir)
-        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "cannot read the domains in '%s': %s",
-                              manager->config_dir, reason->message);
-    while ((name = g_dir_read_name(dir))) {
+    if (!files)
+        return false;
+    /* Parsing is nearly all of the work, and a host's guests are many. */
+    pool = g_thread_pool_new(config_parse, manager, (int)g_get_num_processors(), FALSE, NULL);
+    for (guint i = 0; i < files->len; i++)
+        g_thread_pool_push(pool, files->pdata[i], NULL);
+    g_thread_pool_free(pool, FALSE, TRUE);
+    for (guint i = 0; i < files->len; i++) {
+        ConfigFile *item = files->pdata[i];
         g_autoptr(GError) failure = NULL;
 
-        if (g_str_has_suffix(name, ".xml") && !config_load(manager, name, &failure))
+        if (!config_enter(manager, item, &failure))
             domain_manager_warn(manager, "cannot load the definition '%s/%s': %s",
-                                manager->config_dir, name, failure->message);
+                                manager->config_dir, item->file, failure->message);
     }
     return true;
 }

@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -69,23 +70,50 @@ def every_event_can_be_asked_for():
         assert "event loop timed out" in out and "error" not in out, out
 
 
-def two_thousand_connections():
-    many = 2000
+def private_kib(process):
+    with open("/proc/%d/smaps_rollup" % process, encoding="ascii") as stream:
+        return sum(int(line.split()[1]) for line in stream if line.startswith("Private_"))
+
+
+def five_thousand_connections():
+    """As many as the default max_clients: all open and at work at once; the next one waits."""
+    many = 5000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < many + 200:
         return "this host allows %d descriptors" % hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, many + 200), hard))
-    with Daemon() as daemon:
-        clients = [Raw(daemon.socket()) for _ in range(many)]
-        for client in clients:
-            client.ping()
-        begun = time.monotonic()
-        daemon.virsh("version")
-        assert time.monotonic() - begun < 5
-        for client in clients:
-            client.close()
-        daemon.virsh("version")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        with Daemon() as daemon:
+            before = private_kib(daemon.main_pid())
+            clients = [Raw(daemon.socket()) for _ in range(many)]
+            # All ask before any is listened to.
+            for client in clients:
+                client.open_connection()
+            for client in clients:
+                client.expect_opened()
+            for client in clients:
+                client.send(REMOTE_PROGRAM, 157, serial=7)
+            for client in clients:
+                answer = client.recv()
+                assert answer[3:5] == (7, 0) and answer[5] == struct.pack(">Q", 9000000), answer
+            each = (private_kib(daemon.main_pid()) - before) / many
+            print("# %.1f KiB of the daemon for each open connection" % each)
+            assert each < 8, "an open connection takes %.1f KiB" % each
+
+            late = Raw(daemon.socket(), timeout=0.3)
+            try:
+                late.ping()
+                raise AssertionError("client %d was served" % (many + 1))
+            except socket.timeout:
+                pass
+            clients.pop().close()
+            late.sock.settimeout(10)
+            assert late.recv() is not None
+            for client in clients + [late]:
+                client.close()
+            daemon.virsh("version")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return None
 
 
@@ -321,7 +349,7 @@ def sockets_of_systemd():
 
 if __name__ == "__main__":
     run([virsh_speaks_kiln, virsh_speaks_qemu_on_every_socket, unknown_uris_are_refused, python_libvirt,
-         every_event_can_be_asked_for, two_thousand_connections, clients_above_the_limit_wait,
+         every_event_can_be_asked_for, five_thousand_connections, clients_above_the_limit_wait,
          misbehaving_clients_lose_only_themselves, killed_daemon_is_replaced, second_daemon_stays_away,
          names_of_living_daemons_are_not_taken, going_away_is_told, settings_are_read_again,
          idle_daemon_ends, bad_settings_are_named, goes_to_the_background, session_of_an_ordinary_user,

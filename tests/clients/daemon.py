@@ -53,6 +53,11 @@ class Daemon:
             time.sleep(0.01)
         raise AssertionError("virtkilnd does not serve: " + self.messages())
 
+    def main_pid(self):
+        """Of virtkilnd itself, whatever it is wrapped in."""
+        with open(os.path.join(self.root, "run/kiln/virtkilnd.pid"), encoding="ascii") as stream:
+            return int(stream.read())
+
     def socket(self, name="virtkilnd", read_only=False):
         return os.path.join(self.root, "run/libvirt", name + "-sock" + ("-ro" if read_only else ""))
 
@@ -136,6 +141,16 @@ class Raw:
         self.send(KEEPALIVE_PROGRAM, 1, kind=2, serial=0)
         answer = self.recv()
         assert answer is not None and answer[:3] == (KEEPALIVE_PROGRAM, 2, 2), answer
+
+    def open_connection(self, name=b"kiln:///system", flags=0):
+        """Asks for it (serial 1) and does not wait for the answer."""
+        text = name + b"\0" * (-len(name) % 4)
+        self.send(REMOTE_PROGRAM, 1, payload=struct.pack(">II", 1, len(name)) + text +
+                  struct.pack(">I", flags))
+
+    def expect_opened(self):
+        answer = self.recv()
+        assert answer is not None and answer[3:5] == (1, 0), answer
 
     def close(self):
         self.sock.close()

@@ -25,7 +25,7 @@ WANTED = (
     *("{prefix}/lib/systemd/user/%s" % unit for unit in (
         "virtkilnd.service", "virtkilnd.socket", "virtkilnd-qemu.socket")),
     "{prefix}/lib/sysusers.d/kiln.conf", "{prefix}/lib/tmpfiles.d/kiln.conf",
-    "{datadir}/polkit-1/actions/org.kiln.unix.policy",
+    "{datadir}/polkit-1/actions/org.kiln.unix.policy", "{datadir}/polkit-1/rules.d/60-kiln.rules",
     "{datadir}/kiln/schemas/domain.rng", "{datadir}/kiln/schemas/network.rng",
 )
 

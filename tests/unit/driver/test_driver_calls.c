@@ -454,6 +454,56 @@ test_authentication_comes_first(void **state)
     close(fd);
 }
 
+static void
+hold_calls(void *data)
+{
+    call_dispatcher_hold(data);
+}
+
+static void
+release_calls(void *data)
+{
+    call_dispatcher_release(data);
+}
+
+/* While the daemon loads, a client can authenticate and open; what it asks for then waits, and is
+ * answered in its order. */
+static void
+test_calls_wait_for_loading(void **state)
+{
+    Fixture *fixture = *state;
+    int leaving = harness_connect(fixture->harness, false, RPC_AUTH_NONE);
+
+    harness_run(fixture->harness, hold_calls, fixture->dispatcher);
+    raw_call(fixture->fd, AUTH_LIST, 0, NULL, 0);
+    rpc_message_free(raw_expect(fixture->fd, 0, RPC_OK));
+    open_as(fixture->fd, "qemu:///system", 0);
+    open_as(leaving, "qemu:///system", 0);
+    raw_call(fixture->fd, GET_TYPE, 2, NULL, 0);
+    raw_call(fixture->fd, GET_VERSION, 3, NULL, 0);
+    raw_call(leaving, GET_VERSION, 2, NULL, 0);
+    raw_expect_alive(fixture->fd);
+    raw_expect_silence(fixture->fd, 50);
+    close(leaving);
+    assert_true(harness_wait_clients(fixture->harness, 1));
+    harness_run(fixture->harness, release_calls, fixture->dispatcher);
+    rpc_message_free(raw_expect(fixture->fd, 2, RPC_OK));
+    rpc_message_free(raw_expect(fixture->fd, 3, RPC_OK));
+    check_string(fixture->fd, GET_TYPE, "QEMU");
+}
+
+/* A daemon that ends before it loaded everything drops what waits. */
+static void
+test_end_while_loading(void **state)
+{
+    Fixture *fixture = *state;
+
+    harness_run(fixture->harness, hold_calls, fixture->dispatcher);
+    open_as(fixture->fd, "qemu:///system", 0);
+    raw_call(fixture->fd, GET_TYPE, 2, NULL, 0);
+    raw_expect_alive(fixture->fd);
+}
+
 static int
 register_domain(int fd, int event, const char *uuid)
 {
@@ -683,6 +733,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_supported_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authentication_comes_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_calls_wait_for_loading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end_while_loading, setup, teardown),
         cmocka_unit_test_setup_teardown(test_modern_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_event_id_registers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_callbacks_have_a_limit, setup, teardown),

@@ -11,7 +11,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, TMP, address, check, console, define, fails, gone, guest_files, run, test,
+from suite import (Daemon, TMP, address, check, console, define, fails, gone, guest_files, run, taps, test,
                    virsh, wait_ready, write, guest_xml)  # noqa: E402
 
 with Daemon():
@@ -39,6 +39,26 @@ with Daemon():
                 terminal.wake(30)
                 answer, status = terminal.command("ping -c 2 -w 45 %s" % there, 60)
                 check(status == 0, "%s does not reach %s: %s" % (here, there, answer))
+    with test("net-destroy and net-start put the guests' taps back on the bridge"):
+        virsh("net-destroy", "default")
+        check(not os.path.exists("/sys/class/net/virbr0"), "the bridge is left")
+        check(taps() == ["vnet0", "vnet1"], "the guests lost their taps")
+        virsh("net-start", "default")
+        for tap in taps():
+            master = os.path.realpath("/sys/class/net/%s/master" % tap)
+            check(os.path.basename(master) == "virbr0", "%s is on %s" % (tap, master))
+        with console("beta") as terminal:
+            terminal.expect("Connected to domain", 20)
+            terminal.wake(30)
+            for there in ("192.168.122.1", "alpha"):
+                # the bridge listens and learns for some seconds before it forwards
+                answer, status = terminal.command("for i in 1 2 3 4 5 6 7 8; do ping -c 1 -W 4 %s &&"
+                                                  " break; done" % there, 90)
+                check(status == 0, "beta does not reach %s any more: %s" % (there, answer))
+    with test("the stock libnss-libvirt resolves the guests' names for the host"):
+        for service, name in (("libvirt", "alpha"), ("libvirt_guest", "beta")):
+            out = run("getent", "-s", service, "hosts", name)
+            check((first if name == "alpha" else second) in out, out)
     with test("an image in use is refused to a second guest by name"):
         virsh("define", write("gamma.xml", guest_xml("gamma", disk=disk)))
         fails("virsh", "-c", "qemu:///system", "start", "gamma", expect=r"shared\.img")

@@ -351,8 +351,8 @@ check_marks(const xmlNode *node, GError **err)
             bool twice = false;
 
             for (const xmlNode *before = child->prev; before; before = before->prev)
-                twice |= has_mark(before->_private, MARK_READ) &&
-                         xmlStrEqual(before->name, child->name);
+                twice |=
+                    has_mark(before->_private, MARK_READ) && xmlStrEqual(before->name, child->name);
             return not_allowed("element", (const char *)child->name, node,
                                xmlGetLineNo((xmlNode *)child), twice, err);
         }

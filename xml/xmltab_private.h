@@ -25,6 +25,9 @@ char *xml_row_text(const XmlRow *row, const void *obj);
 bool xml_row_read(const XmlRow *row, void *obj, const char *text, const char *unit,
                   char **ret_legal);
 
+/* Whether @pattern (XmlRow.pattern) matches the whole of @text. */
+bool xml_pattern_matches(const char *pattern, const char *text);
+
 /* Whether a live-only row's value is to be left out with @flags. */
 bool xml_row_hidden(const XmlRow *row, unsigned flags);
 bool xml_text_hidden(const XmlRow *row, const char *text, unsigned flags);

@@ -230,14 +230,6 @@ read_enum(const XmlRow *row, void *obj, const char *text, char **ret_legal)
     return false;
 }
 
-static bool
-matches(const char *pattern, const char *text)
-{
-    g_autofree char *whole = g_strdup_printf("^(?:%s)\\z", pattern);
-
-    return g_regex_match_simple(whole, text, 0, 0);
-}
-
 static char *
 canonical_ip(const char *text)
 {
@@ -286,7 +278,7 @@ canonical_string(const XmlRow *row, const char *text, char **ret_legal)
             *ret_legal = g_strdup_printf("a set of numbers up to %u, like '0-3,^2,8'", max);
         return canonical;
     default:
-        if (!row->pattern || matches(row->pattern, text))
+        if (!row->pattern || xml_pattern_matches(row->pattern, text))
             return g_strdup(text);
         *ret_legal = g_strdup(row->legal ? row->legal : row->pattern);
         return NULL;

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml/xmltab.h"
+#include "xml/xmltab_private.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -148,14 +149,97 @@ test_words(void **state)
     assert_string_equal(escaped, "&lt;a href=&apos;x&apos; b=&quot;y&quot;&gt;&amp;&lt;/a&gt;\n");
 }
 
+/* GLib's matcher (PCRE) is the judge of each pair. */
+static void
+test_pattern(void **state)
+{
+    static const char *const patterns[] = {
+        "[a-zA-Z0-9_.-]+",
+        "/.+",
+        "[^/\\n]+",
+        "[ -~]{0,8}",
+        "[+-]?[0-9]{1,18}|reset",
+        "(ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+",
+        "(0x)?[0-9a-fA-F]{16}",
+        "802\\.1Qbg|802\\.1Qbh|midonet",
+        "[0-9]{1,3}(\\.[0-9]{1,3}){0,3}",
+        "[^,]{12}",
+        ".{0,3}",
+        "[a-zA-Z0-9_.:/\\\\ -]+",
+        "a*b",
+        "a{2,}",
+        "(ab|a)(bc|c)?",
+        "(a|b)*c",
+        "",
+    };
+    static const char *const texts[] = {
+        "",
+        "a",
+        "ab",
+        "abc",
+        "aab",
+        "aaaa",
+        "vda",
+        "ioemu:hdc",
+        "ioemu:",
+        "0x5000c50015ea71ac",
+        "5000c50015ea71ac",
+        "5000c50015ea71acf",
+        "802.1Qbg",
+        "802x1Qbg",
+        "1",
+        "1.2.4",
+        "1.2.3.4.5",
+        "1234",
+        "-7",
+        "+",
+        "reset",
+        "resets",
+        "/",
+        "/x",
+        "//x/",
+        "a\nb",
+        "a/b",
+        "\303\244\303\266",
+        "\303\244\303\266\303\274\303\237",
+        "GenuineIntel",
+        "br 0",
+        "a\\b",
+        "ababac",
+        "123456789",
+    };
+
+    (void)state;
+    for (size_t p = 0; p < G_N_ELEMENTS(patterns); p++)
+        for (size_t t = 0; t < G_N_ELEMENTS(texts); t++) {
+            g_autofree char *whole = g_strdup_printf("^(?:%s)\\z", patterns[p]);
+            bool want = g_regex_match_simple(whole, texts[t], 0, 0);
+
+            if (xml_pattern_matches(patterns[p], texts[t]) != want)
+                fail_msg("'%s' %s '%s'", patterns[p], want ? "lacks" : "takes", texts[t]);
+        }
+    assert_false(xml_pattern_matches("[^,]+", "\377\376"));
+}
+
+/* A long text does not take long. */
+static void
+test_long_text(void **state)
+{
+    g_autofree char *text = g_strnfill(4 * 1024 * 1024, 'a');
+
+    (void)state;
+    assert_true(xml_pattern_matches("[a-z]+", text));
+    assert_false(xml_pattern_matches("[a-z]*[a-z]*b", text));
+    assert_false(xml_pattern_matches("[ -~]{1,128}", text));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scale),
-        cmocka_unit_test(test_cpuset),
-        cmocka_unit_test(test_uuid_mac),
-        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_scale),    cmocka_unit_test(test_cpuset),
+        cmocka_unit_test(test_uuid_mac), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_pattern),  cmocka_unit_test(test_long_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

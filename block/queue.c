@@ -208,18 +208,19 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
     BlockQueue *queue = g_new0(BlockQueue, 1);
     g_autoptr(GError) why = NULL;
 
-    queue->node = block_node_ref(node);
+    queue->node = node ? block_node_ref(node) : NULL;
     queue->loop = loop;
     queue->depth = CLAMP(depth, 1u, 4096u);
     g_queue_init(&queue->pending);
     g_queue_init(&queue->ready);
     g_queue_init(&queue->free);
     g_queue_init(&queue->resumed);
-    queue->engine = node->use_threads || block_node_protocol(node)->use_threads
+    queue->engine = node && (node->use_threads || block_node_protocol(node)->use_threads)
                         ? &block_engine_threads
                         : &block_engine_uring;
     if (queue->engine->open(queue, &why)) {
-        block_gate_add_queue(queue);
+        if (node)
+            block_gate_add_queue(queue);
         return queue;
     }
     /* containers and hardened hosts refuse io_uring: the same work by threads */
@@ -227,7 +228,8 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
         g_clear_error(&why);
         queue->engine = &block_engine_threads;
         if (queue->engine->open(queue, &why)) {
-            block_gate_add_queue(queue);
+            if (node)
+                block_gate_add_queue(queue);
             return queue;
         }
     }
@@ -244,7 +246,21 @@ queue_drain_call(void *opaque)
 
     block_queue_drain(queue);
     io_loop_cancel(queue->loop, queue_run_ready, queue);
-    block_gate_remove_queue(queue);
+    if (queue->node)
+        block_gate_remove_queue(queue);
+}
+
+void
+block_queue_set_node(BlockQueue *queue, BlockNode *node)
+{
+    block_queue_drain(queue);
+    if (queue->node) {
+        block_gate_remove_queue(queue);
+        block_node_unref(queue->node);
+    }
+    queue->node = node ? block_node_ref(node) : NULL;
+    if (node)
+        block_gate_add_queue(queue);
 }
 
 void

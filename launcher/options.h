@@ -13,8 +13,11 @@
 typedef struct {
     JsonObject *name, *machine, *accel, *smp, *memory, *msg, *rtc, *boot, *action, *sandbox;
     JsonObject *overcommit;
+    char *bios;
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
+    char *hda, *hdb, *hdc, *hdd, *cdrom;
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
+    GPtrArray *fw_cfgs;                   /* of JsonObject */
     GPtrArray *add_fds, *globals;         /* of JsonObject */
     GPtrArray *serials, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;

@@ -66,6 +66,8 @@ dispatch_check(const QmpCommand *command, JsonObject *args, GError **err)
     g_autoptr(GList) given = json_object_get_members(args);
     unsigned known = 0;
 
+    if (!g_strcmp0(command->arguments, "..."))
+        return true;
     for (char **s = specs; *s; s++) {
         bool optional = **s == '?';
         char *name = *s + optional, *type = strchr(name, ':');

@@ -26,10 +26,20 @@ QMP_HANDLER(qmp_query_memory_size_summary);
 QMP_HANDLER(qmp_query_iothreads);
 QMP_HANDLER(qmp_query_chardev);
 
-/* qmp_device.c */
+/* qmp_block.c */
 QMP_HANDLER(qmp_query_block);
 QMP_HANDLER(qmp_query_blockstats);
 QMP_HANDLER(qmp_query_named_block_nodes);
+QMP_HANDLER(qmp_blockdev_add);
+QMP_HANDLER(qmp_blockdev_del);
+QMP_HANDLER(qmp_blockdev_open_tray);
+QMP_HANDLER(qmp_blockdev_close_tray);
+QMP_HANDLER(qmp_blockdev_remove_medium);
+QMP_HANDLER(qmp_blockdev_insert_medium);
+QMP_HANDLER(qmp_blockdev_change_medium);
+QMP_HANDLER(qmp_eject);
+
+/* qmp_device.c */
 QMP_HANDLER(qmp_query_balloon);
 QMP_HANDLER(qmp_balloon);
 QMP_HANDLER(qmp_qom_get);
@@ -49,6 +59,7 @@ QMP_HANDLER(qmp_closefd);
 QMP_HANDLER(qmp_add_fd);
 QMP_HANDLER(qmp_remove_fd);
 QMP_HANDLER(qmp_query_fdsets);
+
 
 /* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
 JsonObject *qmp_version_object(void);

@@ -10,6 +10,7 @@
 
 #include "hw/pci/board.h"
 #include "launcher/keyval.h"
+#include "launcher/vm_firmware.h"
 #include "util/error.h"
 
 Vm *
@@ -24,6 +25,7 @@ vm_new(const Options *options, GError **err)
     vm->fdsets = fdset_new();
     vm->ram = ram_new();
     vm->vcpus = g_ptr_array_new_with_free_func((GDestroyNotify)vcpu_free);
+    vm->drive_devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
     for (guint i = 0; i < options->add_fds->len; i++)
         if (!fdset_add_option(vm->fdsets, g_ptr_array_index(options->add_fds, i), err))
             return NULL;
@@ -38,6 +40,7 @@ vm_free(Vm *vm)
     if (!vm)
         return;
     g_ptr_array_unref(vm->vcpus);
+    g_ptr_array_unref(vm->drive_devices);
     machine_free(vm->machine);
     kvm_free(vm->kvm);
     ram_free(vm->ram);
@@ -95,7 +98,8 @@ vm_make_board(Vm *vm, GError **err)
     int ret;
 
     memory_layout_begin(vm->machine->layout);
-    done = board_create(vm->machine, vm->board, err);
+    done = (!vm_boots_firmware(vm) || vm_add_firmware(vm, err)) &&
+           board_create(vm->machine, vm->board, err) && vm_describe_to_firmware(vm, err);
     ret = memory_layout_commit(vm->machine->layout);
     if (done && ret < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,

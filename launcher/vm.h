@@ -29,6 +29,7 @@ typedef enum {
     VM_SHUTDOWN, /* powered off by the guest, kept by -no-shutdown */
     VM_PANICKED,
     VM_INTERNAL_ERROR,
+    VM_IO_ERROR, /* a disk's werror or rerror is stop */
 } VmState;
 
 /* What follows an act of the guest: -action, -no-reboot, -no-shutdown. */
@@ -54,10 +55,12 @@ struct Vm {
     CpuDefinition *cpu;
     const Board *board;
     Machine *machine;
-    GPtrArray *vcpus; /* of Vcpu */
+    GPtrArray *drive_devices; /* of JsonObject: devices of -drive and its like, until they are made */
+    GPtrArray *vcpus;         /* of Vcpu */
     int kernel_fd, initrd_fd;
 
     VmState state;
+    bool booted;                 /* not for the first time: -boot once= is over */
     bool ran;                    /* the guest has run before: its clock has a value to keep */
     struct kvm_clock_data clock; /* while it stands still */
     int64_t clock_offset;        /* CLOCK_MONOTONIC - guest's clock; atomic */
@@ -94,6 +97,14 @@ bool vm_configure(Vm *vm, MachineConfig *ret, GError **err);
 bool vm_add_objects(Vm *vm, GError **err);
 bool vm_add_backends(Vm *vm, GError **err);
 bool vm_add_devices(Vm *vm, GError **err);
+bool vm_add_device(Vm *vm, JsonObject *options, GError **err);
+
+/* vm_drives.c: images (-blockdev), and disks by the short options. */
+bool vm_add_blockdev(Vm *vm, JsonObject *options, GError **err);
+/* Opens @filename to be read, as node @node. */
+bool vm_add_image(Vm *vm, const char *node, const char *format, const char *filename, GError **err);
+bool vm_add_drive_images(Vm *vm, GError **err);
+bool vm_add_drive_devices(Vm *vm, GError **err);
 
 /* The open descriptor that @text names: a number, or a name given by QMP getfd, which it then
  * loses. The caller owns it; -1 with @err. */

@@ -65,6 +65,7 @@ vm_state_name(VmState state)
         [VM_PRELAUNCH] = "prelaunch",     [VM_RUNNING] = "running",
         [VM_PAUSED] = "paused",           [VM_SHUTDOWN] = "shutdown",
         [VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
+        [VM_IO_ERROR] = "io-error",
     };
 
     return names[state];
@@ -273,6 +274,8 @@ run_requests(void *opaque)
     }
     if (requests & 1u << MACHINE_PANIC)
         run_panic(vm);
+    if (requests & 1u << MACHINE_IO_ERROR && vm->state == VM_RUNNING)
+        vm_pause(vm, VM_IO_ERROR);
     if (requests & 1u << MACHINE_SUSPEND_DISK)
         vm_emit(vm, "SUSPEND_DISK", NULL);
     if (requests & (1u << MACHINE_SHUTDOWN | 1u << MACHINE_SUSPEND_DISK)) {

@@ -283,7 +283,10 @@ device_help_classes(void)
     const DeviceClass *const *list = device_class_list(&n);
 
     for (size_t i = 0; i < n; i++) {
-        static const char *const buses[] = { "", ", bus ISA", ", bus PCI", ", bus virtio-serial" };
+        static const char *const buses[] = { "",          ", bus ISA",
+                                             ", bus PCI", ", bus virtio-serial",
+                                             ", bus IDE", ", bus SCSI",
+                                             ", bus USB" };
         const DeviceClass *class = list[i];
 
         if (class->abstract || class->board)

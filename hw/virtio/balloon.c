@@ -133,7 +133,7 @@ inflate_handle(VirtQueue *q, bool inflate)
         size_t len = MIN(balloon->chain.out_len, (uint64_t)MAX_PAGES * 4), at = 0;
 
         while (inflate && at + 4 <= len) {
-            size_t n = virt_iov_read(virt_chain_out(&balloon->chain), balloon->chain.n_out, at,
+            size_t n = iov_read(virt_chain_out(&balloon->chain), balloon->chain.n_out, at,
                                      pfns, MIN(len - at, sizeof(pfns)));
 
             pages_discard(memory, pfns, n / 4);
@@ -200,7 +200,7 @@ stats_take(VirtioBalloon *balloon)
     for (size_t at = 0; at < 64 * STAT_SIZE; at += STAT_SIZE) {
         unsigned tag;
 
-        if (virt_iov_read(virt_chain_out(chain), chain->n_out, at, stat, STAT_SIZE) < STAT_SIZE)
+        if (iov_read(virt_chain_out(chain), chain->n_out, at, stat, STAT_SIZE) < STAT_SIZE)
             break;
         tag = bytes_load16(stat);
         if (tag < STATS)
@@ -409,7 +409,7 @@ balloon_realize(VirtioDevice *dev, GError **err)
     if (balloon->hinting || balloon->poison)
         return device_error(virtio_base(dev), err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "free-page-hint and page-poison are not supported and must be off");
-    balloon->loop = virtio_default_loop(virtio_base(dev)->machine, err);
+    balloon->loop = machine_io_loop(virtio_base(dev)->machine, err);
     if (!balloon->loop)
         return false;
     dev->host_features |= VIRTIO_F(F_STATS_VQ);

@@ -4,11 +4,10 @@
  * took off the rings in one go, and interrupts once for all that completed. Requests and their
  * buffer lists are kept for the next one, so a busy disk allocates nothing.
  *
- * Leaves out: secure erase, lifetime, zoned devices, legacy SCSI commands; werror and rerror other
- * than "report".
+ * Leaves out: secure erase, lifetime, zoned devices, legacy SCSI commands.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hw/virtio/blk.h"
+#include "hw/block/drive.h"
 
 #include <errno.h>
 #include <string.h>
@@ -56,39 +55,22 @@ struct BlkRequest {
     VirtQueue *queue;
     VirtChain chain;
     uint8_t *status; /* last byte of the writable part */
-    VirtioBlkKind kind;
-    uint64_t bytes, written; /* of the request; into the writable part without status */
-    int64_t start;
+    DriveIo io;
+    uint64_t written; /* into the writable part without status */
     BlkRequest *next; /* in the free list */
 };
 
 struct VirtioBlk {
     VirtioDevice virtio; /* first */
     /* properties */
-    PropObject drive, iothread;
-    char *serial;
+    Drive drive;
+    PropObject iothread;
     uint16_t num_queues, queue_size;
-    int write_cache; /* OnOffAuto */
-    bool config_wce, share_rw, discard, write_zeroes, scsi;
-    int werror, rerror;
-    int32_t bootindex;
-    uint32_t logical_block_size, physical_block_size, min_io_size, opt_io_size, discard_granularity;
+    bool config_wce, discard, write_zeroes, scsi;
 
-    BlockNode *node;
-    bool claimed;
     IoLoop *loop;
-    BlockQueue *block;
     BlkRequest *free; /* loop's thread */
-    int writeback;    /* atomic: the driver's choice of cache mode */
-    uint8_t saved_writeback;
-    VirtioBlkStats stats; /* written by the loop alone, read by anybody */
 };
-
-static void
-count_add(uint64_t *counter, uint64_t n)
-{
-    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
 
 /* ---- requests ---- */
 
@@ -115,47 +97,24 @@ request_put(BlkRequest *req)
 static void
 request_finish(BlkRequest *req, uint8_t status)
 {
-    *req->status = status;
-    virt_queue_push(req->queue, req->chain.head, req->written + 1);
+    if (req->queue->running) { /* else it was cancelled by a reset */
+        *req->status = status;
+        virt_queue_push(req->queue, req->chain.head, req->written + 1);
+    }
     request_put(req);
 }
 
 static void
-error_event(BlkRequest *req, int ret)
+request_done(DriveIo *io, int ret)
 {
-    Device *dev = virtio_base(&req->blk->virtio);
-    JsonObject *data = json_object_new();
-    g_autofree char *path =
-        g_strdup_printf("/machine/peripheral/%s/virtio-backend", dev->id ? dev->id : dev->path);
-
-    json_object_set_string_member(data, "device", "");
-    json_object_set_string_member(data, "qom-path", path);
-    json_object_set_string_member(data, "node-name", block_node_name(req->blk->node));
-    json_object_set_string_member(data, "operation",
-                                  req->kind == VIRTIO_BLK_READ ? "read" : "write");
-    json_object_set_string_member(data, "action", "report");
-    json_object_set_boolean_member(data, "nospace", ret == -ENOSPC);
-    json_object_set_string_member(data, "reason", g_strerror(-ret));
-    dev->machine->ops->event(dev->machine->host, "BLOCK_IO_ERROR", data);
-}
-
-static void
-request_done(void *opaque, int ret)
-{
-    BlkRequest *req = opaque;
-    VirtioBlk *blk = req->blk;
+    BlkRequest *req = (BlkRequest *)((uint8_t *)io - offsetof(BlkRequest, io));
 
     if (ret < 0) {
-        count_add(&blk->stats.kind[req->kind].failed, 1);
-        error_event(req, ret);
         req->written = 0;
         request_finish(req, ret == -ENOTSUP || ret == -EOPNOTSUPP ? S_UNSUPP : S_IOERR);
-        return;
+    } else {
+        request_finish(req, S_OK);
     }
-    count_add(&blk->stats.kind[req->kind].operations, 1);
-    count_add(&blk->stats.kind[req->kind].bytes, req->bytes);
-    count_add(&blk->stats.kind[req->kind].time_ns, (uint64_t)(io_clock_ns() - req->start));
-    request_finish(req, S_OK);
 }
 
 /* Drops the first @len bytes of the readable part; it has as many. */
@@ -182,7 +141,7 @@ chain_skip(VirtChain *chain, uint64_t len)
 static bool
 range_ok(const VirtioBlk *blk, uint64_t sector, uint64_t bytes)
 {
-    uint64_t block = blk->logical_block_size, size = block_node_size(blk->node);
+    uint64_t block = blk->drive.logical_block_size, size = drive_size(&blk->drive);
 
     return sector <= size / BLOCK_SECTOR && bytes <= size - sector * BLOCK_SECTOR && bytes > 0 &&
            bytes % block == 0 && sector * BLOCK_SECTOR % block == 0;
@@ -191,28 +150,35 @@ range_ok(const VirtioBlk *blk, uint64_t sector, uint64_t bytes)
 static bool
 writes_through(VirtioBlk *blk)
 {
-    return !g_atomic_int_get(&blk->writeback) || !virtio_has_feature(&blk->virtio, F_FLUSH);
+    return !virtio_has_feature(&blk->virtio, F_FLUSH);
+}
+
+static void
+request_io(BlkRequest *req, DriveKind kind, uint64_t offset, uint64_t length)
+{
+    req->io.kind = kind;
+    req->io.offset = offset;
+    req->io.length = length;
+    drive_io_start(&req->io);
 }
 
 /* Reads and writes; @iov are the @n pieces of data. */
 static void
-request_transfer(BlkRequest *req, uint64_t sector, const struct iovec *iov, unsigned n,
-                 uint64_t bytes)
+request_transfer(BlkRequest *req, DriveKind kind, uint64_t sector, const struct iovec *iov,
+                 unsigned n, uint64_t bytes)
 {
     VirtioBlk *blk = req->blk;
 
-    req->bytes = bytes;
-    if (!range_ok(blk, sector, bytes) || n > BLOCK_MAX_IOV ||
-        (req->kind == VIRTIO_BLK_WRITE && block_node_read_only(blk->node))) {
-        count_add(&blk->stats.kind[req->kind].failed, 1);
+    if (!range_ok(blk, sector, bytes) || (kind == DRIVE_WRITE && drive_read_only(&blk->drive))) {
+        drive_count_failed(&blk->drive, kind);
         request_finish(req, S_IOERR);
-    } else if (req->kind == VIRTIO_BLK_READ) {
-        req->written = bytes;
-        block_queue_readv(blk->block, sector * BLOCK_SECTOR, iov, (int)n, request_done, req);
-    } else {
-        block_queue_writev(blk->block, sector * BLOCK_SECTOR, iov, (int)n,
-                           writes_through(blk) ? BLOCK_FUA : 0, request_done, req);
+        return;
     }
+    if (kind == DRIVE_READ)
+        req->written = bytes;
+    req->io.iov = iov;
+    req->io.n_iov = n;
+    request_io(req, kind, sector * BLOCK_SECTOR, bytes);
 }
 
 /* Discard and write zeroes (5.2.6.1): one segment at once, as the configuration says. */
@@ -224,14 +190,12 @@ request_unmap(BlkRequest *req, uint32_t type, const struct iovec *iov, unsigned 
     uint8_t segment[SEGMENT_SIZE];
     uint64_t sector, length;
     uint32_t flags;
-    BlockFlags how = writes_through(blk) ? BLOCK_FUA : 0;
 
-    req->kind = zeroes ? VIRTIO_BLK_WRITE : VIRTIO_BLK_UNMAP;
     if (!virtio_has_feature(&blk->virtio, zeroes ? F_WRITE_ZEROES : F_DISCARD)) {
         request_finish(req, S_UNSUPP);
         return;
     }
-    if (bytes != SEGMENT_SIZE || virt_iov_read(iov, n, 0, segment, bytes) != bytes) {
+    if (bytes != SEGMENT_SIZE || iov_read(iov, n, 0, segment, bytes) != bytes) {
         request_finish(req, S_IOERR);
         return;
     }
@@ -243,16 +207,13 @@ request_unmap(BlkRequest *req, uint32_t type, const struct iovec *iov, unsigned 
         return;
     }
     if (!range_ok(blk, sector, length) || length / BLOCK_SECTOR > MAX_UNMAP_SECTORS ||
-        block_node_read_only(blk->node)) {
+        drive_read_only(&blk->drive)) {
         request_finish(req, S_IOERR);
         return;
     }
-    req->bytes = length;
-    if (zeroes)
-        block_queue_write_zeroes(blk->block, sector * BLOCK_SECTOR, length,
-                                 how | (flags & ZEROES_UNMAP ? BLOCK_UNMAP : 0), request_done, req);
-    else
-        block_queue_discard(blk->block, sector * BLOCK_SECTOR, length, request_done, req);
+    req->io.zeroes = zeroes;
+    req->io.unmap = flags & ZEROES_UNMAP;
+    request_io(req, zeroes ? DRIVE_WRITE : DRIVE_UNMAP, sector * BLOCK_SECTOR, length);
 }
 
 static void
@@ -260,9 +221,11 @@ request_id(BlkRequest *req, const struct iovec *iov, unsigned n, uint64_t bytes)
 {
     char id[ID_SIZE] = { 0 };
 
-    if (req->blk->serial)
-        memcpy(id, req->blk->serial, MIN(strlen(req->blk->serial), sizeof(id)));
-    req->written = virt_iov_write(iov, n, 0, id, MIN(bytes, sizeof(id)));
+    const char *serial = req->blk->drive.serial;
+
+    if (serial)
+        memcpy(id, serial, MIN(strlen(serial), sizeof(id)));
+    req->written = iov_write(iov, n, 0, id, MIN(bytes, sizeof(id)));
     request_finish(req, S_OK);
 }
 
@@ -280,7 +243,7 @@ request_start(BlkRequest *req)
 
     if (chain->out_len < HEADER_SIZE || chain->in_len < 1)
         return false;
-    virt_iov_read(chain->iov, chain->n_out, 0, header, HEADER_SIZE);
+    iov_read(chain->iov, chain->n_out, 0, header, HEADER_SIZE);
     type = bytes_load32(header);
     sector = bytes_load64(header + 8);
     last = &chain->iov[chain->n_out + chain->n_in - 1];
@@ -292,20 +255,20 @@ request_start(BlkRequest *req)
     out_bytes = chain->out_len - HEADER_SIZE;
     in_bytes = chain->in_len - 1;
     req->written = 0;
-    req->bytes = 0;
+    req->io.drive = &blk->drive;
+    req->io.done = request_done;
+    req->io.zeroes = req->io.unmap = false;
+    req->io.fua = writes_through(blk);
 
     switch (type) {
     case T_IN:
-        req->kind = VIRTIO_BLK_READ;
-        request_transfer(req, sector, in, chain->n_in, in_bytes);
+        request_transfer(req, DRIVE_READ, sector, in, chain->n_in, in_bytes);
         break;
     case T_OUT:
-        req->kind = VIRTIO_BLK_WRITE;
-        request_transfer(req, sector, out, chain->n_out, out_bytes);
+        request_transfer(req, DRIVE_WRITE, sector, out, chain->n_out, out_bytes);
         break;
     case T_FLUSH:
-        req->kind = VIRTIO_BLK_FLUSH;
-        block_queue_flush(blk->block, request_done, req);
+        request_io(req, DRIVE_FLUSH, 0, 0);
         break;
     case T_GET_ID:
         request_id(req, in, chain->n_in, in_bytes);
@@ -326,12 +289,10 @@ blk_handle(VirtQueue *q)
 {
     VirtioBlk *blk = (VirtioBlk *)q->dev;
     BlkRequest *req = request_get(blk);
-    int64_t now = io_clock_ns();
     unsigned turn = 0;
 
     while (virt_queue_next(q, &req->chain, &turn)) {
         req->queue = q;
-        req->start = now;
         if (!request_start(req)) {
             virtio_device_break(q->dev);
             break;
@@ -339,13 +300,28 @@ blk_handle(VirtQueue *q)
         req = request_get(blk);
     }
     request_put(req);
-    block_queue_submit(blk->block);
+    drive_submit(&blk->drive);
 }
 
 static void
+blk_queue_start(VirtQueue *q)
+{
+    VirtioBlk *blk = (VirtioBlk *)q->dev;
+
+    if (blk->drive.paused)
+        drive_resume(&blk->drive);
+}
+
+/* The driver resets, or the guest is paused: then what stopped it is kept. */
+static void
 blk_queue_stop(VirtQueue *q)
 {
-    block_queue_drain(((VirtioBlk *)q->dev)->block);
+    VirtioBlk *blk = (VirtioBlk *)q->dev;
+
+    if (virtio_base(q->dev)->machine->running)
+        drive_drain(&blk->drive);
+    else
+        drive_pause(&blk->drive);
 }
 
 /* ---- configuration ---- */
@@ -354,17 +330,18 @@ static void
 blk_config_read(VirtioDevice *dev, uint8_t *config)
 {
     VirtioBlk *blk = (VirtioBlk *)dev;
-    uint64_t sectors = block_node_size(blk->node) / BLOCK_SECTOR;
-    uint32_t granularity = MAX(blk->discard_granularity, blk->logical_block_size);
+    Drive *drive = &blk->drive;
+    uint64_t sectors = drive_size(drive) / BLOCK_SECTOR;
+    uint32_t granularity = MAX(drive->discard_granularity, drive->logical_block_size);
 
     bytes_store(config, sectors, 8);
     bytes_store(config + 12, MIN(blk->queue_size - 2, MAX_SEGMENTS), 4);
-    bytes_store(config + 20, blk->logical_block_size, 4);
-    config[24] = (uint8_t)(g_bit_nth_lsf(blk->physical_block_size, -1) -
-                           g_bit_nth_lsf(blk->logical_block_size, -1));
-    bytes_store(config + 26, blk->min_io_size / blk->logical_block_size, 2);
-    bytes_store(config + 28, blk->opt_io_size / blk->logical_block_size, 4);
-    config[32] = (uint8_t)g_atomic_int_get(&blk->writeback);
+    bytes_store(config + 20, drive->logical_block_size, 4);
+    config[24] = (uint8_t)(g_bit_nth_lsf(drive->physical_block_size, -1) -
+                           g_bit_nth_lsf(drive->logical_block_size, -1));
+    bytes_store(config + 26, drive->min_io_size / drive->logical_block_size, 2);
+    bytes_store(config + 28, drive->opt_io_size / drive->logical_block_size, 4);
+    config[32] = drive_writeback(drive);
     bytes_store(config + 34, blk->num_queues, 2);
     bytes_store(config + 36, MAX_UNMAP_SECTORS, 4);
     bytes_store(config + 40, 1, 4);
@@ -380,7 +357,13 @@ blk_config_write(VirtioDevice *dev, const uint8_t *config, unsigned offset, unsi
     VirtioBlk *blk = (VirtioBlk *)dev;
 
     if (offset <= 32 && offset + size > 32 && virtio_has_feature(dev, F_CONFIG_WCE))
-        g_atomic_int_set(&blk->writeback, config[32] & 1);
+        drive_set_writeback(&blk->drive, config[32] & 1);
+}
+
+static void
+blk_reset_call(void *opaque)
+{
+    drive_reset(opaque);
 }
 
 static void
@@ -388,55 +371,25 @@ blk_reset(VirtioDevice *dev)
 {
     VirtioBlk *blk = (VirtioBlk *)dev;
 
-    g_atomic_int_set(&blk->writeback, blk->write_cache != ONOFFAUTO_OFF);
+    io_loop_run_sync(blk->loop, blk_reset_call, &blk->drive);
 }
 
 /* ---- making ---- */
 
 static bool
-size_check(VirtioBlk *blk, const char *name, uint32_t value, uint32_t multiple_of, GError **err)
-{
-    if (value % multiple_of == 0)
-        return true;
-    return device_error(virtio_base(&blk->virtio), err, VIR_ERR_CONFIG_UNSUPPORTED,
-                        "%s=%u is not a multiple of the logical block size %u", name, value,
-                        multiple_of);
-}
-
-static bool
-power_of_two(VirtioBlk *blk, const char *name, uint32_t value, GError **err)
-{
-    if (value && !(value & (value - 1)))
-        return true;
-    return device_error(virtio_base(&blk->virtio), err, VIR_ERR_CONFIG_UNSUPPORTED,
-                        "%s=%u is not a power of two", name, value);
-}
-
-static bool
 blk_check(VirtioBlk *blk, GError **err)
 {
     Device *device = virtio_base(&blk->virtio);
-    uint32_t block = blk->logical_block_size;
 
     if (blk->num_queues == 0)
         blk->num_queues = (uint16_t)CLAMP(device->machine->config.n_cpus, 1u, 256u);
-    blk->physical_block_size = MAX(blk->physical_block_size, block);
-    if (!power_of_two(blk, "queue-size", blk->queue_size, err) ||
-        !power_of_two(blk, "logical_block_size", block, err) ||
-        !power_of_two(blk, "physical_block_size", blk->physical_block_size, err) ||
-        !size_check(blk, "min_io_size", blk->min_io_size, block, err) ||
-        !size_check(blk, "opt_io_size", blk->opt_io_size, block, err) ||
-        !size_check(blk, "discard_granularity", blk->discard_granularity, block, err))
-        return false;
+    if (blk->queue_size & (blk->queue_size - 1))
+        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "queue-size=%u is not a power of two", blk->queue_size);
     if (blk->scsi)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "SCSI passthrough over virtio-blk does not exist in virtio 1: set "
                             "scsi=off");
-    if (block_node_size(blk->node) % block != 0)
-        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "the size of '%s', %" G_GUINT64_FORMAT
-                            " bytes, is not a multiple of its logical block size %u",
-                            block_node_name(blk->node), block_node_size(blk->node), block);
     return true;
 }
 
@@ -451,11 +404,11 @@ blk_features(VirtioBlk *blk)
         dev->host_features |= VIRTIO_F(F_CONFIG_WCE);
     if (blk->num_queues > 1)
         dev->host_features |= VIRTIO_F(F_MQ);
-    if (block_node_read_only(blk->node)) {
+    if (drive_read_only(&blk->drive)) {
         dev->host_features |= VIRTIO_F(F_RO);
         return;
     }
-    if (blk->discard && block_node_can_discard(blk->node))
+    if (blk->discard && block_node_can_discard(blk->drive.node))
         dev->host_features |= VIRTIO_F(F_DISCARD);
     if (blk->write_zeroes)
         dev->host_features |= VIRTIO_F(F_WRITE_ZEROES);
@@ -467,21 +420,16 @@ blk_realize(VirtioDevice *dev, GError **err)
     VirtioBlk *blk = (VirtioBlk *)dev;
     Device *device = virtio_base(dev);
 
-    blk->node = blk->drive.object;
-    if (!blk_check(blk, err) ||
-        !block_node_claim(blk->node, !block_node_read_only(blk->node), blk->share_rw, err))
+    if (!blk_check(blk, err))
         return false;
-    blk->claimed = true;
-    blk->loop =
-        blk->iothread.object ? blk->iothread.object : virtio_default_loop(device->machine, err);
+    blk->loop = blk->iothread.object ? blk->iothread.object : machine_io_loop(device->machine, err);
     if (!blk->loop)
         return false;
-    blk->block = block_queue_new(
-        blk->node, blk->loop, MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH), err);
-    if (!blk->block)
+    if (!drive_open(&blk->drive, device, blk->loop,
+                    MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH), false, NULL,
+                    err))
         return false;
     blk_features(blk);
-    blk_reset(dev);
     virtio_queues_reserve(dev, blk->num_queues);
     for (unsigned i = 0; i < blk->num_queues; i++)
         virtio_queue_add(dev, blk->queue_size, blk->loop, blk_handle);
@@ -494,79 +442,17 @@ blk_unrealize(VirtioDevice *dev)
     VirtioBlk *blk = (VirtioBlk *)dev;
     BlkRequest *req;
 
-    g_clear_pointer(&blk->block, block_queue_free);
+    drive_close(&blk->drive);
     while ((req = blk->free)) {
         blk->free = req->next;
         virt_chain_clear(&req->chain);
+        drive_io_clear(&req->io);
         g_free(req);
     }
-    if (blk->claimed)
-        block_node_release(blk->node);
-    blk->claimed = false;
-}
-
-static VirtioBlk *
-blk_of(Device *dev)
-{
-    if (!device_class_is(dev->class, &virtio_blk_pci_class))
-        return NULL;
-    return (VirtioBlk *)dev;
-}
-
-bool
-virtio_blk_stats(Device *dev, VirtioBlkStats *ret)
-{
-    VirtioBlk *blk = blk_of(dev);
-
-    if (!blk)
-        return false;
-    for (unsigned i = 0; i < VIRTIO_BLK_KINDS; i++) {
-        ret->kind[i].operations = __atomic_load_n(&blk->stats.kind[i].operations, __ATOMIC_RELAXED);
-        ret->kind[i].failed = __atomic_load_n(&blk->stats.kind[i].failed, __ATOMIC_RELAXED);
-        ret->kind[i].bytes = __atomic_load_n(&blk->stats.kind[i].bytes, __ATOMIC_RELAXED);
-        ret->kind[i].time_ns = __atomic_load_n(&blk->stats.kind[i].time_ns, __ATOMIC_RELAXED);
-    }
-    return true;
-}
-
-BlockNode *
-virtio_blk_node(Device *dev)
-{
-    VirtioBlk *blk = blk_of(dev);
-
-    return blk ? blk->node : NULL;
-}
-
-bool
-virtio_blk_write_cache(Device *dev)
-{
-    VirtioBlk *blk = blk_of(dev);
-
-    return blk && g_atomic_int_get(&blk->writeback);
-}
-
-static void
-blk_before_save(void *state)
-{
-    VirtioBlk *blk = state;
-
-    blk->saved_writeback = (uint8_t)g_atomic_int_get(&blk->writeback);
-}
-
-static bool
-blk_after_load(void *state, GError **err)
-{
-    VirtioBlk *blk = state;
-
-    if (blk->saved_writeback > 1)
-        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "cache mode %u is neither 0 nor 1",
-                              blk->saved_writeback);
-    g_atomic_int_set(&blk->writeback, blk->saved_writeback);
-    return true;
 }
 
 static const SavedField blk_fields[] = {
-    SAVED(VirtioBlk, saved_writeback, 1),
+    SAVED_STRUCT(VirtioBlk, drive, drive_saved, 1),
 };
 
 static const SavedTable blk_saved = {
@@ -575,44 +461,24 @@ static const SavedTable blk_saved = {
     .oldest = 1,
     .fields = blk_fields,
     .n_fields = G_N_ELEMENTS(blk_fields),
-    .before_save = blk_before_save,
-    .after_load = blk_after_load,
 };
 
-static const char *const error_policies[] = { "auto", "report", NULL };
-
 static const DeviceProp blk_props[] = {
-    { "drive", PROP_BLOCK_NODE, offsetof(VirtioBlk, drive), .required = true,
-      .help = "node-name of a -blockdev" },
+    DRIVE_IMAGE_PROP(VirtioBlk, drive, true),
+    DRIVE_PROPS(VirtioBlk, drive),
+    DRIVE_SIZE_PROPS(VirtioBlk, drive),
     { "iothread", PROP_IOTHREAD, offsetof(VirtioBlk, iothread),
       .help = "id of an -object iothread" },
-    { "serial", PROP_STRING, offsetof(VirtioBlk, serial),
-      .help = "the guest reads 20 bytes of it" },
     { "num-queues", PROP_UINT16, offsetof(VirtioBlk, num_queues), "0", .max = 1023,
       .help = "0: one per CPU" },
     { "queue-size", PROP_UINT16, offsetof(VirtioBlk, queue_size), "256", .min = 4,
       .max = VIRTIO_QUEUE_MAX },
-    { "write-cache", PROP_ONOFFAUTO, offsetof(VirtioBlk, write_cache), "auto",
-      .help = "off: every write is on stable storage when it is done" },
     { "config-wce", PROP_BOOL, offsetof(VirtioBlk, config_wce), "on",
       .help = "the guest may change write-cache" },
-    { "share-rw", PROP_BOOL, offsetof(VirtioBlk, share_rw), "off",
-      .help = "others may write to the image as well" },
     { "discard", PROP_BOOL, offsetof(VirtioBlk, discard), "on", .help = "offer discard" },
     { "write-zeroes", PROP_BOOL, offsetof(VirtioBlk, write_zeroes), "on",
       .help = "offer write zeroes" },
     { "scsi", PROP_BOOL, offsetof(VirtioBlk, scsi), "off", .help = "must be off" },
-    { "werror", PROP_ENUM, offsetof(VirtioBlk, werror), "auto", .names = error_policies },
-    { "rerror", PROP_ENUM, offsetof(VirtioBlk, rerror), "auto", .names = error_policies },
-    { "bootindex", PROP_INT32, offsetof(VirtioBlk, bootindex), "-1",
-      .help = "place in boot order" },
-    { "logical_block_size", PROP_UINT32, offsetof(VirtioBlk, logical_block_size), "512", .min = 512,
-      .max = 32768 },
-    { "physical_block_size", PROP_UINT32, offsetof(VirtioBlk, physical_block_size), "512",
-      .min = 512, .max = 1 << 21 },
-    { "min_io_size", PROP_UINT32, offsetof(VirtioBlk, min_io_size), "0", .max = 1 << 25 },
-    { "opt_io_size", PROP_UINT32, offsetof(VirtioBlk, opt_io_size), "0" },
-    { "discard_granularity", PROP_UINT32, offsetof(VirtioBlk, discard_granularity), "0" },
 };
 
 static const VirtioClass blk_virtio_class = {
@@ -624,6 +490,7 @@ static const VirtioClass blk_virtio_class = {
     .unrealize = blk_unrealize,
     .config_read = blk_config_read,
     .config_write = blk_config_write,
+    .queue_start = blk_queue_start,
     .queue_stop = blk_queue_stop,
     .reset = blk_reset,
 };
@@ -638,6 +505,7 @@ const DeviceClass virtio_blk_pci_class = {
     .base = &virtio_device_class,
     .hotpluggable = true,
     .state_size = sizeof(VirtioBlk),
+    .drive_offset = offsetof(VirtioBlk, drive),
     .props = blk_props,
     .n_props = G_N_ELEMENTS(blk_props),
     .saved = &blk_saved,

@@ -57,8 +57,8 @@ rx_read(NetPair *p)
     if (net->header) {
         memcpy(iov, in, n * sizeof(*iov));
     } else {
-        virt_iov_write(in, n, 0, header, sizeof(header));
-        n = virt_iov_slice(in, n, sizeof(header), SIZE_MAX, iov);
+        iov_write(in, n, 0, header, sizeof(header));
+        n = iov_slice(in, n, sizeof(header), SIZE_MAX, iov);
     }
     iov[n++] = (struct iovec){ p->bounce, VIRTIO_NET_BOUNCE };
     len = net_queue_receive(net->backend, p->index, iov, (int)n);
@@ -95,13 +95,13 @@ rx_deliver(NetPair *p, size_t len)
                 virt_queue_unpop(q);
             return false;
         }
-        piece = virt_iov_write(virt_chain_in(&p->rx_more), p->rx_more.n_in, 0,
+        piece = iov_write(virt_chain_in(&p->rx_more), p->rx_more.n_in, 0,
                                p->bounce + (len - first - left), left);
         virt_queue_fill(q, p->rx_more.head, piece, n++);
         left -= piece;
     }
     bytes_store(num_buffers, n, 2);
-    virt_iov_write(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_NUM_BUFFERS,
+    iov_write(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_NUM_BUFFERS,
                    num_buffers, 2);
     virt_queue_publish(q, n);
     p->rx_have = false;
@@ -156,7 +156,7 @@ rx_wanted(const NetPair *p, size_t len)
 
     if (p->net->filter.promisc)
         return true;
-    n = virt_iov_read(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_HEADER, frame,
+    n = iov_read(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_HEADER, frame,
                       MIN(len - VIRTIO_NET_HEADER, sizeof(frame)));
     return virtio_net_filter_pass(p->net, frame, n);
 }
@@ -228,7 +228,7 @@ tx_send(NetPair *p)
     ssize_t len = -EMSGSIZE;
 
     if (!net->header) {
-        n = n <= VIRTIO_NET_PIECES ? virt_iov_slice(iov, n, VIRTIO_NET_HEADER, SIZE_MAX, bare) : 0;
+        n = n <= VIRTIO_NET_PIECES ? iov_slice(iov, n, VIRTIO_NET_HEADER, SIZE_MAX, bare) : 0;
         iov = bare;
     }
     if (!link_is_up(net))
@@ -682,7 +682,7 @@ net_realize(VirtioDevice *dev, GError **err)
     if (!net_check(net, err) || !net_backend_attach(net->backend, &net_frontend, net, err))
         return false;
     net->attached = true;
-    net->loop = virtio_default_loop(virtio_base(dev)->machine, err);
+    net->loop = machine_io_loop(virtio_base(dev)->machine, err);
     if (!net->loop)
         return false;
     mac_choose(net);

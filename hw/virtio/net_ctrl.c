@@ -170,10 +170,10 @@ virtio_net_ctrl(VirtQueue *q)
         ack = 1;
         if (chain->out_len <= CTRL_MAX) {
             data = g_malloc(chain->out_len);
-            virt_iov_read(virt_chain_out(chain), chain->n_out, 0, data, chain->out_len);
+            iov_read(virt_chain_out(chain), chain->n_out, 0, data, chain->out_len);
             ack = !ctrl_command(net, data, chain->out_len);
         }
-        virt_iov_write(virt_chain_in(chain), chain->n_in, 0, &ack, 1);
+        iov_write(virt_chain_in(chain), chain->n_in, 0, &ack, 1);
         virt_queue_push(q, chain->head, 1);
     }
 }

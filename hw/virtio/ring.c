@@ -71,63 +71,6 @@ virt_chain_clear(VirtChain *chain)
     *chain = (VirtChain){ 0 };
 }
 
-size_t
-virt_iov_read(const struct iovec *iov, unsigned n, size_t offset, void *buf, size_t len)
-{
-    size_t done = 0;
-
-    for (unsigned i = 0; i < n && done < len; i++) {
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-        } else {
-            size_t piece = MIN(len - done, iov[i].iov_len - offset);
-
-            memcpy((uint8_t *)buf + done, (const uint8_t *)iov[i].iov_base + offset, piece);
-            done += piece;
-            offset = 0;
-        }
-    }
-    return done;
-}
-
-size_t
-virt_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf, size_t len)
-{
-    size_t done = 0;
-
-    for (unsigned i = 0; i < n && done < len; i++) {
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-        } else {
-            size_t piece = MIN(len - done, iov[i].iov_len - offset);
-
-            memcpy((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buf + done, piece);
-            done += piece;
-            offset = 0;
-        }
-    }
-    return done;
-}
-
-unsigned
-virt_iov_slice(const struct iovec *iov, unsigned n, size_t offset, size_t len, struct iovec *out)
-{
-    unsigned pieces = 0;
-
-    for (unsigned i = 0; i < n && len > 0; i++) {
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-        } else {
-            size_t piece = MIN(len, iov[i].iov_len - offset);
-
-            out[pieces++] = (struct iovec){ (uint8_t *)iov[i].iov_base + offset, piece };
-            len -= piece;
-            offset = 0;
-        }
-    }
-    return pieces;
-}
-
 /* ---- mapping ---- */
 
 int

@@ -221,7 +221,7 @@ rng_realize(VirtioDevice *dev, GError **err)
 {
     VirtioRng *rng = (VirtioRng *)dev;
 
-    rng->loop = virtio_default_loop(virtio_base(dev)->machine, err);
+    rng->loop = machine_io_loop(virtio_base(dev)->machine, err);
     if (!rng->loop)
         return false;
     virtio_queues_reserve(dev, 1);

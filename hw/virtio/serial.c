@@ -102,7 +102,7 @@ control_flush(VirtioSerial *serial)
             memcpy(buf + len, port->name, n);
             len += n;
         }
-        len = virt_iov_write(virt_chain_in(&serial->chain), serial->chain.n_in, 0, buf, len);
+        len = iov_write(virt_chain_in(&serial->chain), serial->chain.n_in, 0, buf, len);
         virt_queue_push(q, serial->chain.head, len);
         serial->pending_start = (serial->pending_start + 1) % VIRTIO_CONTROL_PENDING;
         serial->n_pending--;
@@ -157,7 +157,7 @@ control_out_handle(VirtQueue *q)
     while (virt_queue_next(q, &serial->chain, &turn)) {
         uint8_t buf[CONTROL_SIZE];
         size_t n =
-            virt_iov_read(virt_chain_out(&serial->chain), serial->chain.n_out, 0, buf, sizeof(buf));
+            iov_read(virt_chain_out(&serial->chain), serial->chain.n_out, 0, buf, sizeof(buf));
 
         virt_queue_push(q, serial->chain.head, 0);
         if (n == sizeof(buf)) {
@@ -328,7 +328,7 @@ serial_realize(VirtioDevice *dev, GError **err)
     Device *device = virtio_base(dev);
     unsigned n = 2 * (serial->max_ports + 1);
 
-    serial->loop = virtio_default_loop(device->machine, err);
+    serial->loop = machine_io_loop(device->machine, err);
     if (!serial->loop)
         return false;
     dev->host_features |= VIRTIO_F(F_MULTIPORT);

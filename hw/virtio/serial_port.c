@@ -82,7 +82,7 @@ virtio_port_in(VirtioPort *port)
     while (port->input_len > 0 && takes_input(port) &&
            virt_queue_next(port->in, &port->in_chain, &turn)) {
         const VirtChain *chain = &port->in_chain;
-        size_t n = virt_iov_write(virt_chain_in(chain), chain->n_in, 0,
+        size_t n = iov_write(virt_chain_in(chain), chain->n_in, 0,
                                   port->input + port->input_start, port->input_len);
 
         port->input_start += (uint32_t)n;

@@ -9,24 +9,6 @@
 
 #include "util/error.h"
 
-#define DEFAULT_LOOP_ID "#io"
-
-IoLoop *
-virtio_default_loop(Machine *machine, GError **err)
-{
-    IoLoop *loop = machine_object_find(machine, OBJECT_IOTHREAD, DEFAULT_LOOP_ID);
-
-    if (loop)
-        return loop;
-    loop = io_loop_new("io", err);
-    if (loop && !machine_object_add(machine, OBJECT_IOTHREAD, DEFAULT_LOOP_ID, loop,
-                                    (GDestroyNotify)io_loop_free, err)) {
-        io_loop_free(loop);
-        return NULL;
-    }
-    return loop;
-}
-
 /* ---- queues ---- */
 
 void

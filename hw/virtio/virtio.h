@@ -17,6 +17,8 @@
 #ifndef KILN_HW_VIRTIO_VIRTIO_H
 #define KILN_HW_VIRTIO_VIRTIO_H
 
+#include "hw/core/iov.h"
+#include "hw/core/loop.h"
 #include "hw/pci/pci.h"
 #include "util/ioloop.h"
 
@@ -82,15 +84,6 @@ virt_chain_in(const VirtChain *chain)
 
 /* Frees what a zero-initialised, used chain holds. */
 void virt_chain_clear(VirtChain *chain);
-
-/* Copy between @buf and bytes [offset, offset + len) of @iov; return how many there were. */
-size_t virt_iov_read(const struct iovec *iov, unsigned n, size_t offset, void *buf, size_t len);
-size_t virt_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf,
-                      size_t len);
-/* Writes to @out, which has room for @n pieces, the part of @iov from @offset on, at most @len
- * bytes; returns the number of pieces. */
-unsigned virt_iov_slice(const struct iovec *iov, unsigned n, size_t offset, size_t len,
-                        struct iovec *out);
 
 struct VirtQueue {
     VirtioDevice *dev;
@@ -215,9 +208,6 @@ void virtio_queues_reserve(VirtioDevice *dev, unsigned n);
 VirtQueue *virtio_queue_add(VirtioDevice *dev, unsigned size, IoLoop *loop,
                             void (*handle)(VirtQueue *queue));
 
-/* The I/O loop of devices that name none: made at its first use, "#io". */
-IoLoop *virtio_default_loop(Machine *machine, GError **err);
-
 /* ---- for models at run time ---- */
 
 /* True when the driver has accepted feature @bit. */
@@ -285,5 +275,11 @@ void virt_queue_flush(VirtQueue *queue);
 void virtio_queue_interrupt(VirtQueue *queue);
 /* Reads back the used index that someone else (vhost) has moved. Device's lock. */
 void virt_queue_reload_used(VirtQueue *queue);
+
+/* Their names before they moved to hw/core. */
+#define virtio_default_loop machine_io_loop
+#define virt_iov_read iov_read
+#define virt_iov_write iov_write
+#define virt_iov_slice iov_slice
 
 #endif

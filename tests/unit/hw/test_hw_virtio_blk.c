@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/virtio_driver.h"
 
-#include "hw/virtio/blk.h"
+#include "hw/block/drive.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -372,12 +372,12 @@ test_write_cache(void **state)
     Fixture *f = *state;
 
     virtio_driver_start(&f->drv, FEATURES | VIRTIO_F(F_CONFIG_WCE), 1, SIZE);
-    assert_true(virtio_blk_write_cache(f->dev));
+    assert_true(drive_writeback(drive_of(f->dev)));
     fake_write(f->fake, f->drv.config + 32, 1, 0);
-    assert_false(virtio_blk_write_cache(f->dev));
+    assert_false(drive_writeback(drive_of(f->dev)));
     assert_int_equal(virtio_driver_config(&f->drv, 32, 1), 0);
     virtio_driver_set_status(&f->drv, 0);
-    assert_true(virtio_blk_write_cache(f->dev));
+    assert_true(drive_writeback(drive_of(f->dev)));
 }
 
 static void
@@ -385,7 +385,7 @@ test_stats(void **state)
 {
     Fixture *f = *state;
     static uint8_t page[4096];
-    VirtioBlkStats stats;
+    DriveStats stats;
 
     virtio_driver_start(&f->drv, FEATURES, 1, SIZE);
     run(f, T_OUT, 0, 4096, page, NULL);
@@ -393,13 +393,13 @@ test_stats(void **state)
     run(f, T_IN, 0, 512, NULL, page);
     run(f, T_IN, DISK, 512, NULL, page);
     run(f, T_FLUSH, 0, 0, NULL, NULL);
-    assert_true(virtio_blk_stats(f->dev, &stats));
-    assert_int_equal(stats.kind[VIRTIO_BLK_READ].operations, 2);
-    assert_int_equal(stats.kind[VIRTIO_BLK_READ].bytes, 4608);
-    assert_int_equal(stats.kind[VIRTIO_BLK_READ].failed, 1);
-    assert_int_equal(stats.kind[VIRTIO_BLK_WRITE].bytes, 4096);
-    assert_int_equal(stats.kind[VIRTIO_BLK_FLUSH].operations, 1);
-    assert_string_equal(block_node_name(virtio_blk_node(f->dev)), "d");
+    drive_stats(drive_of(f->dev), &stats);
+    assert_int_equal(stats.kind[DRIVE_READ].operations, 2);
+    assert_int_equal(stats.kind[DRIVE_READ].bytes, 4608);
+    assert_int_equal(stats.kind[DRIVE_READ].failed, 1);
+    assert_int_equal(stats.kind[DRIVE_WRITE].bytes, 4096);
+    assert_int_equal(stats.kind[DRIVE_FLUSH].operations, 1);
+    assert_string_equal(block_node_name(drive_of(f->dev)->node), "d");
 }
 
 /* A reset while requests are under way finishes them first. */
@@ -428,7 +428,7 @@ test_refused(void **state)
     fake_device_refused(f->fake, "scsi", "virtio-blk-pci", "drive", "s", "scsi", "on", NULL);
     fake_device_refused(f->fake, "multiple", "virtio-blk-pci", "drive", "s", "min_io_size", "100",
                         NULL);
-    fake_device_refused(f->fake, "werror", "virtio-blk-pci", "drive", "s", "werror", "stop", NULL);
+    fake_device_refused(f->fake, "werror", "virtio-blk-pci", "drive", "s", "werror", "sometimes", NULL);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

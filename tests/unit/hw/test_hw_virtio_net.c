@@ -114,7 +114,7 @@ fake_receive(NetBackend *b, unsigned queue, const struct iovec *iov, int n_iov)
     packet = f->in[f->first];
     f->first = (f->first + 1) % PACKETS;
     f->count--;
-    done = virt_iov_write(iov, (unsigned)n_iov, 0, g_bytes_get_data(packet, &len),
+    done = iov_write(iov, (unsigned)n_iov, 0, g_bytes_get_data(packet, &len),
                           g_bytes_get_size(packet));
     g_bytes_unref(packet);
     return (ssize_t)done;

@@ -1,0 +1,369 @@
+/* vm_drives.c - disks by the short options: -drive, -hda to -hdd, -cdrom.
+ *
+ * qemu-system-x86_64(1), "Block device options". Each becomes a file node, a format node over it
+ * and, unless if=none, a device named as the drive.
+ *
+ * Leaves out: floppies, pflash (which are other rooms'), throttling, snapshot=on.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "block/block.h"
+#include "hw/core/device.h"
+#include "launcher/keyval.h"
+#include "launcher/vm.h"
+#include "util/error.h"
+
+static void
+drives_set(JsonObject *obj, const char *key, const char *value)
+{
+    if (value)
+        json_object_set_string_member(obj, key, value);
+}
+
+/* Moves member @from of @obj to @to as @key, if it is there. */
+static void
+drives_move(JsonObject *obj, const char *from, JsonObject *to, const char *key)
+{
+    drives_set(to, key, keyval_text(obj, from));
+    json_object_remove_member(obj, from);
+}
+
+/* ---- images ---- */
+
+static int
+drives_open_file(void *opaque, const char *path, int flags, GError **err)
+{
+    return fdset_open(((Vm *)opaque)->fdsets, path, flags, 0, err);
+}
+
+static BlockNode *
+drives_find_node(void *opaque, const char *name)
+{
+    return machine_object_find(((Vm *)opaque)->machine, OBJECT_BLOCK_NODE, name);
+}
+
+bool
+vm_add_blockdev(Vm *vm, JsonObject *options, GError **err)
+{
+    const BlockOpenOps ops = {
+        .opaque = vm,
+        .open_file = drives_open_file,
+        .find_node = drives_find_node,
+    };
+    BlockNode *node;
+
+    if (!keyval_text(options, "node-name"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-blockdev: wants node-name=");
+    node = block_node_open(options, &ops, err);
+    if (!node)
+        return false;
+    if (machine_object_add(vm->machine, OBJECT_BLOCK_NODE, keyval_text(options, "node-name"), node,
+                           (GDestroyNotify)block_node_unref, err))
+        return true;
+    block_node_unref(node);
+    return false;
+}
+
+static const char *
+drives_protocol(const char *filename)
+{
+    struct stat st;
+
+    return stat(filename, &st) == 0 && S_ISBLK(st.st_mode) ? "host_device" : "file";
+}
+
+bool
+vm_add_image(Vm *vm, const char *node, const char *format, const char *filename, GError **err)
+{
+    g_autoptr(JsonObject) options = json_object_new();
+    JsonObject *file = json_object_new();
+
+    drives_set(file, "driver", drives_protocol(filename));
+    drives_set(file, "filename", filename);
+    drives_set(file, "read-only", "on");
+    drives_set(options, "driver", format);
+    drives_set(options, "node-name", node);
+    drives_set(options, "read-only", "on");
+    json_object_set_object_member(options, "file", file);
+    return vm_add_blockdev(vm, options, err);
+}
+
+/* ---- -drive ---- */
+
+/* The cache modes of qemu(1): direct, no-flush, and whether the disk tells of a write cache. */
+static const struct {
+    const char *name;
+    bool direct, no_flush, write_cache;
+} drive_caches[] = {
+    { "none", true, false, true },           { "writeback", false, false, true },
+    { "writethrough", false, false, false }, { "directsync", true, false, false },
+    { "unsafe", false, true, true },
+};
+
+static bool
+drives_cache(JsonObject *drive, JsonObject *file, JsonObject *device, GError **err)
+{
+    const char *name = keyval_text(drive, "cache");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(drive_caches); i++) {
+        if (strcmp(drive_caches[i].name, name ? name : "writeback"))
+            continue;
+        drives_set(file, "cache.direct", drive_caches[i].direct ? "on" : "off");
+        drives_set(file, "cache.no-flush", drive_caches[i].no_flush ? "on" : "off");
+        drives_set(device, "write-cache", drive_caches[i].write_cache ? "on" : "off");
+        json_object_remove_member(drive, "cache");
+        return true;
+    }
+    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                          "-drive: cache=%s; it can be: none, writeback, writethrough, directsync, "
+                          "unsafe",
+                          name);
+}
+
+/* Where a drive goes: interface, medium, bus and unit. */
+typedef struct {
+    const char *interface;
+    bool cdrom;
+    uint64_t bus, unit;
+    bool read_only, share;
+} DrivePlace;
+
+/* Units of one bus of the interface on this machine. */
+static unsigned
+drives_units(Vm *vm, const char *interface)
+{
+    if (!strcmp(interface, "ide"))
+        return bus_find(vm->machine, BUS_IDE, "ide.2", NULL) ? 1 : 2;
+    return !strcmp(interface, "scsi") ? 7 : 1;
+}
+
+static bool
+drives_taken(Vm *vm, const DrivePlace *place)
+{
+    for (guint i = 0; i < vm->drive_devices->len; i++) {
+        JsonObject *other = g_ptr_array_index(vm->drive_devices, i);
+
+        if (!strcmp(json_object_get_string_member(other, "#if"), place->interface) &&
+            (uint64_t)json_object_get_int_member(other, "#bus") == place->bus &&
+            (uint64_t)json_object_get_int_member(other, "#unit") == place->unit)
+            return true;
+    }
+    return false;
+}
+
+static bool
+drives_place(Vm *vm, JsonObject *drive, DrivePlace *place, GError **err)
+{
+    static const char *const interfaces[] = { "ide", "scsi", "virtio", "none", NULL };
+    const char *name = keyval_text(drive, "file"), *media = keyval_text(drive, "media");
+    uint64_t index = UINT64_MAX, units;
+    bool placed = json_object_has_member(drive, "bus") || json_object_has_member(drive, "unit");
+    bool snapshot = false;
+
+    place->interface = keyval_text(drive, "if") ? keyval_text(drive, "if") : "ide";
+    if (!g_strv_contains(interfaces, place->interface))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive: if=%s is not offered; it can be: ide, scsi, virtio, none",
+                              place->interface);
+    if (media && strcmp(media, "disk") && strcmp(media, "cdrom"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive: media=%s; it can be: disk, cdrom", media);
+    place->cdrom = !g_strcmp0(media, "cdrom");
+    if (place->cdrom && !strcmp(place->interface, "virtio"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive: media=cdrom wants if=ide or if=scsi, not if=virtio");
+    if (!name && !(place->cdrom && strcmp(place->interface, "none")))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-drive: wants file=");
+    place->read_only = place->cdrom;
+    if (!keyval_bool("-drive", drive, "readonly", &place->read_only, err) ||
+        !keyval_bool("-drive", drive, "read-only", &place->read_only, err) ||
+        !keyval_bool("-drive", drive, "share-rw", &place->share, err) ||
+        !keyval_bool("-drive", drive, "snapshot", &snapshot, err) ||
+        !keyval_uint("-drive", drive, "index", 0, 255, &index, err) ||
+        !keyval_uint("-drive", drive, "bus", 0, 255, &place->bus, err) ||
+        !keyval_uint("-drive", drive, "unit", 0, 255, &place->unit, err))
+        return false;
+    if (snapshot)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive: snapshot=on is not offered yet");
+    units = drives_units(vm, place->interface);
+    if (index != UINT64_MAX) {
+        place->bus = index / units;
+        place->unit = index % units;
+        placed = true;
+    }
+    for (index = 0; !placed && drives_taken(vm, place); index++) {
+        place->bus = (index + 1) / units;
+        place->unit = (index + 1) % units;
+    }
+    if (strcmp(place->interface, "none") && drives_taken(vm, place))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive: there is a drive at if=%s, bus %u, unit %u already",
+                              place->interface, (unsigned)place->bus, (unsigned)place->unit);
+    return true;
+}
+
+static char *
+drives_name(JsonObject *drive, const DrivePlace *place)
+{
+    if (keyval_text(drive, "node-name"))
+        return g_strdup(keyval_text(drive, "node-name"));
+    if (keyval_text(drive, "id"))
+        return g_strdup(keyval_text(drive, "id"));
+    if (!strcmp(place->interface, "virtio") || !strcmp(place->interface, "none"))
+        return g_strdup_printf("%s%u", place->interface, (unsigned)place->bus);
+    return g_strdup_printf("%s%u-%s%u", place->interface, (unsigned)place->bus,
+                           place->cdrom ? "cd" : "hd", (unsigned)place->unit);
+}
+
+static bool
+drives_add_image(Vm *vm, JsonObject *drive, JsonObject *file, const DrivePlace *place,
+                 const char *name, GError **err)
+{
+    g_autoptr(JsonObject) format = json_object_new();
+    g_autofree char *file_node = g_strconcat(name, "-file", NULL);
+
+    drives_set(file, "driver", drives_protocol(keyval_text(drive, "file")));
+    drives_set(file, "node-name", file_node);
+    drives_set(file, "read-only", place->read_only ? "on" : "off");
+    drives_move(drive, "file", file, "filename");
+    drives_move(drive, "aio", file, "aio");
+    drives_move(drive, "file.locking", file, "locking");
+    drives_move(drive, "discard", file, "discard");
+    drives_set(format, "discard", keyval_text(file, "discard"));
+    drives_set(format, "driver",
+               keyval_text(drive, "format") ? keyval_text(drive, "format") : "raw");
+    drives_set(format, "node-name", name);
+    drives_set(format, "read-only", place->read_only ? "on" : "off");
+    drives_set(format, "file", file_node);
+    drives_move(drive, "detect-zeroes", format, "detect-zeroes");
+    return vm_add_blockdev(vm, file, err) && vm_add_blockdev(vm, format, err);
+}
+
+/* What vm_add_drive_devices() will make; "#…" is for us. */
+static void
+drives_plan(Vm *vm, JsonObject *drive, JsonObject *device, const DrivePlace *place,
+            const char *name, bool has_image)
+{
+    g_autofree char *bus = NULL, *unit = g_strdup_printf("%u", (unsigned)place->unit);
+
+    drives_set(device, "#if", place->interface);
+    json_object_set_int_member(device, "#bus", (int64_t)place->bus);
+    json_object_set_int_member(device, "#unit", (int64_t)place->unit);
+    if (has_image)
+        drives_set(device, "drive", name);
+    if (!strcmp(place->interface, "virtio")) {
+        drives_set(device, "driver", "virtio-blk-pci");
+    } else if (!strcmp(place->interface, "scsi")) {
+        bus = g_strdup_printf("scsi%u.0", (unsigned)place->bus);
+        drives_set(device, "driver", place->cdrom ? "scsi-cd" : "scsi-hd");
+        drives_set(device, "bus", bus);
+        drives_set(device, "scsi-id", unit);
+        drives_set(device, "id", name);
+    } else {
+        bus = g_strdup_printf("ide.%u", (unsigned)place->bus);
+        drives_set(device, "driver", place->cdrom ? "ide-cd" : "ide-hd");
+        drives_set(device, "bus", bus);
+        drives_set(device, "unit", unit);
+        drives_set(device, "id", name);
+    }
+    if (place->share)
+        drives_set(device, "share-rw", "on");
+    drives_move(drive, "serial", device, "serial");
+    drives_move(drive, "werror", device, "werror");
+    drives_move(drive, "rerror", device, "rerror");
+    g_ptr_array_add(vm->drive_devices, json_object_ref(device));
+}
+
+static bool
+drives_add(Vm *vm, JsonObject *given, GError **err)
+{
+    g_autoptr(JsonObject) drive = json_object_new();
+    g_autoptr(JsonObject) file = json_object_new();
+    g_autoptr(JsonObject) device = json_object_new();
+    g_autoptr(GList) members = json_object_get_members(given);
+    g_autofree char *name = NULL;
+    DrivePlace place = { 0 };
+    bool has_image;
+
+    for (GList *l = members; l; l = l->next)
+        json_object_set_member(drive, l->data, json_object_dup_member(given, l->data));
+    if (!drives_place(vm, drive, &place, err) || !drives_cache(drive, file, device, err))
+        return false;
+    name = drives_name(drive, &place);
+    has_image = keyval_text(drive, "file") != NULL;
+    if (has_image && !drives_add_image(vm, drive, file, &place, name, err))
+        return false;
+    if (strcmp(place.interface, "none"))
+        drives_plan(vm, drive, device, &place, name, has_image);
+    return true;
+}
+
+/* -hda FILE and its like: drive @index of the board's first controller. */
+static bool
+drives_add_short(Vm *vm, const char *filename, unsigned index, bool cdrom, GError **err)
+{
+    g_autoptr(JsonObject) drive = json_object_new();
+    g_autofree char *number = g_strdup_printf("%u", index);
+
+    if (!filename)
+        return true;
+    drives_set(drive, "file", filename);
+    drives_set(drive, "if", "ide");
+    drives_set(drive, "index", number);
+    drives_set(drive, "media", cdrom ? "cdrom" : "disk");
+    return drives_add(vm, drive, err);
+}
+
+bool
+vm_add_drive_images(Vm *vm, GError **err)
+{
+    const Options *o = vm->options;
+
+    if (!drives_add_short(vm, o->hda, 0, false, err) ||
+        !drives_add_short(vm, o->hdb, 1, false, err) ||
+        !drives_add_short(vm, o->hdc, 2, false, err) ||
+        !drives_add_short(vm, o->hdd, 3, false, err) ||
+        !drives_add_short(vm, o->cdrom, 2, true, err))
+        return false;
+    for (guint i = 0; i < o->drives->len; i++)
+        if (!drives_add(vm, g_ptr_array_index(o->drives, i), err))
+            return false;
+    return true;
+}
+
+/* A controller for if=scsi, unless a -device made one. */
+static bool
+drives_need_scsi(Vm *vm, unsigned number, GError **err)
+{
+    g_autofree char *bus = g_strdup_printf("scsi%u.0", number), *id = NULL;
+    g_autoptr(JsonObject) device = json_object_new();
+
+    if (bus_find(vm->machine, BUS_SCSI, bus, NULL))
+        return true;
+    id = g_strdup_printf("scsi%u", number);
+    drives_set(device, "driver", "virtio-scsi-pci");
+    drives_set(device, "id", id);
+    return vm_add_device(vm, device, err);
+}
+
+bool
+vm_add_drive_devices(Vm *vm, GError **err)
+{
+    for (guint i = 0; i < vm->drive_devices->len; i++) {
+        JsonObject *device = g_ptr_array_index(vm->drive_devices, i);
+
+        if (!strcmp(json_object_get_string_member(device, "#if"), "scsi") &&
+            !drives_need_scsi(vm, (unsigned)json_object_get_int_member(device, "#bus"), err))
+            return false;
+        json_object_remove_member(device, "#if");
+        json_object_remove_member(device, "#bus");
+        json_object_remove_member(device, "#unit");
+        if (!vm_add_device(vm, device, err))
+            return false;
+    }
+    g_ptr_array_set_size(vm->drive_devices, 0);
+    return true;
+}

@@ -9,6 +9,7 @@
 #include "hw/pci/board.h"
 #include "launcher/boot.h"
 #include "launcher/vm.h"
+#include "launcher/vm_firmware.h"
 #include "util/error.h"
 
 #define ABOVE_4G UINT64_C(0x100000000)
@@ -45,17 +46,29 @@ vm_open_boot_files(Vm *vm, GError **err)
 {
     const Options *o = vm->options;
 
-    if (!o->kernel)
-        return kiln_error_set(
-            err, VIR_ERR_CONFIG_UNSUPPORTED,
-            "no -kernel: booting firmware is not offered yet; give -kernel FILE, a "
-            "bzImage or an ELF kernel with a PVH entry");
+    if (!vm_check_firmware(vm, err))
+        return false;
+    if (vm_boots_firmware(vm) && (o->initrd || o->append))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-initrd and -append go with -kernel FILE: a bzImage, or an ELF "
+                              "kernel with a PVH entry");
+    if (vm_boots_firmware(vm))
+        return true;
     vm->kernel_fd = fdset_open(vm->fdsets, o->kernel, O_RDONLY, 0, err);
     if (vm->kernel_fd < 0)
         return false;
     if (o->initrd)
         vm->initrd_fd = fdset_open(vm->fdsets, o->initrd, O_RDONLY, 0, err);
     return !o->initrd || vm->initrd_fd >= 0;
+}
+
+static bool
+boot_reset_vcpus(Vm *vm, const BootEntry *entry, GError **err)
+{
+    for (guint i = 0; i < vm->vcpus->len; i++)
+        if (!vcpu_reset(g_ptr_array_index(vm->vcpus, i), entry, err))
+            return false;
+    return true;
 }
 
 bool
@@ -70,12 +83,11 @@ vm_boot(Vm *vm, GError **err)
     };
     BootEntry entry;
 
+    if (vm_boots_firmware(vm))
+        return vm_prepare_firmware(vm, err) && boot_reset_vcpus(vm, NULL, err);
     config.n_e820 = boot_memory_map(vm, map);
     if (!board_prepare_boot(vm->machine, &config.rsdp, err) ||
         !boot_load(&config, vm->machine->memory, &entry, err))
         return false;
-    for (guint i = 0; i < vm->vcpus->len; i++)
-        if (!vcpu_reset(g_ptr_array_index(vm->vcpus, i), &entry, err))
-            return false;
-    return true;
+    return boot_reset_vcpus(vm, &entry, err);
 }

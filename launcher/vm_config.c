@@ -53,7 +53,7 @@ config_machine(Vm *vm, GError **err)
         bool only;
     } fixed[] = {
         { "usb", false },     { "smm", false }, { "hpet", false },  { "vmport", false },
-        { "graphics", true }, { "acpi", true }, { "i8042", false }, { "pit", true },
+        { "acpi", true }, { "i8042", false }, { "pit", true },
     };
     JsonObject *machine = vm->options->machine;
     const char *type = machine ? keyval_text(machine, "type") : NULL;
@@ -321,6 +321,7 @@ vm_configure(Vm *vm, MachineConfig *ret, GError **err)
     *ret = (MachineConfig){ 0 };
     if (!config_cpus(vm, ret, err) || !config_memory(vm, ret, err) || !config_rtc(vm, ret, err))
         return false;
+    ret->firmware = vm->options->kernel == NULL;
     ret->name = vm->name;
     memcpy(ret->uuid, vm->uuid, sizeof(ret->uuid));
     return true;

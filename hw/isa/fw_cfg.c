@@ -1,7 +1,7 @@
 /* fw_cfg.c - the firmware configuration device of the QEMU machines.
  *
  * QEMU's published interface document "QEMU Firmware Configuration (fw_cfg) Device": selector and
- * data ports and the DMA interface. All items are read-only to the guest.
+ * data ports and the DMA interface.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/isa/fw_cfg.h"
@@ -20,17 +20,15 @@ enum {
     FW_CFG_ID = 0x01,
     FW_CFG_UUID = 0x02,
     FW_CFG_RAM_SIZE = 0x03,
-    FW_CFG_NOGRAPHIC = 0x04,
     FW_CFG_NB_CPUS = 0x05,
     FW_CFG_NUMA = 0x0d,
-    FW_CFG_BOOT_MENU = 0x0e,
     FW_CFG_MAX_CPUS = 0x0f,
     FW_CFG_FILE_DIR = 0x19,
     FW_CFG_FILE_FIRST = 0x20,
     FW_CFG_ACPI_TABLES = 0x8000,
     FW_CFG_SMBIOS_ENTRIES = 0x8001,
     FW_CFG_IRQ0_OVERRIDE = 0x8002,
-    FW_CFG_FILES_MAX = 64,
+    FW_CFG_FILES_MAX = 256,
     FW_CFG_NAME_MAX = 55,
     FW_CFG_FILE_ENTRY = 64, /* size, key, reserved, name[56] */
     FW_CFG_FEATURES = 3,    /* traditional and DMA */
@@ -46,6 +44,10 @@ enum {
 typedef struct {
     uint8_t *data;
     uint32_t len;
+    uint32_t size;       /* in the directory; bytes from len on read as zero */
+    FwCfgMake make;      /* NULL: @data is always there */
+    FwCfgWritten written; /* NULL: the guest cannot write; else @data is somebody else's */
+    void *opaque;
 } FwCfgItem;
 
 typedef struct {
@@ -69,7 +71,8 @@ fw_cfg_item_free(gpointer data)
 {
     FwCfgItem *item = data;
 
-    g_free(item->data);
+    if (!item->written)
+        g_free(item->data);
     g_free(item);
 }
 
@@ -79,7 +82,7 @@ fw_cfg_add(FwCfg *cfg, uint16_t key, const void *data, size_t len)
     FwCfgItem *item = g_new0(FwCfgItem, 1);
 
     item->data = g_memdup2(data, len);
-    item->len = (uint32_t)len;
+    item->len = item->size = (uint32_t)len;
     g_hash_table_insert(cfg->items, GUINT_TO_POINTER(key), item);
 }
 
@@ -113,7 +116,7 @@ fw_cfg_write_directory(FwCfg *cfg)
         const FwCfgItem *item = g_hash_table_lookup(cfg->items, GUINT_TO_POINTER(file->key));
         uint8_t entry[FW_CFG_FILE_ENTRY] = { 0 };
 
-        fw_cfg_store_be(entry, item->len, 4);
+        fw_cfg_store_be(entry, item->size, 4);
         fw_cfg_store_be(entry + 4, file->key, 2);
         memcpy(entry + 8, file->name, sizeof(file->name));
         g_byte_array_append(dir, entry, sizeof(entry));
@@ -175,10 +178,93 @@ fw_cfg_set_file(FwCfg *cfg, const char *name, const void *data, size_t len, GErr
     return true;
 }
 
-static const FwCfgItem *
+static FwCfgItem *
+fw_cfg_file_item(FwCfg *cfg, const char *name)
+{
+    const FwCfgFile *file = fw_cfg_find_file(cfg, name);
+
+    return file ? g_hash_table_lookup(cfg->items, GUINT_TO_POINTER(file->key)) : NULL;
+}
+
+bool
+fw_cfg_add_made(FwCfg *cfg, const char *name, uint32_t size, FwCfgMake make, void *opaque,
+                GError **err)
+{
+    FwCfgItem *item;
+
+    if (!fw_cfg_add_file(cfg, name, "", 0, err))
+        return false;
+    item = fw_cfg_file_item(cfg, name);
+    item->size = size;
+    item->make = make;
+    item->opaque = opaque;
+    fw_cfg_write_directory(cfg);
+    return true;
+}
+
+void
+fw_cfg_made(FwCfg *cfg, const char *name, const void *data, size_t len)
+{
+    FwCfgItem *item = fw_cfg_file_item(cfg, name);
+
+    g_return_if_fail(item && item->make);
+    g_free(item->data);
+    item->len = (uint32_t)MIN(len, item->size);
+    item->data = g_memdup2(data, item->len);
+}
+
+bool
+fw_cfg_add_writable(FwCfg *cfg, const char *name, uint8_t *data, size_t len, FwCfgWritten written,
+                    void *opaque, GError **err)
+{
+    FwCfgItem *item;
+
+    if (!fw_cfg_add_file(cfg, name, "", 0, err))
+        return false;
+    item = fw_cfg_file_item(cfg, name);
+    g_free(item->data);
+    item->data = data;
+    item->len = item->size = (uint32_t)len;
+    item->written = written;
+    item->opaque = opaque;
+    fw_cfg_write_directory(cfg);
+    return true;
+}
+
+static FwCfgItem *
 fw_cfg_selected(FwCfg *cfg)
 {
     return g_hash_table_lookup(cfg->items, GUINT_TO_POINTER(cfg->selected));
+}
+
+static void
+fw_cfg_select(FwCfg *cfg, uint16_t key)
+{
+    FwCfgItem *item;
+
+    cfg->selected = key;
+    cfg->position = 0;
+    item = fw_cfg_selected(cfg);
+    if (item && item->make && !item->data)
+        item->make(item->opaque, cfg);
+}
+
+/* Files that are made are made anew for the next boot. */
+static void
+fw_cfg_forget_made(FwCfg *cfg)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, cfg->items);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        FwCfgItem *item = value;
+
+        if (item->make) {
+            g_clear_pointer(&item->data, g_free);
+            item->len = 0;
+        }
+    }
 }
 
 static uint64_t
@@ -200,8 +286,7 @@ fw_cfg_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 
     if (offset != 0 || size != 2)
         return;
-    cfg->selected = (uint16_t)value;
-    cfg->position = 0;
+    fw_cfg_select(cfg, (uint16_t)value);
 }
 
 /* One transfer. Returns the control word that tells how it ended. */
@@ -209,13 +294,11 @@ static uint32_t
 fw_cfg_transfer(FwCfg *cfg, uint32_t control, uint32_t length, uint64_t address)
 {
     GuestMemory *memory = cfg->device.machine->memory;
-    const FwCfgItem *item;
+    FwCfgItem *item;
     uint32_t have = 0;
 
-    if (control & DMA_SELECT) {
-        cfg->selected = (uint16_t)(control >> 16);
-        cfg->position = 0;
-    }
+    if (control & DMA_SELECT)
+        fw_cfg_select(cfg, (uint16_t)(control >> 16));
     item = fw_cfg_selected(cfg);
     if (item && cfg->position < item->len)
         have = MIN(length, item->len - cfg->position);
@@ -225,7 +308,11 @@ fw_cfg_transfer(FwCfg *cfg, uint32_t control, uint32_t length, uint64_t address)
         if (guest_memory_zero(memory, address + have, length - have) < 0)
             return DMA_ERROR;
     } else if (control & DMA_WRITE) {
-        return DMA_ERROR;
+        /* All of it or nothing. */
+        if (!item || !item->written || have < length ||
+            guest_memory_read(memory, address, item->data + cfg->position, have) < 0)
+            return DMA_ERROR;
+        item->written(item->opaque);
     } else if (!(control & DMA_SKIP)) {
         return 0;
     }
@@ -333,7 +420,7 @@ fw_cfg_realize(Device *dev, GError **err)
     fw_cfg_add_number(cfg, FW_CFG_ID, FW_CFG_FEATURES, 4);
     fw_cfg_add(cfg, FW_CFG_UUID, config->uuid, sizeof(config->uuid));
     fw_cfg_add_number(cfg, FW_CFG_RAM_SIZE, config->ram_below_4g + config->ram_above_4g, 8);
-    fw_cfg_add_number(cfg, FW_CFG_NOGRAPHIC, 1, 2);
+    fw_cfg_add_number(cfg, FW_CFG_NOGRAPHIC, 0, 2);
     fw_cfg_add_number(cfg, FW_CFG_NB_CPUS, config->n_cpus, 2);
     fw_cfg_add_number(cfg, FW_CFG_MAX_CPUS, config->max_cpus, 2);
     fw_cfg_add_number(cfg, FW_CFG_BOOT_MENU, 0, 2);
@@ -375,6 +462,7 @@ fw_cfg_reset(Device *dev)
     cfg->selected = 0;
     cfg->position = 0;
     cfg->dma_address = 0;
+    fw_cfg_forget_made(cfg);
 }
 
 static const SavedField fw_cfg_fields[] = {

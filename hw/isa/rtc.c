@@ -7,6 +7,8 @@
  * SET).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/isa/rtc.h"
+
 #include "hw/core/device.h"
 #include "hw/core/timer.h"
 #include "util/error.h"
@@ -488,3 +490,15 @@ const DeviceClass rtc_class = {
     .reset = rtc_reset,
     .unrealize = rtc_unrealize,
 };
+
+void
+rtc_cmos_set(Machine *machine, unsigned at, uint8_t value)
+{
+    g_return_if_fail(at > RTC_D && at < RTC_BYTES);
+    for (guint i = 0; i < machine->devices->len; i++) {
+        Device *dev = g_ptr_array_index(machine->devices, i);
+
+        if (dev->class == &rtc_class)
+            ((Rtc *)dev)->cmos[at] = value;
+    }
+}

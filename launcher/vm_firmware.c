@@ -1,0 +1,192 @@
+/* vm_firmware.c - booting by firmware: which image, and what it is told (-bios, -boot, -fw_cfg).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hw/core/device.h"
+#include "hw/firmware/firmware.h"
+#include "hw/isa/fw_cfg.h"
+#include "launcher/keyval.h"
+#include "launcher/vm_firmware.h"
+#include "util/error.h"
+
+enum { FW_CFG_FILE_MAX = 64 << 20 };
+
+/* Where a bare file name is looked for. */
+static const char *const firmware_folders[] = { "/usr/share/seabios", "/usr/share/qemu",
+                                                "/usr/share/OVMF" };
+#define FIRMWARE_DEFAULT "bios-256k.bin"
+
+bool
+vm_boots_firmware(const Vm *vm)
+{
+    return vm->options->kernel == NULL;
+}
+
+static char *
+firmware_find(const char *name)
+{
+    if (!strchr(name, '/') && access(name, R_OK) < 0) {
+        for (size_t i = 0; i < G_N_ELEMENTS(firmware_folders); i++) {
+            g_autofree char *path = g_strconcat(firmware_folders[i], "/", name, NULL);
+
+            if (access(path, R_OK) == 0)
+                return g_steal_pointer(&path);
+        }
+    }
+    return g_strdup(name);
+}
+
+bool
+vm_check_firmware(Vm *vm, GError **err)
+{
+    if (!vm_boots_firmware(vm) && vm->options->bios)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-kernel boots without firmware: leave out -bios, or -kernel");
+    return true;
+}
+
+bool
+vm_add_firmware(Vm *vm, GError **err)
+{
+    const char *name = vm->options->bios ? vm->options->bios : FIRMWARE_DEFAULT;
+    g_autofree char *path = firmware_find(name);
+
+    if (!device_new_board(vm->machine, "system-rom", err, "file", path, NULL)) {
+        if (!vm->options->bios)
+            g_prefix_error(err, "no -kernel, so SeaBIOS is wanted (package seabios): ");
+        return false;
+    }
+    return true;
+}
+
+static bool
+firmware_add_file(Vm *vm, const char *name, const char *filename, GError **err)
+{
+    int fd = fdset_open(vm->fdsets, filename, O_RDONLY, 0, err);
+    g_autofree uint8_t *data = NULL;
+    struct stat st;
+    ssize_t n;
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) < 0 || st.st_size > FW_CFG_FILE_MAX) {
+        close(fd);
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-fw_cfg name=%s: '%s' is not a file of up to %d MiB", name, filename,
+                              FW_CFG_FILE_MAX >> 20);
+    }
+    data = g_malloc((size_t)st.st_size + 1);
+    n = pread(fd, data, (size_t)st.st_size, 0);
+    close(fd);
+    if (n != st.st_size)
+        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "-fw_cfg name=%s: cannot read '%s'", name,
+                              filename);
+    return fw_cfg_add_file(vm->machine->fw_cfg, name, data, (size_t)n, err);
+}
+
+/* -fw_cfg [name=]NAME,file=F|string=S */
+static bool
+firmware_add_option(Vm *vm, JsonObject *option, GError **err)
+{
+    const char *name = keyval_text(option, "name");
+    const char *file = keyval_text(option, "file"), *string = keyval_text(option, "string");
+
+    if (!name || !file == !string)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-fw_cfg: wants name= and one of file= and string=");
+    if (!g_str_has_prefix(name, "opt/"))
+        vm_warn("warning: -fw_cfg name=%s: names for users begin with opt/", name);
+    if (file)
+        return firmware_add_file(vm, name, file, err);
+    return fw_cfg_add_file(vm->machine->fw_cfg, name, string, strlen(string), err);
+}
+
+static bool
+firmware_wants_serial(Vm *vm, bool *ret, GError **err)
+{
+    bool graphics = !vm->options->nographic;
+
+    if (vm->options->machine &&
+        !keyval_bool("-machine", vm->options->machine, "graphics", &graphics, err))
+        return false;
+    *ret = !graphics;
+    return true;
+}
+
+static bool
+firmware_read_boot(Vm *vm, FirmwareBoot *ret, GError **err)
+{
+    JsonObject *boot = vm->options->boot;
+    uint64_t splash = UINT64_MAX;
+    const char *retry, *once;
+    char *end;
+
+    if (!firmware_wants_serial(vm, &ret->serial_console, err))
+        return false;
+    if (!boot)
+        return true;
+    if (!keyval_bool("-boot", boot, "menu", &ret->menu, err) ||
+        !keyval_bool("-boot", boot, "strict", &ret->strict, err) ||
+        !keyval_uint("-boot", boot, "splash-time", 0, UINT16_MAX, &splash, err))
+        return false;
+    ret->has_splash_time = splash != UINT64_MAX;
+    ret->splash_time = (uint16_t)splash;
+    retry = keyval_text(boot, "reboot-timeout");
+    if (retry) {
+        gint64 value = g_ascii_strtoll(retry, &end, 10);
+
+        if (end == retry || *end || value < -1 || value > UINT16_MAX)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "-boot: reboot-timeout=%s is not -1 to 65535", retry);
+        ret->has_reboot_timeout = true;
+        ret->reboot_timeout = (int32_t)value;
+    }
+    ret->order = keyval_text(boot, "order");
+    once = keyval_text(boot, "once");
+    if (once && !vm->booted)
+        ret->order = once;
+    if (ret->order && strspn(ret->order, "abcdnop") != strlen(ret->order))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-boot: order=%s; letters are a (floppy), c (disk), d (CD), "
+                              "n (network)",
+                              ret->order);
+    return true;
+}
+
+/* splash=FILE: a picture that SeaBIOS shows with its menu. */
+static bool
+firmware_add_splash(Vm *vm, GError **err)
+{
+    const char *file = vm->options->boot ? keyval_text(vm->options->boot, "splash") : NULL;
+
+    if (!file)
+        return true;
+    return firmware_add_file(vm, g_str_has_suffix(file, ".bmp") ? "bootsplash.bmp"
+                                                                : "bootsplash.jpg",
+                             file, err);
+}
+
+bool
+vm_describe_to_firmware(Vm *vm, GError **err)
+{
+    for (guint i = 0; i < vm->options->fw_cfgs->len; i++)
+        if (!firmware_add_option(vm, g_ptr_array_index(vm->options->fw_cfgs, i), err))
+            return false;
+    return !vm_boots_firmware(vm) ||
+           (firmware_create(vm->machine, err) && firmware_add_splash(vm, err));
+}
+
+bool
+vm_prepare_firmware(Vm *vm, GError **err)
+{
+    FirmwareBoot boot = { 0 };
+
+    if (!firmware_read_boot(vm, &boot, err) || !firmware_prepare(vm->machine, &boot, err))
+        return false;
+    vm->booted = true;
+    return true;
+}

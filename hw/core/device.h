@@ -103,6 +103,7 @@ struct DeviceClass {
      * "disk@0,0", "channel@0/disk@0,0" (IEEE 1275 as QEMU's bootorder writes it). Each class of the
      * chain adds its part, base first. The caller frees. */
     char *(*firmware_node)(Device *dev);
+    const char *option_rom; /* a PCI function's, where PciDetails does not name it */
     const void *details;         /* what the base wants to know: PciDetails, … */
     const char *const *syscalls; /* beyond the common ones, NULL-terminated */
 };

@@ -165,6 +165,35 @@ pci_device_after_load(void *state, GError **err)
     return true;
 }
 
+/* PCI Bus Binding to IEEE 1275 2.1, section 2.2.1, in the form that SeaBIOS and OVMF compare. */
+static char *
+pci_device_firmware_node(Device *device)
+{
+    static const struct {
+        uint16_t class;
+        const char *name;
+    } names[] = {
+        { 0x0100, "scsi" },    { 0x0101, "ide" }, { 0x0200, "ethernet" },   { 0x0300, "display" },
+        { 0x0380, "display" }, { 0x0601, "isa" }, { 0x0604, "pci-bridge" }, { 0x0c03, "usb" },
+    };
+    const PciDevice *dev = (const PciDevice *)device;
+    uint32_t class = pci_config_get(dev, PCI_CLASS_DEVICE, 2);
+    g_autofree char *name = NULL;
+    char function[4] = "";
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names) && !name; i++) {
+        if (names[i].class == class)
+            name = g_strdup(names[i].name);
+    }
+    if (!name)
+        name = g_strdup_printf("pci%x,%x", pci_config_get(dev, PCI_VENDOR_ID, 2),
+                               pci_config_get(dev, PCI_DEVICE_ID, 2));
+    if (PCI_FUNCTION(dev->devfn))
+        g_snprintf(function, sizeof(function), ",%x", PCI_FUNCTION((unsigned)dev->devfn));
+    return g_strdup_printf("%s%s@%x%s", dev->bus->bridge ? "" : "pci@i0cf8/", name,
+                           PCI_SLOT((unsigned)dev->devfn), function);
+}
+
 static const SavedField pci_device_fields[] = {
     SAVED_BYTES(PciDevice, saved_config, 1),
     SAVED(PciDevice, intx_level, 1),
@@ -203,4 +232,5 @@ const DeviceClass pci_device_class = {
     .ready = pci_device_ready,
     .reset = pci_device_reset,
     .unrealize = pci_device_unrealize,
+    .firmware_node = pci_device_firmware_node,
 };

@@ -497,6 +497,13 @@ static const VirtioClass blk_virtio_class = {
 
 static const char *const blk_aliases[] = { "virtio-blk-pci-non-transitional", "virtio-blk", NULL };
 
+static char *
+blk_firmware_node(Device *dev)
+{
+    (void)dev;
+    return g_strdup("disk@0,0");
+}
+
 const DeviceClass virtio_blk_pci_class = {
     .name = "virtio-blk-pci",
     .aliases = blk_aliases,
@@ -509,6 +516,7 @@ const DeviceClass virtio_blk_pci_class = {
     .props = blk_props,
     .n_props = G_N_ELEMENTS(blk_props),
     .saved = &blk_saved,
+    .firmware_node = blk_firmware_node,
     .details = &blk_virtio_class,
     .syscalls = block_queue_syscalls,
 };

@@ -818,6 +818,13 @@ static const VirtioClass net_virtio_class = {
 
 static const char *const net_aliases[] = { "virtio-net-pci-non-transitional", "virtio-net", NULL };
 
+static char *
+net_firmware_node(Device *dev)
+{
+    (void)dev;
+    return g_strdup("ethernet-phy@0");
+}
+
 const DeviceClass virtio_net_pci_class = {
     .name = "virtio-net-pci",
     .aliases = net_aliases,
@@ -829,5 +836,7 @@ const DeviceClass virtio_net_pci_class = {
     .props = net_props,
     .n_props = G_N_ELEMENTS(net_props),
     .saved = &net_saved,
+    .firmware_node = net_firmware_node,
+    .option_rom = "efi-virtio.rom",
     .details = &net_virtio_class,
 };

@@ -6,6 +6,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -260,6 +261,18 @@ def idle_daemon_ends():
         shutil.rmtree(root)
 
 
+def check_tells_by_its_status():
+    """Status 1 when something fails, 0 when nothing does; the last line counts."""
+    with tempfile.TemporaryDirectory(prefix="kiln-") as root:
+        check = [BUILD + "/driver/virtkilnd", "--root", root, "--check"]
+        bad = subprocess.run(check, capture_output=True, text=True, timeout=60,
+                             env=dict(os.environ, KILN_VMM="/nonexistent/kiln-vmm"))
+        failures = re.findall("(?m)^FAIL  ", bad.stdout)
+        assert bad.returncode == 1 and "/nonexistent/kiln-vmm" in bad.stdout, bad
+        assert bad.stdout.splitlines()[-1].startswith("%d finding" % len(failures)), bad.stdout
+        assert os.listdir(root) == [], "looking left something behind"
+
+
 def bad_settings_are_named():
     with tempfile.TemporaryDirectory(prefix="kiln-") as root:
         with open(root + "/conf", "w", encoding="utf-8") as stream:
@@ -352,5 +365,5 @@ if __name__ == "__main__":
          every_event_can_be_asked_for, five_thousand_connections, clients_above_the_limit_wait,
          misbehaving_clients_lose_only_themselves, killed_daemon_is_replaced, second_daemon_stays_away,
          names_of_living_daemons_are_not_taken, going_away_is_told, settings_are_read_again,
-         idle_daemon_ends, bad_settings_are_named, goes_to_the_background, session_of_an_ordinary_user,
+         idle_daemon_ends, check_tells_by_its_status, bad_settings_are_named, goes_to_the_background, session_of_an_ordinary_user,
          sockets_of_systemd])

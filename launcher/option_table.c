@@ -14,11 +14,11 @@ const Option option_table[] = {
       "NAME[,debug-threads=on]", "the guest's name; it also names the process" },
     { "uuid", OPTION_TEXT, AT(uuid), .argument = "UUID", .help = "the guest's UUID" },
     { "machine", OPTION_KEYVAL, AT(machine), "type",
-      KEYS("type", "accel", "memory-backend", "usb", "dump-guest-core", "vmport", "smm", "hpet",
+      KEYS("type", "accel", "memory-backend", "pflash0", "pflash1", "usb", "dump-guest-core", "vmport", "smm", "hpet",
            "acpi", "graphics", "mem-merge", "kernel-irqchip", "pit", "i8042"),
       "TYPE[,memory-backend=ID]", "the machine: q35 or pc; see -machine help" },
     { "M", OPTION_KEYVAL, AT(machine), "type",
-      KEYS("type", "accel", "memory-backend", "usb", "dump-guest-core", "vmport", "smm", "hpet",
+      KEYS("type", "accel", "memory-backend", "pflash0", "pflash1", "usb", "dump-guest-core", "vmport", "smm", "hpet",
            "acpi", "graphics", "mem-merge", "kernel-irqchip", "pit", "i8042"),
       "TYPE" },
     { "accel", OPTION_KEYVAL, AT(accel), "accel", KEYS("accel", "device"), "kvm[,device=FILE]",
@@ -117,7 +117,7 @@ const Option option_table[] = {
 const size_t option_count = G_N_ELEMENTS(option_table);
 
 const OptionRefused option_refused[] = {
-    { "pflash", "booting firmware is not offered yet; give -kernel" },
+    { "pflash", "use -drive if=pflash,format=raw,readonly=on,file=FILE" },
     { "incoming", "migration is not offered yet" },
     { "loadvm", "saved guests are not offered yet" },
     { "snapshot", "throw-away disks are not offered yet" },

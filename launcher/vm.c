@@ -156,7 +156,8 @@ vm_create(Vm *vm, GError **err)
     /* The kernel first: of all that can be missing it is the likeliest. */
     if (!vm_open_boot_files(vm, err) || !vm_open_kvm(vm, err) || !vm_add_memory_backends(vm, err) ||
         !vm_make_machine(vm, err) || !vm_make_vcpus(vm, err) || !vm_add_objects(vm, err) ||
-        !vm_add_backends(vm, err) || !vm_add_devices(vm, err))
+        !vm_add_backends(vm, err) || !vm_add_flash(vm, err) ||
+        !vm_add_devices(vm, err))
         return false;
     machine_reset(vm->machine);
     return vm_boot(vm, err);

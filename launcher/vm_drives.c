@@ -328,9 +328,13 @@ vm_add_drive_images(Vm *vm, GError **err)
         !drives_add_short(vm, o->hdd, 3, false, err) ||
         !drives_add_short(vm, o->cdrom, 2, true, err))
         return false;
-    for (guint i = 0; i < o->drives->len; i++)
-        if (!drives_add(vm, g_ptr_array_index(o->drives, i), err))
+    for (guint i = 0; i < o->drives->len; i++) {
+        JsonObject *drive = g_ptr_array_index(o->drives, i);
+
+        /* Flash is made by vm_firmware.c. */
+        if (g_strcmp0(keyval_text(drive, "if"), "pflash") && !drives_add(vm, drive, err))
             return false;
+    }
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* vm_firmware.c - booting by firmware: which image, and what it is told (-bios, -boot, -fw_cfg).
+/* vm_firmware.c - booting by firmware: which image, and what it is told (-bios, -pflash, -boot,
+ * -fw_cfg).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
@@ -40,12 +41,100 @@ firmware_find(const char *name)
     return g_strdup(name);
 }
 
+/* The node or file of flash unit @unit, or false. -machine pflash0= names a node, -drive if=pflash
+ * and -pflash give files, in order of their units. */
+static bool
+firmware_flash(const Vm *vm, unsigned unit, const char **ret_node, JsonObject **ret_drive)
+{
+    const char *key = unit ? "pflash1" : "pflash0";
+    unsigned next = 0;
+
+    *ret_node = vm->options->machine ? keyval_text(vm->options->machine, key) : NULL;
+    *ret_drive = NULL;
+    if (*ret_node)
+        return true;
+    for (guint i = 0; i < vm->options->drives->len; i++) {
+        JsonObject *drive = g_ptr_array_index(vm->options->drives, i);
+        uint64_t at = next;
+
+        if (g_strcmp0(keyval_text(drive, "if"), "pflash"))
+            continue;
+        (void)keyval_uint("-drive", drive, "unit", 0, 1, &at, NULL);
+        next = (unsigned)at + 1;
+        if (at == unit)
+            *ret_drive = drive;
+    }
+    return *ret_drive != NULL;
+}
+
+static bool
+firmware_has_flash(const Vm *vm)
+{
+    const char *node;
+    JsonObject *drive;
+
+    return firmware_flash(vm, 0, &node, &drive) || firmware_flash(vm, 1, &node, &drive);
+}
+
 bool
 vm_check_firmware(Vm *vm, GError **err)
 {
-    if (!vm_boots_firmware(vm) && vm->options->bios)
+    bool flash = firmware_has_flash(vm);
+
+    if (!vm_boots_firmware(vm) && (vm->options->bios || flash))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-kernel boots without firmware: leave out -bios, or -kernel");
+                              "-kernel boots without firmware: leave out %s, or -kernel",
+                              flash ? "the flash" : "-bios");
+    if (vm->options->bios && flash)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-bios and flash cannot both hold the firmware");
+    return true;
+}
+
+/* -drive if=pflash is a file node and a raw node over it. */
+static bool
+firmware_add_flash_drive(Vm *vm, JsonObject *drive, const char *name, GError **err)
+{
+    g_autoptr(JsonObject) file = json_object_new(), raw = json_object_new();
+    g_autofree char *storage = g_strconcat(name, "-file", NULL);
+    const char *filename = keyval_text(drive, "file"), *format = keyval_text(drive, "format");
+    bool read_only = false;
+
+    if (!filename)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-drive if=pflash: wants file=");
+    if (format && strcmp(format, "raw"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive if=pflash: format=%s; flash wants raw", format);
+    if (!keyval_bool("-drive", drive, "readonly", &read_only, err) ||
+        !keyval_bool("-drive", drive, "read-only", &read_only, err))
+        return false;
+    json_object_set_string_member(file, "driver", "file");
+    json_object_set_string_member(file, "node-name", storage);
+    json_object_set_string_member(file, "filename", filename);
+    json_object_set_boolean_member(file, "read-only", read_only);
+    json_object_set_string_member(raw, "driver", "raw");
+    json_object_set_string_member(raw, "node-name", name);
+    json_object_set_string_member(raw, "file", storage);
+    json_object_set_boolean_member(raw, "read-only", read_only);
+    return vm_add_blockdev(vm, file, err) && vm_add_blockdev(vm, raw, err);
+}
+
+bool
+vm_add_flash(Vm *vm, GError **err)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        g_autofree char *name = g_strdup_printf("pflash%u", unit);
+        const char *node;
+        JsonObject *drive;
+
+        if (!firmware_flash(vm, unit, &node, &drive))
+            continue;
+        if (drive && !firmware_add_flash_drive(vm, drive, name, err))
+            return false;
+        if (!device_new_board(vm->machine, "cfi.pflash01", err, "drive", drive ? name : node,
+                              "unit", unit ? "1" : "0", NULL))
+            return false;
+    }
     return true;
 }
 
@@ -55,6 +144,8 @@ vm_add_firmware(Vm *vm, GError **err)
     const char *name = vm->options->bios ? vm->options->bios : FIRMWARE_DEFAULT;
     g_autofree char *path = firmware_find(name);
 
+    if (firmware_has_flash(vm))
+        return true;
     if (!device_new_board(vm->machine, "system-rom", err, "file", path, NULL)) {
         if (!vm->options->bios)
             g_prefix_error(err, "no -kernel, so SeaBIOS is wanted (package seabios): ");

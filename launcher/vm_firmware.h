@@ -10,8 +10,10 @@
 bool vm_boots_firmware(const Vm *vm);
 /* Refuses options that contradict each other. */
 bool vm_check_firmware(Vm *vm, GError **err);
-/* Maps the image, before the board is made. */
+/* Maps the image of -bios, before the board is made. */
 bool vm_add_firmware(Vm *vm, GError **err);
+/* Makes the flash chips, after the back ends and before the first reset. */
+bool vm_add_flash(Vm *vm, GError **err);
 /* Adds the files that fw_cfg offers, after the board is made. */
 bool vm_describe_to_firmware(Vm *vm, GError **err);
 /* Boot order and the like, before each boot. */

@@ -21,6 +21,7 @@
 #include "launcher/qmp.h"
 #include "launcher/sandbox.h"
 #include "launcher/vm.h"
+#include "launcher/vm_display.h"
 #include "util/error.h"
 
 /* Threads that do little else than wait share one heap, so that each does not keep its own. */
@@ -78,15 +79,7 @@ main_prepare(const Options *options, GError **err)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "-monitor %s: the human monitor is not offered; use -qmp",
                                   (char *)g_ptr_array_index(options->monitors, i));
-    if (options->display && strcmp(options->display, "none"))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-display %s: displays are not offered yet; use -display none",
-                              options->display);
-    if (options->vga && strcmp(options->vga, "none"))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-vga %s: video cards are not offered yet; use -vga none",
-                              options->vga);
-    return true;
+    return vm_display_check(options, err);
 }
 
 /* The kernel shows 15 bytes of it. */

@@ -60,6 +60,8 @@ QMP_HANDLER(qmp_add_fd);
 QMP_HANDLER(qmp_remove_fd);
 QMP_HANDLER(qmp_query_fdsets);
 
+/* qmp_display.c */
+QMP_HANDLER(qmp_screendump);
 
 /* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
 JsonObject *qmp_version_object(void);

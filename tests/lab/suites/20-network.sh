@@ -237,6 +237,9 @@ XML
 cat > $root/mute.xml <<'XML'
 <network><name>mute</name><bridge name='virbr8' stp='off'/></network>
 XML
+cat > $root/owned.xml <<'XML'
+<network><name>owned</name><bridge name='virbr9' stp='off'/><ip address='192.168.156.1' prefix='24'/></network>
+XML
 cat > $root/full.xml <<'XML'
 <network><name>full</name><ip address='192.168.155.1' prefix='24'/></network>
 XML
@@ -248,6 +251,16 @@ refused "unknown network" 43 "nobody" net start nobody
 export KILN_DNSMASQ=/nowhere/dnsmasq
 refused "a missing dnsmasq is named" 1 "/nowhere/dnsmasq.*install" net create $root/full.xml
 unset KILN_DNSMASQ
+# A table that belongs to a process cannot be replaced by another.
+mkfifo $root/owner
+nft -i < $root/owner > /dev/null & owner=$!
+exec 8> $root/owner
+echo "add table inet kiln_virbr9 { flags owner; }" >&8
+check "a table of rules has an owner" soon 10 bash -c "nft list tables | grep -q kiln_virbr9"
+refused "nftables' own words reach the error" 1 "nft.*not permitted" net create $root/owned.xml
+exec 8>&-
+wait $owner
+rm $root/owner
 cp -a $root/networks $root/saved
 mount -t tmpfs -o size=16k tmpfs $root/networks && cp -a $root/saved/. $root/networks/
 dd if=/dev/zero of=$root/networks/filler bs=4k count=9 2>/dev/null

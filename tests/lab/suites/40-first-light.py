@@ -7,12 +7,13 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import os
+import socket
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, PROJECT, TMP, check, define, fails, guest_files, guest_xml, run, state,
-                   test, virsh, wait_for, wait_ready, write)  # noqa: E402
+from suite import (Console, Daemon, PROJECT, TMP, check, define, fails, guest_files, guest_xml, run,
+                   state, test, virsh, wait_for, wait_ready, write)  # noqa: E402
 
 
 def journey(label, *options):
@@ -38,11 +39,19 @@ def read_only():
     virsh("undefine", "quiet")
 
 
-USER_NET = "<interface type='user'><model type='virtio'/></interface>"
+USER_NET = """<interface type='user'><model type='virtio'/>
+  <portForward proto='tcp' address='127.0.0.1'><range start='2222' to='8080'/></portForward></interface>"""
+
+
+def forwarded():
+    """Whether the guest answers on the host's port that is forwarded to it."""
+    with socket.create_connection(("127.0.0.1", 2222), 30) as peer:
+        peer.settimeout(30)
+        return peer.recv(100) == b"hello from port 8080\n"
 
 
 def session():
-    """An ordinary user's guest, with user networking, on kiln:///session."""
+    """An ordinary user's guest, with user networking and a forwarded port, on kiln:///session."""
     uid = 12345
     home = os.path.join(TMP, "home")
     runtime = os.path.join(TMP, "runtime")
@@ -51,7 +60,6 @@ def session():
         os.chown(directory, uid, uid)
     os.chmod(TMP, 0o755)
     os.chmod(runtime, 0o700)
-    os.chmod("/dev/kvm", 0o666)      # as udev leaves it for logged-in users
     env = {"HOME": home, "XDG_RUNTIME_DIR": runtime}
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         os.environ.pop(name, None)
@@ -64,27 +72,28 @@ def session():
 
     daemon.start("kiln:///session")
     try:
-        path = write("mine.xml", guest_xml("mine", devices=USER_NET,
-                                           cmdline='kiln.run="wget -qO- http://203.0.113.1/hello.txt"'))
-        user_virsh("define", path)
+        user_virsh("define", write("mine.xml", guest_xml("mine", devices=USER_NET)))
+        os.chmod("/dev/kvm", 0o600)
+        fails(*wrap, "virsh", "-c", "kiln:///session", "start", "mine", env=daemon.env,
+              expect="/dev/kvm.*Permission denied")
+        os.chmod("/dev/kvm", 0o666)      # as udev leaves it for logged-in users
         user_virsh("start", "mine")
         check("mine" in user_virsh("list"), "the session's guest is listed")
         check("mine" not in virsh("list", "--all"), "the system must not see a session's guest")
-        log = os.path.join(TMP, "mine.console")
-        sys.path.insert(0, os.path.join(PROJECT, "tests"))
-        from console import Console
         with Console([*wrap, "env", *("%s=%s" % i for i in env.items()), "virsh", "-c",
                       "kiln:///session"], "mine") as terminal:
             terminal.expect("Connected to domain", 30)
             terminal.wake(150)
-            answer, status = terminal.command("wget -qO- http://203.0.113.1/hello.txt", 60)
+            answer, status = terminal.command(
+                "until [ -e /tmp/network-is-up ]; do sleep 1; done; wget -qO- http://203.0.113.1/hello.txt")
             check(status == 0 and answer.strip(), "the guest reaches outside by user networking: "
                   + answer)
+            terminal.command("{ while :; do echo hello from port 8080 | nc -l -p 8080; done & }")
+            wait_for("an answer through the forwarded port", forwarded, 30)
         user_virsh("shutdown", "mine")
         wait_for("the guest powers itself off",
                  lambda: "shut off" in user_virsh("domstate", "mine"), 90)
         user_virsh("undefine", "mine")
-        del log
     except Exception:
         print(daemon.tail())
         raise

@@ -40,6 +40,15 @@ try:
             terminal.wake(30)
             answer, status = terminal.command("echo still $((40 + 2))")
             check("still 42" in answer and status == 0, answer)
+    with test("a client that dies in the middle of a stream gives the console back"):
+        holder = console("stays")
+        holder.expect("Connected to domain", 20)
+        os.kill(holder.pid, signal.SIGKILL)
+        os.waitpid(holder.pid, 0)
+        with console("stays") as terminal:
+            terminal.expect("Connected to domain", 20)
+            terminal.wake(30)
+    with test("a paused guest is still paused for a new daemon"):
         virsh("suspend", "stays")
         check(state("stays") == "paused", state("stays"))
         daemon.kill()

@@ -6,7 +6,9 @@
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ import time
 import libvirt
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import Daemon, check, gone, guest_xml, test, wait_for  # noqa: E402
+from suite import Daemon, check, gone, guest_xml, run, test, wait_for  # noqa: E402
 
 libvirt.registerErrorHandler(lambda *unused: None, None)
 libvirt.virEventRegisterDefaultImpl()
@@ -34,6 +36,66 @@ def code(function, *arguments):
     except libvirt.libvirtError as error:
         return error.get_error_code()
     return 0
+
+
+class ConsoleStream:
+    """A guest's console by the API: a stream that a thread reads."""
+
+    def __init__(self, domain):
+        self.text = ""
+        self.stream = domain.connect().newStream()
+        domain.openConsole(None, self.stream, 0)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        with contextlib.suppress(libvirt.libvirtError):
+            while data := self.stream.recv(4096):
+                self.text += data.decode(errors="replace").replace("\r", "")
+
+    def prompt(self, timeout):
+        def asked():
+            self.stream.send(b"\n")
+            time.sleep(1)
+            return "kiln-guest# " in self.text
+        wait_for("a prompt", asked, timeout)
+
+    def command(self, command, timeout=60):
+        self.text = ""
+        self.stream.send(("echo BE''GIN; %s; echo E''ND\n" % command).encode())
+        return wait_for("the end of '%s'" % command, lambda: re.search(
+            r"(?s)BEGIN\n(.*)END\n", self.text), timeout).group(1)
+
+
+def journey(link):
+    with test("journey: define and start by the API"):
+        network = link.networkLookupByName("default")
+        check(network.isActive() and network.autostart(), "default")
+        domain = link.defineXML(guest_xml("walker"))
+        domain.create()
+        check("walker" in [d.name() for d in link.listAllDomains(
+            libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING)], "it is not listed")
+    with test("journey: the console is a stream in both directions"):
+        console = ConsoleStream(domain)
+        console.prompt(240)
+        check("6 times 7 is 42" in console.command("echo 6 times 7 is $((6 * 7))"), console.text)
+    with test("journey: the guest's address by interfaceAddresses and DHCPLeases"):
+        source = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE
+        found = wait_for("a lease", lambda: domain.interfaceAddresses(source), 60)
+        (name, card), = found.items()
+        lease, = network.DHCPLeases(card["hwaddr"])
+        check(name == "vnet0" or name.startswith("vnet"), name)
+        check(card["addrs"][0]["addr"] == lease["ipaddr"] and lease["hostname"] == "walker", str(lease))
+        run("ping", "-c", "1", "-W", "5", lease["ipaddr"])
+    with test("journey: the guest reaches outside through NAT, and resolves a name"):
+        answer = console.command("wget -qO- http://world.test/cgi-bin/peer")
+        check("203.0.113.2" in answer, answer)
+    with test("journey: shutdown by the power button, undefine"):
+        domain.shutdown()
+        wait_for("it powers itself off", lambda: not domain.isActive(), 90)
+        check(domain.state() == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN],
+              str(domain.state()))
+        domain.undefine()
+        gone("walker")
 
 
 with Daemon():
@@ -136,4 +198,4 @@ with Daemon():
                  lambda: [e for n, e in networks if n == "quiet"] ==
                  [libvirt.VIR_NETWORK_EVENT_DEFINED, libvirt.VIR_NETWORK_EVENT_STARTED,
                   libvirt.VIR_NETWORK_EVENT_STOPPED, libvirt.VIR_NETWORK_EVENT_UNDEFINED], 10)
-    time.sleep(0.2)
+    journey(link)

@@ -61,6 +61,15 @@ with Daemon():
     start_fails("a missing network", good.replace("network='default'", "network='nonet'"), r"nonet")
     start_fails("a missing bridge", guest_xml("bad", devices="<interface type='bridge'>"
                 "<source bridge='nobr7'/><model type='virtio'/></interface>"), r"nobr7")
+    start_fails("an image that is a directory", guest_xml("bad", disk=TMP), r"%s.*(directory|regular)" % TMP)
+    pipe = os.path.join(TMP, "pipe.img")
+    os.mkfifo(pipe)
+    start_fails("an image that is a pipe", guest_xml("bad", disk=pipe), r"pipe\.img")
+    lost = os.path.join(TMP, "lost.qcow2")
+    with open(lost, "wb") as stream:
+        stream.write(b"QFI\xfb\0\0\0\3" + b"\xff" * 200)
+    start_fails("a format that is not offered", guest_xml("bad", disk=lost).replace(
+        "type='raw'", "type='qcow2'"), r"qcow2")
     broken = os.path.join(TMP, "broken-kernel")
     with open(broken, "wb") as stream:
         stream.write(b"\0" * 512 + b"not a kernel" * 100)

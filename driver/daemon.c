@@ -250,8 +250,8 @@ daemon_reload(Daemon *daemon, DaemonConfig *config)
 bool
 daemon_is_idle(Daemon *daemon)
 {
-    return !daemon->loader && !rpc_server_n_clients(daemon->server) && rpc_pool_is_idle(daemon->pool) &&
-           !managers_count_active(&daemon->services);
+    return !daemon->loader && !rpc_server_n_clients(daemon->server) &&
+           rpc_pool_is_idle(daemon->pool) && !managers_count_active(&daemon->services);
 }
 
 static gboolean

@@ -201,11 +201,9 @@ main_serve(const MainOptions *options, const DaemonPaths *paths, int ready, GErr
     DaemonConfig *config = main_load_config(options, paths, err);
     g_autoptr(Daemon) daemon = config ? daemon_new(paths, config, err) : NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Main self = { .loop = loop,
-                  .daemon = daemon,
-                  .paths = paths,
-                  .options = options,
-                  .ready = ready };
+    Main self = {
+        .loop = loop, .daemon = daemon, .paths = paths, .options = options, .ready = ready
+    };
 
     if (!daemon || !daemon_listen(daemon, err))
         return false;

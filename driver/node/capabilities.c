@@ -136,6 +136,7 @@ static void
 format_guest(GString *xml, Node *node)
 {
     const CpuFacts *kvm = node_get_kvm(node, NULL);
+    g_autofree const NodeMachine **machines = node_machines(node_paths(node)->vmm);
 
     if (!kvm)
         return;
@@ -144,10 +145,11 @@ format_guest(GString *xml, Node *node)
     xml_line(xml, 2, "<arch name='" NODE_ARCH "'>");
     xml_line(xml, 3, "<wordsize>64</wordsize>");
     xml_line(xml, 3, "<emulator>%s</emulator>", node_paths(node)->vmm);
-    xml_line(xml, 3, "<machine maxCpus='%u'>" NODE_MACHINE "</machine>", kvm->max_vcpus);
-    xml_line(xml, 3,
-             "<machine canonical='" NODE_MACHINE "' maxCpus='%u'>" NODE_MACHINE_ALIAS "</machine>",
-             kvm->max_vcpus);
+    for (const NodeMachine **machine = machines; *machine; machine++) {
+        xml_line(xml, 3, "<machine maxCpus='%u'>%s</machine>", kvm->max_vcpus, (*machine)->name);
+        xml_line(xml, 3, "<machine canonical='%s' maxCpus='%u'>%s</machine>", (*machine)->name,
+                 kvm->max_vcpus, (*machine)->alias);
+    }
     xml_line(xml, 3, "<domain type='kvm'/>");
     xml_line(xml, 2, "</arch>");
     xml_line(xml, 2, "<features>");

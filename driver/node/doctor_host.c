@@ -12,6 +12,8 @@
 #include <linux/io_uring.h>
 
 #include "driver/node/doctor.h"
+#include "driver/node/firmware.h"
+#include "driver/node/node_private.h"
 #include "driver/node/sysfs.h"
 
 #define MEMORY_LOW_KIB (512u * 1024)
@@ -191,20 +193,42 @@ check_services(Doctor *doctor)
                    polkit ? "installed" : "not installed", wanted ? "used" : "not used");
 }
 
+/* Firmware that guests can use here but that is missing is worth a warning; what only waits to be
+ * used is told. */
+static void
+check_firmware_file(Doctor *doctor, const char *what, const char *path, bool used,
+                    const char *remedy)
+{
+    bool there = path && sysfs_exists(doctor->root, "%s", path);
+
+    if (there)
+        doctor_say(doctor, DOCTOR_OK, what, NULL, "%s%s", path,
+                   used ? "" : " (no guest can boot by it yet)");
+    else if (used)
+        doctor_say(doctor, DOCTOR_WARN, what, remedy, "is not installed");
+    else
+        doctor_say(doctor, DOCTOR_OK, what, NULL,
+                   "is not installed, and no guest can boot by it yet");
+}
+
 static void
 check_firmware(Doctor *doctor)
 {
-    static const struct {
-        const char *what, *path;
-    } files[] = {
-        { "SeaBIOS", "/usr/share/seabios/bios-256k.bin" },
-        { "OVMF", "/usr/share/OVMF/OVMF_CODE_4M.fd" },
-    };
+    const NodeMachine *machine = node_machine_find(NULL);
+    g_autoptr(GPtrArray) list = host_firmware_list(doctor->root, NODE_ARCH);
+    const char *vmm = doctor->paths->vmm;
+    const char *uefi = NULL;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
-        doctor_say(doctor, DOCTOR_OK, files[i].what, NULL,
-                   "%s %s (guests boot from <kernel> only today)", files[i].path,
-                   sysfs_exists(doctor->root, "%s", files[i].path) ? "is there" : "is not there");
+    for (guint i = 0; i < list->len && !uefi; i++) {
+        const HostFirmware *firmware = list->pdata[i];
+
+        if (firmware->uefi && !firmware->secure_boot)
+            uefi = firmware->code;
+    }
+    check_firmware_file(doctor, "SeaBIOS", "/usr/share/seabios/bios-256k.bin",
+                        node_offers_firmware(vmm, machine), "apt install seabios");
+    check_firmware_file(doctor, "UEFI firmware", uefi, node_offers_uefi(vmm, machine),
+                        "apt install ovmf");
 }
 
 void

@@ -1,77 +1,44 @@
 /* domcaps.c - what a guest of a given machine may have, as domain capabilities XML.
  *
- * libvirt formatdomaincaps, schema domaincaps.rng of 9.0. One table says which values of which
- * attribute are offered; what is not in it is not there.
+ * libvirt formatdomaincaps, schema domaincaps.rng of 9.0. What devices and features are offered is
+ * found out in offers.c.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "driver/node/firmware.h"
 #include "driver/node/node_private.h"
+#include "driver/node/sysfs.h"
 #include "util/error.h"
-
-/* One element below <devices>, <features> and so on: its enums, or none when it is not offered. */
-typedef struct {
-    const char *element;
-    bool supported;
-    struct {
-        const char *name;
-        const char *const *values;
-    } enums[3];
-} Offer;
-
-#define VALUES(...) ((const char *const[]){ __VA_ARGS__, NULL })
-
-static const Offer offer_memory = { "memoryBacking",
-                                    true,
-                                    { { "sourceType", VALUES("anonymous", "memfd") } } };
-
-/* In the order of the schema. */
-static const Offer offer_devices[] = {
-    { "disk",
-      true,
-      { { "diskDevice", VALUES("disk") },
-        { "bus", VALUES("virtio") },
-        { "model", VALUES("virtio", "virtio-non-transitional") } } },
-    { "graphics", false, { { 0 } } },
-    { "video", true, { { "modelType", VALUES("none") } } },
-    { "hostdev", false, { { 0 } } },
-    { "rng",
-      true,
-      { { "model", VALUES("virtio", "virtio-non-transitional") },
-        { "backendModel", VALUES("random", "builtin") } } },
-    { "filesystem", false, { { 0 } } },
-    { "tpm", false, { { 0 } } },
-    { "redirdev", false, { { 0 } } },
-    { "channel", true, { { "type", VALUES("null", "pty", "file", "tcp", "unix") } } },
-};
-
-static const Offer offer_features[] = {
-    { "gic", false, { { 0 } } },    { "vmcoreinfo", false, { { 0 } } },
-    { "genid", false, { { 0 } } },  { "backingStoreInput", false, { { 0 } } },
-    { "backup", false, { { 0 } } }, { "sev", false, { { 0 } } },
-    { "sgx", false, { { 0 } } },    { "hyperv", false, { { 0 } } },
-};
 
 /* Emulators by other names, which XML written for QEMU has. What runs is always kiln-vmm. */
 static const char *const emulator_names[] = {
     "kiln-vmm", "qemu-system-x86_64", "qemu-kvm", "kvm", "kvm-spice", NULL,
 };
 
-static bool
-check_machine(const char *machine, GError **err)
+/* The board a client asks about, if guests can be started on it. */
+static const NodeMachine *
+find_machine(const Node *node, const char *name, GError **err)
 {
-    if (!machine || !strcmp(machine, NODE_MACHINE) || !strcmp(machine, NODE_MACHINE_ALIAS) ||
-        g_str_has_prefix(machine, "pc-q35-"))
-        return true;
-    return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                          "machine type '%s' is not offered: Kiln has '" NODE_MACHINE
-                          "' ('" NODE_MACHINE_ALIAS "')",
-                          machine);
+    const char *vmm = node_paths(node)->vmm;
+    g_autofree const NodeMachine **offered = node_machines(vmm);
+    const NodeMachine *machine = node_machine_find(name);
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (const NodeMachine **each = offered; *each; each++) {
+        if (*each == machine)
+            return machine;
+        g_string_append_printf(names, "%s'%s' ('%s')", names->len ? ", " : "", (*each)->name,
+                               (*each)->alias);
+    }
+    kiln_error_set(err, VIR_ERR_INVALID_ARG, "machine type '%s' is not offered: Kiln has %s",
+                   name ? name : machine->name, names->str);
+    return NULL;
 }
 
 static bool
-check_request(const Node *node, const char *emulator, const char *arch, const char *machine,
-              const char *virt, GError **err)
+check_request(const Node *node, const char *emulator, const char *arch, const char *virt,
+              GError **err)
 {
     if (arch && strcmp(arch, NODE_ARCH) != 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
@@ -88,25 +55,41 @@ check_request(const Node *node, const char *emulator, const char *arch, const ch
                                   "emulator '%s' is none that Kiln stands in for: it runs '%s'",
                                   emulator, node_paths(node)->vmm);
     }
-    return check_machine(machine, err);
+    return true;
 }
 
+/* What firmware starts guests: UEFI's images are those that the host's packages describe for QEMU's
+ * boards, which ours stand for. */
 static void
-format_offer(GString *xml, unsigned depth, const Offer *offer)
+format_os(GString *xml, const Node *node, const NodeMachine *machine)
 {
-    if (!offer->supported || !offer->enums[0].name) {
-        xml_line(xml, depth, "<%s supported='%s'/>", offer->element,
-                 offer->supported ? "yes" : "no");
-        return;
+    const char *root = node_source(node)->root;
+    g_autoptr(GPtrArray) list = host_firmware_list(root, NODE_ARCH);
+    g_autofree char *board = g_strconcat(machine->prefix, "7.2", NULL);
+    bool uefi = node_offers_uefi(node_paths(node)->vmm, machine);
+
+    for (guint i = list->len; i > 0; i--) {
+        const HostFirmware *firmware = list->pdata[i - 1];
+
+        if (!uefi || !firmware->uefi || firmware->secure_boot || !firmware->nvram_template ||
+            !host_firmware_fits(firmware, board))
+            g_ptr_array_remove_index(list, i - 1);
     }
-    xml_line(xml, depth, "<%s supported='yes'>", offer->element);
-    for (size_t i = 0; i < G_N_ELEMENTS(offer->enums) && offer->enums[i].name; i++) {
-        xml_line(xml, depth + 1, "<enum name='%s'>", offer->enums[i].name);
-        for (const char *const *value = offer->enums[i].values; *value; value++)
-            xml_line(xml, depth + 2, "<value>%s</value>", *value);
-        xml_line(xml, depth + 1, "</enum>");
+    xml_line(xml, 1, "<os supported='yes'>");
+    if (list->len) {
+        xml_enum(xml, 2, "firmware", (const char *const[]){ "efi", NULL });
+        xml_line(xml, 2, "<loader supported='yes'>");
+        for (guint i = 0; i < list->len; i++)
+            xml_line(xml, 3, "<value>%s</value>", ((const HostFirmware *)list->pdata[i])->code);
+        xml_enum(xml, 3, "type", (const char *const[]){ "rom", "pflash", NULL });
+        xml_enum(xml, 3, "readonly", (const char *const[]){ "yes", "no", NULL });
+        xml_enum(xml, 3, "secure", (const char *const[]){ "no", NULL });
+        xml_line(xml, 2, "</loader>");
+    } else {
+        xml_enum(xml, 2, "firmware", (const char *const[]){ NULL });
+        xml_line(xml, 2, "<loader supported='no'/>");
     }
-    xml_line(xml, depth, "</%s>", offer->element);
+    xml_line(xml, 1, "</os>");
 }
 
 static void
@@ -132,10 +115,7 @@ format_cpu(GString *xml, Node *node, const CpuFacts *kvm, const CpuMap *map)
 {
     xml_line(xml, 1, "<cpu>");
     xml_line(xml, 2, "<mode name='host-passthrough' supported='yes'>");
-    xml_line(xml, 3, "<enum name='hostPassthroughMigratable'>");
-    xml_line(xml, 4, "<value>on</value>");
-    xml_line(xml, 4, "<value>off</value>");
-    xml_line(xml, 3, "</enum>");
+    xml_enum(xml, 3, "hostPassthroughMigratable", (const char *const[]){ "on", "off", NULL });
     xml_line(xml, 2, "</mode>");
     xml_line(xml, 2, "<mode name='maximum' supported='no'/>");
     format_host_model(xml, node_get_host_model(node, NULL));
@@ -153,11 +133,13 @@ node_get_domain_capabilities(Node *node, const char *emulator, const char *arch,
                              const char *machine, const char *virt, GError **err)
 {
     g_autoptr(GError) why = NULL;
+    const NodeMachine *board;
     const CpuFacts *kvm;
     const CpuMap *map;
     GString *xml;
 
-    if (!check_request(node, emulator, arch, machine, virt, err))
+    if (!check_request(node, emulator, arch, virt, err) ||
+        !(board = find_machine(node, machine, err)))
         return NULL;
     kvm = node_get_kvm(node, &why);
     map = kvm ? node_get_map(node, &why) : NULL;
@@ -169,24 +151,13 @@ node_get_domain_capabilities(Node *node, const char *emulator, const char *arch,
     xml_line(xml, 0, "<domainCapabilities>");
     xml_line(xml, 1, "<path>%s</path>", emulator ? emulator : node_paths(node)->vmm);
     xml_line(xml, 1, "<domain>kvm</domain>");
-    xml_line(xml, 1, "<machine>" NODE_MACHINE "</machine>");
+    xml_line(xml, 1, "<machine>%s</machine>", board->name);
     xml_line(xml, 1, "<arch>" NODE_ARCH "</arch>");
     xml_line(xml, 1, "<vcpu max='%u'/>", kvm->max_vcpus);
     xml_line(xml, 1, "<iothreads supported='yes'/>");
-    xml_line(xml, 1, "<os supported='yes'>");
-    xml_line(xml, 2, "<enum name='firmware'/>");
-    xml_line(xml, 2, "<loader supported='no'/>");
-    xml_line(xml, 1, "</os>");
+    format_os(xml, node, board);
     format_cpu(xml, node, kvm, map);
-    format_offer(xml, 1, &offer_memory);
-    xml_line(xml, 1, "<devices>");
-    for (size_t i = 0; i < G_N_ELEMENTS(offer_devices); i++)
-        format_offer(xml, 2, &offer_devices[i]);
-    xml_line(xml, 1, "</devices>");
-    xml_line(xml, 1, "<features>");
-    for (size_t i = 0; i < G_N_ELEMENTS(offer_features); i++)
-        format_offer(xml, 2, &offer_features[i]);
-    xml_line(xml, 1, "</features>");
+    g_string_append(xml, node_get_offers(node, board));
     xml_line(xml, 0, "</domainCapabilities>");
     return g_string_free(xml, FALSE);
 }

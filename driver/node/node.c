@@ -18,6 +18,7 @@ struct Node {
     CpuMap *map;
     CpuFacts *kvm;
     NodeHostModel *model;
+    GHashTable *offers; /* text by NodeMachine */
 };
 
 Node *
@@ -27,6 +28,7 @@ node_new_from(const DaemonPaths *paths, const NodeSource *source)
 
     node->paths = paths;
     node->source = source;
+    node->offers = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     g_mutex_init(&node->lock);
     return node;
 }
@@ -45,6 +47,7 @@ node_free(Node *node)
     cpu_host_model_free(node->model);
     cpu_facts_free(node->kvm);
     cpumap_free(node->map);
+    g_hash_table_unref(node->offers);
     g_mutex_clear(&node->lock);
     g_free(node);
 }
@@ -109,6 +112,19 @@ node_get_host_model(Node *node, GError **err)
     return node->model;
 }
 
+const char *
+node_get_offers(Node *node, const NodeMachine *machine)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&node->lock);
+    char *text = g_hash_table_lookup(node->offers, machine);
+
+    if (!text) {
+        text = node_format_offers(node->paths->vmm, machine);
+        g_hash_table_insert(node->offers, (gpointer)machine, text);
+    }
+    return text;
+}
+
 int
 node_get_max_vcpus(Node *node, const char *type, GError **err)
 {
@@ -151,6 +167,19 @@ xml_line(GString *xml, unsigned depth, const char *format, ...)
     text = g_markup_vprintf_escaped(format, args);
     va_end(args);
     g_string_append_printf(xml, "%*s%s\n", (int)depth * 2, "", text);
+}
+
+void
+xml_enum(GString *xml, unsigned depth, const char *name, const char *const *values)
+{
+    if (!*values) {
+        xml_line(xml, depth, "<enum name='%s'/>", name);
+        return;
+    }
+    xml_line(xml, depth, "<enum name='%s'>", name);
+    for (; *values; values++)
+        xml_line(xml, depth + 1, "<value>%s</value>", *values);
+    xml_line(xml, depth, "</enum>");
 }
 
 const NodeSource node_source_real = {

@@ -6,9 +6,8 @@
 
 #include "driver/node/cpu.h"
 #include "driver/node/node.h"
+#include "driver/node/offers.h"
 
-#define NODE_MACHINE "kiln-q35-1.0" /* canonical name of the board */
-#define NODE_MACHINE_ALIAS "q35"
 #define NODE_ARCH "x86_64"
 
 /* Where the facts come from. Tests give a fake tree and fake processors. */
@@ -32,11 +31,17 @@ const NodeSource *node_source(const Node *node);
 const CpuMap *node_get_map(Node *node, GError **err);
 const CpuFacts *node_get_kvm(Node *node, GError **err);
 
+/* node_format_offers() for @machine, kept likewise. */
+const char *node_get_offers(Node *node, const NodeMachine *machine);
+
 /* --- writing XML
  * ---------------------------------------------------------------------------------- */
 
 /* Appends a line of two blanks per @depth, the text of @format with its %s arguments escaped for
  * XML, and the end of line. */
 void xml_line(GString *xml, unsigned depth, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* <enum name='NAME'> of domain capabilities with a <value> for each of @values. */
+void xml_enum(GString *xml, unsigned depth, const char *name, const char *const *values);
 
 #endif

@@ -95,6 +95,7 @@ test_good_host(void **state)
     fake_host_write(host, "/dev/vhost-net", "%s", "");
     fake_host_write(host, "/run/systemd/system/x", "%s", "");
     fake_host_write(host, "/proc/sys/net/ipv4/ip_forward", "1\n");
+    fake_host_write(host, "/usr/share/seabios/bios-256k.bin", "x");
     fake_host_write(host, "/vmm", "#!/bin/sh\necho kiln-vmm 1.2.3\n");
     vmm = g_strconcat(host->root, "/vmm", NULL);
     assert_int_equal(chmod(vmm, 0755), 0);
@@ -106,6 +107,7 @@ test_good_host(void **state)
     assert_true(says(text, "ok", "cgroups", "version 2 with cpu, cpuset, memory"));
     assert_true(says(text, "ok", "ip_forward", "on"));
     assert_true(says(text, "ok", "hugepages", "64 of 2048 kB"));
+    assert_true(says(text, "ok", "SeaBIOS", "/usr/share/seabios/bios-256k.bin"));
     assert_true(says(text, "ok", "memory", "4096 MiB"));
     assert_int_equal(failures, 2); /* KVM, and the network's own */
     fake_host_free(host);

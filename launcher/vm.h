@@ -94,7 +94,6 @@ bool vm_configure_early(Vm *vm, GError **err);
 bool vm_configure(Vm *vm, MachineConfig *ret, GError **err);
 
 /* vm_devices.c: objects, back ends and devices, in the order in which they need each other. */
-bool vm_add_objects(Vm *vm, GError **err);
 bool vm_add_backends(Vm *vm, GError **err);
 bool vm_add_devices(Vm *vm, GError **err);
 bool vm_add_device(Vm *vm, JsonObject *options, GError **err);
@@ -104,6 +103,8 @@ bool vm_add_blockdev(Vm *vm, JsonObject *options, GError **err);
 /* Opens @filename to be read, as node @node. */
 bool vm_add_image(Vm *vm, const char *node, const char *format, const char *filename, GError **err);
 bool vm_add_drive_images(Vm *vm, GError **err);
+/* Makes the board's SATA controller of Q35, which a guest without such drives need not probe. */
+bool vm_need_ide(Vm *vm, GError **err);
 bool vm_add_drive_devices(Vm *vm, GError **err);
 
 /* The open descriptor that @text names: a number, or a name given by QMP getfd, which it then

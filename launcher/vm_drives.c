@@ -130,6 +130,15 @@ typedef struct {
     bool read_only, share;
 } DrivePlace;
 
+bool
+vm_need_ide(Vm *vm, GError **err)
+{
+    if (bus_find(vm->machine, BUS_IDE, "ide.0", NULL))
+        return true;
+    return device_new_board(vm->machine, "ich9-ahci", err, "bus", "pcie.0", "addr", "1f.2", NULL) !=
+           NULL;
+}
+
 /* Units of one bus of the interface on this machine. */
 static unsigned
 drives_units(Vm *vm, const char *interface)
@@ -188,6 +197,8 @@ drives_place(Vm *vm, JsonObject *drive, DrivePlace *place, GError **err)
     if (snapshot)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-drive: snapshot=on is not offered yet");
+    if (!strcmp(place->interface, "ide") && !vm_need_ide(vm, err))
+        return false;
     units = drives_units(vm, place->interface);
     if (index != UINT64_MAX) {
         place->bus = index / units;

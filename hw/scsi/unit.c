@@ -240,6 +240,14 @@ unit_unrealize(Device *dev)
     drive_close(&u->drive);
 }
 
+static char *
+unit_firmware_node(Device *dev)
+{
+    ScsiUnit *u = (ScsiUnit *)dev;
+
+    return g_strdup_printf("channel@0/disk@%x,%x", (unsigned)u->target, (unsigned)u->unit);
+}
+
 static const SavedField unit_fields[] = {
     SAVED_STRUCT(ScsiUnit, drive, drive_saved, 1),
     SAVED_STRUCT(ScsiUnit, lun, scsi_lun_saved, 1),
@@ -290,6 +298,7 @@ const DeviceClass scsi_hd_class = {
     .props = hd_props,
     .n_props = G_N_ELEMENTS(hd_props),
     .saved = &unit_saved,
+    .firmware_node = unit_firmware_node,
     .realize = hd_realize,
     .unrealize = unit_unrealize,
     .syscalls = block_queue_syscalls,
@@ -305,6 +314,7 @@ const DeviceClass scsi_cd_class = {
     .props = cd_props,
     .n_props = G_N_ELEMENTS(cd_props),
     .saved = &unit_saved,
+    .firmware_node = unit_firmware_node,
     .realize = cd_realize,
     .unrealize = unit_unrealize,
     .syscalls = block_queue_syscalls,

@@ -46,6 +46,15 @@ QMP_HANDLER(qmp_qom_get);
 QMP_HANDLER(qmp_qom_set);
 QMP_HANDLER(qmp_set_link);
 
+/* qmp_hotplug.c */
+QMP_HANDLER(qmp_device_add);
+QMP_HANDLER(qmp_device_del);
+QMP_HANDLER(qmp_netdev_add);
+QMP_HANDLER(qmp_netdev_del);
+QMP_HANDLER(qmp_chardev_remove);
+QMP_HANDLER(qmp_object_add);
+QMP_HANDLER(qmp_object_del);
+
 /* qmp_control.c */
 QMP_HANDLER(qmp_stop);
 QMP_HANDLER(qmp_cont);

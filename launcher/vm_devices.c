@@ -62,22 +62,26 @@ devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
 }
 
 bool
+vm_add_object(Vm *vm, JsonObject *object, GError **err)
+{
+    const char *type = keyval_text(object, "qom-type");
+    g_autoptr(GHashTable) props = NULL;
+
+    if (type && !strcmp(type, "iothread"))
+        return devices_add_iothread(vm, object, err);
+    props = keyval_table("-object", object, err);
+    return props && rng_object_add(vm->machine, props, err);
+}
+
+bool
 vm_add_objects(Vm *vm, GError **err)
 {
     for (guint i = 0; i < vm->options->objects->len; i++) {
         JsonObject *object = g_ptr_array_index(vm->options->objects, i);
-        const char *type = keyval_text(object, "qom-type");
-        g_autoptr(GHashTable) props = NULL;
 
-        if (g_str_has_prefix(type, "memory-backend-"))
-            continue; /* made with the memory, before the machine */
-        if (!strcmp(type, "iothread")) {
-            if (!devices_add_iothread(vm, object, err))
-                return false;
-            continue;
-        }
-        props = keyval_table("-object", object, err);
-        if (!props || !rng_object_add(vm->machine, props, err))
+        /* Memory was made before the machine. */
+        if (!g_str_has_prefix(keyval_text(object, "qom-type"), "memory-backend-") &&
+            !vm_add_object(vm, object, err))
             return false;
     }
     return true;
@@ -109,8 +113,8 @@ devices_take_fd(void *opaque, const char *text, GError **err)
     return vm_take_fd(opaque, text, err);
 }
 
-static bool
-devices_add_netdev(Vm *vm, JsonObject *options, GError **err)
+bool
+vm_add_netdev(Vm *vm, JsonObject *options, GError **err)
 {
     const NetOpenOps ops = {
         .opaque = vm,
@@ -138,7 +142,7 @@ vm_add_backends(Vm *vm, GError **err)
         if (!vm_add_blockdev(vm, g_ptr_array_index(o->blockdevs, i), err))
             return false;
     for (guint i = 0; i < o->netdevs->len; i++)
-        if (!devices_add_netdev(vm, g_ptr_array_index(o->netdevs, i), err))
+        if (!vm_add_netdev(vm, g_ptr_array_index(o->netdevs, i), err))
             return false;
     return vm_add_drive_images(vm, err);
 }
@@ -199,7 +203,7 @@ devices_add_nic(Vm *vm, JsonObject *nic, unsigned index, GError **err)
     devices_set(device, "netdev", keyval_text(nic, "id"));
     devices_move(nic, "mac", device, "mac");
     devices_move(nic, "addr", device, "addr");
-    return devices_add_netdev(vm, nic, err) && vm_add_device(vm, device, err);
+    return vm_add_netdev(vm, nic, err) && vm_add_device(vm, device, err);
 }
 
 bool

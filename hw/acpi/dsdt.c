@@ -11,6 +11,7 @@
 #include "hw/pci/board.h"
 
 enum {
+    OSC_HOTPLUG = 0x01,
     OSC_PME = 0x04,
     OSC_EXPRESS_CAPABILITY = 0x10, /* control bits granted */
     OSC_UNKNOWN_UUID = 0x04,
@@ -35,7 +36,7 @@ dsdt_host_crs(Aml *aml, const PciWindows *w)
     aml_close(aml);
 }
 
-/* Grants what the root ports do by themselves: PME and their capability structure. */
+/* Grants what the root ports do by themselves: hot plug, PME and their capability structure. */
 static void
 dsdt_host_osc(Aml *aml)
 {
@@ -58,7 +59,7 @@ dsdt_host_osc(Aml *aml)
         aml_path(aml, "CDW3");
         aml_op(aml, AML_AND);
         aml_path(aml, "CDW3");
-        aml_integer(aml, OSC_PME | OSC_EXPRESS_CAPABILITY);
+        aml_integer(aml, OSC_HOTPLUG | OSC_PME | OSC_EXPRESS_CAPABILITY);
         aml_local(aml, 0);
         aml_if(aml);
         aml_op(aml, AML_LNOT);

@@ -256,6 +256,8 @@ device_free(Device *dev)
 {
     Machine *machine = dev->machine;
 
+    if (dev->unplug)
+        g_source_destroy(dev->unplug);
     dev->realized = false;
     for (const DeviceClass *class = dev->class; class; class = class->base) {
         if (class->unrealize)

@@ -22,6 +22,8 @@ typedef enum {
     BUS_USB
 } BusKind;
 
+typedef struct BusHotplug BusHotplug;
+
 /* Where devices are plugged. Embedded in the device that offers it. */
 struct Bus {
     const char *name; /* "pcie.0"; owned by the one who adds the bus */
@@ -29,6 +31,19 @@ struct Bus {
     Device *owner;     /* NULL: the board */
     void *impl;        /* PciBus, … */
     unsigned children; /* devices on it, counted by device_new */
+    /* Hot plugging. NULL: devices come and go only while the machine is made. Main thread, without
+     * device locks. */
+    const BusHotplug *hotplug;
+};
+
+struct BusHotplug {
+    /* Optional. Refuses, by name, what cannot be plugged in now. Before the device is made. */
+    bool (*check)(Bus *bus, GHashTable *props, GError **err);
+    /* Tells the guest of a device that has come. */
+    void (*plugged)(Bus *bus, Device *dev);
+    /* Asks the guest to let go of the device; once it has, whoever hears of it calls
+     * device_unplug_later(). NULL: the device goes at once. */
+    bool (*unplug)(Bus *bus, Device *dev, GError **err);
 };
 
 bool bus_add(Machine *machine, Bus *bus, GError **err);
@@ -116,6 +131,8 @@ struct Device {
     Bus *bus;    /* NULL on BUS_SYSTEM */
     GMutex lock; /* guards the registers; taken by the access dispatcher */
     bool realized;
+    bool unplugging; /* the guest was asked to let go of it; atomic */
+    GSource *unplug; /* about to be freed */
 };
 
 /* A class by name or alias; NULL when there is none. */
@@ -134,6 +151,18 @@ Device *device_new_board(Machine *machine, const char *driver, GError **err,
 /* Unplugs and frees. No vCPU may be inside one of its callbacks when realize'd regions are removed:
  * unrealize removes them and synchronizes. Main thread. */
 void device_free(Device *dev);
+
+/* QMP device_add: makes a device on a running or paused machine and tells the guest. Refuses what
+ * cannot be plugged in. Main thread. */
+Device *device_plug(Machine *machine, const char *driver, GHashTable *props, GError **err);
+/* QMP device_del: asks the guest to let go of the device. When that is done, or at once where nobody
+ * need be asked, it is freed with a DEVICE_DELETED event. Main thread. */
+bool device_unplug(Device *dev, GError **err);
+/* The guest has let go: the device, and what is plugged into it, is freed in the main loop with
+ * DEVICE_DELETED events. Any thread, with any lock. */
+void device_unplug_later(Device *dev);
+/* The guest will not let go: DEVICE_UNPLUG_GUEST_ERROR. Any thread. */
+void device_unplug_refused(Device *dev);
 
 /* Text of "-device help" (classes) and "-device NAME,help" (properties). Caller frees. */
 char *device_help_classes(void);

@@ -62,8 +62,9 @@ void
 pci_express_set_present(PciDevice *dev, bool present)
 {
     unsigned at = dev->express_cap;
+    uint32_t status = pci_config_get(dev, at + PCI_EXP_SLTSTA, 2) & ~(uint32_t)SLOT_PRESENT;
 
-    pci_config_set(dev, at + PCI_EXP_SLTSTA, 2, present ? SLOT_PRESENT : 0);
+    pci_config_set(dev, at + PCI_EXP_SLTSTA, 2, status | (present ? SLOT_PRESENT : 0));
     pci_config_set(dev, at + PCI_EXP_LNKSTA, 2,
                    LINK_WIDTH << 4 | LINK_SPEED | (present ? LINK_ACTIVE : 0));
 }

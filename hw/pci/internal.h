@@ -10,6 +10,9 @@
 void pci_express_set_slot(PciDevice *dev, unsigned slot);
 void pci_express_set_present(PciDevice *dev, bool present);
 
+/* root_port.c: the registers of the windows that every bridge forwards. */
+void pci_bridge_add_windows(PciDevice *dev);
+
 /* bar.c */
 void pci_bars_init(PciDevice *dev);
 void pci_bars_fini(PciDevice *dev);

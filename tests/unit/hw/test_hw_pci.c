@@ -429,8 +429,8 @@ test_root_port(void **state)
         if (fake_read(fake, ECAM(0, 1, 0, at), 1) != PCI_CAP_ID_EXPRESS)
             continue;
         assert_int_equal(fake_read(fake, ECAM(0, 1, 0, at + 2), 2), 0x0142);
-        /* physical slot 9, no hotplug, nothing present; the other one is occupied */
-        assert_int_equal(fake_read(fake, ECAM(0, 1, 0, at + 0x14), 4), 9 << 19);
+        /* physical slot 9 with hot plug, nothing present; the other one is occupied */
+        assert_int_equal(fake_read(fake, ECAM(0, 1, 0, at + 0x14), 4), 9 << 19 | 0x4005b);
         assert_int_equal(fake_read(fake, ECAM(0, 1, 0, at + 0x1a), 2), 0);
         assert_int_equal(fake_read(fake, ECAM(0, 1, 1, at + 0x1a), 2), 0x40);
     }

@@ -1,0 +1,90 @@
+/* qmp_hotplug.c - QMP commands that add devices and back ends to a guest, and take them away.
+ *
+ * QEMU 7.2 qapi/{qdev,net,char}.json.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "hw/char/chardev.h"
+#include "hw/core/device.h"
+#include "launcher/keyval.h"
+#include "launcher/qmp_handlers.h"
+#include "launcher/vm.h"
+#include "util/error.h"
+
+QMP_HANDLER(qmp_device_add)
+{
+    const char *driver = keyval_text(args, "driver");
+    g_autoptr(GHashTable) props = keyval_table("device_add", args, err);
+
+    if (!props)
+        return NULL;
+    if (!driver)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'driver' is missing");
+    else
+        device_plug(qmp_session_vm(session)->machine, driver, props, err);
+    return NULL;
+}
+
+QMP_HANDLER(qmp_device_del)
+{
+    const char *id = json_object_get_string_member(args, "id");
+    const char *prefix = "/machine/peripheral/";
+    Device *dev;
+
+    if (g_str_has_prefix(id, prefix))
+        id += strlen(prefix);
+    dev = machine_device_find(qmp_session_vm(session)->machine, id);
+    if (!dev)
+        kiln_error_set(err, VIR_ERR_DEVICE_MISSING, "Device '%s' not found", id);
+    else if (dev->unplug)
+        kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                       "Device %s is already in the process of unplug", id);
+    else
+        device_unplug(dev, err);
+    return NULL;
+}
+
+QMP_HANDLER(qmp_netdev_add)
+{
+    vm_add_netdev(qmp_session_vm(session), args, err);
+    return NULL;
+}
+
+QMP_HANDLER(qmp_netdev_del)
+{
+    machine_object_remove(qmp_session_vm(session)->machine, OBJECT_NETDEV,
+                          json_object_get_string_member(args, "id"), err);
+    return NULL;
+}
+
+QMP_HANDLER(qmp_chardev_remove)
+{
+    machine_object_remove(qmp_session_vm(session)->machine, OBJECT_CHARDEV,
+                          json_object_get_string_member(args, "id"), err);
+    return NULL;
+}
+
+/* Objects that a running guest can still get: their kinds share one space of names. */
+static const ObjectKind hotplug_kinds[] = { OBJECT_IOTHREAD, OBJECT_RNG };
+
+QMP_HANDLER(qmp_object_add)
+{
+    vm_add_object(qmp_session_vm(session), args, err);
+    return NULL;
+}
+
+QMP_HANDLER(qmp_object_del)
+{
+    Machine *machine = qmp_session_vm(session)->machine;
+    const char *id = json_object_get_string_member(args, "id");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(hotplug_kinds); i++) {
+        if (machine_object_find(machine, hotplug_kinds[i], id)) {
+            machine_object_remove(machine, hotplug_kinds[i], id, err);
+            return NULL;
+        }
+    }
+    kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "object '%s' not found", id);
+    return NULL;
+}

@@ -1,0 +1,368 @@
+/* test_hw_board.c - both boards: shadow RAM, SMRAM, routing, hot plugging, boot order, flash.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/hw/fake_machine.h"
+
+#include "block/block.h"
+#include "hw/core/bytes.h"
+#include "hw/firmware/firmware.h"
+#include "hw/pci/board.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/lpc.h"
+#include "hw/pci/mch.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { RAM = 64 << 20, ROM_SIZE = 256 << 10 };
+
+static FakeMachine *
+fake_board(const Board *board, uint8_t *rom)
+{
+    FakeMachine *fake = fake_machine_new(RAM, NULL);
+    g_autoptr(GError) err = NULL;
+
+    fake->machine->rom = rom;
+    fake->machine->rom_size = rom ? ROM_SIZE : 0;
+    if (!board_create(fake->machine, board, &err))
+        fail_msg("board_create: %s", err->message);
+    machine_reset(fake->machine);
+    return fake;
+}
+
+typedef struct {
+    uint64_t gpa;
+    const uint8_t *host;
+    bool read_only;
+} Seen;
+
+static void
+seen_visit(uint64_t gpa, uint64_t size, const uint8_t *host, bool read_only, void *opaque)
+{
+    Seen *seen = opaque;
+
+    if (seen->gpa - gpa < size) {
+        seen->host = host + (seen->gpa - gpa);
+        seen->read_only = read_only;
+    }
+}
+
+/* What lies at @gpa for direct access; NULL for nothing. */
+static Seen
+seen_at(FakeMachine *fake, uint64_t gpa)
+{
+    Seen seen = { .gpa = gpa };
+
+    memory_layout_visit(fake->machine->layout, seen_visit, &seen);
+    return seen;
+}
+
+static void
+check_shadow(const Board *board, unsigned pam0, unsigned smram)
+{
+    g_autofree uint8_t *rom = g_malloc(ROM_SIZE);
+    FakeMachine *fake = fake_board(board, rom);
+    PciRoot *root = fake->machine->pci;
+    Seen seen;
+
+    /* At reset the end of the firmware is seen up to 1 MiB, and nothing below it. */
+    seen = seen_at(fake, 0xffff0);
+    assert_ptr_equal(seen.host, rom + ROM_SIZE - 16);
+    assert_true(seen.read_only);
+    assert_ptr_equal(seen_at(fake, 0xe0000).host, rom + ROM_SIZE - 0x20000);
+    assert_null(seen_at(fake, 0xc0000).host);
+    assert_null(seen_at(fake, 0xa0000).host);
+    assert_ptr_equal(seen_at(fake, 0x9ffff).host, fake->ram + 0x9ffff);
+    assert_ptr_equal(seen_at(fake, 0x100000).host, fake->ram + 0x100000);
+
+    /* RAM for reads and writes, in 16 KiB steps. */
+    pci_config_write(root, 0, pam0 + 1, 1, 0x03);
+    seen = seen_at(fake, 0xc0000);
+    assert_ptr_equal(seen.host, fake->ram + 0xc0000);
+    assert_false(seen.read_only);
+    assert_null(seen_at(fake, 0xc4000).host);
+
+    /* RAM that can only be read: a write goes nowhere. */
+    pci_config_write(root, 0, pam0, 1, 0x10);
+    seen = seen_at(fake, 0xf0000);
+    assert_ptr_equal(seen.host, fake->ram + 0xf0000);
+    assert_true(seen.read_only);
+    fake->ram[0xf0000] = 0x11;
+    fake_write(fake, 0xf0000, 1, 0x22);
+    assert_int_equal(fake->ram[0xf0000], 0x11);
+
+    /* Reads from the firmware, writes to RAM. */
+    pci_config_write(root, 0, pam0, 1, 0x20);
+    assert_ptr_equal(seen_at(fake, 0xf0000).host, rom + ROM_SIZE - 0x10000);
+    fake_write(fake, 0xf0000, 4, 0x44332211);
+    assert_int_equal(bytes_load32(fake->ram + 0xf0000), 0x44332211);
+
+    /* SMRAM opens, and a lock closes it for good. */
+    pci_config_write(root, 0, smram, 1, 0x4a);
+    assert_ptr_equal(seen_at(fake, 0xa0000).host, fake->ram + 0xa0000);
+    pci_config_write(root, 0, smram, 1, 0x1a);
+    assert_null(seen_at(fake, 0xa0000).host);
+    pci_config_write(root, 0, smram, 1, 0x4a);
+    assert_null(seen_at(fake, 0xa0000).host);
+    assert_int_equal(pci_config_read(root, 0, smram, 1), 0x1a);
+
+    machine_reset(fake->machine);
+    assert_null(seen_at(fake, 0xc0000).host);
+    pci_config_write(root, 0, smram, 1, 0x4a);
+    assert_non_null(seen_at(fake, 0xa0000).host);
+    fake_machine_free(fake);
+}
+
+static void
+test_shadow(void **state)
+{
+    (void)state;
+    check_shadow(&board_q35, MCH_PAM0, MCH_SMRAM);
+    check_shadow(&board_pc, I440FX_PAM0, I440FX_SMRAM);
+}
+
+static void
+test_direct_boot_sees_ram(void **state)
+{
+    FakeMachine *fake = fake_board(&board_pc, NULL);
+    g_autoptr(GError) err = NULL;
+    uint64_t rsdp;
+
+    (void)state;
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
+    for (uint64_t at = 0xc0000; at < 0x100000; at += 0x4000)
+        assert_ptr_equal(seen_at(fake, at).host, fake->ram + at);
+    assert_memory_equal(fake->ram + rsdp, "RSD PTR ", 8);
+    fake_machine_free(fake);
+}
+
+static void
+test_names(void **state)
+{
+    (void)state;
+    assert_ptr_equal(board_find("q35"), &board_q35);
+    assert_ptr_equal(board_find("pc"), &board_pc);
+    assert_ptr_equal(board_find("kiln-pc-1.0"), &board_pc);
+    assert_ptr_equal(board_find("pc-q35-7.2"), &board_q35);
+    assert_ptr_equal(board_find("pc-i440fx-2.11"), &board_pc);
+    assert_null(board_find("pc-q35-"));
+    assert_null(board_find("isapc"));
+}
+
+/* On pc an INTx line is the ISA interrupt that its PIRQ is routed to. */
+static void
+test_pc_routing(void **state)
+{
+    FakeMachine *fake = fake_board(&board_pc, NULL);
+    PciRoot *root = fake->machine->pci;
+    PciDevice *dev;
+
+    (void)state;
+    dev = pci_device(fake_device(fake, "virtio-serial-pci", "addr", "3", NULL));
+    assert_int_equal(board_pc.pirq(3, 0), 2);
+    pci_config_write(root, PIIX_ISA_DEVFN, PIIX_PIRQ_A + 2, 1, 11);
+    g_mutex_lock(&dev->device.lock);
+    pci_intx_set(dev, true);
+    g_mutex_unlock(&dev->device.lock);
+    assert_true(fake->gsi[11]);
+    pci_config_write(root, PIIX_ISA_DEVFN, PIIX_PIRQ_A + 2, 1, 10);
+    assert_false(fake->gsi[11]);
+    assert_true(fake->gsi[10]);
+    pci_config_write(root, PIIX_ISA_DEVFN, PIIX_PIRQ_A + 2, 1, 0x80);
+    assert_false(fake->gsi[10]);
+    fake_machine_free(fake);
+}
+
+/* ---- hot plugging ---- */
+
+static unsigned
+express_cap(PciRoot *root, uint16_t bdf)
+{
+    unsigned at = pci_config_read(root, bdf, PCI_CAPABILITY_LIST, 1);
+
+    while (at && pci_config_read(root, bdf, at, 1) != PCI_CAP_ID_EXPRESS)
+        at = pci_config_read(root, bdf, at + 1, 1);
+    assert_int_not_equal(at, 0);
+    return at;
+}
+
+static Device *
+plug(FakeMachine *fake, const char *id, GError **err)
+{
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+
+    g_hash_table_insert(props, (char *)"id", (char *)id);
+    g_hash_table_insert(props, (char *)"bus", (char *)"port1");
+    return device_plug(fake->machine, "virtio-serial-pci", props, err);
+}
+
+static bool
+had_event(FakeMachine *fake, const char *name)
+{
+    return g_ptr_array_find_with_equal_func(fake->qmp, name, g_str_equal, NULL);
+}
+
+static void
+test_hotplug(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    PciRoot *root = fake->machine->pci;
+    uint16_t port = PCI_DEVFN(2, 0);
+    unsigned slot, status, control;
+    g_autoptr(GError) err = NULL;
+    Device *dev;
+
+    (void)state;
+    fake_device(fake, "pcie-root-port", "id", "port1", "addr", "2", NULL);
+    machine_reset(fake->machine);
+    machine_set_running(fake->machine, true);
+    pci_config_write(root, port, PCI_PRIMARY_BUS, 4, 0x00010100);
+    slot = express_cap(root, port);
+    control = slot + PCI_EXP_SLTCTL;
+    status = slot + PCI_EXP_SLTSTA;
+    /* empty: no power, indicator off, nothing present */
+    assert_int_equal(pci_config_read(root, port, control, 2) & 0x700, 0x700);
+    assert_int_equal(pci_config_read(root, port, status, 2), 0);
+    assert_int_equal(pci_config_read(root, 0x0100, 0, 4), UINT32_MAX);
+
+    dev = plug(fake, "rng1", &err);
+    assert_non_null(dev);
+    assert_int_equal(pci_config_read(root, 0x0100, 0, 4), 0x10431af4);
+    assert_int_equal(pci_config_read(root, port, status, 2), 0x148);
+    pci_config_write(root, port, status, 2, 0x108);
+    assert_int_equal(pci_config_read(root, port, status, 2), 0x40);
+    assert_null(plug(fake, "rng2", &err));
+    assert_non_null(strstr(err->message, "already occupied"));
+    g_clear_error(&err);
+
+    /* The guest switches the slot on; then the button asks it to let go. */
+    pci_config_write(root, port, control, 2, 0x11f9);
+    assert_true(device_unplug(dev, &err));
+    fake_iterate(fake);
+    assert_ptr_equal(machine_device_find(fake->machine, "rng1"), dev);
+    assert_int_equal(pci_config_read(root, port, status, 2), 0x41);
+    /* Power off alone is not enough, the indicator follows. */
+    pci_config_write(root, port, control, 2, 0x15f9);
+    fake_iterate(fake);
+    assert_ptr_equal(machine_device_find(fake->machine, "rng1"), dev);
+    pci_config_write(root, port, control, 2, 0x17f9);
+    assert_int_equal(pci_config_read(root, port, status, 2) & 0x40, 0);
+    fake_iterate(fake);
+    assert_null(machine_device_find(fake->machine, "rng1"));
+    assert_true(had_event(fake, "DEVICE_DELETED"));
+    assert_int_equal(pci_config_read(root, 0x0100, 0, 4), UINT32_MAX);
+
+    /* Many rounds leave nothing behind; an unpowered slot lets go at once. */
+    for (int i = 0; i < 100; i++) {
+        dev = plug(fake, "rng1", &err);
+        assert_non_null(dev);
+        assert_true(device_unplug(dev, &err));
+        fake_iterate(fake);
+        assert_null(machine_device_find(fake->machine, "rng1"));
+    }
+    fake_machine_free(fake);
+}
+
+static void
+test_hotplug_interrupt(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    PciRoot *root = fake->machine->pci;
+    uint16_t port = PCI_DEVFN(2, 0);
+    g_autoptr(GError) err = NULL;
+    unsigned slot, gsi;
+
+    (void)state;
+    fake_device(fake, "pcie-root-port", "id", "port1", "addr", "2", NULL);
+    machine_reset(fake->machine);
+    slot = express_cap(root, port);
+    gsi = (unsigned)board_q35.pirq_gsi + board_q35.pirq(2, 0);
+    pci_config_write(root, port, slot + PCI_EXP_SLTCTL, 2, 0x1039);
+    assert_false(fake->gsi[gsi]);
+    assert_non_null(plug(fake, "rng1", &err));
+    assert_true(fake->gsi[gsi]);
+    pci_config_write(root, port, slot + PCI_EXP_SLTSTA, 2, 0x108);
+    assert_false(fake->gsi[gsi]);
+    fake_machine_free(fake);
+}
+
+/* A reset completes what the guest did not. */
+static void
+test_unplug_by_reset(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    g_autoptr(GError) err = NULL;
+    Device *dev;
+
+    (void)state;
+    fake_device(fake, "pcie-root-port", "id", "port1", "addr", "2", NULL);
+    dev = fake_device(fake, "virtio-serial-pci", "id", "rng1", "bus", "port1", NULL);
+    machine_reset(fake->machine);
+    assert_true(device_unplug(dev, &err));
+    fake_iterate(fake);
+    assert_non_null(machine_device_find(fake->machine, "rng1"));
+    machine_reset(fake->machine);
+    fake_iterate(fake);
+    assert_null(machine_device_find(fake->machine, "rng1"));
+    assert_true(had_event(fake, "DEVICE_DELETED"));
+    fake_machine_free(fake);
+}
+
+static void
+test_hotplug_refusals(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GError) err = NULL;
+
+    (void)state;
+    assert_null(device_plug(fake->machine, "virtio-serial-pci", props, &err));
+    assert_non_null(strstr(err->message, "does not support hotplugging"));
+    g_clear_error(&err);
+    assert_null(device_plug(fake->machine, "pcie-root-port", props, &err));
+    assert_non_null(strstr(err->message, "does not support hotplugging"));
+    g_clear_error(&err);
+    assert_null(device_plug(fake->machine, "no-such", props, &err));
+    fake_machine_free(fake);
+}
+
+/* ---- boot order ---- */
+
+static void
+test_boot_order(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    g_autofree char *order = NULL;
+    Device *dev;
+
+    (void)state;
+    assert_null(firmware_boot_order(fake->machine, true));
+    fake_device(fake, "pcie-root-port", "id", "port1", "addr", "2.1", NULL);
+    dev = fake_device(fake, "virtio-serial-pci", "id", "rng1", "bus", "port1", NULL);
+    order = device_firmware_path(dev);
+    assert_string_equal(order, "/pci@i0cf8/pci-bridge@2,1/pci1af4,1043@0");
+    fake_machine_free(fake);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shadow),
+        cmocka_unit_test(test_direct_boot_sees_ram),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_pc_routing),
+        cmocka_unit_test(test_hotplug),
+        cmocka_unit_test(test_hotplug_interrupt),
+        cmocka_unit_test(test_unplug_by_reset),
+        cmocka_unit_test(test_hotplug_refusals),
+        cmocka_unit_test(test_boot_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

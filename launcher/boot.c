@@ -9,32 +9,57 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "util/error.h"
 
-enum { PAGE = 4096, READ_PIECES = 8, TABLE_ENTRIES = 512, TABLES_2M = 4 };
+enum { PAGE = 4096, READ_MAX = 1 << 30, TABLE_ENTRIES = 512, TABLES_2M = 4 };
 enum { PTE_PRESENT_WRITE = 0x3, PTE_LARGE = 0x80 };
+
+/* The stretch of RAM that @gpa lies in, or NULL. */
+static const GuestRam *
+boot_find_ram(const GuestMemory *memory, uint64_t gpa)
+{
+    size_t n;
+    const GuestRam *ram = guest_memory_list(memory, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (gpa >= ram[i].gpa && gpa - ram[i].gpa < ram[i].size)
+            return &ram[i];
+    return NULL;
+}
+
+/* From file to file: three times as fast as reading through the mapping, where each page is cleared
+ * and faulted in first. Memory in huge pages cannot be written that way, nor can all files be sent;
+ * those are read. */
+static ssize_t
+boot_read_some(const BootFile *file, off_t offset, const GuestRam *ram, uint64_t at, size_t len)
+{
+    ssize_t got = -1;
+
+    if (ram->fd >= 0 && lseek(ram->fd, ram->fd_offset + at, SEEK_SET) >= 0)
+        got = sendfile(ram->fd, file->fd, &offset, len);
+    return got < 0 ? pread(file->fd, ram->host + at, len, offset) : got;
+}
 
 bool
 boot_read(const BootFile *file, uint64_t offset, GuestMemory *memory, uint64_t gpa, uint64_t len,
           GError **err)
 {
     while (len > 0) {
-        struct iovec iov[READ_PIECES];
-        uint64_t chunk = MIN(len, (uint64_t)1 << 30);
-        int n = guest_memory_iov(memory, gpa, chunk, iov, READ_PIECES);
+        const GuestRam *ram = boot_find_ram(memory, gpa);
+        uint64_t at = ram ? gpa - ram->gpa : 0;
         ssize_t got;
 
-        if (n < 0)
+        if (!ram)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "'%s' does not fit: it wants guest memory 0x%" PRIx64
                                   "…0x%" PRIx64
                                   ", which the guest does not have; give it more with -m",
                                   file->name, gpa, gpa + len);
-        got = preadv(file->fd, iov, n, offset);
+        got = boot_read_some(file, offset, ram, at, MIN(MIN(len, ram->size - at), READ_MAX));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

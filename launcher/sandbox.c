@@ -6,10 +6,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/sandbox.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,18 +241,21 @@ static int
 sandbox_step_leave(Sandbox *s)
 {
     /* Only who may can empty the bounding set; without new privileges it has no use anyhow. */
-    capng_clear(CAPNG_SELECT_BOUNDS);
-    capng_apply(CAPNG_SELECT_BOUNDS);
+    for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+        ;
     return sandbox_root_thread(&s->root);
 }
 
 static int
 sandbox_step_drop(Sandbox *s)
 {
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
     (void)s;
-    capng_clear(CAPNG_SELECT_ALL);
-    if (capng_apply(CAPNG_SELECT_CAPS) != 0)
-        return -EPERM;
+    /* The ambient set goes with the permitted one. */
+    if (syscall(SYS_capset, &head, none) < 0)
+        return -errno;
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 

@@ -53,6 +53,7 @@ static const char *const filter_main[] = {
     "io_uring_register",
     "prlimit64",
     "seccomp",
+    "sendfile",
     "setsockopt",
     "shutdown",
     "sched_setaffinity",

@@ -201,27 +201,50 @@ is_repeated(const Cgroup *group, int i)
     return false;
 }
 
-int
-cgroup_open_join(const Cgroup *group, int *ret_fds, GError **err)
+static int
+open_group_file(const char *dir, const char *file, int flags, GError **err)
 {
-    int n = 0;
+    g_autofree char *path = g_build_filename(dir, file, NULL);
+    int fd = open(path, flags | O_CLOEXEC);
+
+    if (fd < 0)
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open '%s'", path);
+    return fd;
+}
+
+bool
+cgroup_open_join(const Cgroup *group, CgroupJoin *ret_join, GError **err)
+{
+    CgroupJoin join = { .dir = -1 };
 
     for (int i = 0; group && i < CGROUP_CONTROLLERS; i++) {
-        g_autofree char *path = NULL;
+        int fd;
 
         if (!group->dir[i] || is_repeated(group, i))
             continue;
-        path = g_build_filename(group->dir[i], "cgroup.procs", NULL);
-        ret_fds[n] = open(path, O_WRONLY | O_CLOEXEC);
-        if (ret_fds[n] < 0) {
-            kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open '%s'", path);
-            while (--n >= 0)
-                close(ret_fds[n]);
-            return -1;
+        fd = group->v2 ? open_group_file(group->dir[i], ".", O_RDONLY | O_DIRECTORY, err)
+                       : open_group_file(group->dir[i], "cgroup.procs", O_WRONLY, err);
+        if (fd < 0) {
+            cgroup_close_join(&join);
+            return false;
         }
-        n++;
+        if (group->v2)
+            join.dir = fd;
+        else
+            join.files[join.n_files++] = fd;
     }
-    return n;
+    *ret_join = join;
+    return true;
+}
+
+void
+cgroup_close_join(CgroupJoin *join)
+{
+    while (join->n_files > 0)
+        close(join->files[--join->n_files]);
+    if (join->dir >= 0)
+        close(join->dir);
+    join->dir = -1;
 }
 
 static bool

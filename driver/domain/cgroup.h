@@ -33,9 +33,18 @@ Cgroup *cgroup_find(const CgroupHost *host, const char *name);
 /* Removes what is left of guests of a former daemon: groups without processes. */
 void cgroup_host_sweep(const CgroupHost *host);
 
-/* Opens the files that take a process which joins the group. Returns their number, at most
- * CGROUP_CONTROLLERS; the caller closes them. -1 with @err. */
-int cgroup_open_join(const Cgroup *group, int *ret_fds, GError **err);
+/* How a new process gets into the group. v2: born in the directory @dir, by CLONE_INTO_CGROUP (to
+ * move it there later would wait for an RCU grace period, longer than all else of its start). v1:
+ * by writing itself into @files. Of @group NULL: neither. */
+typedef struct {
+    int dir; /* -1: none */
+    int files[CGROUP_CONTROLLERS];
+    unsigned n_files;
+} CgroupJoin;
+
+/* The caller closes @ret_join. */
+bool cgroup_open_join(const Cgroup *group, CgroupJoin *ret_join, GError **err);
+void cgroup_close_join(CgroupJoin *join);
 
 /* Each: VIR_ERR_CONFIG_UNSUPPORTED when @group is NULL or lacks the controller, naming what was
  * asked; VIR_ERR_SYSTEM_ERROR when the kernel refuses the value. @sub (NULL: the whole guest) is a

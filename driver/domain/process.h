@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "driver/domain/cgroup.h"
+
 typedef struct {
     pid_t pid;           /* 0: none */
     uint64_t start_time; /* clock ticks since boot, field 22 of /proc/PID/stat */
@@ -52,15 +54,15 @@ typedef struct {
     char **environment;
     const SpawnFd *fds;
     unsigned n_fds;
-    int output;      /* standard output and error */
-    const int *join; /* open cgroup.procs or tasks files to write the process into */
-    unsigned n_join;
-    const cpu_set_t *cpus; /* NULL: as the daemon */
+    int output;             /* standard output and error */
+    const CgroupJoin *join; /* the control group it belongs to */
+    const cpu_set_t *cpus;  /* NULL: as the daemon */
     size_t cpus_size;
 } Spawn;
 
 /* Makes a child in its own session that holds nothing but its descriptors and waits for
- * domain_spawn_release(); when the daemon dies before that the child ends too. @ret_gate is for
+ * domain_spawn_release(); when the daemon dies before that the child ends too. What protects the
+ * daemon from the kernel's out-of-memory killer does not protect the child. @ret_gate is for
  * domain_spawn_release(). */
 bool domain_spawn(const Spawn *spawn, DomainProcess *ret_process, int *ret_gate, GError **err);
 

@@ -17,7 +17,7 @@
 #include "driver/domain/qmp_parse.h"
 #include "util/error.h"
 
-enum { QMP_READ_SIZE = 16384, QMP_READS_PER_WAKE = 64, QMP_WAIT_SLICE_US = 50000 };
+enum { QMP_READ_SIZE = 16384, QMP_READS_PER_WAKE = 64, QMP_WAIT_SLICE_US = 500000 };
 
 /* A thread that waits for a reply; on its stack, in the table while it waits. */
 typedef struct {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -66,6 +67,19 @@ child_move_fds(const Spawn *spawn, SpawnFd *moved, int *gate)
             child_fail(*gate, STEP_FDS);
 }
 
+/* The guest is killed rather than the daemon that knows of all others. Who has no such protection
+ * may not be allowed to write, and need not. */
+static void
+child_drop_protection(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : write(fd, "0", 1);
+
+    (void)n;
+    if (fd >= 0)
+        close(fd);
+}
+
 static void G_GNUC_NORETURN
 child_run(const Spawn *spawn, SpawnFd *moved, int gate)
 {
@@ -80,9 +94,10 @@ child_run(const Spawn *spawn, SpawnFd *moved, int gate)
     umask(0077);
     if (setsid() < 0 || chdir("/") < 0)
         child_fail(gate, STEP_SESSION);
-    for (unsigned i = 0; i < spawn->n_join; i++)
-        if (write(spawn->join[i], "0\n", 2) != 2)
+    for (unsigned i = 0; i < spawn->join->n_files; i++)
+        if (write(spawn->join->files[i], "0\n", 2) != 2)
             child_fail(gate, STEP_GROUP);
+    child_drop_protection();
     if (spawn->cpus && sched_setaffinity(0, spawn->cpus_size, spawn->cpus) < 0)
         child_fail(gate, STEP_CPUS);
     child_move_fds(spawn, moved, &gate);
@@ -92,12 +107,26 @@ child_run(const Spawn *spawn, SpawnFd *moved, int gate)
     child_fail(gate, STEP_EXEC);
 }
 
+/* fork(), but born in control group @dir unless that is -1. Without libc's own care for locks: the
+ * child makes system calls only. */
+static pid_t
+spawn_fork(int dir)
+{
+    struct clone_args args = {
+        .flags = CLONE_INTO_CGROUP,
+        .exit_signal = SIGCHLD,
+        .cgroup = dir,
+    };
+
+    return dir < 0 ? fork() : (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
 bool
 domain_spawn(const Spawn *spawn, DomainProcess *ret_process, int *ret_gate, GError **err)
 {
     g_autofree SpawnFd *moved = g_new0(SpawnFd, spawn->n_fds + 1);
     sigset_t all, saved;
-    int gate[2];
+    int gate[2], errnum;
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0)
@@ -105,16 +134,17 @@ domain_spawn(const Spawn *spawn, DomainProcess *ret_process, int *ret_gate, GErr
     /* no handler of the daemon may run in the child */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    pid = fork();
+    pid = spawn_fork(spawn->join->dir);
     if (pid == 0) {
         close(gate[0]);
         child_run(spawn, moved, gate[1]);
     }
+    errnum = errno;
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     close(gate[1]);
     if (pid < 0) {
         close(gate[0]);
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot fork");
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot fork");
     }
     if (!domain_process_open(ret_process, pid, 0, err)) {
         close(gate[0]); /* the child sees that and ends */

@@ -162,28 +162,26 @@ spawn_vmm(DomainRun *run, const DomainDef *def, const DomainResources *resources
 {
     char *environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                             NULL };
-    int join[CGROUP_CONTROLLERS], gate, n_join;
+    CgroupJoin join;
+    int gate;
     Spawn spawn = {
         .argv = argv,
         .environment = environment,
         .fds = (const SpawnFd *)resources->fds->data,
         .n_fds = resources->fds->len,
         .output = log,
-        .join = join,
+        .join = &join,
     };
     cpu_set_t *cpus;
     bool ok;
 
-    n_join = cgroup_open_join(run->cgroup, join, err);
-    if (n_join < 0)
+    if (!cgroup_open_join(run->cgroup, &join, err))
         return false;
-    spawn.n_join = n_join;
     spawn.cpus = cpus = domain_tune_initial_cpus(def, &spawn.cpus_size);
     ok = domain_spawn(&spawn, &run->process, &gate, err);
     if (cpus)
         CPU_FREE(cpus);
-    while (n_join-- > 0)
-        close(join[n_join]);
+    cgroup_close_join(&join);
     if (!ok)
         return false;
     /* whoever finds this file when the daemon dies knows what to kill */

@@ -54,6 +54,24 @@ test_destroy_leaves_nothing(void **state)
 }
 
 static void
+test_the_daemons_oom_score_stays_its_own(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = NULL;
+    g_autofree char *before = NULL, *path = NULL, *theirs = NULL;
+
+    assert_true(g_file_get_contents("/proc/self/oom_score_adj", &before, NULL, NULL));
+    assert_true(g_file_set_contents_full("/proc/self/oom_score_adj", "300", -1,
+                                         G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+    domain = harness_start(harness, "vm", "", "");
+    path = g_strdup_printf("/proc/%d/oom_score_adj", (int)harness_pid(harness, domain));
+    assert_true(g_file_get_contents(path, &theirs, NULL, NULL));
+    assert_string_equal(theirs, "0\n");
+    g_file_set_contents_full("/proc/self/oom_score_adj", before, -1, G_FILE_SET_CONTENTS_NONE, 0644,
+                             NULL);
+}
+
+static void
 test_ids_are_not_used_again(void **state)
 {
     Harness *harness = *state;
@@ -572,6 +590,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_start_shows_the_live_guest),
         TEST(test_destroy_leaves_nothing),
+        TEST(test_the_daemons_oom_score_stays_its_own),
         TEST(test_ids_are_not_used_again),
         TEST(test_graceful_destroy_spares_a_stubborn_guest),
         TEST(test_the_vmms_reason_reaches_the_error),

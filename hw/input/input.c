@@ -121,7 +121,10 @@ input_pointer(Input *input)
     g_mutex_lock(&input->lock);
     abs = input_target_locked(input, INPUT_ABS);
     rel = input_target_locked(input, INPUT_REL);
-    best = !abs || (rel && rel->rank > abs->rank) ? rel : abs;
+    best = !abs || (rel && (rel->rank > abs->rank ||
+                            (rel->rank == abs->rank && rel->order < abs->order)))
+               ? rel
+               : abs;
     g_mutex_unlock(&input->lock);
     return best;
 }

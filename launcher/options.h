@@ -19,6 +19,7 @@ typedef struct {
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
     GPtrArray *fw_cfgs;                   /* of JsonObject */
     GPtrArray *add_fds, *globals;         /* of JsonObject */
+    GPtrArray *vncs;                      /* of JsonObject */
     GPtrArray *serials, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
     bool help, version, enable_kvm;

@@ -5,12 +5,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hw/core/device.h"
 #include "hw/display/display.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
+#include "launcher/vm_vnc.h"
 #include "util/error.h"
 
 #define COMMAND(name)                                                                              \
@@ -85,5 +87,139 @@ COMMAND(qmp_screendump)
     }
     display_write(fd, bytes, name, err);
     close(fd);
+    return NULL;
+}
+
+/* ---- VNC ---- */
+
+COMMAND(qmp_query_vnc)
+{
+    VncServer *server = vm_vnc_find(qmp_session_vm(session), NULL);
+    JsonObject *none;
+
+    if (server)
+        return qmp_node_object(vnc_server_info(server));
+    none = json_object_new();
+    json_object_set_boolean_member(none, "enabled", false);
+    return qmp_node_object(none);
+}
+
+COMMAND(qmp_query_vnc_servers)
+{
+    Vm *vm = qmp_session_vm(session);
+    JsonArray *servers = json_array_new();
+
+    for (unsigned i = 0; vm_vnc_get(vm, i); i++)
+        json_array_add_object_element(servers, vnc_server_info2(vm_vnc_get(vm, i)));
+    return qmp_node_array(servers);
+}
+
+/* The server that a password command is about. */
+static VncServer *
+display_password_server(Vm *vm, JsonObject *args, GError **err)
+{
+    const char *protocol = json_object_get_string_member_with_default(args, "protocol", "vnc");
+    const char *id = json_object_get_string_member_with_default(args, "display", NULL);
+    VncServer *server = NULL;
+
+    if (g_strcmp0(protocol, "vnc") != 0) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "there is no display of protocol '%s'", protocol);
+        return NULL;
+    }
+    server = vm_vnc_find(vm, id);
+    if (!server)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "there is no VNC server '%s'", id ? id : "");
+    return server;
+}
+
+static void
+display_set_password(VncServer *server, const char *password, GError **err)
+{
+    if (!vnc_server_set_password(server, *password ? password : NULL))
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "the VNC server asks for no password: start it with -vnc …,password=on");
+}
+
+COMMAND(qmp_set_password)
+{
+    static const char *const connected[] = { "keep", "fail", "disconnect", NULL };
+    VncServer *server = display_password_server(qmp_session_vm(session), args, err);
+    int when_connected = 0;
+
+    if (!server || !keyval_enum("set_password", args, "connected", connected, &when_connected, err))
+        return NULL;
+    if (when_connected != 0) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "'connected': VNC can only keep those who are connected");
+        return NULL;
+    }
+    display_set_password(server, json_object_get_string_member(args, "password"), err);
+    return NULL;
+}
+
+COMMAND(qmp_change_vnc_password)
+{
+    VncServer *server = display_password_server(qmp_session_vm(session), args, err);
+
+    if (server)
+        display_set_password(server, json_object_get_string_member(args, "password"), err);
+    return NULL;
+}
+
+/* "now", "never", "+SECONDS" or seconds since 1970. */
+static bool
+display_parse_time(Vm *vm, const char *text, int64_t *ret, GError **err)
+{
+    int64_t now = machine_wall_ns(vm->machine) / 1000000000;
+    gint64 number;
+
+    if (g_str_equal(text, "never")) {
+        *ret = INT64_MAX;
+        return true;
+    }
+    if (g_str_equal(text, "now")) {
+        *ret = now;
+        return true;
+    }
+    if (!g_ascii_string_to_signed(*text == '+' ? text + 1 : text, 10, 0, G_MAXINT32 * INT64_C(1024),
+                                  &number, NULL))
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "time '%s': wants now, never, +SECONDS or seconds since 1970", text);
+    *ret = *text == '+' ? now + number : number;
+    return true;
+}
+
+COMMAND(qmp_expire_password)
+{
+    Vm *vm = qmp_session_vm(session);
+    VncServer *server = display_password_server(vm, args, err);
+    int64_t when = 0;
+
+    if (!server ||
+        !display_parse_time(vm, json_object_get_string_member(args, "time"), &when, err))
+        return NULL;
+    if (!vnc_server_expire_password(server, when))
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "the VNC server asks for no password");
+    return NULL;
+}
+
+COMMAND(qmp_add_client)
+{
+    Vm *vm = qmp_session_vm(session);
+    bool skip = json_object_get_boolean_member_with_default(args, "skipauth", FALSE);
+    const char *protocol = json_object_get_string_member(args, "protocol");
+    VncServer *server = vm_vnc_find(vm, NULL);
+    int fd;
+
+    if (strcmp(protocol, "vnc") != 0 || !server) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "there is no display of protocol '%s' to add a client to", protocol);
+        return NULL;
+    }
+    fd = vm_take_fd(vm, json_object_get_string_member(args, "fdname"), err);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        vnc_server_add_client(server, fd, skip, err);
+    }
     return NULL;
 }

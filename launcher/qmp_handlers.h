@@ -71,6 +71,12 @@ QMP_HANDLER(qmp_query_fdsets);
 
 /* qmp_display.c */
 QMP_HANDLER(qmp_screendump);
+QMP_HANDLER(qmp_query_vnc);
+QMP_HANDLER(qmp_query_vnc_servers);
+QMP_HANDLER(qmp_set_password);
+QMP_HANDLER(qmp_change_vnc_password);
+QMP_HANDLER(qmp_expire_password);
+QMP_HANDLER(qmp_add_client);
 
 /* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
 JsonObject *qmp_version_object(void);

@@ -93,8 +93,8 @@ sandbox_compare_fds(const void *a, const void *b)
 void
 sandbox_close_stray(const Options *o)
 {
-    static const char *const keys[] = { "fd", "fds", "vhostfd", "vhostfds" };
-    GPtrArray *const lists[] = { o->add_fds, o->chardevs, o->netdevs, o->nics };
+    static const char *const keys[] = { "fd", "fds", "vhostfd", "vhostfds", "websocket-fd" };
+    GPtrArray *const lists[] = { o->add_fds, o->chardevs, o->netdevs, o->nics, o->vncs };
     g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(unsigned));
     unsigned next = STDERR_FILENO + 1;
 

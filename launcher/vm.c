@@ -11,6 +11,7 @@
 #include "hw/pci/board.h"
 #include "launcher/keyval.h"
 #include "launcher/vm_firmware.h"
+#include "launcher/vm_vnc.h"
 #include "util/error.h"
 
 Vm *
@@ -41,6 +42,7 @@ vm_free(Vm *vm)
         return;
     g_ptr_array_unref(vm->vcpus);
     g_ptr_array_unref(vm->drive_devices);
+    vm_vnc_free(vm->vnc);
     machine_free(vm->machine);
     kvm_free(vm->kvm);
     ram_free(vm->ram);

@@ -11,6 +11,7 @@
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
 #include "launcher/vm_display.h"
+#include "launcher/vm_vnc.h"
 #include "net/net.h"
 #include "util/error.h"
 #include "util/ioloop.h"
@@ -69,6 +70,8 @@ vm_add_object(Vm *vm, JsonObject *object, GError **err)
 
     if (type && !strcmp(type, "iothread"))
         return devices_add_iothread(vm, object, err);
+    if (type && vm_vnc_takes_object(type))
+        return vm_vnc_add_object(vm, object, err);
     props = keyval_table("-object", object, err);
     return props && rng_object_add(vm->machine, props, err);
 }
@@ -268,5 +271,5 @@ vm_add_devices(Vm *vm, GError **err)
     for (guint i = 0; i < o->nics->len; i++)
         if (!devices_add_nic(vm, g_ptr_array_index(o->nics, i), i, err))
             return false;
-    return true;
+    return vm_vnc_start(vm, err);
 }

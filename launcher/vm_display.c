@@ -72,7 +72,7 @@ display_wants_default(const Vm *vm)
 {
     const Options *o = vm->options;
 
-    if (o->nodefaults || o->kernel)
+    if (o->nodefaults || (o->kernel && o->vncs->len == 0))
         return false;
     for (guint i = 0; i < o->devices->len; i++)
         if (display_is_card(keyval_text(g_ptr_array_index(o->devices, i), "driver")))

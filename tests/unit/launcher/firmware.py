@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+"""firmware.py KILN-VMM [OPTION...] - SeaBIOS and GRUB under kiln-vmm, on any /dev/kvm: both machines,
+their own messages on the debug port and the serial line, boot order, a reset, what is refused.
+
+Exit status 77 (skipped) without a usable /dev/kvm or without SeaBIOS.
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+VMM, *ALWAYS = sys.argv[1:]
+SECONDS = 60
+SEABIOS = "/usr/share/seabios/bios-256k.bin"
+DISK = tempfile.NamedTemporaryFile()
+DISK.truncate(1 << 20)
+GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
+
+
+class Guest:
+    """One kiln-vmm that boots firmware; debug and serial hold what was said so far."""
+
+    def __init__(self, *options):
+        self.dir = tempfile.TemporaryDirectory()
+        self.socket = os.path.join(self.dir.name, "qmp")
+        self.process = subprocess.Popen(
+            [VMM, "-m", "64", "-nodefaults", "-nographic", "-serial", "file:" + self.path("serial"),
+             "-chardev", "file,id=debug,path=" + self.path("debug"),
+             "-device", "isa-debugcon,iobase=0x402,chardev=debug",
+             "-qmp", "unix:%s,server=on,wait=off" % self.socket, *ALWAYS, *options],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def path(self, name):
+        return os.path.join(self.dir.name, name)
+
+    def said(self, name):
+        try:
+            with open(self.path(name), encoding="latin-1") as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return ""
+
+    def wait(self, text, name="debug", times=1):
+        end = time.monotonic() + SECONDS
+        while self.said(name).count(text) < times:
+            if self.process.poll() is not None:
+                raise AssertionError("kiln-vmm ended: " + self.process.stderr.read())
+            if time.monotonic() > end:
+                raise AssertionError("no '%s' in %s:\n%s" % (text, name, self.said(name)[-2000:]))
+            time.sleep(0.05)
+
+    def qmp(self, *commands):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.socket)
+            stream = client.makefile("rw")
+            stream.readline()
+            for command in ("qmp_capabilities", *commands):
+                stream.write(json.dumps({"execute": command}) + "\n")
+                stream.flush()
+                while "return" not in json.loads(stream.readline()):
+                    pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+        self.dir.cleanup()
+
+
+class SeaBios(unittest.TestCase):
+    def test_both_machines_reach_the_end(self):
+        for machine, board, elcr in (("q35", "q35", "Q35 LPC init"), ("pc", "i440fx", "PIIX3/PIIX4")):
+            with self.subTest(machine=machine), Guest("-M", machine, "-smp", "3") as guest:
+                guest.wait("No bootable device.")
+                said = guest.said("debug")
+                for text in ("Running on QEMU (%s)" % board, "fw_cfg DMA interface supported", elcr,
+                             "Found 3 cpu(s) max supported 3 cpu(s)", "ACPI: parse DSDT"):
+                    self.assertIn(text, said)
+                # Its messages are on the serial line too, because there is no other screen.
+                self.assertIn("No bootable device.", guest.said("serial"))
+
+    def test_reset(self):
+        for machine in ("q35", "pc"):
+            with self.subTest(machine=machine), Guest("-M", machine) as guest:
+                guest.wait("No bootable device.")
+                guest.qmp("system_reset")
+                guest.wait("No bootable device.", times=2)
+
+    def test_user_file_and_fail_wait(self):
+        with Guest("-fw_cfg", "name=opt/org.test/x,string=hello", "-boot",
+                   "reboot-timeout=100") as guest:
+            # With a time-out firmware reboots by itself.
+            guest.wait("No bootable device.", times=2)
+
+    def test_menu(self):
+        with Guest("-boot", "menu=on,splash-time=1000") as guest:
+            guest.wait("for boot menu", "serial")
+
+    def test_boot_order(self):
+        with Guest(
+                "-device", "pcie-root-port,id=p1,addr=3", "-drive", "if=none,id=d0,format=raw,file="
+                + DISK.name, "-device", "virtio-blk-pci,drive=d0,bus=p1,bootindex=1",
+                "-boot", "strict=on") as guest:
+            guest.wait("Booting from Hard Disk...")
+            self.assertIn("1: /pci@i0cf8/pci-bridge@3/scsi@0/disk@0,0", guest.said("debug"))
+            self.assertIn("2: HALT", guest.said("debug"))
+
+
+@unittest.skipUnless(os.access(GRUB, os.R_OK), GRUB + " is not installed (grub-rescue-pc)")
+class Grub(unittest.TestCase):
+    def test_disk(self):
+        for machine in ("q35", "pc"):
+            for interface in ("virtio",):
+                drive = "file=%s,if=%s,format=raw,readonly=on" % (GRUB, interface)
+                with self.subTest(machine=machine, drive=interface), \
+                        Guest("-M", machine, "-drive", drive) as guest:
+                    guest.wait("Welcome to GRUB!", "serial")
+
+
+class Refusals(unittest.TestCase):
+    def test_messages(self):
+        for says, options in (
+                ("whole 64 KiB", ["-bios", __file__]),
+                ("/nonexistent", ["-bios", "/nonexistent"]),
+                ("leave out -bios", ["-bios", SEABIOS, "-kernel", SEABIOS]),
+                ("go with -kernel", ["-append", "x"]),
+                ("letters are", ["-boot", "order=xyz"]),
+                ("one of file= and string=", ["-fw_cfg", "name=opt/x"]),
+                ("flash wants raw", ["-drive", "if=pflash,format=qcow2,file=" + SEABIOS]),
+                ("flash unit 1", ["-drive", "if=pflash,unit=1,readonly=on,file=" + SEABIOS]),
+                ("both hold the firmware", ["-bios", SEABIOS, "-drive",
+                                            "if=pflash,readonly=on,file=" + SEABIOS]),
+        ):
+            with self.subTest(options=options):
+                result = subprocess.run([VMM, "-nodefaults", "-display", "none", *ALWAYS, *options],
+                                        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                        timeout=SECONDS, check=False)
+                self.assertEqual(result.returncode, 1, result.stdout)
+                self.assertIn(says, result.stderr)
+
+
+def main():
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK) or not os.access(SEABIOS, os.R_OK):
+        print("skipped: wants /dev/kvm and", SEABIOS)
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1], verbosity=2)
+
+
+main()

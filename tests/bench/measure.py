@@ -18,33 +18,43 @@ import libvirt
 
 NAME = "bench"
 RAM_MIB = 256
+VIRSH_TIMEOUT = 120
+PORTS = {"net_out": 7001, "net_in": 7002, "user_out": 7011, "user_in": 7012}
+# what a guest has besides its console; a load gets what it needs
+DISK = """
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw' cache='writeback'{thread}/>
+      <source file='{files}/disk.img'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>"""
+BRIDGED = """
+    <interface type='bridge'><source bridge='br-bench'/><model type='virtio'/></interface>"""
+USER = """
+    <interface type='user'><model type='virtio'/></interface>"""
+OTHERS = """
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <memballoon model='virtio'/>"""
+NONE = """
+    <memballoon model='none'/>"""
+DEVICES = {"none": DISK + BRIDGED + OTHERS, "minimal": NONE, "blk": DISK + NONE,
+           "net": BRIDGED + USER + NONE}
 GUEST = """<domain type='kvm'>
   <name>{name}</name>
   <memory unit='MiB'>{ram}</memory>
   <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
   <vcpu>2</vcpu>
+  <iothreads>1</iothreads>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{files}/vmlinuz</kernel>
     <initrd>{files}/initrd</initrd>
-    <cmdline>console=ttyS0 quiet rdinit=/bench-init bench={bench} seconds={seconds}</cmdline>
+    <cmdline>console=ttyS0 quiet rdinit=/bench-init bench={bench} seconds={seconds} repeat={repeat}</cmdline>
   </os>
   <features><acpi/><apic/></features>
   <cpu mode='host-passthrough'/>
-  <devices>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw' cache='writeback'/>
-      <source file='{files}/disk.img'/>
-      <target dev='vda' bus='virtio'/>
-    </disk>
-    <interface type='bridge'>
-      <source bridge='br-bench'/>
-      <model type='virtio'/>
-    </interface>
+  <devices>{devices}
     <serial type='file'><source path='{console}'/></serial>
-    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <video><model type='none'/></video>
-    <memballoon model='virtio'/>
   </devices>
 </domain>
 """
@@ -66,15 +76,18 @@ class Stack:
         pass
 
     def start(self):
-        """Seconds from exec to the first answer of a client."""
+        """Seconds from exec until a client has the list of domains."""
         with open(self.log, "ab") as log:
             begin = time.monotonic()
             self.process = subprocess.Popen(self.argv(), stdout=log, stderr=log, env=self.env(),
                                             stdin=subprocess.DEVNULL)
         while True:
             try:
-                libvirt.open(self.uri).close()
-                return time.monotonic() - begin
+                conn = libvirt.open(self.uri)
+                conn.listAllDomains()
+                took = time.monotonic() - begin
+                conn.close()
+                return took
             except libvirt.libvirtError:
                 if self.process.poll() is not None or time.monotonic() > begin + 60:
                     with open(self.log, encoding="utf-8", errors="replace") as log:
@@ -136,16 +149,21 @@ class Bench:
 
     def virsh(self, *argv):
         begin = time.monotonic()
-        done = subprocess.run(["virsh", "-c", self.stack.uri, *argv], capture_output=True, text=True)
+        done = subprocess.run(["virsh", "-c", self.stack.uri, *argv], capture_output=True, text=True,
+                              timeout=VIRSH_TIMEOUT)
         if done.returncode:
             raise BenchError("virsh %s: %s" % (" ".join(argv), done.stderr.strip()))
         return time.monotonic() - begin
 
     def xml(self, name, bench="none"):
-        return GUEST.format(name=name, ram=RAM_MIB, files=self.options.files, console=self.console,
-                            bench=bench, seconds=self.options.seconds)
+        # the disk has its own thread where I/O is measured, as both offer it
+        thread = " iothread='1'" if bench == "blk" else ""
+        text = GUEST if bench == "blk" else GUEST.replace("  <iothreads>1</iothreads>\n", "")
+        return text.format(name=name, ram=RAM_MIB, files=self.options.files, console=self.console,
+                           bench=bench, seconds=self.options.seconds, repeat=self.options.repeat,
+                           devices=DEVICES[bench].format(files=self.options.files, thread=thread))
 
-    def wait_console(self, pattern, timeout=300):
+    def wait_console(self, pattern, timeout=300, pause=0.01):
         deadline = time.monotonic() + timeout
         text = ""
         while time.monotonic() < deadline:
@@ -154,7 +172,7 @@ class Bench:
                     text = stream.read()
                 if re.search(pattern, text):
                     return text
-            time.sleep(0.005)
+            time.sleep(pause)
         raise BenchError("no %s on the console in %d s; it has:\n%s" % (pattern, timeout, text[-1500:]))
 
     # what is measured
@@ -166,17 +184,23 @@ class Bench:
 
     def many(self):
         conn = libvirt.open(self.stack.uri)
-        first = conn.defineXML(self.xml("many-0"))
+        conn.defineXML(self.xml("many-0"))
         for _ in range(self.options.repeat):
             self.add("list_1", self.listing(conn))
             self.add("virsh_list_1", self.virsh("list", "--all"))
         begin = time.monotonic()
-        domains = [conn.defineXML(self.xml("many-%d" % i)) for i in range(1, self.options.domains)]
-        self.add("define", (time.monotonic() - begin) / max(len(domains), 1))
+        for i in range(1, self.options.domains):
+            conn.defineXML(self.xml("many-%d" % i))
+        self.add("define", (time.monotonic() - begin) / max(self.options.domains - 1, 1))
         for _ in range(self.options.repeat):
             self.add("list_many", self.listing(conn))
             self.add("virsh_list_many", self.virsh("list", "--all"))
-        for domain in [first] + domains:
+        conn.close()
+        self.stack.stop()
+        self.add("cold_many", self.stack.start())
+        conn = libvirt.open(self.stack.uri)
+        domains = conn.listAllDomains()
+        for domain in domains:
             domain.undefine()
         conn.close()
 
@@ -187,15 +211,21 @@ class Bench:
 
     def boot(self):
         for _ in range(self.options.repeat):
-            begin = self.launch("none")
+            self.add("virsh_uri", self.virsh("uri"))
+            begin = self.launch("none", "virsh_start")
             self.wait_console("KILN-GUEST-READY")
             self.add("guest_init", time.monotonic() - begin)
             time.sleep(2)
             self.add("private_memory", self.private_memory())
             self.end()
+        self.launch("minimal")
+        self.wait_console("KILN-GUEST-READY")
+        time.sleep(2)
+        self.add("private_minimal", self.private_memory())
+        self.end()
 
-    def launch(self, bench):
-        """Defines and starts the guest; when 'virsh start' was called."""
+    def launch(self, bench, row=None):
+        """Defines and starts the guest, which takes what @row says; when 'virsh start' was called."""
         if os.path.exists(self.console):
             os.unlink(self.console)
         conn = libvirt.open(self.stack.uri)
@@ -203,8 +233,8 @@ class Bench:
         conn.close()
         begin = time.monotonic()
         took = self.virsh("start", NAME)
-        if bench == "none":
-            self.add("virsh_start", took)
+        if row:
+            self.add(row, took)
         return begin
 
     def end(self):
@@ -236,38 +266,76 @@ class Bench:
 
     def show_log(self):
         """What the guest's process said, for the one who must find out why."""
-        path = os.path.join(self.stack.logs, NAME + ".log")
-        if os.path.exists(path):
+        for path in (os.path.join(self.stack.logs, NAME + ".log"), self.stack.log):
+            if not os.path.exists(path):
+                continue
             with open(path, encoding="utf-8", errors="replace") as stream:
                 print("measure: %s ends with:\n%s" % (path, stream.read()[-3000:]), file=sys.stderr)
 
-    def load(self, bench, names):
-        for _ in range(self.options.repeat):
-            sink = serve = None
-            if bench == "net":
-                tool = os.path.join(self.options.files, "tool")
-                sink = subprocess.Popen([tool, "sink", "7001"], stdout=subprocess.PIPE, text=True)
-                serve = subprocess.Popen([tool, "serve", "7002", str(self.options.seconds)],
-                                         stdout=subprocess.DEVNULL)
-            self.launch(bench)
-            text = self.wait_console("BENCH-END")
-            for name in names:
-                match = re.search(r"BENCH %s ([0-9.]+)" % name, text)
-                if not match:
-                    raise BenchError("no result '%s' on the console:\n%s" % (name, text[-1500:]))
-                self.add(name, float(match.group(1)))
-            if sink:
-                self.add("net_out", float(sink.communicate(timeout=60)[0]))
-                serve.wait(60)
-            self.end()
+    def other_threads(self):
+        """Seconds of processor time that the guest's process has used outside its vCPUs."""
+        def ticks(path):
+            with open(path, encoding="utf-8") as stream:
+                name, fields = stream.read().split("(", 1)[1].rsplit(") ", 1)
+            return name, sum(map(int, fields.split()[11:13]))
+        top = "/proc/%d" % self.guest_pid()
+        # of the whole process, so that threads that have ended meanwhile count
+        total = ticks(top + "/stat")[1]
+        for task in os.listdir(top + "/task"):
+            try:
+                name, used = ticks("%s/task/%s/stat" % (top, task))
+            except OSError:
+                continue
+            if name.startswith("CPU "):
+                total -= used
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def blk(self):
+        self.launch("blk")
+        for turn in range(self.options.repeat):
+            for name in ("blk1", "blk32"):
+                self.wait_console(r"(?s)(BENCH-BEGIN %s.*){%d}" % (name, turn + 1))
+                before = self.other_threads()
+                text = self.wait_console(r"(?s)(BENCH %s [0-9.]+\s.*){%d}" % (name, turn + 1), pause=0.1)
+                used = self.other_threads() - before
+                rate = float(re.findall(r"BENCH %s ([0-9.]+)" % name, text)[turn])
+                self.add(name, rate)
+                self.add(name + "_cpu", used / (rate * self.options.seconds))
+        self.end()
+
+    def net(self):
+        tool = os.path.join(self.options.files, "tool")
+        sinks, servers = {}, []
+        try:
+            for name, port in PORTS.items():
+                if name.endswith("_out"):
+                    sinks[name] = subprocess.Popen([tool, "sink", str(port), str(self.options.repeat)],
+                                                   stdout=subprocess.PIPE, text=True)
+                else:
+                    servers.append(subprocess.Popen([tool, "serve", str(port), str(self.options.seconds),
+                                                     str(self.options.repeat)], stdout=subprocess.DEVNULL))
+            self.launch("net")
+            text = self.wait_console("BENCH-END", 300 + 8 * self.options.repeat * self.options.seconds, 0.5)
+            for name in PORTS:
+                lines = sinks[name].communicate(timeout=60)[0].split() if name in sinks else \
+                    re.findall(r"BENCH %s ([0-9.]+)" % name, text)
+                if len(lines) != self.options.repeat:
+                    raise BenchError("%d results '%s', not %d; the console has:\n%s"
+                                     % (len(lines), name, self.options.repeat, text[-1500:]))
+                for line in lines:
+                    self.add(name, float(line))
+        finally:
+            for process in (*sinks.values(), *servers):
+                process.kill()
+                process.wait()
+        self.end()
 
     def run(self):
         failed = []
         self.stack.prepare()
         self.stack.start()
         for name, function in (("cold", self.cold_start), ("many", self.many), ("boot", self.boot),
-                               ("blk", lambda: self.load("blk", ["blk1", "blk32"])),
-                               ("net", lambda: self.load("net", ["net_in"]))):
+                               ("blk", self.blk), ("net", self.net)):
             if self.options.only and name not in self.options.only:
                 continue
             try:
@@ -289,7 +357,7 @@ def main():
     parser.add_argument("--build", help="Kiln's build directory")
     parser.add_argument("--output", required=True)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--domains", type=int, default=1000)
     parser.add_argument("--only", action="append", default=[])
     options = parser.parse_args()

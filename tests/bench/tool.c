@@ -3,9 +3,9 @@
  *
  * usage: tool randread DEVICE SECONDS THREADS    prints requests per second
  *        tool send HOST PORT SECONDS             sends, then prints bytes per second
- *        tool serve PORT SECONDS                 waits for one peer; sends to it for so long
+ *        tool serve PORT SECONDS COUNT           sends to COUNT peers, one after the other, for so long
  *        tool receive HOST PORT                  prints bytes per second until the peer ends
- *        tool sink PORT                          waits for one peer; prints bytes per second
+ *        tool sink PORT COUNT                    reads from COUNT peers; prints bytes per second of each
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
@@ -119,7 +119,7 @@ dial(const char *host, const char *port)
 }
 
 static int
-answer(const char *port)
+listen_at(const char *port)
 {
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
@@ -127,7 +127,17 @@ answer(const char *port)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0)
         die("listen");
-    return accept(fd, NULL, NULL);
+    return fd;
+}
+
+static int
+answer(int fd)
+{
+    int peer = accept(fd, NULL, NULL);
+
+    if (peer < 0)
+        die("accept");
+    return peer;
 }
 
 static void
@@ -145,6 +155,7 @@ pump(int fd, double seconds)
         bytes += (uint64_t)n;
     }
     close(fd);
+    free(chunk);
     printf("%.0f\n", (double)bytes / (now() - begin));
 }
 
@@ -162,6 +173,27 @@ drain(int fd)
         bytes += (uint64_t)n;
     }
     printf("%.0f\n", begin > 0 ? (double)bytes / (now() - begin) : 0.0);
+    fflush(stdout);
+    close(fd);
+    free(chunk);
+}
+
+static void
+serve(const char *port, double seconds, int count)
+{
+    int fd = listen_at(port);
+
+    while (count-- > 0)
+        pump(answer(fd), seconds);
+}
+
+static void
+sink(const char *port, int count)
+{
+    int fd = listen_at(port);
+
+    while (count-- > 0)
+        drain(answer(fd));
 }
 
 int
@@ -173,12 +205,12 @@ main(int argc, char **argv)
         randread(argv[2], atof(argv[3]), atoi(argv[4]));
     else if (!strcmp(what, "send") && argc == 5)
         pump(dial(argv[2], argv[3]), atof(argv[4]));
-    else if (!strcmp(what, "serve") && argc == 4)
-        pump(answer(argv[2]), atof(argv[3]));
+    else if (!strcmp(what, "serve") && argc == 5)
+        serve(argv[2], atof(argv[3]), atoi(argv[4]));
     else if (!strcmp(what, "receive") && argc == 4)
         drain(dial(argv[2], argv[3]));
-    else if (!strcmp(what, "sink") && argc == 3)
-        drain(answer(argv[2]));
+    else if (!strcmp(what, "sink") && argc == 4)
+        sink(argv[2], atoi(argv[3]));
     else
         return 2;
     return 0;

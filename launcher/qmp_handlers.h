@@ -78,6 +78,11 @@ QMP_HANDLER(qmp_change_vnc_password);
 QMP_HANDLER(qmp_expire_password);
 QMP_HANDLER(qmp_add_client);
 
+/* qmp_input.c */
+QMP_HANDLER(qmp_send_key);
+QMP_HANDLER(qmp_input_send_event);
+QMP_HANDLER(qmp_query_mice);
+
 /* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
 JsonObject *qmp_version_object(void);
 

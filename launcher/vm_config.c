@@ -53,7 +53,7 @@ config_machine(Vm *vm, GError **err)
         bool only;
     } fixed[] = {
         { "usb", false },     { "smm", false }, { "hpet", false },  { "vmport", false },
-        { "acpi", true }, { "i8042", false }, { "pit", true },
+        { "acpi", true },     { "pit", true },
     };
     JsonObject *machine = vm->options->machine;
     const char *type = machine ? keyval_text(machine, "type") : NULL;
@@ -101,6 +101,18 @@ config_actions(Vm *vm, GError **err)
         return false;
     vm->actions.reboot_ends = on_reboot;
     vm->actions.shutdown_pauses = on_shutdown;
+    return true;
+}
+
+static bool
+config_keyboard(Vm *vm, MachineConfig *ret, GError **err)
+{
+    bool i8042 = true;
+
+    if (vm->options->machine &&
+        !keyval_bool("-machine", vm->options->machine, "i8042", &i8042, err))
+        return false;
+    ret->no_i8042 = !i8042;
     return true;
 }
 
@@ -319,7 +331,8 @@ bool
 vm_configure(Vm *vm, MachineConfig *ret, GError **err)
 {
     *ret = (MachineConfig){ 0 };
-    if (!config_cpus(vm, ret, err) || !config_memory(vm, ret, err) || !config_rtc(vm, ret, err))
+    if (!config_cpus(vm, ret, err) || !config_memory(vm, ret, err) ||
+        !config_keyboard(vm, ret, err) || !config_rtc(vm, ret, err))
         return false;
     ret->firmware = vm->options->kernel == NULL;
     ret->name = vm->name;

@@ -34,8 +34,8 @@ void daemon_reload(Daemon *daemon, DaemonConfig *config);
 /* Everything is loaded, nothing is connected and no guest or network runs. */
 bool daemon_is_idle(Daemon *daemon);
 
-/* Waits for loading to end, tells clients, lets the calls at work end, disconnects, frees. Guests and
- * networks go on. */
+/* Waits for loading to end, tells clients, lets the calls at work end, disconnects, frees. Guests
+ * and networks go on. */
 void daemon_free(Daemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Daemon, daemon_free)
 

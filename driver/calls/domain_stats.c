@@ -4,6 +4,7 @@
 #include <libvirt/libvirt.h>
 #include <string.h>
 
+#include "driver/calls/domain_reply.h"
 #include "driver/calls/handlers.h"
 #include "driver/domain/domain.h"
 #include "network/network.h"
@@ -137,15 +138,7 @@ call_domain_block_stats_flags(Call *call, const DomainPathParamsArgs *args, Doma
     wire_params_add_llong(params, VIR_DOMAIN_BLOCK_STATS_READ_TOTAL_TIMES, stats->rd_ns);
     wire_params_add_llong(params, VIR_DOMAIN_BLOCK_STATS_FLUSH_REQ, stats->flush_req);
     wire_params_add_llong(params, VIR_DOMAIN_BLOCK_STATS_FLUSH_TOTAL_TIMES, stats->flush_ns);
-    ret->nparams = wire_params_count(params);
-    /* a client that asks with 0 wants to know how many there are */
-    if (args->nparams > 0 && args->nparams < ret->nparams)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "room for %d parameters, there are %d",
-                              args->nparams, ret->nparams);
-    if (args->nparams > 0)
-        wire_params_steal(g_steal_pointer(&params), &ret->params.params_len,
-                          &ret->params.params_val);
-    return true;
+    return domain_reply_params(g_steal_pointer(&params), args->nparams, ret, err);
 }
 
 bool

@@ -154,6 +154,12 @@ cgroup_host_has(const CgroupHost *host, CgroupController controller)
     return host->parent[controller] != NULL;
 }
 
+uint64_t
+cgroup_host_default_shares(const CgroupHost *host)
+{
+    return host->v2 ? 100 : 1024;
+}
+
 Cgroup *
 cgroup_find(const CgroupHost *host, const char *name)
 {

@@ -24,6 +24,8 @@ typedef struct Cgroup Cgroup;
 CgroupHost *cgroup_host_new(const char *root, bool privileged);
 void cgroup_host_free(CgroupHost *host);
 bool cgroup_host_has(const CgroupHost *host, CgroupController controller);
+/* What a group's shares are unless they are set. */
+uint64_t cgroup_host_default_shares(const CgroupHost *host);
 
 /* Makes the group kiln/NAME in every hierarchy; an old one of that name is used again. NULL without
  * @err when the host offers nothing. */

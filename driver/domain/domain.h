@@ -218,6 +218,42 @@ GPtrArray *domain_pins(Domain *domain, DomainPinKind kind, unsigned flags, GErro
 bool domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, unsigned flags,
                 GError **err);
 
+/* --- tuning as it is (params.c)
+ * ----------------------------------------------------------------- */
+
+/* Whether guests can be tuned by the host's scheduler; false: not at all, and why in @err. */
+bool domain_can_schedule(Domain *domain, GError **err);
+
+/* Whose period and quota. */
+typedef enum {
+    DOMAIN_CPU_LIMIT_VCPU,
+    DOMAIN_CPU_LIMIT_EMULATOR,
+    DOMAIN_CPU_LIMIT_GLOBAL,
+    DOMAIN_CPU_LIMIT_IOTHREAD,
+    DOMAIN_CPU_LIMITS,
+} DomainCpuLimit;
+
+typedef struct {
+    uint64_t shares;
+    uint64_t period[DOMAIN_CPU_LIMITS]; /* us */
+    int64_t quota[DOMAIN_CPU_LIMITS];   /* us; negative: none */
+} DomainSchedule;
+
+/* @flags: virDomainModificationImpact. What the persistent definition does not say is 0; what the
+ * live one does not say is the kernel's default. */
+bool domain_schedule(Domain *domain, unsigned flags, DomainSchedule *ret, GError **err);
+
+/* virDomainNumatuneMemMode, and the host's nodes as a list; *ret_nodes "" when it is not bound.
+ * g_free() that. @flags as above. */
+bool domain_numa(Domain *domain, unsigned flags, int *ret_mode, char **ret_nodes, GError **err);
+
+typedef struct {
+    uint64_t capacity, allocation, physical; /* bytes */
+} DomainBlockInfo;
+
+/* Of the raw image of the disk with target or source @path. */
+bool domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err);
+
 /* --- memory, counters (memory.c, stats.c)
  * ----------------------------------------------------------- */
 

@@ -112,6 +112,26 @@ node_get_host_model(Node *node, GError **err)
     return node->model;
 }
 
+GPtrArray *
+node_get_cpu_model_names(Node *node, const char *arch, GError **err)
+{
+    const CpuMap *map;
+    GPtrArray *names;
+
+    if (strcmp(arch, NODE_ARCH) != 0) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "cannot find architecture %s: Kiln runs '" NODE_ARCH "' only", arch);
+        return NULL;
+    }
+    map = node_get_map(node, err);
+    if (!map)
+        return NULL;
+    names = g_ptr_array_new_with_free_func(g_free);
+    for (const CpuMapModel *const *model = cpumap_models(map); *model; model++)
+        g_ptr_array_add(names, g_strdup((*model)->name));
+    return names;
+}
+
 const char *
 node_get_offers(Node *node, const NodeMachine *machine)
 {

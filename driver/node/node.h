@@ -50,6 +50,11 @@ char *node_get_domain_capabilities(Node *node, const char *emulator, const char 
 /* VIR_ERR_INVALID_ARG for a type that is not run here; @type may be NULL. -1 on failure. */
 int node_get_max_vcpus(Node *node, const char *type, GError **err);
 
+/* Names of the CPU models that a guest of @arch can be asked to have, as the map has them (char *,
+ * owned by the array): whether this host can give one is in the domain capabilities.
+ * VIR_ERR_INVALID_ARG for an architecture that is not run here. */
+GPtrArray *node_get_cpu_model_names(Node *node, const char *arch, GError **err);
+
 /* host-model of this host; owned by @node. NULL with @err: no KVM, or no CPU model map. */
 const NodeHostModel *node_get_host_model(Node *node, GError **err);
 

@@ -1,0 +1,161 @@
+/* params.c - how a guest is tuned and how large its disks are, as its definition and the host say.
+ *
+ * libvirt formatdomain, <cputune> and <numatune>; virDomainGetBlockInfo. Sizes are those of raw
+ * images, which say nothing of themselves; others would have to be opened.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "driver/domain/private.h"
+#include "util/error.h"
+
+/* The kernel's period when none is set (Documentation/scheduler/sched-bwc.rst). */
+#define DEFAULT_PERIOD_US 100000
+
+bool
+domain_can_schedule(Domain *domain, GError **err)
+{
+    const DomainManager *manager = domain->manager;
+
+    if (!manager->privileged)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "CPU tuning is not available in session mode");
+    if (!cgroup_host_has(manager->cgroups, CGROUP_CPU))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "cgroup CPU controller is not mounted, or not this daemon's to use");
+    return true;
+}
+
+bool
+domain_schedule(Domain *domain, unsigned flags, DomainSchedule *ret, GError **err)
+{
+    DomainSchedule schedule = { 0 };
+    const DomainDef *def;
+
+    if (!domain_can_schedule(domain, err))
+        return false;
+    g_mutex_lock(&domain->lock);
+    def = domain_impact_def(domain, flags, err);
+    if (def && def == domain->live) {
+        schedule.shares = cgroup_host_default_shares(domain->manager->cgroups);
+        for (int i = 0; i < DOMAIN_CPU_LIMITS; i++) {
+            schedule.period[i] = DEFAULT_PERIOD_US;
+            schedule.quota[i] = -1;
+        }
+    }
+    if (def && def->cputune) {
+        const DomainCputune *tune = def->cputune;
+        const struct {
+            uint64_t period;
+            int64_t quota;
+        } given[DOMAIN_CPU_LIMITS] = {
+            [DOMAIN_CPU_LIMIT_VCPU] = { tune->period, tune->quota },
+            [DOMAIN_CPU_LIMIT_EMULATOR] = { tune->emulator_period, tune->emulator_quota },
+            [DOMAIN_CPU_LIMIT_GLOBAL] = { tune->global_period, tune->global_quota },
+            [DOMAIN_CPU_LIMIT_IOTHREAD] = { tune->iothread_period, tune->iothread_quota },
+        };
+
+        if (tune->shares != XML_UNSET)
+            schedule.shares = tune->shares;
+        for (int i = 0; i < DOMAIN_CPU_LIMITS; i++) {
+            if (given[i].period != XML_UNSET)
+                schedule.period[i] = given[i].period;
+            if (given[i].quota != XML_UNSET_INT)
+                schedule.quota[i] = given[i].quota;
+        }
+    }
+    g_mutex_unlock(&domain->lock);
+    if (def)
+        *ret = schedule;
+    return def != NULL;
+}
+
+bool
+domain_numa(Domain *domain, unsigned flags, int *ret_mode, char **ret_nodes, GError **err)
+{
+    const DomainDef *def;
+
+    g_mutex_lock(&domain->lock);
+    def = domain_impact_def(domain, flags, err);
+    if (def) {
+        const DomainNumatune *tune = def->numatune;
+
+        /* The enum of the definition begins with "not given"; without it memory is bound strictly.
+         */
+        *ret_mode = tune && tune->mode ? tune->mode - 1 : VIR_DOMAIN_NUMATUNE_MEM_STRICT;
+        *ret_nodes = g_strdup(tune && tune->nodeset ? tune->nodeset : "");
+    }
+    g_mutex_unlock(&domain->lock);
+    return def != NULL;
+}
+
+/* The source of the disk with target or source @path, of the running guest if there is one. */
+static char *
+find_image(Domain *domain, const char *path, GError **err)
+{
+    const DomainDef *def;
+    const DomainDisk *found = NULL;
+    const char *image = NULL;
+    char *source = NULL;
+
+    g_mutex_lock(&domain->lock);
+    def = domain->live ? domain->live : domain->config;
+    for (guint i = 0; def && i < def->disks->len && !found; i++) {
+        const DomainDisk *disk = def->disks->pdata[i];
+
+        image = disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
+        if (strcmp(disk->target, path) == 0 || g_strcmp0(image, path) == 0)
+            found = disk;
+    }
+    if (!found)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "invalid path %s not assigned to domain", path);
+    else if (!image)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "disk '%s' does not currently have a source assigned", path);
+    else if (strcmp(found->format, "raw") != 0)
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "the size that a guest sees of the %s image '%s' is not read by Kiln",
+                       found->format, image);
+    else
+        source = g_strdup(image);
+    g_mutex_unlock(&domain->lock);
+    return source;
+}
+
+bool
+domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err)
+{
+    g_autofree char *source = find_image(domain, path, err);
+    uint64_t size = 0;
+    struct stat st;
+    int fd;
+
+    if (!source)
+        return false;
+    if (stat(source, &st) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot look at '%s'",
+                                    source);
+    if (!S_ISBLK(st.st_mode)) {
+        ret->capacity = ret->physical = (uint64_t)st.st_size;
+        ret->allocation = (uint64_t)st.st_blocks * 512;
+        return true;
+    }
+    fd = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size) < 0) {
+        int failure = errno;
+
+        if (fd >= 0)
+            close(fd);
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, failure,
+                                    "cannot learn the size of '%s'", source);
+    }
+    close(fd);
+    ret->capacity = ret->allocation = ret->physical = size;
+    return true;
+}

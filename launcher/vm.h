@@ -95,6 +95,9 @@ bool vm_configure_early(Vm *vm, GError **err);
 bool vm_configure(Vm *vm, MachineConfig *ret, GError **err);
 
 /* vm_devices.c: objects, back ends and devices, in the order in which they need each other. */
+bool vm_add_objects(Vm *vm, GError **err);
+bool vm_add_object(Vm *vm, JsonObject *object, GError **err);
+bool vm_add_netdev(Vm *vm, JsonObject *options, GError **err);
 bool vm_add_backends(Vm *vm, GError **err);
 bool vm_add_devices(Vm *vm, GError **err);
 bool vm_add_device(Vm *vm, JsonObject *options, GError **err);

@@ -16,6 +16,7 @@
 #include "launcher/vcpu_gate.h"
 #include "util/error.h"
 
+enum { X2APIC_FLAGS = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK };
 enum { PAGE = 4096, SLOTS_KEPT = 512, DEFAULT_VCPUS = 4, XSAVE_LEGACY = 4096 };
 
 /* What a guest cannot run without. */
@@ -45,7 +46,7 @@ static const struct {
 int
 kvm_extension(const Kvm *kvm, int capability)
 {
-    int n = ioctl(kvm->vm_fd >= 0 ? kvm->vm_fd : kvm->fd, KVM_CHECK_EXTENSION, capability);
+    int n = ioctl(kvm->fd, KVM_CHECK_EXTENSION, capability);
 
     return MAX(n, 0);
 }
@@ -96,6 +97,9 @@ kvm_make(Kvm *kvm, GError **err)
 {
     uint64_t identity = KVM_RESERVED_BASE + KVM_RESERVED_PAGE_IDENTITY * PAGE;
     struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+    /* 32-bit destinations in MSI and saved state. Enabled for every guest, so that the format of
+     * state does not depend on the number of processors. */
+    struct kvm_enable_cap x2apic = { .cap = KVM_CAP_X2APIC_API, .args = { X2APIC_FLAGS } };
 
     do {
         kvm->vm_fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
@@ -111,6 +115,8 @@ kvm_make(Kvm *kvm, GError **err)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CREATE_IRQCHIP");
     if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CREATE_PIT2");
+    if (kvm->x2apic_api && ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CAP_X2APIC_API");
     return true;
 }
 
@@ -139,7 +145,6 @@ static bool
 kvm_measure(Kvm *kvm, GError **err)
 {
     int run_size = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-    struct kvm_enable_cap x2apic = { .cap = KVM_CAP_X2APIC_API };
 
     if (run_size < (int)sizeof(struct kvm_run))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -155,18 +160,23 @@ kvm_measure(Kvm *kvm, GError **err)
     kvm->tsc_deadline = kvm_extension(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     kvm->kvmclock_ctrl = kvm_extension(kvm, KVM_CAP_KVMCLOCK_CTRL) > 0;
     kvm->no_eventfd_length = kvm_extension(kvm, KVM_CAP_IOEVENTFD_NO_LENGTH) > 0;
-    /* 32-bit destinations in MSI and saved state. Enabled for every guest, so that the format of
-     * state does not depend on the number of processors. */
-    if (kvm_extension(kvm, KVM_CAP_X2APIC_API) > 0) {
-        x2apic.args[0] = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
-        kvm->x2apic_api = ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) == 0;
-    }
+    kvm->x2apic_api = (kvm_extension(kvm, KVM_CAP_X2APIC_API) & X2APIC_FLAGS) == X2APIC_FLAGS;
     kvm->slots = g_new0(struct kvm_userspace_memory_region, kvm->max_slots);
     return true;
 }
 
+static void *
+kvm_maker(void *opaque)
+{
+    Kvm *kvm = opaque;
+
+    if (kvm_make(kvm, &kvm->failure))
+        kvm_record_chips(kvm, &kvm->failure);
+    return NULL;
+}
+
 Kvm *
-kvm_new(int fd, GError **err)
+kvm_begin(int fd, GError **err)
 {
     g_autoptr(Kvm) kvm = g_new0(Kvm, 1);
 
@@ -174,10 +184,21 @@ kvm_new(int fd, GError **err)
     kvm->gate = vcpu_gate_new();
     kvm->vm_fd = -1;
     kvm->fd = fd >= 0 ? fd : kvm_open(err);
-    if (kvm->fd < 0 || !kvm_check(kvm, err) || !kvm_make(kvm, err) || !kvm_measure(kvm, err) ||
-        !kvm_record_chips(kvm, err) || !kvm_routes_new(kvm, err))
+    if (kvm->fd < 0 || !kvm_check(kvm, err) || !kvm_measure(kvm, err))
         return NULL;
+    kvm->maker = g_thread_new("kvm", kvm_maker, kvm);
     return g_steal_pointer(&kvm);
+}
+
+bool
+kvm_finish(Kvm *kvm, GError **err)
+{
+    g_thread_join(g_steal_pointer(&kvm->maker));
+    if (kvm->failure) {
+        g_propagate_error(err, g_steal_pointer(&kvm->failure));
+        return false;
+    }
+    return kvm_routes_new(kvm, err);
 }
 
 void
@@ -185,6 +206,9 @@ kvm_free(Kvm *kvm)
 {
     if (!kvm)
         return;
+    if (kvm->maker)
+        g_thread_join(kvm->maker);
+    g_clear_error(&kvm->failure);
     g_clear_pointer(&kvm->routes, kvm_routes_free);
     if (kvm->vm_fd >= 0)
         close(kvm->vm_fd);

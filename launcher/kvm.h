@@ -34,13 +34,17 @@ typedef struct {
     GMutex slots_lock;
     struct kvm_userspace_memory_region *slots; /* memory_size 0: free */
     struct VcpuGate *gate;
+    GThread *maker;  /* between kvm_begin() and kvm_finish() */
+    GError *failure; /* the maker's */
 } Kvm;
 
 /* Opens /dev/kvm, or takes @fd when it is not -1, checks the interface and every capability that
- * Kiln cannot do without (VIR_ERR_CONFIG_UNSUPPORTED, naming those that are missing), makes the
- * virtual machine and its interrupt controllers and timer. Main thread. The caller owns the
- * result. */
-Kvm *kvm_new(int fd, GError **err);
+ * Kiln cannot do without (VIR_ERR_CONFIG_UNSUPPORTED, naming those that are missing), and begins to
+ * make the virtual machine with its interrupt controllers and timer, in a thread of its own: the
+ * kernel waits several times in that for all its processors. Until kvm_finish() only @fd and what
+ * the host can do may be used. Main thread. The caller owns the result. */
+Kvm *kvm_begin(int fd, GError **err);
+bool kvm_finish(Kvm *kvm, GError **err);
 void kvm_free(Kvm *kvm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Kvm, kvm_free)
 

@@ -71,7 +71,7 @@ vm_open_kvm(Vm *vm, GError **err)
 
     if (device && fd < 0)
         return false;
-    vm->kvm = kvm_new(fd, err);
+    vm->kvm = kvm_begin(fd, err);
     return vm->kvm != NULL;
 }
 
@@ -132,7 +132,7 @@ vm_make_machine(Vm *vm, GError **err)
         g_free(config.nodes[i].distances);
     g_free(config.nodes);
     g_free(config.cpus);
-    return done && vm_make_board(vm, err);
+    return done;
 }
 
 static bool
@@ -155,11 +155,12 @@ vm_make_vcpus(Vm *vm, GError **err)
 bool
 vm_create(Vm *vm, GError **err)
 {
-    /* The kernel first: of all that can be missing it is the likeliest. */
+    /* The kernel first: of all that can be missing it is the likeliest. What needs no virtual
+     * machine is made while KVM makes that. */
     if (!vm_open_boot_files(vm, err) || !vm_open_kvm(vm, err) || !vm_add_memory_backends(vm, err) ||
-        !vm_make_machine(vm, err) || !vm_make_vcpus(vm, err) || !vm_add_objects(vm, err) ||
-        !vm_add_backends(vm, err) || !vm_add_flash(vm, err) ||
-        !vm_add_devices(vm, err))
+        !vm_make_machine(vm, err) || !vm_add_objects(vm, err) || !vm_add_backends(vm, err) ||
+        !kvm_finish(vm->kvm, err) || !vm_make_board(vm, err) || !vm_make_vcpus(vm, err) ||
+        !vm_add_drive_images(vm, err) || !vm_add_flash(vm, err) || !vm_add_devices(vm, err))
         return false;
     machine_reset(vm->machine);
     return vm_boot(vm, err);

@@ -147,7 +147,7 @@ vm_add_backends(Vm *vm, GError **err)
     for (guint i = 0; i < o->netdevs->len; i++)
         if (!vm_add_netdev(vm, g_ptr_array_index(o->netdevs, i), err))
             return false;
-    return vm_add_drive_images(vm, err);
+    return true;
 }
 
 /* ---- devices ---- */

@@ -179,8 +179,8 @@ setup(void **state)
 
     f->printed = g_string_new(NULL);
     f->ended = f->event = -1;
-    f->kvm = kvm_new(-1, &err);
-    check(f->kvm != NULL, err);
+    f->kvm = kvm_begin(-1, &err);
+    check(f->kvm && kvm_finish(f->kvm, &err), err);
     f->memory = guest_memory_new();
     f->ram = ram_new();
     assert_int_equal(ram_use(f->ram, NULL, RAM, NULL), RAM);

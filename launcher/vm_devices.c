@@ -176,6 +176,7 @@ devices_apply_globals(Vm *vm, const char *driver, GHashTable *props)
 bool
 vm_add_device(Vm *vm, JsonObject *options, GError **err)
 {
+    const DeviceClass *class;
     const char *driver = keyval_text(options, "driver");
     g_autoptr(GHashTable) props = keyval_table("-device", options, err);
 
@@ -183,6 +184,9 @@ vm_add_device(Vm *vm, JsonObject *options, GError **err)
         return false;
     if (!driver)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-device: wants a name first");
+    class = device_class_find(driver);
+    if (class && class->bus == BUS_IDE && !vm_need_ide(vm, err))
+        return false;
     devices_apply_globals(vm, driver, props);
     return device_new(vm->machine, driver, props, err) != NULL;
 }

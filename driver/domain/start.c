@@ -124,15 +124,22 @@ check_disks(Domain *domain, const DomainDef *def, GError **err)
  * --------------------------------------------------------------------------------------- */
 
 static bool
-run_is_dead(void *opaque)
+run_is_killed(DomainRun *run)
 {
-    DomainRun *run = opaque;
     bool killed;
 
     g_mutex_lock(&run->domain->lock);
     killed = run->killed;
     g_mutex_unlock(&run->domain->lock);
-    return killed || domain_process_wait(&run->process, 0, NULL);
+    return killed;
+}
+
+static bool
+run_is_dead(void *opaque)
+{
+    DomainRun *run = opaque;
+
+    return run_is_killed(run) || domain_process_wait(&run->process, 0, NULL);
 }
 
 /* Turns a failure to reach the monitor into the VMM's own reason, which it wrote to its log. */
@@ -142,7 +149,7 @@ monitor_error(DomainRun *run, off_t mark, GError *failure, GError **err)
     g_autoptr(GError) taken = failure;
     g_autofree char *said = NULL;
 
-    if (run->killed)
+    if (run_is_killed(run))
         return kiln_error_set(err, VIR_ERR_OPERATION_ABORTED,
                               "the domain was destroyed while starting");
     /* a process that ends closes its sockets before its last words are waited for */

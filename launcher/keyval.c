@@ -104,7 +104,7 @@ keyval_set(JsonObject *obj, const char *key, const char *value)
     const char *old = keyval_text(obj, key);
     g_autofree char *both = NULL;
 
-    if (old && (!strcmp(key, "hostfwd") || !strcmp(key, "guestfwd")))
+    if (old && (!strcmp(key, "hostfwd") || !strcmp(key, "guestfwd") || !strcmp(key, "value")))
         value = both = g_strconcat(old, "\n", value, NULL);
     json_object_set_string_member(obj, key, value);
 }

@@ -13,7 +13,7 @@
 /* Reads @text: an object of JSON when it begins with '{', else "key=value,…" with ",," for a comma
  * inside a value. A first word without '=' is the value of @implied_key (when not NULL), any other
  * such word is a switch: "word" is word=on, "nowait" and "nodelay" are wait=off and delay=off.
- * A key given again replaces the value, but hostfwd and guestfwd collect theirs, joined by
+ * A key given again replaces the value, but hostfwd, guestfwd and value collect theirs, joined by
  * newlines.
  * @what names the option in messages ("-device"). The caller owns the result; NULL with @err. */
 JsonObject *keyval_parse(const char *what, const char *text, const char *implied_key, GError **err);

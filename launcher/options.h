@@ -17,7 +17,7 @@ typedef struct {
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
     char *hda, *hdb, *hdc, *hdd, *cdrom;
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
-    GPtrArray *fw_cfgs;                   /* of JsonObject */
+    GPtrArray *fw_cfgs, *smbios;          /* of JsonObject */
     GPtrArray *add_fds, *globals;         /* of JsonObject */
     GPtrArray *vncs;                      /* of JsonObject */
     GPtrArray *serials, *monitors, *qmps; /* of char * */

@@ -1,5 +1,5 @@
 /* vm_firmware.c - booting by firmware: which image, and what it is told (-bios, -pflash, -boot,
- * -fw_cfg).
+ * -fw_cfg, -smbios).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 
 #include "hw/core/device.h"
 #include "hw/firmware/firmware.h"
+#include "hw/firmware/smbios.h"
 #include "hw/isa/fw_cfg.h"
 #include "launcher/keyval.h"
 #include "launcher/vm_firmware.h"
@@ -154,8 +155,9 @@ vm_add_firmware(Vm *vm, GError **err)
     return true;
 }
 
-static bool
-firmware_add_file(Vm *vm, const char *name, const char *filename, GError **err)
+/* The whole of a file, with a zero behind it. The caller frees; NULL with @err. */
+static uint8_t *
+firmware_read_file(Vm *vm, const char *filename, size_t *ret_len, GError **err)
 {
     int fd = fdset_open(vm->fdsets, filename, O_RDONLY, 0, err);
     g_autofree uint8_t *data = NULL;
@@ -163,20 +165,105 @@ firmware_add_file(Vm *vm, const char *name, const char *filename, GError **err)
     ssize_t n;
 
     if (fd < 0)
-        return false;
+        return NULL;
     if (fstat(fd, &st) < 0 || st.st_size > FW_CFG_FILE_MAX) {
         close(fd);
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-fw_cfg name=%s: '%s' is not a file of up to %d MiB", name, filename,
-                              FW_CFG_FILE_MAX >> 20);
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "'%s' is not a file of up to %d MiB",
+                       filename, FW_CFG_FILE_MAX >> 20);
+        return NULL;
     }
-    data = g_malloc((size_t)st.st_size + 1);
+    data = g_malloc0((size_t)st.st_size + 1);
     n = pread(fd, data, (size_t)st.st_size, 0);
     close(fd);
-    if (n != st.st_size)
-        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "-fw_cfg name=%s: cannot read '%s'", name,
-                              filename);
-    return fw_cfg_add_file(vm->machine->fw_cfg, name, data, (size_t)n, err);
+    if (n != st.st_size) {
+        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "cannot read '%s'", filename);
+        return NULL;
+    }
+    *ret_len = (size_t)n;
+    return g_steal_pointer(&data);
+}
+
+static bool
+firmware_add_file(Vm *vm, const char *name, const char *filename, GError **err)
+{
+    size_t len;
+    g_autofree uint8_t *data = firmware_read_file(vm, filename, &len, err);
+
+    if (!data)
+        g_prefix_error(err, "fw_cfg file %s: ", name);
+    return data && fw_cfg_add_file(vm->machine->fw_cfg, name, data, len, err);
+}
+
+static void
+smbios_option_clear(void *opaque)
+{
+    SmbiosOption *o = opaque;
+
+    if (o->props)
+        g_hash_table_unref(o->props);
+    if (o->values)
+        g_ptr_array_unref(o->values);
+    g_free((uint8_t *)o->file);
+}
+
+/* Texts of type 11: value= as often as wanted, and path= of a file that holds one. */
+static bool
+smbios_read_values(Vm *vm, SmbiosOption *o, GError **err)
+{
+    const char *values = g_hash_table_lookup(o->props, "value");
+    const char *path = g_hash_table_lookup(o->props, "path");
+    g_auto(GStrv) lines = values ? g_strsplit(values, "\n", -1) : NULL;
+    size_t len;
+    uint8_t *text;
+
+    o->values = g_ptr_array_new_with_free_func(g_free);
+    for (char **line = lines; line && *line; line++)
+        g_ptr_array_add(o->values, g_strdup(*line));
+    if (!path)
+        return true;
+    text = firmware_read_file(vm, path, &len, err);
+    if (text)
+        g_ptr_array_add(o->values, text);
+    return text != NULL;
+}
+
+static bool
+smbios_read_option(Vm *vm, JsonObject *option, SmbiosOption *o, GError **err)
+{
+    const char *file = keyval_text(option, "file");
+
+    o->props = keyval_table("-smbios", option, err);
+    if (!o->props)
+        return false;
+    if (file) {
+        o->file = firmware_read_file(vm, file, &o->file_len, err);
+        if (!o->file) {
+            g_prefix_error(err, "-smbios: ");
+            return false;
+        }
+    }
+    return smbios_check(o, err) && (file || smbios_read_values(vm, o, err));
+}
+
+static bool
+firmware_add_smbios(Vm *vm, GError **err)
+{
+    g_autoptr(GArray) options = g_array_new(FALSE, TRUE, sizeof(SmbiosOption));
+    const SmbiosTopology topology = {
+        .sockets = vm->topology.sockets,
+        .cores = vm->topology.dies * vm->topology.cores,
+        .threads = vm->topology.threads,
+    };
+
+    g_array_set_clear_func(options, smbios_option_clear);
+    for (guint i = 0; i < vm->options->smbios->len; i++) {
+        g_array_set_size(options, i + 1);
+        if (!smbios_read_option(vm, g_ptr_array_index(vm->options->smbios, i),
+                                &g_array_index(options, SmbiosOption, i), err))
+            return false;
+    }
+    return smbios_create(vm->machine, &topology, (const SmbiosOption *)options->data, options->len,
+                         err);
 }
 
 /* -fw_cfg [name=]NAME,file=F|string=S */
@@ -267,6 +354,8 @@ vm_describe_to_firmware(Vm *vm, GError **err)
     for (guint i = 0; i < vm->options->fw_cfgs->len; i++)
         if (!firmware_add_option(vm, g_ptr_array_index(vm->options->fw_cfgs, i), err))
             return false;
+    if (!firmware_add_smbios(vm, err))
+        return false;
     return !vm_boots_firmware(vm) ||
            (firmware_create(vm->machine, err) && firmware_add_splash(vm, err));
 }

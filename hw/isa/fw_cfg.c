@@ -186,6 +186,15 @@ fw_cfg_file_item(FwCfg *cfg, const char *name)
     return file ? g_hash_table_lookup(cfg->items, GUINT_TO_POINTER(file->key)) : NULL;
 }
 
+const uint8_t *
+fw_cfg_file(FwCfg *cfg, const char *name, size_t *ret_len)
+{
+    const FwCfgItem *item = fw_cfg_file_item(cfg, name);
+
+    *ret_len = item ? item->len : 0;
+    return item ? item->data : NULL;
+}
+
 bool
 fw_cfg_add_made(FwCfg *cfg, const char *name, uint32_t size, FwCfgMake make, void *opaque,
                 GError **err)

@@ -17,6 +17,9 @@ bool fw_cfg_add_file(FwCfg *cfg, const char *name, const void *data, size_t len,
 /* Replaces or adds. vCPUs stand still. */
 bool fw_cfg_set_file(FwCfg *cfg, const char *name, const void *data, size_t len, GError **err);
 
+/* What a file holds, owned by it; NULL when there is none of that name. */
+const uint8_t *fw_cfg_file(FwCfg *cfg, const char *name, size_t *ret_len);
+
 /* Adds a file of @size bytes that is made when it is first selected after a reset: @make calls
  * fw_cfg_made() for this file, and for others made in the same way if it likes. It runs in the
  * thread that selects, with fw_cfg's lock held. */

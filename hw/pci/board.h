@@ -18,7 +18,9 @@ enum {
 #define BOARD_ECAM_BASE UINT64_C(0xb0000000)
 #define BOARD_MMIO32_END UINT64_C(0xfec00000)  /* first byte that no BAR may use */
 #define BOARD_ACPI_BASE UINT64_C(0x000e0000)   /* RAM that direct boot keeps for ACPI tables */
-#define BOARD_ACPI_SIZE UINT64_C(0x00020000)
+#define BOARD_ACPI_SIZE UINT64_C(0x0001c000)
+#define BOARD_SMBIOS_BASE UINT64_C(0x000fc000) /* and behind them for SMBIOS tables */
+#define BOARD_SMBIOS_SIZE UINT64_C(0x00004000)
 
 /* A fixed device: NULL @bus for the board itself. */
 typedef struct {
@@ -32,6 +34,7 @@ struct Board {
     const char *const *aliases; /* NULL-terminated */
     const char *prefix;         /* QEMU's versioned names begin so: "pc-q35-" */
     const char *description;
+    const char *product;   /* what SMBIOS calls it */
     const char *pci_bus;   /* name of bus 0 */
     uint64_t ram_low_max;  /* RAM below 4 GiB ends here at most */
     uint64_t mmio32_base;  /* BARs below 4 GiB begin here, or at the end of RAM if that is later */

@@ -47,6 +47,7 @@ const Board board_pc = {
     .aliases = pc_aliases,
     .prefix = "pc-i440fx-",
     .description = "conventional PCI machine: 440FX with PIIX3",
+    .product = "PC (440FX, PIIX3)",
     .pci_bus = "pci.0",
     .ram_low_max = UINT64_C(0xc0000000),
     .mmio32_base = UINT64_C(0x80000000),

@@ -61,6 +61,7 @@ const Board board_q35 = {
     .aliases = q35_aliases,
     .prefix = "pc-q35-",
     .description = "PCI Express machine: Q35 with ICH9",
+    .product = "PC (Q35, ICH9)",
     .pci_bus = "pcie.0",
     .ram_low_max = UINT64_C(0x80000000),
     .mmio32_base = UINT64_C(0xc0000000),

@@ -6,6 +6,8 @@
 #include "block/block.h"
 #include "hw/core/bytes.h"
 #include "hw/firmware/firmware.h"
+#include "hw/firmware/smbios.h"
+#include "hw/isa/fw_cfg.h"
 #include "hw/pci/board.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/lpc.h"
@@ -349,6 +351,90 @@ test_boot_order(void **state)
     fake_machine_free(fake);
 }
 
+/* ---- SMBIOS ---- */
+
+static uint8_t
+sum(const uint8_t *p, size_t n)
+{
+    uint8_t s = 0;
+
+    while (n--)
+        s = (uint8_t)(s + *p++);
+    return s;
+}
+
+/* The structure behind @p, and string @n of it. */
+static const uint8_t *
+smbios_next(const uint8_t *p)
+{
+    for (p += p[1]; p[0] || p[1]; p++)
+        ;
+    return p + 2;
+}
+
+static const char *
+smbios_string_of(const uint8_t *p, unsigned n)
+{
+    const char *text = (const char *)p + p[1];
+
+    while (--n)
+        text += strlen(text) + 1;
+    return text;
+}
+
+static void
+test_smbios(void **state)
+{
+    FakeMachine *fake = fake_board(&board_q35, NULL);
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+    SmbiosOption option = { .props = props };
+    SmbiosTopology topology = { 2, 3, 2 };
+    g_autoptr(GError) err = NULL;
+    const uint8_t *anchor, *p, *end;
+    unsigned n = 0, cpus = 0;
+    uint64_t rsdp;
+    size_t len;
+
+    (void)state;
+    g_hash_table_insert(props, (char *)"type", (char *)"1");
+    g_hash_table_insert(props, (char *)"serial", (char *)"S-1");
+    assert_true(smbios_check(&option, &err));
+    assert_true(smbios_create(fake->machine, &topology, &option, 1, &err));
+    anchor = fw_cfg_file(fake->machine->fw_cfg, "etc/smbios/smbios-anchor", &len);
+    assert_int_equal(len, 31);
+    assert_int_equal(sum(anchor, 31), 0);
+    assert_int_equal(sum(anchor + 16, 15), 0);
+    p = fw_cfg_file(fake->machine->fw_cfg, "etc/smbios/smbios-tables", &len);
+    assert_int_equal(bytes_load16(anchor + 22), len);
+    for (end = p + len; p < end; p = smbios_next(p), n++) {
+        if (p[0] == 1) {
+            assert_string_equal(smbios_string_of(p, p[4]), "Kiln");
+            assert_string_equal(smbios_string_of(p, p[7]), "S-1");
+        } else if (p[0] == 4) {
+            cpus++;
+            assert_int_equal(p[0x23], 3);
+            assert_int_equal(p[0x25], 6);
+        } else if (p[0] == 17) {
+            assert_int_equal(bytes_load16(p + 12), RAM >> 20);
+        }
+    }
+    assert_ptr_equal(p, end);
+    assert_int_equal(n, bytes_load16(anchor + 28));
+    assert_int_equal(cpus, 2);
+
+    /* Without firmware they lie where a kernel looks for them. */
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
+    anchor = fake->ram + BOARD_SMBIOS_BASE;
+    assert_memory_equal(anchor, "_SM_", 4);
+    assert_int_equal(sum(anchor, 31), 0);
+    assert_int_equal(fake->ram[bytes_load32(anchor + 24)], 1);
+
+    g_hash_table_insert(props, (char *)"colour", (char *)"red");
+    assert_false(smbios_check(&option, &err));
+    assert_non_null(strstr(err->message, "colour"));
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
@@ -362,6 +448,7 @@ main(void)
         cmocka_unit_test(test_unplug_by_reset),
         cmocka_unit_test(test_hotplug_refusals),
         cmocka_unit_test(test_boot_order),
+        cmocka_unit_test(test_smbios),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

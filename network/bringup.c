@@ -1,7 +1,7 @@
 /* bringup.c - puts a network on the host and takes it off again: bridge, addresses, routes,
  * forwarding, rules.
  *
- * Not applied today, and refused by name: bandwidth, virtualport, vlan, zone,
+ * Not applied today, and refused by name: virtualport, vlan, zone,
  * macTableManager='libvirt', and the forward modes without a bridge.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -12,6 +12,7 @@
 #include "network/ruleset.h"
 #include "network/subnet.h"
 #include "network/sysctl.h"
+#include "network/tc.h"
 #include "util/error.h"
 #include "xml/xmltab.h"
 
@@ -36,8 +37,8 @@ network_check_applied(const NetworkDef *def, GError **err)
             "over <interface dev=''/> (macvtap) is not offered; name a host bridge "
             "with <bridge name=''/>",
             def->name);
-    if (def->bandwidth)
-        what = "<bandwidth>";
+    if (def->bandwidth && !network_def_owns_bridge(def))
+        what = "<bandwidth> for a bridge of the host";
     else if (def->virtualport)
         what = "<virtualport>";
     else if (def->vlan)
@@ -120,6 +121,34 @@ add_routes(Netlink *nl, const NetworkDef *live, GError **err)
     return true;
 }
 
+NetworkLimit
+network_limit_of(const NetworkRate *rate)
+{
+    NetworkLimit limit = { 0 };
+
+    if (!rate)
+        return limit;
+    limit.average = rate->average == XML_UNSET ? 0 : rate->average;
+    limit.peak = rate->peak == XML_UNSET ? 0 : rate->peak;
+    limit.burst = rate->burst == XML_UNSET ? 0 : rate->burst;
+    limit.floor = rate->floor == XML_UNSET ? 0 : rate->floor;
+    return limit;
+}
+
+/* What guests receive leaves the bridge. Traffic between them does not pass here. */
+static bool
+limit_bridge(Netlink *nl, const NetworkDef *live, GError **err)
+{
+    NetworkLimit in, out;
+
+    if (!live->bandwidth)
+        return true;
+    in = network_limit_of(live->bandwidth->inbound);
+    out = network_limit_of(live->bandwidth->outbound);
+    return tc_limit_sent(nl, live->bridge->name, &in, err) &&
+           tc_limit_received(nl, live->bridge->name, &out, err);
+}
+
 /* All but the bridge itself; what is there already stays as it is. */
 static bool
 set_up_bridge(Netlink *nl, const NetworkDef *live, GError **err)
@@ -130,7 +159,7 @@ set_up_bridge(Netlink *nl, const NetworkDef *live, GError **err)
     /* Rules first: not a packet passes the bridge without them. */
     return network_apply_rules(live, err) && sysctl_set_bridge_ipv6(bridge, v6, err) &&
            add_addresses(nl, live, err) && netlink_link_set_up(nl, bridge, true, err) &&
-           add_routes(nl, live, err) && (!live->forward || sysctl_enable_forwarding(v4, v6, err));
+           limit_bridge(nl, live, err) && add_routes(nl, live, err) && (!live->forward || sysctl_enable_forwarding(v4, v6, err));
 }
 
 static bool

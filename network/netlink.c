@@ -123,6 +123,12 @@ transact(Netlink *nl, struct nl_msg *msg, void (*each)(struct nlmsghdr *hdr, voi
     return answer.done ? 0 : -EIO;
 }
 
+int
+netlink_transact(Netlink *nl, struct nl_msg *msg)
+{
+    return transact(nl, msg, NULL, NULL);
+}
+
 /* --- links ------------------------------------------------------------------------------ */
 
 static struct nl_msg *
@@ -205,9 +211,8 @@ netlink_link_exists(const char *name)
     return nl && netlink_link_find(nl, name, &link, NULL);
 }
 
-/* The link's index, or false with @err for one that is not there. */
-static bool
-link_index(Netlink *nl, const char *name, unsigned *ret_index, GError **err)
+bool
+netlink_link_index(Netlink *nl, const char *name, unsigned *ret_index, GError **err)
 {
     NetlinkLink link = { 0 };
     GError *inner = NULL;
@@ -289,7 +294,7 @@ netlink_link_set_up(Netlink *nl, const char *name, bool up, GError **err)
     struct ifinfomsg *ifi;
     unsigned index;
 
-    if (!link_index(nl, name, &index, err))
+    if (!netlink_link_index(nl, name, &index, err))
         return false;
     msg = link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     ifi = nlmsg_data(nlmsg_hdr(msg));
@@ -304,7 +309,7 @@ netlink_link_set_mac(Netlink *nl, const char *name, const uint8_t mac[6], GError
     g_autoptr(NlMsg) msg = NULL;
     unsigned index;
 
-    if (!link_index(nl, name, &index, err))
+    if (!netlink_link_index(nl, name, &index, err))
         return false;
     msg = link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     nla_put(msg, IFLA_ADDRESS, 6, mac);
@@ -317,7 +322,7 @@ netlink_link_set_mtu(Netlink *nl, const char *name, uint64_t mtu, GError **err)
     g_autoptr(NlMsg) msg = NULL;
     unsigned index;
 
-    if (!link_index(nl, name, &index, err))
+    if (!netlink_link_index(nl, name, &index, err))
         return false;
     msg = link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     nla_put_u32(msg, IFLA_MTU, (uint32_t)mtu);
@@ -330,7 +335,7 @@ netlink_link_set_master(Netlink *nl, const char *name, const char *bridge, GErro
     g_autoptr(NlMsg) msg = NULL;
     unsigned index, master = 0;
 
-    if (!link_index(nl, name, &index, err) || (bridge && !link_index(nl, bridge, &master, err)))
+    if (!netlink_link_index(nl, name, &index, err) || (bridge && !netlink_link_index(nl, bridge, &master, err)))
         return false;
     msg = link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     nla_put_u32(msg, IFLA_MASTER, master);
@@ -346,7 +351,7 @@ netlink_port_set_isolated(Netlink *nl, const char *name, bool isolated, GError *
     struct nlattr *info;
     unsigned index;
 
-    if (!link_index(nl, name, &index, err))
+    if (!netlink_link_index(nl, name, &index, err))
         return false;
     msg = link_message(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     ifi = nlmsg_data(nlmsg_hdr(msg));
@@ -368,7 +373,7 @@ netlink_address_add(Netlink *nl, const char *name, const IpAddr *ip, unsigned pr
     unsigned index = 0;
     int rc;
 
-    if (!link_index(nl, name, &index, err))
+    if (!netlink_link_index(nl, name, &index, err))
         return false;
     ifa.ifa_index = index;
     /* The bridge is the only holder, and waiting for duplicate detection on a bridge without a
@@ -409,7 +414,7 @@ netlink_route_add(Netlink *nl, const char *name, const IpAddr *net, unsigned pre
     unsigned index;
     int rc;
 
-    if (!link_index(nl, name, &index, err))
+    if (!netlink_link_index(nl, name, &index, err))
         return false;
     msg = nlmsg_alloc_simple(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO);

@@ -70,6 +70,13 @@ typedef struct {
     bool from_ra; /* learnt from an IPv6 router advertisement */
 } NetlinkRoute;
 
+/* The link's index, or false with @err for one that is not there. */
+bool netlink_link_index(Netlink *nl, const char *name, unsigned *ret_index, GError **err);
+
+/* Sends a request with NLM_F_ACK and waits for its answer: 0 or -errno. @msg stays the caller's. */
+struct nl_msg;
+int netlink_transact(Netlink *nl, struct nl_msg *msg);
+
 /* All addresses, and the unicast routes of the main table (NetlinkAddress / NetlinkRoute, g_free()d
  * by the array). NULL on failure. */
 GPtrArray *netlink_addresses(Netlink *nl, GError **err);

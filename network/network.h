@@ -137,6 +137,11 @@ typedef enum {
 
 enum { NETWORK_PORT_MAX_QUEUES = 256 };
 
+/* One direction of <bandwidth>, 0 for what is not given: KiB/s, and KiB for the burst. */
+typedef struct {
+    uint64_t average, peak, burst, floor;
+} NetworkLimit;
+
 typedef struct {
     NetworkPortKind kind;
     const char *source;
@@ -152,6 +157,8 @@ typedef struct {
     bool managed;               /* ethernet: false opens an existing tap named @ifname and leaves
                                  * its address, MTU and state alone */
     bool link_down;             /* <link state='down'/>: the tap is left down */
+    /* <bandwidth>, inbound is towards the guest. All 0: the portgroup's. A floor is refused. */
+    NetworkLimit inbound, outbound;
 } NetworkPortRequest;
 
 typedef struct {

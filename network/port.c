@@ -7,6 +7,7 @@
 #include "network/macs.h"
 #include "network/netlink.h"
 #include "network/tap.h"
+#include "network/tc.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "xml/xmltab.h"
@@ -175,8 +176,15 @@ find_running(NetworkManager *m, const NetworkPortRequest *req, GError **err)
 }
 
 static bool
-check_portgroup(const NetworkDef *live, const NetworkPortRequest *req, char **ret_name,
-                GError **err)
+has_limit(const NetworkPortRequest *req)
+{
+    return req->inbound.average || req->inbound.floor || req->outbound.average ||
+           req->outbound.floor;
+}
+
+/* The portgroup of @req, whose settings it takes over. */
+static bool
+check_portgroup(const NetworkDef *live, NetworkPortRequest *req, char **ret_name, GError **err)
 {
     const NetworkPortgroup *group = find_portgroup(live, req->portgroup);
     const char *what = NULL;
@@ -186,9 +194,7 @@ check_portgroup(const NetworkDef *live, const NetworkPortRequest *req, char **re
                               live->name, req->portgroup);
     if (!group)
         return true;
-    if (group->bandwidth)
-        what = "<bandwidth>";
-    else if (group->vlan)
+    if (group->vlan)
         what = "<vlan>";
     else if (group->virtualport)
         what = "<virtualport>";
@@ -198,6 +204,10 @@ check_portgroup(const NetworkDef *live, const NetworkPortRequest *req, char **re
                               "%s, which is not offered",
                               group->name, live->name, what);
     *ret_name = g_strdup(group->name);
+    if (group->bandwidth && !has_limit(req)) {
+        req->inbound = network_limit_of(group->bandwidth->inbound);
+        req->outbound = network_limit_of(group->bandwidth->outbound);
+    }
     return true;
 }
 
@@ -310,6 +320,17 @@ set_up_tap(Netlink *nl, const NetworkPortRequest *req, NetworkPort *port, uint64
            netlink_link_set_up(nl, port->ifname, !req->link_down, err);
 }
 
+static bool
+limit_tap(Netlink *nl, const NetworkPortRequest *req, const char *ifname, GError **err)
+{
+    if (req->inbound.floor || req->outbound.floor)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<bandwidth> with a 'floor' is not offered: use 'average' to limit "
+                              "the others, or remove it");
+    return tc_limit_sent(nl, ifname, &req->inbound, err) &&
+           tc_limit_received(nl, ifname, &req->outbound, err);
+}
+
 static NetworkPort *
 open_locked(NetworkManager *m, const NetworkPortRequest *req, GError **err)
 {
@@ -325,7 +346,7 @@ open_locked(NetworkManager *m, const NetworkPortRequest *req, GError **err)
         return NULL;
     if (req->kind == NETWORK_PORT_NETWORK) {
         network = find_running(m, req, err);
-        if (!network || !check_portgroup(network->live, req, &port->portgroup, err))
+        if (!network || !check_portgroup(network->live, &actual, &port->portgroup, err))
             return NULL;
         port->bridge = g_strdup(network->live->bridge->name);
         actual.isolated |= network->live->port_isolated == TRISTATE_ON;
@@ -344,7 +365,8 @@ open_locked(NetworkManager *m, const NetworkPortRequest *req, GError **err)
     }
     port->id[6] = 0x40 | (port->id[6] & 0x0f);
     port->id[8] = 0x80 | (port->id[8] & 0x3f);
-    if (!open_tap(m, req, port, err) || !set_up_tap(nl, &actual, port, mtu, err))
+    if (!open_tap(m, req, port, err) || !set_up_tap(nl, &actual, port, mtu, err) ||
+        !limit_tap(nl, &actual, port->ifname, err))
         return NULL;
     port->mtu = netlink_link_find(nl, port->ifname, &link, NULL) ? link.mtu : mtu;
     registered = register_port(m, req, port->ifname, port->id);

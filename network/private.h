@@ -122,6 +122,9 @@ void network_unserve(Network *network, const NetworkDef *live, bool drop_leases)
 void network_keeper_start(NetworkManager *manager);
 void network_keeper_stop(NetworkManager *manager);
 
+/* One direction of a network's or portgroup's <bandwidth>, which may be NULL. */
+NetworkLimit network_limit_of(const NetworkRate *rate);
+
 /* port.c */
 void port_free(Port *port);
 /* Puts the guests' names and MACs where libnss-libvirt reads them; with `change` held. */

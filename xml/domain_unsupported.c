@@ -270,8 +270,8 @@ check_interface(const DomainInterface *net, GError **err)
         return refuse(err, "<ip> or <route> of %s", what);
     if (net->vlan_tags->len)
         return refuse(err, "<vlan> of %s", what);
-    if (net->inbound || net->outbound)
-        return refuse(err, "<bandwidth> of %s", what);
+    if ((net->inbound || net->outbound) && net->type == DOMAIN_NET_USER)
+        return refuse(err, "<bandwidth> of %s, which has user networking", what);
     if (net->filter)
         return refuse(err, "<filterref> of %s", what);
     if ((net->script && *net->script) || (net->downscript && *net->downscript))

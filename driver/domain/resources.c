@@ -205,6 +205,20 @@ open_vhosts(DomainResources *resources, const DomainInterface *net, unsigned n, 
     return true;
 }
 
+static NetworkLimit
+limit_of(const DomainBandwidth *bandwidth)
+{
+    NetworkLimit limit = { 0 };
+
+    if (!bandwidth)
+        return limit;
+    limit.average = bandwidth->average == XML_UNSET ? 0 : bandwidth->average;
+    limit.peak = bandwidth->peak == XML_UNSET ? 0 : bandwidth->peak;
+    limit.burst = bandwidth->burst == XML_UNSET ? 0 : bandwidth->burst;
+    limit.floor = bandwidth->floor == XML_UNSET ? 0 : bandwidth->floor;
+    return limit;
+}
+
 static DomainPort *
 port_new(const DomainResources *resources, const DomainInterface *net)
 {
@@ -228,6 +242,8 @@ port_new(const DomainResources *resources, const DomainInterface *net)
     request->isolated = net->isolated == TRISTATE_ON;
     request->managed = net->managed != TRISTATE_OFF;
     request->link_down = net->link == DOMAIN_LINK_DOWN;
+    request->inbound = limit_of(net->inbound);
+    request->outbound = limit_of(net->outbound);
     return port;
 }
 

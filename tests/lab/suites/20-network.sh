@@ -72,6 +72,17 @@ guest()
     ip netns exec guest "$@"
 }
 
+# A million bytes to a guest that may receive 200 KiB/s: however slow all else is, not under 3 seconds.
+takes_time()
+{
+    local begin=$SECONDS
+    head -c 1000000 /dev/zero | busybox nc -l -p 7005 & server=$!
+    sleep 1
+    [ "$(guest busybox nc 192.168.151.1 7005 < /dev/null | wc -c)" = 1000000 ] || { echo "bytes were lost"; return 1; }
+    wait $server
+    [ $((SECONDS - begin)) -ge 4 ] || { echo "it took only $((SECONDS - begin)) seconds"; return 1; }
+}
+
 # What a network can leave on the host, for comparison.
 host_state()
 {
@@ -216,8 +227,12 @@ cat > $root/clash2.xml <<'XML'
 <network><name>clash2</name><ip address='203.0.113.200' prefix='24'/></network>
 XML
 cat > $root/limited.xml <<'XML'
-<network><name>limited</name><forward mode='nat'/>
-<bandwidth><inbound average='1000'/></bandwidth><ip address='192.168.151.1' prefix='24'/></network>
+<network><name>limited</name><forward mode='nat'/><bridge name='virbr5' stp='off'/>
+<bandwidth><inbound average='200' peak='400' burst='64'/><outbound average='300' burst='40'/></bandwidth>
+<ip address='192.168.151.1' prefix='24'/></network>
+XML
+cat > $root/zone.xml <<'XML'
+<network><name>zone</name><bridge zone='dmz'/><ip address='192.168.150.1' prefix='24'/></network>
 XML
 cat > $root/baddns.xml <<'XML'
 <network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'><name>baddns</name>
@@ -245,7 +260,7 @@ cat > $root/full.xml <<'XML'
 XML
 kept=$(host_state)
 refused "clash with an address is named" 1 "outside0.*203.0.113.2/24" net create $root/clash2.xml
-refused "bandwidth is refused by name" 67 "bandwidth" net create $root/limited.xml
+refused "what is not offered is refused by name" 67 "zone" net create $root/zone.xml
 refused "dnsmasq's own words reach the error" 1 "bad option at line" net create $root/baddns.xml
 refused "unknown network" 43 "nobody" net start nobody
 export KILN_DNSMASQ=/nowhere/dnsmasq
@@ -284,6 +299,18 @@ guest ip address add 192.168.154.8/24 dev eth1
 check "isolated guest cannot get out" bash -c \
     "ip netns exec guest ip route add 203.0.113.1 via 192.168.154.1
      ip netns exec guest busybox ping -I eth1 -c 1 -W 2 203.0.113.1 2>&1 | grep -q '0 packets received\|nreachable'"
+check "a network with limits starts" net create $root/limited.xml
+check "what guests receive is queued" has "rate 1638Kbit ceil 3276Kbit burst 64Kb" "$(tc class show dev virbr5)"
+check "what guests send is policed" has "rate 2457Kbit burst 40Kb" "$(tc filter show dev virbr5 ingress)"
+ip link add cable3 type veth peer name eth2 netns guest
+guest ip link set eth2 up
+guest ip address add 192.168.151.2/24 dev eth2
+ip link set cable3 master virbr5 up
+check "the limit holds" takes_time
+check "limits are put back by a new daemon" net load
+check "and are as before" has "rate 1638Kbit ceil 3276Kbit burst 64Kb" "$(tc class show dev virbr5)"
+check "limited network stops" net destroy limited
+ip link del cable3
 for name in six iso mute; do
     check "transient $name stops" net destroy $name
 done

@@ -115,7 +115,7 @@ with test("error codes"):
             "<network><name>n</name><forward mode='nat'/></network>")
     is_code(libvirt.VIR_ERR_XML_DETAIL, link.networkDefineXML, "<network><name>n</name>")
     is_code(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, link.networkCreateXML,
-            "<network><name>n</name><bandwidth><inbound average='9'/></bandwidth></network>")
+            "<network><name>n</name><bridge zone='dmz'/></network>")
     is_code(libvirt.VIR_ERR_XML_INVALID_SCHEMA, link.networkDefineXMLFlags,
             "<network><name>n</name><nonsense/></network>", libvirt.VIR_NETWORK_DEFINE_VALIDATE)
     is_code(libvirt.VIR_ERR_INVALID_ARG, default.XMLDesc, 64)

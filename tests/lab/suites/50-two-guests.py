@@ -14,11 +14,14 @@ sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import (Daemon, TMP, address, check, console, define, fails, gone, guest_files, run, taps, test,
                    virsh, wait_ready, write, guest_xml)  # noqa: E402
 
+LIMITED = """<interface type='network'><source network='default'/><model type='virtio'/>
+  <bandwidth><inbound average='20000' burst='512'/><outbound average='10000'/></bandwidth></interface>"""
+
 with Daemon():
     with test("two guests run at once"):
         disk = os.path.join(TMP, "shared.img")
         run("cp", os.path.join(guest_files(), "disk.img"), disk)
-        define("alpha", disk=disk)
+        define("alpha", disk=disk, devices=LIMITED)
         define("beta", vcpus=2)
         virsh("start", "alpha")
         virsh("start", "beta")
@@ -27,6 +30,10 @@ with Daemon():
               "ids count from 1: " + out)
         wait_ready("alpha")
         wait_ready("beta")
+    with test("an interface's bandwidth limits its tap, and no other"):
+        check("rate 163840Kbit" in run("tc", "class", "show", "dev", "vnet0"), "inbound")
+        check("rate 81920Kbit" in run("tc", "filter", "show", "dev", "vnet0", "ingress"), "outbound")
+        check("htb" not in run("tc", "qdisc", "show", "dev", "vnet1"), "the other has a limit")
     with test("each has a lease of its own"):
         first, second = address("alpha"), address("beta")
         check(first != second, "both have %s" % first)

@@ -2,7 +2,7 @@
  *
  * Fields hold what the XML says; addresses are kept as checked, canonical text. Lists are never
  * NULL; absent numbers are XML_UNSET, absent enums and tristates 0, absent strings and sub-structs
- * NULL. Kept but not applied today: bandwidth, vlan, virtualport, zone, macTableManager='libvirt',
+ * NULL. Kept but not applied today: vlan, virtualport, zone, macTableManager='libvirt',
  * trustGuestRxFilters; network/ refuses them by name where they would matter. Not in the 9.0 schema
  * and so ignored like there: title, description, <domain register=''/>.
  *

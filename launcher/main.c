@@ -14,14 +14,17 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "hw/display/display.h"
 #include "launcher/daemonize.h"
 #include "launcher/help.h"
 #include "launcher/keyval.h"
+#include "launcher/lazy.h"
 #include "launcher/options.h"
 #include "launcher/qmp.h"
 #include "launcher/sandbox.h"
 #include "launcher/vm.h"
 #include "launcher/vm_display.h"
+#include "launcher/vm_vnc.h"
 #include "util/error.h"
 
 /* Threads that do little else than wait share one heap, so that each does not keep its own. Stacks
@@ -97,6 +100,32 @@ main_prepare(const Options *options, GError **err)
     return vm_display_check(options, err);
 }
 
+static bool
+main_has_credentials(const Options *options)
+{
+    for (guint i = 0; i < options->objects->len; i++) {
+        const char *type = keyval_text(g_ptr_array_index(options->objects, i), "qom-type");
+
+        if (type && vm_vnc_takes_object(type))
+            return true;
+    }
+    return false;
+}
+
+/* In the sandbox there are no files to load from: without one all can still be asked for. */
+static bool
+main_load_libraries(const Options *options, GError **err)
+{
+    JsonObject *sandbox = options->sandbox;
+    bool on = true, vnc = options->vncs->len > 0 || main_has_credentials(options);
+
+    if (sandbox && !keyval_bool("-sandbox", sandbox, "enable", &on, err))
+        return false;
+    return ((on && !sandbox_has_user_network(options)) || lazy_load(LAZY_SLIRP, err)) &&
+           ((on && !vnc) || (lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err))) &&
+           (on || lazy_load(LAZY_PNG, err));
+}
+
 /* The kernel shows 15 bytes of it. */
 static void
 main_set_name(const Options *options)
@@ -113,7 +142,9 @@ main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
     g_autoptr(Sandbox) sandbox = sandbox_new(options, err);
     int signals = sandbox ? main_take_signals(err) : -1;
 
-    if (signals < 0 || !vm_create(vm, err))
+    if (signals < 0 || !main_load_libraries(options, err) || !vm_create(vm, err))
+        return false;
+    if (displays_get(vm->machine->displays, 0) && !lazy_load(LAZY_PNG, err))
         return false;
     vm->loop = g_main_loop_new(NULL, FALSE);
     qmp = qmp_new(vm, err);

@@ -9,7 +9,9 @@
 #include "hw/core/device.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
+#include "launcher/sandbox.h"
 #include "launcher/vm.h"
+#include "launcher/vm_vnc.h"
 #include "util/error.h"
 
 QMP_HANDLER(qmp_device_add)
@@ -47,7 +49,15 @@ QMP_HANDLER(qmp_device_del)
 
 QMP_HANDLER(qmp_netdev_add)
 {
-    vm_add_netdev(qmp_session_vm(session), args, err);
+    Vm *vm = qmp_session_vm(session);
+
+    if (!g_strcmp0(keyval_text(args, "type"), "user") && vm->confine &&
+        !sandbox_has_user_network(vm->options))
+        kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                       "netdev_add: the sandbox of this guest has no network for type=user; start "
+                       "the guest with -netdev user, or with -sandbox off");
+    else
+        vm_add_netdev(vm, args, err);
     return NULL;
 }
 
@@ -70,7 +80,17 @@ static const ObjectKind hotplug_kinds[] = { OBJECT_IOTHREAD, OBJECT_RNG };
 
 QMP_HANDLER(qmp_object_add)
 {
-    vm_add_object(qmp_session_vm(session), args, err);
+    Vm *vm = qmp_session_vm(session);
+    const char *type = keyval_text(args, "qom-type");
+
+    if (type && vm_vnc_takes_object(type) && vm->confine)
+        kiln_error_set(
+            err, VIR_ERR_OPERATION_UNSUPPORTED,
+            "object-add: the sandbox of this guest has no files to read a %s from; start "
+            "the guest with -object %s",
+            type, type);
+    else
+        vm_add_object(vm, args, err);
     return NULL;
 }
 

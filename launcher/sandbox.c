@@ -113,7 +113,7 @@ sandbox_close_stray(const Options *o)
     syscall(SYS_close_range, next, ~0u, 0);
 }
 
-static bool
+bool
 sandbox_has_user_network(const Options *o)
 {
     GPtrArray *const lists[] = { o->netdevs, o->nics };

@@ -18,6 +18,9 @@ typedef struct Sandbox Sandbox;
 /* Closes descriptors that were inherited and that no option names. Before anything is opened. */
 void sandbox_close_stray(const Options *options);
 
+/* Whether a network card of @options needs the host's network, so that the sandbox keeps it. */
+bool sandbox_has_user_network(const Options *options);
+
 /* Reads -sandbox and moves into namespaces of our own whose contents are still the host's. What
  * -sandbox on asks for and cannot be had is an error; without the option it is a warning. */
 Sandbox *sandbox_new(const Options *options, GError **err);

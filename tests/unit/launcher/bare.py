@@ -19,6 +19,7 @@ VMM, BARE, *ALWAYS = sys.argv[1:]
 SECONDS = 60
 LARGE = tempfile.NamedTemporaryFile()
 LARGE.truncate(8 << 20)
+DIRECTORY = tempfile.TemporaryDirectory()
 
 
 def arguments(word, *options):
@@ -53,6 +54,23 @@ class Ends(unittest.TestCase):
 
     def test_many_processors_without_sandbox(self):
         self.check("exit", 3, "exit\n", "-smp", "9,sockets=3", "-sandbox", "off")
+
+
+class Libraries(unittest.TestCase):
+    """Those that only some guests need come when one does (launcher/lazy.c)."""
+
+    def test_a_minimal_guest_has_none_of_them(self):
+        listed = subprocess.run(["readelf", "-d", VMM], capture_output=True, text=True, check=True)
+        self.assertIn("[libglib-2.0.so.0]", listed.stdout)
+        for name in ("libslirp", "libgnutls", "libnettle", "libpng"):
+            self.assertNotIn(name, listed.stdout, "name its new function in launcher/lazy.c")
+
+    def test_they_come_when_needed(self):
+        for options in (["-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n"],
+                        ["-vnc", "unix:%s/vnc,password=on" % DIRECTORY.name, "-device", "VGA"]):
+            with self.subTest(options=options):
+                result = vmm("exit", *options)
+                self.assertEqual((result.returncode, result.stdout), (3, "exit\n"), result.stderr)
 
 
 class Refusals(unittest.TestCase):

@@ -42,6 +42,7 @@ enum {
     VIRTIO_ID_ENTROPY = 4,
     VIRTIO_ID_BALLOON = 5,
     VIRTIO_ID_SCSI = 8,
+    VIRTIO_ID_INPUT = 18,
 };
 
 #define VIRTIO_F(bit) (UINT64_C(1) << (bit))

@@ -152,6 +152,11 @@ bool domain_undefine(Domain *domain, unsigned flags, GError **err); /* virDomain
 bool domain_set_autostart(Domain *domain, bool autostart, GError **err);
 bool domain_rename(Domain *domain, const char *name, GError **err);
 
+/* virDomainSendKey: @keys are numbers of @codeset (VIR_KEYCODE_SET_), pressed together and let go
+ * after @hold_ms milliseconds (0: a tenth of a second). */
+bool domain_send_key(Domain *domain, unsigned codeset, unsigned hold_ms, const unsigned *keys,
+                     unsigned n, GError **err);
+
 /* Sends a line to the guest's QMP (@hmp: as human-monitor-command) and returns the whole answer as
  * text. g_free() the result. */
 char *domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **err);

@@ -1,0 +1,20 @@
+/* domain_input.c - the calls that type on a guest's keyboard.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
+
+#include "driver/calls/handlers.h"
+#include "driver/domain/domain.h"
+#include "util/error.h"
+
+bool
+call_domain_send_key(Call *call, const DomainSendKeyArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    if (!call_check_flags(args->flags, 0, "virDomainSendKey", err))
+        return false;
+    if (args->keycodes.keycodes_len == 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "no keys were given");
+    return domain_send_key(call->domain, args->codeset, args->holdtime,
+                           args->keycodes.keycodes_val, args->keycodes.keycodes_len, err);
+}

@@ -77,6 +77,12 @@ saved_field_save(const SavedField *field, void *state, GByteArray *out)
     uint8_t *data = saved_field_data(field, state);
 
     switch (field->kind) {
+    case SAVED_KIND_BLOB: {
+        const GByteArray *blob = *(GByteArray **)data;
+        if (blob->len > 0)
+            g_byte_array_append(out, blob->data, blob->len);
+        break;
+    }
     case SAVED_KIND_NUMBER:
     case SAVED_KIND_BOOL:
         for (size_t i = 0; i < count; i++)
@@ -157,6 +163,12 @@ saved_field_load(const SavedTable *table, const SavedField *field, void *state,
         return true;
     }
     if (len != count * field->size)
+    if (field->kind == SAVED_KIND_BLOB && len <= count) {
+        GByteArray *blob = *(GByteArray **)data;
+        g_byte_array_set_size(blob, 0);
+        g_byte_array_append(blob, payload, (guint)len);
+        return true;
+    }
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                               "saved state of %s: field '%s' has %zu bytes, expected %zu",
                               table->name, field->name, len, count * field->size);

@@ -21,6 +21,7 @@ typedef enum {
     SAVED_KIND_BOOL,      /* bool, or an array of them: 0 or 1 */
     SAVED_KIND_BYTES,     /* bytes as they lie */
     SAVED_KIND_BUFFER,    /* uint8_t *, length at count_offset */
+    SAVED_KIND_BLOB,      /* GByteArray *, as long as it is, at most count */
     SAVED_KIND_TABLE,     /* struct or array of structs inside this one */
     SAVED_KIND_TABLE_PTR, /* pointer to an array of structs, length at count_offset */
 } SavedKind;
@@ -76,6 +77,12 @@ struct SavedTable {
     {                                                                                              \
         .name = #f, .kind = SAVED_KIND_BUFFER, .offset = offsetof(T, f), .size = 1,                \
         .count_offset = offsetof(T, n), .since = (ver)                                             \
+    }
+/* GByteArray *f of at most max bytes, never NULL; loaded as long as it was saved. */
+#define SAVED_BLOB(T, f, max, ver)                                                                 \
+    {                                                                                              \
+        .name = #f, .kind = SAVED_KIND_BLOB, .offset = offsetof(T, f), .size = 1, .count = (max),  \
+        .since = (ver)                                                                             \
     }
 /* A struct in the struct. */
 #define SAVED_STRUCT(T, f, tab, ver)                                                               \

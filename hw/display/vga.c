@@ -376,6 +376,7 @@ vga_fini(Vga *vga)
         if (vga->linear_placed)
             memory_layout_remove(machine->layout, &vga->linear);
     }
+    g_clear_pointer(&vga->surface, surface_unref);
     g_clear_pointer(&vga->dirty, g_free);
     g_clear_pointer(&vga->line, g_free);
     g_clear_pointer(&vga->scratch, g_free);

@@ -139,6 +139,7 @@ struct Vga {
     uint32_t dirty_bytes;
     bool redraw; /* all of it */
     bool direct; /* the surface is video memory */
+    Surface *surface; /* drawn last; the screen may have another by now */
     VgaMode mode;
     uint32_t colors[256]; /* of the palette, as drawn last */
     uint32_t blink;       /* phases as drawn last: bit 0 the cursor, bit 1 text */

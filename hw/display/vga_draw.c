@@ -451,7 +451,7 @@ vga_set_surface(Vga *vga, const VgaMode *mode)
     bool direct = vga_can_show_directly(vga, mode);
     g_autoptr(Surface) surface = NULL;
 
-    if (direct == vga->direct && now->width == mode->width && now->height == mode->height &&
+    if (now == vga->surface && direct == vga->direct && now->width == mode->width && now->height == mode->height &&
         (!direct ||
          (now->data == vga->vram + mode->start && now->stride == mode->pitch)))
         return true;
@@ -466,7 +466,10 @@ vga_set_surface(Vga *vga, const VgaMode *mode)
         return false;
     }
     vga->direct = direct;
+    vga->redraw = true;
     screen_set_surface(vga->screen, surface);
+    surface_unref(vga->surface);
+    vga->surface = g_steal_pointer(&surface);
     return true;
 }
 

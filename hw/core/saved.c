@@ -79,6 +79,7 @@ saved_field_save(const SavedField *field, void *state, GByteArray *out)
     switch (field->kind) {
     case SAVED_KIND_BLOB: {
         const GByteArray *blob = *(GByteArray **)data;
+
         if (blob->len > 0)
             g_byte_array_append(out, blob->data, blob->len);
         break;
@@ -162,13 +163,14 @@ saved_field_load(const SavedTable *table, const SavedField *field, void *state,
                                   table->name, field->name, count);
         return true;
     }
-    if (len != count * field->size)
     if (field->kind == SAVED_KIND_BLOB && len <= count) {
         GByteArray *blob = *(GByteArray **)data;
+
         g_byte_array_set_size(blob, 0);
         g_byte_array_append(blob, payload, (guint)len);
         return true;
     }
+    if (len != count * field->size)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                               "saved state of %s: field '%s' has %zu bytes, expected %zu",
                               table->name, field->name, len, count * field->size);

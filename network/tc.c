@@ -117,7 +117,7 @@ add_class(Netlink *nl, const char *name, unsigned index, const NetworkLimit *lim
     struct tc_htb_glob all = { .version = 3, .rate2quantum = 10, .defcls = 1 };
     struct tc_htb_opt opt = { 0 };
     struct nlattr *nest;
-    uint32_t rate, ceil;
+    uint32_t rate = 0, ceil = 0;
 
     if (!rate_of(name, limit->average, &rate, err) ||
         !rate_of(name, MAX(limit->peak, limit->average), &ceil, err))
@@ -162,7 +162,7 @@ add_policer(Netlink *nl, const char *name, unsigned index, const NetworkLimit *l
     struct tc_police police = { .action = TC_ACT_SHOT, .mtu = TC_SEGMENTS };
     const uint8_t table[TC_RATE_TABLE] = { 0 };
     struct nlattr *options, *actions, *first, *inner;
-    uint32_t rate;
+    uint32_t rate = 0;
 
     if (!rate_of(name, limit->average, &rate, err))
         return false;

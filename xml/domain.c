@@ -43,6 +43,8 @@ domain_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults
     if ((flags & DOMAIN_PARSE_VALIDATE) && !xml_type_validate(&domain_def_type, root, err))
         return NULL;
     def = xml_type_parse(&domain_def_type, root, flags & DOMAIN_PARSE_LIVE ? 0 : XML_INACTIVE, err);
+    if (def && !(flags & DOMAIN_PARSE_LIVE))
+        domain_def_forget_ports(def);
     if (!def || !domain_def_complete(def, defaults, err))
         return NULL;
     return g_steal_pointer(&def);
@@ -61,6 +63,20 @@ iothreads_are_plain(const DomainDef *def)
     return def->iothread_ids->len > 0;
 }
 
+static bool
+has_chosen_ports(const DomainDef *def, unsigned flags)
+{
+    if (!(flags & DOMAIN_FORMAT_INACTIVE) || (flags & DOMAIN_FORMAT_STATUS))
+        return false;
+    for (guint i = 0; i < def->graphics->len; i++) {
+        const DomainGraphics *g = def->graphics->pdata[i];
+
+        if (g->autoport == TRISTATE_ON && (g->port > 0 || g->tls_port > 0))
+            return true;
+    }
+    return false;
+}
+
 char *
 domain_def_format(const DomainDef *def, unsigned flags)
 {
@@ -68,12 +84,17 @@ domain_def_format(const DomainDef *def, unsigned flags)
                    (flags & DOMAIN_FORMAT_SECURE ? XML_SECURE : 0) |
                    (flags & DOMAIN_FORMAT_STATUS ? XML_STATUS : 0);
 
-    if (iothreads_are_plain(def)) {
+    bool plain = iothreads_are_plain(def);
+
+    if (plain || has_chosen_ports(def, flags)) {
         g_autoptr(DomainDef) copy = domain_def_copy(def);
 
-        for (guint i = 0; i < copy->iothread_ids->len; i++)
+        if (has_chosen_ports(def, flags))
+            domain_def_forget_ports(copy);
+        for (guint i = 0; plain && i < copy->iothread_ids->len; i++)
             xml_type_free(&domain_iothread_type, copy->iothread_ids->pdata[i]);
-        g_ptr_array_set_size(copy->iothread_ids, 0);
+        if (plain)
+            g_ptr_array_set_size(copy->iothread_ids, 0);
         return xml_type_format(&domain_def_type, copy, how);
     }
     return xml_type_format(&domain_def_type, def, how);
@@ -116,6 +137,12 @@ domain_def_uuid(const DomainDef *def, uint8_t ret[16])
 {
     if (!def->uuid || !xml_uuid_parse(def->uuid, ret))
         memset(ret, 0, 16);
+}
+
+bool
+domain_def_is_pc(const DomainDef *def)
+{
+    return def->os.machine && g_str_has_prefix(def->os.machine, "kiln-pc-");
 }
 
 unsigned
@@ -165,12 +192,18 @@ domain_def_each_device(DomainDef *def, DomainDeviceVisit visit, void *opaque)
     EACH(consoles, DomainChar, "console")
     EACH(channels, DomainChar, "channel")
     EACH(inputs, DomainInput, "input")
+    EACH(tpms, DomainTpm, "tpm")
+    EACH(sounds, DomainSound, "sound")
     EACH(videos, DomainVideo, "video")
+    EACH(redirdevs, DomainRedirdev, "redirdev")
+    EACH(hubs, DomainHub, "hub")
+    EACH(watchdogs, DomainWatchdog, "watchdog")
     if (def->balloon && !visit("memballoon", def->balloon, &def->balloon->info, opaque))
         return false;
     EACH(rngs, DomainRng, "rng")
+    EACH(panics, DomainPanic, "panic")
 #undef EACH
-    return true;
+    return !def->vsock || visit("vsock", def->vsock, &def->vsock->info, opaque);
 }
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -245,7 +278,7 @@ static const XmlRow domain_rows[] = {
       .legal = "an absolute path" },
     { "resource/fibrechannel", "appid", XML_STRING, D(fc_appid), XML_REQUIRED,
       .pattern = "[ -~]{1,128}", .legal = "1 to 128 printable characters" },
-    KEPT("sysinfo"),
+    { "sysinfo", NULL, XML_LIST, D(sysinfos), XML_ABI, .max = 16, .type = &domain_sysinfo_type },
     { "bootloader", NULL, XML_STRING, D(bootloader) },
     { "bootloader_args", NULL, XML_STRING, D(bootloader_args) },
     { "os", NULL, XML_INLINE, D(os), XML_ABI, .type = &domain_os_type },
@@ -277,26 +310,29 @@ static const XmlRow domain_rows[] = {
     { "devices/console", NULL, XML_LIST, D(consoles), XML_ABI, MOST, .type = &domain_console_type },
     { "devices/channel", NULL, XML_LIST, D(channels), XML_ABI, MOST, .type = &domain_channel_type },
     { "devices/input", NULL, XML_LIST, D(inputs), XML_ABI, MOST, .type = &domain_input_type },
-    KEPT("devices/tpm"),
-    { "devices/graphics", "passwd", XML_KEPT, D(kept) },
-    KEPT("devices/sound"),
-    KEPT("devices/audio"),
+    { "devices/tpm", NULL, XML_LIST, D(tpms), XML_ABI, MOST, .type = &domain_tpm_type },
+    { "devices/graphics", NULL, XML_LIST, D(graphics), MOST, .type = &domain_graphics_type },
+    { "devices/sound", NULL, XML_LIST, D(sounds), XML_ABI, MOST, .type = &domain_sound_type },
+    { "devices/audio", NULL, XML_LIST, D(audios), MOST, .type = &domain_audio_type },
     { "devices/video", NULL, XML_LIST, D(videos), XML_ABI, MOST, .type = &domain_video_type },
     KEPT("devices/hostdev"),
-    KEPT("devices/redirdev"),
+    { "devices/redirdev", NULL, XML_LIST, D(redirdevs), XML_ABI, MOST,
+      .type = &domain_redirdev_type },
     KEPT("devices/redirfilter"),
-    KEPT("devices/hub"),
-    KEPT("devices/watchdog"),
+    { "devices/hub", NULL, XML_LIST, D(hubs), XML_ABI, MOST, .type = &domain_hub_type },
+    { "devices/watchdog", NULL, XML_LIST, D(watchdogs), XML_ABI, MOST,
+      .type = &domain_watchdog_type },
     { "devices/memballoon", NULL, XML_STRUCT, D(balloon), XML_SINGLE | XML_ABI,
       .type = &domain_balloon_type },
     { "devices/rng", NULL, XML_LIST, D(rngs), XML_ABI, MOST, .type = &domain_rng_type },
     KEPT("devices/nvram"),
-    KEPT("devices/panic"),
+    { "devices/panic", NULL, XML_LIST, D(panics), XML_ABI, MOST, .type = &domain_panic_type },
     KEPT("devices/shmem"),
     KEPT("devices/memory"),
     KEPT("devices/crypto"),
     KEPT("devices/iommu"),
-    KEPT("devices/vsock"),
+    { "devices/vsock", NULL, XML_STRUCT, D(vsock), XML_SINGLE | XML_ABI,
+      .type = &domain_vsock_type },
     { "seclabel", NULL, XML_LIST, D(seclabels), .type = &seclabel_type },
     KEPT("keywrap"),
     KEPT("launchSecurity"),

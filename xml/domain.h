@@ -4,7 +4,8 @@
  * its place, and is named by domain_def_unsupported() when the guest is to be started.
  *
  * Automatic choices that differ from libvirt's QEMU driver: an <interface> without a model is
- * virtio; no USB controller, PS/2 input or AHCI controller is added that the XML does not ask for.
+ * virtio, a guest without a machine type gets the q35 board, a USB controller without a model is
+ * the board's usual one (qemu-xhci on q35), and hubs are not added when USB ports run out.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_H
@@ -14,8 +15,10 @@
 #include "xml/domain_cpu.h"
 #include "xml/domain_device.h"
 #include "xml/domain_disk.h"
+#include "xml/domain_graphics.h"
 #include "xml/domain_net.h"
 #include "xml/domain_os.h"
+#include "xml/domain_other.h"
 #include "xml/domain_tune.h"
 
 typedef enum {
@@ -87,11 +90,21 @@ typedef struct {
     GPtrArray *interfaces;                /* DomainInterface */
     GPtrArray *serials, *parallels, *consoles, *channels; /* DomainChar */
     GPtrArray *inputs;                                    /* DomainInput */
-    GPtrArray *videos;                                    /* DomainVideo */
+    GPtrArray *tpms;                                      /* DomainTpm */
+    GPtrArray *graphics;                                  /* DomainGraphics */
+    GPtrArray *sounds;                                    /* DomainSound */
+    GPtrArray *audios;                                    /* DomainAudio */
+    GPtrArray *videos;                                    /* DomainVideo; the primary one first */
+    GPtrArray *redirdevs;                                 /* DomainRedirdev */
+    GPtrArray *hubs;                                      /* DomainHub */
+    GPtrArray *watchdogs;                                 /* DomainWatchdog */
     DomainBalloon *balloon; /* set after completion (model none if unwanted) */
     GPtrArray *rngs;        /* DomainRng */
-    GPtrArray *seclabels;   /* DomainSeclabel */
-    GPtrArray *kept;        /* XmlKept: everything else */
+    GPtrArray *panics;      /* DomainPanic */
+    DomainVsock *vsock;
+    GPtrArray *sysinfos;  /* DomainSysinfo */
+    GPtrArray *seclabels; /* DomainSeclabel */
+    GPtrArray *kept;      /* XmlKept: everything else */
 } DomainDef;
 
 typedef struct {
@@ -106,11 +119,14 @@ extern const XmlType domain_def_type;
 /* What the daemon, not the XML, decides. */
 typedef struct {
     const char *emulator; /* absolute path of kiln-vmm */
-    const char *machine;  /* canonical name of the q35 board, "kiln-q35-1.0" */
+    const char *machine;  /* board of a guest that names none; NULL: DOMAIN_DEFAULT_MACHINE */
     bool session;         /* a user's own daemon */
 } DomainDefaults;
 
-#define DOMAIN_DEFAULT_MACHINE "kiln-q35-1.0"
+/* What "q35", "pc" and QEMU's versioned names of them become. Names never change their meaning. */
+#define DOMAIN_MACHINE_Q35 "kiln-q35-1.0"
+#define DOMAIN_MACHINE_PC "kiln-pc-1.0"
+#define DOMAIN_DEFAULT_MACHINE DOMAIN_MACHINE_Q35
 
 typedef enum {
     DOMAIN_PARSE_VALIDATE = 1 << 0, /* check against the schema first */
@@ -167,6 +183,8 @@ void domain_def_mirror_console(DomainDef *def);
 
 /* --- looking up ------------------------------------------------------------------------------- */
 
+/* Whether the board is one of the PC family of 1996 (i440FX), not a q35. */
+bool domain_def_is_pc(const DomainDef *def);
 /* 16 bytes of @def's UUID, which must be set. */
 void domain_def_uuid(const DomainDef *def, uint8_t ret[16]);
 /* vCPUs that are on at start. */

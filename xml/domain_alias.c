@@ -110,7 +110,15 @@ domain_def_assign_aliases(DomainDef *def)
     }
     name_list(def, def->channels, offsetof(DomainChar, info), "channel");
     name_list(def, def->inputs, offsetof(DomainInput, info), "input");
+    name_list(def, def->tpms, offsetof(DomainTpm, info), "tpm");
+    name_list(def, def->sounds, offsetof(DomainSound, info), "sound");
     name_list(def, def->videos, offsetof(DomainVideo, info), "video");
+    name_list(def, def->redirdevs, offsetof(DomainRedirdev, info), "redir");
+    name_list(def, def->hubs, offsetof(DomainHub, info), "hub");
+    name_list(def, def->watchdogs, offsetof(DomainWatchdog, info), "watchdog");
+    name_list(def, def->panics, offsetof(DomainPanic, info), "panic");
+    if (def->vsock && !def->vsock->info.alias)
+        def->vsock->info.alias = g_strdup("vsock0");
     if (def->balloon && def->balloon->model != DOMAIN_BALLOON_NONE && !def->balloon->info.alias)
         def->balloon->info.alias = g_strdup("balloon0");
     name_list(def, def->rngs, offsetof(DomainRng, info), "rng");

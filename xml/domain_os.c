@@ -43,7 +43,7 @@ static const XmlType firmware_feature_type = {
 static const XmlRow boot_rows[] = {
     { NULL, "dev", XML_ENUM, offsetof(DomainBoot, dev), XML_REQUIRED, .names = boot_devices },
 };
-static const XmlType boot_type = { "os-boot", sizeof(DomainBoot), XML_TYPE_ROWS(boot_rows) };
+const XmlType domain_os_boot_type = { "os-boot", sizeof(DomainBoot), XML_TYPE_ROWS(boot_rows) };
 
 #define O(field) offsetof(DomainOs, field)
 #define PATH .pattern = "/.+", .legal = "an absolute path"
@@ -76,7 +76,7 @@ static const XmlRow os_rows[] = {
     { "dtb", NULL, XML_STRING, O(dtb), PATH },
     { "root", NULL, XML_KEPT, O(kept) },
     { "acpi", NULL, XML_KEPT, O(kept) },
-    { "boot", NULL, XML_LIST, O(boots), .type = &boot_type },
+    { "boot", NULL, XML_LIST, O(boots), .type = &domain_os_boot_type },
     { "bootmenu", "enable", XML_YESNO, O(bootmenu), XML_REQUIRED },
     { "bootmenu", "timeout", XML_UINT, O(bootmenu_timeout), .max = UINT16_MAX },
     { "bios", "useserial", XML_YESNO, O(bios_useserial) },

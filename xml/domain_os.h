@@ -19,13 +19,16 @@ typedef struct {
     int dev; /* DomainBootDevice */
 } DomainBoot;
 
+typedef enum { DOMAIN_FIRMWARE_ABSENT, DOMAIN_FIRMWARE_BIOS, DOMAIN_FIRMWARE_EFI } DomainFirmware;
+typedef enum { DOMAIN_LOADER_ABSENT, DOMAIN_LOADER_ROM, DOMAIN_LOADER_PFLASH } DomainLoaderType;
+
 typedef struct {
     int enabled; /* yes/no */
     char *name;
 } DomainFirmwareFeature;
 
 typedef struct {
-    int firmware;                 /* 0, 1 bios, 2 efi */
+    int firmware;                 /* DomainFirmware */
     char *type;                   /* "hvm"; set after completion */
     char *arch;                   /* "x86_64"; set after completion */
     char *machine;                /* set after completion; q35 and pc-q35-* become the
@@ -33,7 +36,7 @@ typedef struct {
     GPtrArray *firmware_features; /* DomainFirmwareFeature */
     char *loader;
     int loader_readonly, loader_secure, loader_stateless; /* yes/no */
-    int loader_type;                                      /* 0, 1 rom, 2 pflash */
+    int loader_type;                                      /* DomainLoaderType */
     char *nvram, *nvram_template, *nvram_type;
     GPtrArray *kept; /* XmlKept: init*, acpi tables, nvram with a source */
     char *kernel, *initrd, *cmdline, *dtb;
@@ -135,6 +138,7 @@ typedef enum {
     DOMAIN_ACTION_COREDUMP_RESTART,
 } DomainLifecycleAction;
 
+extern const XmlType domain_os_boot_type;
 extern const XmlType domain_os_type;
 extern const XmlType domain_features_type;
 extern const XmlType domain_clock_type;

@@ -1,41 +1,16 @@
-/* domain_pci.c - PCI addresses and the root ports that devices need, as libvirt gives them on a q35
- * board: root ports fill the functions of pcie.0's slots from 1 (2 if a video card sits in slot 1),
- * eight to a slot, and each device gets a root port of its own.
- *
- * Leaves out: conventional bridges are not made; a device that libvirt would put behind one goes to
- * a root port as well.
+/* domain_pci.c - the map of a guest's PCI addresses: what the XML says, what the board has, and
+ * what follows from the addresses given (domain_pci_place.c gives them).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "domain_private.h"
+#include "domain_pci.h"
 
 #include "util/error.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { BUSES = 256, SLOTS = 32, FUNCTIONS = 8, LPC_SLOT = 0x1f, SATA_FUNCTION = 2 };
-
-typedef struct {
-    DomainDef *def;
-    uint8_t used[BUSES][SLOTS]; /* bit per function */
-    uint8_t ports_only[SLOTS];  /* bus 0: root ports only in this slot */
-    GError **err;
-} Map;
-
-static DomainController *
-bus_controller(const Map *map, uint64_t bus)
-{
-    return domain_def_controller(map->def, DOMAIN_CONTROLLER_PCI, bus);
-}
-
-static DomainController *
-add_root_port(Map *map, uint64_t index)
-{
-    DomainController *c = domain_add_controller(map->def, DOMAIN_CONTROLLER_PCI, index);
-
-    c->pci_model = DOMAIN_PCIE_ROOT_PORT;
-    return c;
-}
+typedef PciMap Map;
+enum { BUSES = PCI_BUSES, SLOTS = PCI_SLOTS };
 
 /* --- what the XML says ------------------------------------------------------------------------ */
 
@@ -50,7 +25,7 @@ reserve(Map *map, DomainAddress *a, bool root_port, const char *element)
                               "%" PRIu64 " (<%s>)",
                               a->domain, element);
     if (a->bus == 0 &&
-        (a->slot == 0 || (a->slot == LPC_SLOT && strcmp(element, "controller") != 0)))
+        (a->slot == 0 || (a->slot == map->bridge_slot && strcmp(element, "controller") != 0)))
         return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
                               "PCI address 0000:00:%02x.%x is the "
                               "board's own and cannot be given to <%s>",
@@ -133,8 +108,8 @@ collect_kept(Map *map)
     return true;
 }
 
-/* Every bus that an address names has a controller; gaps are filled with root ports, as libvirt
- * does. */
+/* Every bus that an address names has a controller; gaps are filled with root ports (or,
+ * on the older board, bridges), as libvirt does. */
 static bool
 check_buses(Map *map)
 {
@@ -145,201 +120,16 @@ check_buses(Map *map)
             if (map->used[bus][slot])
                 highest = bus;
     for (unsigned bus = 1; bus <= highest; bus++) {
-        const DomainController *c = bus_controller(map, bus);
+        const DomainController *c = pci_map_bus(map, bus);
 
         if (!c)
-            c = add_root_port(map, bus);
+            c = pci_map_add(map, bus, map->pc ? DOMAIN_PCI_BRIDGE : DOMAIN_PCIE_ROOT_PORT);
         for (unsigned slot = 1; c->pci_model == DOMAIN_PCIE_ROOT_PORT && slot < SLOTS; slot++)
             if (map->used[bus][slot])
                 return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
                                       "Invalid PCI address "
                                       "0000:%02x:%02x.0: a pcie-root-port has slot 0 only",
                                       bus, slot);
-    }
-    return true;
-}
-
-/* --- giving addresses ------------------------------------------------------------------------- */
-
-static void
-give(Map *map, DomainDeviceInfo *info, unsigned bus, unsigned slot, unsigned function)
-{
-    DomainAddress *a = domain_new_address(info, DOMAIN_ADDRESS_PCI);
-
-    a->domain = 0;
-    a->bus = bus;
-    a->slot = slot;
-    a->function = function;
-    map->used[bus][slot] |= (uint8_t)(1 << function);
-}
-
-static bool
-place_root_port(Map *map, DomainController *c)
-{
-    for (unsigned slot = 1; slot < LPC_SLOT; slot++) {
-        unsigned function = 0;
-
-        if (map->used[0][slot] && !map->ports_only[slot])
-            continue;
-        while (function < FUNCTIONS && (map->used[0][slot] & (1 << function)))
-            function++;
-        if (function == FUNCTIONS)
-            continue;
-        give(map, &c->info, 0, slot, function);
-        map->ports_only[slot] = true;
-        return true;
-    }
-    return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
-                          "No more available PCI slots for root ports");
-}
-
-static bool
-place_on_root(Map *map, DomainDeviceInfo *info)
-{
-    for (unsigned slot = 1; slot < LPC_SLOT; slot++)
-        if (!map->used[0][slot]) {
-            give(map, info, 0, slot, 0);
-            return true;
-        }
-    return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "No more available PCI slots on pcie.0");
-}
-
-/* A free root port, or a new one. */
-static bool
-place_device(Map *map, DomainDeviceInfo *info)
-{
-    unsigned bus;
-
-    if (info->address)
-        return true;
-    for (bus = 1; bus < BUSES; bus++) {
-        const DomainController *c = bus_controller(map, bus);
-
-        if (!c) {
-            add_root_port(map, bus);
-            break;
-        }
-        if (c->pci_model == DOMAIN_PCIE_ROOT_PORT && !map->used[bus][0])
-            break;
-    }
-    if (bus == BUSES)
-        return kiln_error_set(map->err, VIR_ERR_XML_ERROR, "No more available PCI buses");
-    give(map, info, bus, 0, 0);
-    return true;
-}
-
-static bool
-place_controller(Map *map, DomainController *c)
-{
-    if (c->info.address)
-        return true;
-    switch (c->type) {
-    case DOMAIN_CONTROLLER_SATA:
-        if (c->index == 0) {
-            if (map->used[0][LPC_SLOT] & (1 << SATA_FUNCTION))
-                return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
-                                      "PCI address 0000:00:1f.2 of the "
-                                      "first SATA controller is in use");
-            give(map, &c->info, 0, LPC_SLOT, SATA_FUNCTION);
-            return true;
-        }
-        return place_on_root(map, &c->info);
-    case DOMAIN_CONTROLLER_USB:
-        if (c->usb_model == DOMAIN_USB_NONE)
-            return true;
-        if (c->usb_model == DOMAIN_USB_QEMU_XHCI || c->usb_model == DOMAIN_USB_NEC_XHCI)
-            return place_device(map, &c->info);
-        return place_on_root(map, &c->info);
-    case DOMAIN_CONTROLLER_VIRTIO_SERIAL:
-    case DOMAIN_CONTROLLER_SCSI:
-        return place_device(map, &c->info);
-    default:
-        return true;
-    }
-}
-
-static bool
-place_all(Map *map)
-{
-    DomainDef *def = map->def;
-    bool ok = true;
-
-    /* The first video card has slot 1 of pcie.0, where firmware looks for it. */
-    for (guint i = 0; ok && i < def->videos->len; i++) {
-        DomainVideo *video = def->videos->pdata[i];
-
-        if (video->model == DOMAIN_VIDEO_NONE || video->info.address)
-            continue;
-        if (!map->used[0][1])
-            give(map, &video->info, 0, 1, 0);
-        else
-            ok = place_on_root(map, &video->info);
-    }
-    for (guint i = 0; ok && i < def->interfaces->len; i++) {
-        DomainInterface *net = def->interfaces->pdata[i];
-
-        ok = place_device(map, &net->info);
-    }
-    for (guint i = 0; ok && i < def->controllers->len; i++)
-        ok = place_controller(map, def->controllers->pdata[i]);
-    for (guint i = 0; ok && i < def->disks->len; i++) {
-        DomainDisk *disk = def->disks->pdata[i];
-
-        if (disk->bus == DOMAIN_BUS_VIRTIO)
-            ok = place_device(map, &disk->info);
-    }
-    if (ok && def->balloon->model >= DOMAIN_BALLOON_VIRTIO &&
-        def->balloon->model <= DOMAIN_BALLOON_VIRTIO_NON_TRANSITIONAL)
-        ok = place_device(map, &def->balloon->info);
-    for (guint i = 0; ok && i < def->rngs->len; i++)
-        ok = place_device(map, &((DomainRng *)def->rngs->pdata[i])->info);
-    for (guint i = 0; ok && i < def->serials->len; i++) {
-        DomainChar *serial = def->serials->pdata[i];
-
-        if (serial->target == DOMAIN_SERIAL_PCI)
-            ok = place_device(map, &serial->info);
-    }
-    for (guint i = 0; ok && i < def->inputs->len; i++) {
-        DomainInput *input = def->inputs->pdata[i];
-
-        if (input->bus == DOMAIN_INPUT_BUS_VIRTIO)
-            ok = place_device(map, &input->info);
-    }
-    return ok;
-}
-
-static bool
-place_pci_controllers(Map *map)
-{
-    for (guint i = 0; i < map->def->controllers->len; i++) {
-        DomainController *c = map->def->controllers->pdata[i];
-
-        if (c->type != DOMAIN_CONTROLLER_PCI || c->info.address)
-            continue;
-        switch (c->pci_model) {
-        case DOMAIN_PCI_ROOT:
-        case DOMAIN_PCIE_ROOT:
-            break;
-        case DOMAIN_PCIE_ROOT_PORT:
-            if (!place_root_port(map, c))
-                return false;
-            break;
-        case DOMAIN_DMI_TO_PCI_BRIDGE:
-        case DOMAIN_PCI_EXPANDER_BUS:
-        case DOMAIN_PCIE_EXPANDER_BUS:
-            if (!place_on_root(map, &c->info))
-                return false;
-            break;
-        case DOMAIN_PCIE_TO_PCI_BRIDGE:
-        case DOMAIN_PCIE_SWITCH_UPSTREAM_PORT:
-            if (!place_device(map, &c->info))
-                return false;
-            break;
-        default:
-            return kiln_error_set(map->err, VIR_ERR_XML_ERROR,
-                                  "PCI controller '%s' with index %" PRIu64 " needs an <address>",
-                                  domain_pci_models[c->pci_model], c->index);
-        }
     }
     return true;
 }
@@ -359,12 +149,28 @@ chassis_taken(const DomainDef *def, uint64_t chassis, const DomainController *ex
 }
 
 static void
+complete_bridge(DomainController *c)
+{
+    const char *name = c->pci_model == DOMAIN_PCIE_TO_PCI_BRIDGE  ? "pcie-pci-bridge"
+                       : c->pci_model == DOMAIN_PCI_BRIDGE        ? "pci-bridge"
+                       : c->pci_model == DOMAIN_DMI_TO_PCI_BRIDGE ? "i82801b11-bridge"
+                                                                  : NULL;
+
+    if (name && !c->model_name)
+        c->model_name = g_strdup(name);
+    if (c->pci_model == DOMAIN_PCI_BRIDGE && c->chassis_nr == XML_UNSET)
+        c->chassis_nr = c->index;
+}
+
+static void
 complete_ports(Map *map)
 {
     for (guint i = 0; i < map->def->controllers->len; i++) {
         DomainController *c = map->def->controllers->pdata[i];
         const DomainAddress *a = c->info.address;
 
+        if (c->type == DOMAIN_CONTROLLER_PCI)
+            complete_bridge(c);
         if (c->type != DOMAIN_CONTROLLER_PCI || c->pci_model != DOMAIN_PCIE_ROOT_PORT)
             continue;
         if (!c->model_name)
@@ -426,10 +232,13 @@ domain_place_pci(DomainDef *def, GError **err)
 
     map->def = def;
     map->err = err;
+    map->pc = domain_def_is_pc(def);
+    /* The host bridge; the bridge to the old devices and what sits beside it. */
+    map->bridge_slot = map->pc ? 1 : 0x1f;
     map->used[0][0] = 1;
-    map->used[0][LPC_SLOT] = 1 | 1 << 3;
+    map->used[0][map->bridge_slot] = 1 | 1 << 3;
     ok = check_indexes(map) && domain_def_each_device(def, collect, map) && collect_kept(map) &&
-         check_buses(map) && place_all(map) && place_pci_controllers(map);
+         check_buses(map) && pci_map_place(map);
     if (!ok)
         return false;
     complete_ports(map);

@@ -37,10 +37,15 @@ complete_os(DomainDef *def, const DomainDefaults *defaults, GError **err)
             def->virt_type == DOMAIN_VIRT_KVM    ? "kvm"
             : def->virt_type == DOMAIN_VIRT_QEMU ? "qemu"
                                                  : "other");
-    if (!machine || strcmp(machine, "q35") == 0 || g_str_has_prefix(machine, "pc-q35-")) {
-        g_free(os->machine);
+    if (!machine) {
         os->machine =
             g_strdup(defaults && defaults->machine ? defaults->machine : DOMAIN_DEFAULT_MACHINE);
+    } else if (strcmp(machine, "q35") == 0 || g_str_has_prefix(machine, "pc-q35-")) {
+        g_free(os->machine);
+        os->machine = g_strdup(DOMAIN_MACHINE_Q35);
+    } else if (strcmp(machine, "pc") == 0 || g_str_has_prefix(machine, "pc-i440fx-")) {
+        g_free(os->machine);
+        os->machine = g_strdup(DOMAIN_MACHINE_PC);
     }
     if (defaults && defaults->emulator)
         set_default(&def->emulator, defaults->emulator);
@@ -363,17 +368,11 @@ complete_devices(DomainDef *def)
         if (rng->backend == DOMAIN_RNG_RANDOM)
             set_default(&rng->path, "/dev/urandom");
     }
-    for (guint i = 0; i < def->inputs->len; i++) {
-        DomainInput *input = def->inputs->pdata[i];
-
-        if (!input->bus && input->type != DOMAIN_INPUT_EVDEV)
-            input->bus =
-                input->type == DOMAIN_INPUT_TABLET ? DOMAIN_INPUT_BUS_USB : DOMAIN_INPUT_BUS_PS2;
-    }
+    domain_complete_displays(def);
 }
 
-static void
-complete_controllers(DomainDef *def)
+static bool
+complete_controllers(DomainDef *def, GError **err)
 {
     GPtrArray *sorted;
 
@@ -395,8 +394,37 @@ complete_controllers(DomainDef *def)
         domain_insert_controller(sorted, def->controllers->pdata[i]);
     g_ptr_array_unref(def->controllers);
     def->controllers = sorted;
-    if (!domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 0))
-        domain_add_controller(def, DOMAIN_CONTROLLER_PCI, 0)->pci_model = DOMAIN_PCIE_ROOT;
+    return domain_add_board_controllers(def, err);
+}
+
+typedef struct {
+    bool any;
+} Orders;
+
+static bool
+find_order(const char *element, void *device, DomainDeviceInfo *info, void *opaque)
+{
+    Orders *orders = opaque;
+
+    (void)element;
+    (void)device;
+    orders->any |= info->boot_order != XML_UNSET;
+    return true;
+}
+
+/* A guest that does not say what it boots from boots from its hard disks. */
+static void
+complete_boot(DomainDef *def)
+{
+    Orders orders = { false };
+    DomainBoot *boot;
+
+    domain_def_each_device(def, find_order, &orders);
+    if (orders.any || def->os.boots->len)
+        return;
+    boot = xml_type_new(&domain_os_boot_type);
+    boot->dev = DOMAIN_BOOT_HD;
+    g_ptr_array_add(def->os.boots, boot);
 }
 
 bool
@@ -412,7 +440,8 @@ domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError **err
     complete_cpu(def);
     complete_clock(def);
     complete_devices(def);
-    complete_controllers(def);
-    return xml_type_check(&domain_def_type, def, err) && domain_place_devices(def, err) &&
+    complete_boot(def);
+    return complete_controllers(def, err) && xml_type_check(&domain_def_type, def, err) &&
+           domain_place_devices(def, err) && domain_place_usb(def, err) &&
            domain_place_pci(def, err) && domain_check(def, err);
 }

@@ -15,7 +15,14 @@ enum { DOMAIN_DEVICES_MAX = 512 };
 /* Automatic choices about where devices sit: drive and virtio-serial addresses with their
  * controllers, then PCI addresses with the root ports they need. */
 bool domain_place_devices(DomainDef *def, GError **err);
+bool domain_place_usb(DomainDef *def, GError **err);
 bool domain_place_pci(DomainDef *def, GError **err);
+
+/* What libvirt adds to every x86 guest: inputs, video, audio; the board's controllers. */
+void domain_complete_displays(DomainDef *def);
+bool domain_add_board_controllers(DomainDef *def, GError **err);
+/* Ports that were chosen at start are to be chosen again at the next. */
+void domain_def_forget_ports(DomainDef *def);
 
 /* The list keeps controllers of one type in the order of their indexes. */
 void domain_insert_controller(GPtrArray *controllers, DomainController *c);

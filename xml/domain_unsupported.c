@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
+#include "xml/domain_model.h"
 
 #include "util/error.h"
 
@@ -25,6 +26,15 @@ refuse(GError **err, const char *format, ...)
     what = g_strdup_vprintf(format, ap);
     va_end(ap);
     return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "%s is not supported by Kiln", what);
+}
+
+/* @model from domain_model.h; @what in the XML's words. */
+static bool
+need(const char *model, const char *what, GError **err)
+{
+    if (model && (!*model || domain_model_is_built(model)))
+        return true;
+    return model ? refuse(err, "%s (device '%s')", what, model) : refuse(err, "%s", what);
 }
 
 static bool
@@ -65,20 +75,29 @@ check_os(const DomainDef *def, GError **err)
 {
     const DomainOs *os = &def->os;
 
-    if (!g_str_has_prefix(os->machine, "kiln-q35-"))
-        return refuse(err, "machine type '%s' (use 'q35')", os->machine);
+    if (strcmp(os->machine, DOMAIN_MACHINE_Q35) != 0 && strcmp(os->machine, DOMAIN_MACHINE_PC) != 0)
+        return refuse(err, "machine type '%s' (use 'q35' or 'pc')", os->machine);
     if (def->bootloader || def->bootloader_args)
         return refuse(err, "<bootloader>");
-    if (os->firmware || os->loader || os->nvram || os->nvram_template)
-        return refuse(err, "firmware (<loader>, <nvram> or firmware='…' in <os>)");
+    if (os->loader_secure == TRISTATE_ON)
+        return refuse(err, "<loader secure='yes'> (Secure Boot needs System Management Mode)");
+    for (guint i = 0; i < os->firmware_features->len; i++) {
+        const DomainFirmwareFeature *feature = os->firmware_features->pdata[i];
+
+        if (feature->enabled == TRISTATE_ON)
+            return refuse(err, "firmware feature '%s' (it needs System Management Mode)",
+                          feature->name);
+    }
+    if (os->nvram_type && strcmp(os->nvram_type, "file") != 0)
+        return refuse(err, "<nvram type='%s'>", os->nvram_type);
     if (os->dtb)
         return refuse(err, "<dtb>");
-    if (!os->kernel)
-        return refuse(err, "booting without <kernel> in <os>, which needs firmware,");
-    if (os->bios_useserial == TRISTATE_ON)
-        return refuse(err, "<bios useserial='yes'/>");
-    if (os->smbios > 1)
-        return refuse(err, "<smbios> other than mode='emulate'");
+    if (os->smbios == 2)
+        return refuse(err, "<smbios mode='host'>");
+    if (os->smbios == 3 && !need("smbios", "<smbios mode='sysinfo'>", err))
+        return false;
+    if (os->kernel && (os->loader || os->firmware))
+        return refuse(err, "<loader> together with <kernel>");
     return check_kept(os->kept, " in <os>", err);
 }
 
@@ -136,8 +155,8 @@ check_board(const DomainDef *def, GError **err)
 {
     const DomainMemoryBacking *backing = def->memory_backing;
 
-    if (def->genid_present)
-        return refuse(err, "<genid>");
+    if (def->genid_present && !need("vmgenid", "<genid>", err))
+        return false;
     if (def->max_memory != XML_UNSET)
         return refuse(err, "<maxMemory> (memory hotplug)");
     if (backing && backing->source == DOMAIN_MEMORY_SOURCE_FILE)
@@ -186,10 +205,12 @@ check_disk(const DomainDisk *disk, GError **err)
     g_autofree char *what = g_strdup_printf("disk '%s'", disk->target);
     g_autofree char *where = g_strdup_printf(" of %s", what);
 
-    if (disk->device != DOMAIN_DISK_DEVICE_DISK)
-        return refuse(err, "device '%s' of %s", domain_disk_devices[disk->device], what);
-    if (disk->bus != DOMAIN_BUS_VIRTIO)
-        return refuse(err, "bus '%s' of %s (use 'virtio')", domain_disk_buses[disk->bus], what);
+    g_autofree char *thing =
+        g_strdup_printf("device '%s' on bus '%s' of %s", domain_disk_devices[disk->device],
+                        domain_disk_buses[disk->bus], what);
+
+    if (!need(domain_disk_model(disk), thing, err))
+        return false;
     if (disk->type != DOMAIN_DISK_FILE && disk->type != DOMAIN_DISK_BLOCK)
         return refuse(err, "type '%s' of %s", domain_disk_types[disk->type], what);
     if (strcmp(disk->format, "raw") != 0)
@@ -208,13 +229,12 @@ check_disk(const DomainDisk *disk, GError **err)
         return refuse(err, "<iotune> of %s", what);
     if (disk->rawio == TRISTATE_ON)
         return refuse(err, "rawio of %s", what);
-    if (disk->wwn || disk->vendor || disk->product)
-        return refuse(err, "<%s> of a virtio disk",
-                      disk->wwn      ? "wwn"
-                      : disk->vendor ? "vendor"
-                                     : "product");
-    if (disk->logical_block_size != XML_UNSET || disk->physical_block_size != XML_UNSET)
-        return refuse(err, "<blockio> of %s", what);
+    if ((disk->wwn && disk->bus == DOMAIN_BUS_VIRTIO) || disk->vendor || disk->product)
+        return refuse(err, "<%s> of %s",
+                      disk->vendor    ? "vendor"
+                      : disk->product ? "product"
+                                      : "wwn",
+                      what);
     if (disk->cyls != XML_UNSET || disk->heads != XML_UNSET || disk->secs != XML_UNSET)
         return refuse(err, "<geometry> of %s", what);
     return check_virtio(&disk->virtio, disk->model, what, err) &&
@@ -222,25 +242,31 @@ check_disk(const DomainDisk *disk, GError **err)
 }
 
 static bool
-check_controller(const DomainController *c, GError **err)
+check_controller(const DomainDef *def, const DomainController *c, GError **err)
 {
-    switch (c->type) {
-    case DOMAIN_CONTROLLER_PCI:
-        if (c->pci_model != DOMAIN_PCIE_ROOT && c->pci_model != DOMAIN_PCIE_ROOT_PORT)
-            return refuse(err, "PCI controller model '%s'", domain_pci_models[c->pci_model]);
-        if (c->pcihole64 != XML_UNSET)
-            return refuse(err, "<pcihole64>");
+    const char *model = c->type == DOMAIN_CONTROLLER_PCI    ? domain_pci_models[c->pci_model]
+                        : c->type == DOMAIN_CONTROLLER_USB  ? domain_usb_models[c->usb_model]
+                        : c->type == DOMAIN_CONTROLLER_SCSI ? domain_scsi_models[c->scsi_model]
+                                                            : "";
+    g_autofree char *what =
+        g_strdup_printf("controller type '%s'%s%s%s", domain_controller_types[c->type],
+                        *model ? " model '" : "", model, *model ? "'" : "");
+
+    /* One with nothing plugged in is left out: libvirt adds one to every definition. */
+    if (c->type == DOMAIN_CONTROLLER_USB && !domain_usb_in_use(def, c->index))
         return true;
-    case DOMAIN_CONTROLLER_VIRTIO_SERIAL:
-        return check_virtio(&c->virtio, c->virtio_model, "a virtio-serial controller", err);
-    case DOMAIN_CONTROLLER_USB:
-        if (c->usb_model == DOMAIN_USB_NONE)
-            return true;
-        return refuse(err, "USB controller%s%s", c->usb_model ? " model " : "",
-                      domain_usb_models[c->usb_model]);
-    default:
-        return refuse(err, "controller type '%s'", domain_controller_types[c->type]);
-    }
+    if (!need(domain_controller_model(def, c), what, err))
+        return false;
+    if (c->pcihole64 != XML_UNSET)
+        return refuse(err, "<pcihole64>");
+    if (c->type == DOMAIN_CONTROLLER_SCSI)
+        return check_virtio(&c->virtio,
+                            c->scsi_model == DOMAIN_SCSI_VIRTIO_TRANSITIONAL
+                                ? DOMAIN_VIRTIO_TRANSITIONAL
+                                : DOMAIN_VIRTIO,
+                            "a SCSI controller", err);
+    return c->type != DOMAIN_CONTROLLER_VIRTIO_SERIAL ||
+           check_virtio(&c->virtio, c->virtio_model, "a virtio-serial controller", err);
 }
 
 static bool
@@ -253,12 +279,15 @@ static bool
 check_interface(const DomainInterface *net, GError **err)
 {
     g_autofree char *what = g_strdup_printf("interface %s", net->mac);
+    g_autofree char *thing = g_strdup_printf("model '%s' of %s", net->model, what);
     g_autofree char *where = g_strdup_printf(" of %s", what);
 
     if (net->type != DOMAIN_NET_NETWORK && net->type != DOMAIN_NET_BRIDGE &&
         net->type != DOMAIN_NET_USER && net->type != DOMAIN_NET_ETHERNET)
         return refuse(err, "type '%s' of %s", domain_net_types[net->type], what);
-    if (strcmp(net->model, "virtio") != 0 && strcmp(net->model, "virtio-non-transitional") != 0)
+    if (!need(domain_interface_model(net), thing, err))
+        return false;
+    if (strcmp(net->model, "virtio-transitional") == 0)
         return refuse(err, "model '%s' of %s (use 'virtio')", net->model, what);
     if (net->backend_type)
         return refuse(err, "<backend type='%s'/> of %s", net->backend_type, what);
@@ -345,6 +374,61 @@ check_chars(const DomainDef *def, GError **err)
 }
 
 static bool
+check_graphics(const DomainDef *def, GError **err)
+{
+    for (guint i = 0; i < def->graphics->len; i++) {
+        const DomainGraphics *g = def->graphics->pdata[i];
+
+        if (g->type != DOMAIN_GRAPHICS_VNC)
+            return refuse(err, "graphics type '%s' (use 'vnc')", domain_graphics_types[g->type]);
+        if (!domain_model_is_built("vnc"))
+            return refuse(err, "graphics type 'vnc'");
+        if (i > 0)
+            return refuse(err, "a second <graphics type='vnc'>");
+        if (g->listens->len > 1)
+            return refuse(err, "a second <listen> of <graphics>");
+    }
+    for (guint i = 0; i < def->sounds->len; i++) {
+        const DomainSound *sound = def->sounds->pdata[i];
+
+        return refuse(err, "sound model '%s'", domain_sound_models[sound->model]);
+    }
+    for (guint i = 0; i < def->audios->len; i++) {
+        const DomainAudio *audio = def->audios->pdata[i];
+
+        if (audio->type != DOMAIN_AUDIO_NONE)
+            return refuse(err, "audio type '%s' (use 'none')", domain_audio_types[audio->type]);
+    }
+    return true;
+}
+
+static bool
+check_small(const DomainDef *def, GError **err)
+{
+    if (def->tpms->len)
+        return refuse(err, "<tpm>");
+    if (def->redirdevs->len)
+        return refuse(err, "<redirdev>");
+    for (guint i = 0; i < def->watchdogs->len; i++) {
+        const DomainWatchdog *watchdog = def->watchdogs->pdata[i];
+        g_autofree char *what =
+            g_strdup_printf("watchdog model '%s'", domain_watchdog_models[watchdog->model]);
+
+        if (!need(domain_watchdog_model(watchdog), what, err))
+            return false;
+    }
+    for (guint i = 0; i < def->panics->len; i++) {
+        const DomainPanic *panic = def->panics->pdata[i];
+        g_autofree char *what =
+            g_strdup_printf("panic model '%s'", domain_panic_models[panic->model]);
+
+        if (!need(domain_panic_model(panic), what, err))
+            return false;
+    }
+    return !def->vsock || need("vhost-vsock-pci", "<vsock>", err);
+}
+
+static bool
 check_others(const DomainDef *def, GError **err)
 {
     for (guint i = 0; i < def->rngs->len; i++) {
@@ -358,16 +442,26 @@ check_others(const DomainDef *def, GError **err)
     for (guint i = 0; i < def->inputs->len; i++) {
         const DomainInput *input = def->inputs->pdata[i];
 
-        /* libvirt puts PS/2 devices into every x86 guest; XML that came from it has them. */
-        if (input->bus != DOMAIN_INPUT_BUS_PS2)
-            return refuse(err, "input '%s'%s%s", domain_input_types[input->type],
-                          input->bus ? " on bus " : "", domain_input_buses[input->bus]);
+        g_autofree char *what =
+            g_strdup_printf("input '%s'%s%s", domain_input_types[input->type],
+                            input->bus ? " on bus " : "", domain_input_buses[input->bus]);
+
+        if (!need(domain_input_model(input), what, err) ||
+            (input->bus == DOMAIN_INPUT_BUS_VIRTIO &&
+             !check_virtio(&input->virtio, input->model, what, err)))
+            return false;
     }
     for (guint i = 0; i < def->videos->len; i++) {
         const DomainVideo *video = def->videos->pdata[i];
+        g_autofree char *what =
+            g_strdup_printf("video model '%s'", domain_video_models[video->model]);
 
-        if (video->model != DOMAIN_VIDEO_NONE)
-            return refuse(err, "video model '%s' (use 'none')", domain_video_models[video->model]);
+        if (!need(domain_video_model(video, i == 0), what, err))
+            return false;
+        if (video->accel3d == TRISTATE_ON || video->rendernode)
+            return refuse(err, "3D acceleration of a video card");
+        if (video->driver_name && strcmp(video->driver_name, "qemu") != 0)
+            return refuse(err, "driver '%s' of a video card", video->driver_name);
     }
     if (def->balloon->model == DOMAIN_BALLOON_XEN)
         return refuse(err, "memballoon model 'xen'");
@@ -384,10 +478,11 @@ domain_def_unsupported(const DomainDef *def, GError **err)
         if (!check_disk(def->disks->pdata[i], err))
             return false;
     for (guint i = 0; i < def->controllers->len; i++)
-        if (!check_controller(def->controllers->pdata[i], err))
+        if (!check_controller(def, def->controllers->pdata[i], err))
             return false;
     for (guint i = 0; i < def->interfaces->len; i++)
         if (!check_interface(def->interfaces->pdata[i], err))
             return false;
-    return check_chars(def, err) && check_others(def, err) && check_kept(def->kept, "", err);
+    return check_chars(def, err) && check_graphics(def, err) && check_small(def, err) &&
+           check_others(def, err) && check_kept(def->kept, "", err);
 }

@@ -61,6 +61,43 @@ argv_file(Argv *argv, const char *path, int flags, const char *what, GError **er
 }
 
 void
+argv_uint(GString *out, const char *name, uint64_t value)
+{
+    if (value != XML_UNSET)
+        g_string_append_printf(out, ",%s=%" G_GUINT64_FORMAT, name, value);
+}
+
+void
+argv_switch(GString *out, const char *name, int tristate)
+{
+    if (tristate != TRISTATE_ABSENT)
+        g_string_append_printf(out, ",%s=%s", name, tristate == TRISTATE_ON ? "on" : "off");
+}
+
+void
+argv_text(GString *out, const char *name, const char *value)
+{
+    g_autofree char *safe = value ? argv_escape(value) : NULL;
+
+    if (safe)
+        g_string_append_printf(out, ",%s=%s", name, safe);
+}
+
+void
+argv_usb_address(const Argv *argv, const DomainDeviceInfo *info, GString *out)
+{
+    const DomainAddress *address = info->address;
+    const DomainController *bus;
+
+    if (!address || address->type != DOMAIN_ADDRESS_USB)
+        return;
+    bus = domain_def_controller(argv->def, DOMAIN_CONTROLLER_USB,
+                                address->bus == XML_UNSET ? 0 : address->bus);
+    g_string_append_printf(out, ",bus=%s.0", bus && bus->info.alias ? bus->info.alias : "usb");
+    argv_text(out, "port", address->usb_port);
+}
+
+void
 argv_pci_address(const Argv *argv, const DomainDeviceInfo *info, GString *out)
 {
     const DomainAddress *address = info->address;
@@ -96,10 +133,13 @@ argv_machine(Argv *argv, GError **err)
 {
     bool numa = argv->def->cpu && argv->def->cpu->numa;
     g_autofree char *kvm = argv_file(argv, argv->config->kvm_device, O_RDWR, "KVM device", err);
+    g_autoptr(GString) machine = g_string_new(argv->def->os.machine);
 
-    if (!kvm)
+    if (!kvm || !argv_firmware(argv, machine, err))
         return false;
-    argv_addf(argv, "-machine", "%s%s", argv->def->os.machine, numa ? "" : ",memory-backend=ram0");
+    if (!numa)
+        g_string_append(machine, ",memory-backend=ram0");
+    argv_add(argv, "-machine", machine->str);
     argv_addf(argv, "-accel", "kvm,device=%s", kvm);
     return true;
 }
@@ -189,30 +229,6 @@ argv_actions(Argv *argv)
     argv_addf(argv, "-action", "reboot=%s,panic=pause", reset ? "reset" : "shutdown");
 }
 
-static bool
-argv_boot(Argv *argv, GError **err)
-{
-    const DomainOs *os = &argv->def->os;
-    g_autofree char *kernel = NULL, *initrd = NULL;
-
-    argv_add(argv, "-boot", "strict=on");
-    if (!os->kernel)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "booting from a disk needs firmware, which is not offered yet; give "
-                              "<kernel> in <os>");
-    if (!(kernel = argv_file(argv, os->kernel, O_RDONLY, "kernel", err)))
-        return false;
-    argv_add(argv, "-kernel", kernel);
-    if (os->initrd) {
-        if (!(initrd = argv_file(argv, os->initrd, O_RDONLY, "initrd", err)))
-            return false;
-        argv_add(argv, "-initrd", initrd);
-    }
-    if (os->cmdline)
-        argv_add(argv, "-append", os->cmdline);
-    return true;
-}
-
 static void
 argv_isolation(Argv *argv)
 {
@@ -236,7 +252,8 @@ argv_build(const ArgvConfig *config, DomainDef *def, GError **err)
         return NULL;
     argv_actions(&argv);
     if (!argv_boot(&argv, err) || !argv_controllers(&argv, err) || !argv_disks(&argv, err) ||
-        !argv_interfaces(&argv, err) || !argv_chars(&argv, err) || !argv_others(&argv, err))
+        !argv_interfaces(&argv, err) || !argv_chars(&argv, err) || !argv_displays(&argv, err) ||
+        !argv_others(&argv, err))
         return NULL;
     argv_isolation(&argv);
     g_ptr_array_add(args, NULL);

@@ -23,6 +23,12 @@ typedef struct {
     /* UNIX and TCP back ends: a listening socket, or (@connected) one that is connected. */
     int (*socket)(void *opaque, DomainChar *device, bool connected, GError **err);
     int (*monitor)(void *opaque, GError **err);
+    /* Makes the variable store @path a copy of @template unless it is there already. */
+    bool (*nvram)(void *opaque, const char *path, const char *template, GError **err);
+    /* Listens for viewers and writes ports and addresses that were open into @graphics;
+     * *ret_websocket is -1 without a second socket. NULL: screens are not offered. */
+    bool (*graphics)(void *opaque, DomainGraphics *graphics, int *ret_fd, int *ret_websocket,
+                     GError **err);
     /* @taps and @vhosts have room for NETWORK_PORT_MAX_QUEUES; *ret_n_vhosts is 0 without vhost. */
     bool (*taps)(void *opaque, DomainInterface *net, int *taps, unsigned *ret_n_taps, int *vhosts,
                  unsigned *ret_n_vhosts, GError **err);
@@ -31,7 +37,9 @@ typedef struct {
 typedef struct {
     const char *vmm; /* absolute path */
     const char *kvm_device;
-    const char *sandbox_user; /* "UID:GID"; NULL: none */
+    const char *sandbox_user;   /* "UID:GID"; NULL: none */
+    const char *nvram_dir;      /* for variable stores whose place the definition leaves open */
+    const GPtrArray *firmwares; /* HostFirmware, best first */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
     const ArgvOps *ops;
     void *opaque; /* of @ops and @host_model */
@@ -70,6 +78,22 @@ char *argv_file(Argv *argv, const char *path, int flags, const char *what, GErro
 /* ",bus=pci.1,addr=0x0" for a PCI device's address; "" without one. */
 void argv_pci_address(const Argv *argv, const DomainDeviceInfo *info, GString *out);
 
+/* ",bus=usb.0,port=1" for a USB device's address; "" without one. */
+void argv_usb_address(const Argv *argv, const DomainDeviceInfo *info, GString *out);
+/* ",NAME=VALUE" unless @value is XML_UNSET; ",NAME=on|off" unless it is absent. */
+void argv_uint(GString *out, const char *name, uint64_t value);
+void argv_switch(GString *out, const char *name, int tristate);
+void argv_text(GString *out, const char *name, const char *value);
+
+/* What firmware tries first counts 1: <boot order=…>, or what <boot dev=…> of <os> comes to.
+ * XML_UNSET: not at all. */
+uint64_t argv_disk_boot_order(const DomainDef *def, const DomainDisk *disk);
+uint64_t argv_net_boot_order(const DomainDef *def, const DomainInterface *net);
+
+/* Adds what -machine needs for it to @machine. */
+bool argv_firmware(Argv *argv, GString *machine, GError **err);
+bool argv_boot(Argv *argv, GError **err);
+bool argv_displays(Argv *argv, GError **err);
 bool argv_cpu(Argv *argv, GError **err);
 bool argv_memory(Argv *argv, GError **err);
 bool argv_controllers(Argv *argv, GError **err);

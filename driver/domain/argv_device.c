@@ -5,73 +5,103 @@
 
 #include "driver/domain/argv.h"
 #include "util/error.h"
+#include "xml/domain_model.h"
 
 static void
-append_uint(GString *text, const char *name, uint64_t value)
+argv_pci_controller(Argv *argv, const DomainController *c, GString *text)
 {
-    if (value != XML_UNSET)
-        g_string_append_printf(text, ",%s=%" G_GUINT64_FORMAT, name, value);
+    argv_uint(text, "port", c->port);
+    argv_uint(text, "chassis", c->pci_model == DOMAIN_PCI_BRIDGE ? c->chassis_nr : c->chassis);
+    argv_switch(text, "hotplug", c->hotplug);
+    g_string_append_printf(text, ",id=%s", c->info.alias);
+    argv_pci_address(argv, &c->info, text);
+}
+
+static void
+argv_usb_controller(Argv *argv, const DomainController *c, GString *text)
+{
+    if (c->usb_model == DOMAIN_USB_QEMU_XHCI || c->usb_model == DOMAIN_USB_NEC_XHCI) {
+        argv_uint(text, "p2", c->ports);
+        argv_uint(text, "p3", c->ports);
+    }
+    if (c->info.master_startport != XML_UNSET) {
+        /* the companion's ports are the EHCI's, whose bus is named after the index */
+        g_string_append(text, ",masterbus=usb");
+        if (c->index)
+            g_string_append_printf(text, "%" G_GUINT64_FORMAT, c->index);
+        g_string_append_printf(text, ".0,firstport=%" G_GUINT64_FORMAT, c->info.master_startport);
+    } else {
+        g_string_append_printf(text, ",id=%s", c->info.alias);
+    }
+    argv_pci_address(argv, &c->info, text);
+}
+
+static void
+argv_other_controller(Argv *argv, const DomainController *c, GString *text)
+{
+    g_string_append_printf(text, ",id=%s", c->info.alias);
+    if (c->type == DOMAIN_CONTROLLER_VIRTIO_SERIAL) {
+        argv_uint(text, "max_ports", c->ports);
+        argv_uint(text, "vectors", c->vectors);
+    } else if (c->type == DOMAIN_CONTROLLER_SCSI) {
+        argv_uint(text, "num_queues", c->queues);
+        argv_uint(text, "cmd_per_lun", c->cmd_per_lun);
+        argv_uint(text, "max_sectors", c->max_sectors);
+        if (c->iothread != XML_UNSET)
+            g_string_append_printf(text, ",iothread=iothread%" G_GUINT64_FORMAT, c->iothread);
+    }
+    argv_pci_address(argv, &c->info, text);
 }
 
 static bool
-argv_pci_controller(Argv *argv, const DomainController *controller, GError **err)
+argv_controller(Argv *argv, const DomainController *c, GError **err)
 {
-    g_autoptr(GString) text = g_string_new("pcie-root-port");
+    const char *model = domain_controller_model(argv->def, c);
+    g_autoptr(GString) text = NULL;
 
-    if (controller->pci_model == DOMAIN_PCIE_ROOT)
+    if (model && !*model)
         return true; /* part of the board */
-    if (controller->pci_model != DOMAIN_PCIE_ROOT_PORT)
+    /* Every definition has a USB controller, because libvirt adds one. With nothing plugged in it
+     * would only cost the guest the time to find it. */
+    if (c->type == DOMAIN_CONTROLLER_USB && !domain_usb_in_use(argv->def, c->index))
+        return true;
+    if (!domain_model_is_built(model))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<controller type='pci' model='%s'> is not offered; use "
-                              "'pcie-root-port'",
-                              domain_pci_models[controller->pci_model]);
-    append_uint(text, "port", controller->port);
-    append_uint(text, "chassis", controller->chassis);
-    g_string_append_printf(text, ",id=%s", controller->info.alias);
-    argv_pci_address(argv, &controller->info, text);
+                              "<controller type='%s'>%s%s%s is not offered; remove it and what is "
+                              "plugged into it",
+                              domain_controller_types[c->type], model ? " (device '" : "",
+                              model ? model : "", model ? "')" : "");
+    text = g_string_new(model);
+    if (c->type == DOMAIN_CONTROLLER_PCI)
+        argv_pci_controller(argv, c, text);
+    else if (c->type == DOMAIN_CONTROLLER_USB)
+        argv_usb_controller(argv, c, text);
+    else
+        argv_other_controller(argv, c, text);
     argv_add(argv, "-device", text->str);
     return true;
 }
 
-static void
-argv_virtio_serial(Argv *argv, const DomainController *controller)
-{
-    g_autoptr(GString) text = g_string_new("virtio-serial-pci");
-
-    g_string_append_printf(text, ",id=%s", controller->info.alias);
-    append_uint(text, "max_ports", controller->ports);
-    append_uint(text, "vectors", controller->vectors);
-    argv_pci_address(argv, &controller->info, text);
-    argv_add(argv, "-device", text->str);
-}
-
-/* Root ports before what is plugged into them. */
+/* PCI bridges and root ports before what is plugged into them. */
 bool
 argv_controllers(Argv *argv, GError **err)
 {
     const GPtrArray *list = argv->def->controllers;
 
-    for (guint i = 0; i < list->len; i++) {
-        const DomainController *controller = list->pdata[i];
+    for (int pci = 1; pci >= 0; pci--)
+        for (guint i = 0; i < list->len; i++) {
+            const DomainController *c = list->pdata[i];
 
-        if (controller->type == DOMAIN_CONTROLLER_PCI &&
-            !argv_pci_controller(argv, controller, err))
-            return false;
-    }
-    for (guint i = 0; i < list->len; i++) {
-        const DomainController *controller = list->pdata[i];
+            if ((c->type == DOMAIN_CONTROLLER_PCI) == pci && !argv_controller(argv, c, err))
+                return false;
+        }
+    for (guint i = 0; i < argv->def->hubs->len; i++) {
+        const DomainHub *hub = argv->def->hubs->pdata[i];
+        g_autoptr(GString) text = g_string_new("usb-hub");
 
-        if (controller->type == DOMAIN_CONTROLLER_VIRTIO_SERIAL)
-            argv_virtio_serial(argv, controller);
-        else if (controller->type == DOMAIN_CONTROLLER_USB &&
-                 controller->usb_model == DOMAIN_USB_NONE)
-            continue;
-        else if (controller->type != DOMAIN_CONTROLLER_PCI)
-            return kiln_error_set(
-                err, VIR_ERR_CONFIG_UNSUPPORTED,
-                "<controller type='%s'> is not offered yet; remove it and what is "
-                "plugged into it",
-                domain_controller_types[controller->type]);
+        g_string_append_printf(text, ",id=%s", hub->info.alias);
+        argv_usb_address(argv, &hub->info, text);
+        argv_add(argv, "-device", text->str);
     }
     return true;
 }
@@ -92,9 +122,9 @@ argv_rng(Argv *argv, const DomainRng *rng, GError **err)
         return false;
     argv_addf(argv, "-object", "rng-random,id=obj%s,filename=%s", rng->info.alias, name);
     g_string_append_printf(text, ",rng=obj%s,id=%s", rng->info.alias, rng->info.alias);
-    append_uint(text, "max-bytes", rng->rate_bytes);
+    argv_uint(text, "max-bytes", rng->rate_bytes);
     if (rng->rate_bytes != XML_UNSET)
-        append_uint(text, "period", rng->rate_period == XML_UNSET ? 1000 : rng->rate_period);
+        argv_uint(text, "period", rng->rate_period == XML_UNSET ? 1000 : rng->rate_period);
     argv_pci_address(argv, &rng->info, text);
     argv_add(argv, "-device", text->str);
     return true;
@@ -116,6 +146,39 @@ argv_balloon(Argv *argv, const DomainBalloon *balloon)
     argv_add(argv, "-device", text->str);
 }
 
+static bool
+argv_small(Argv *argv, GError **err)
+{
+    const DomainDef *def = argv->def;
+
+    (void)err;
+    for (guint i = 0; i < def->watchdogs->len; i++) {
+        const DomainWatchdog *watchdog = def->watchdogs->pdata[i];
+        g_autoptr(GString) text = g_string_new(domain_watchdog_model(watchdog));
+
+        g_string_append_printf(text, ",id=%s", watchdog->info.alias);
+        argv_pci_address(argv, &watchdog->info, text);
+        argv_add(argv, "-device", text->str);
+        /* libvirt's "dump" pauses first; the daemon does the rest */
+        argv_addf(argv, "-action", "watchdog=%s",
+                  watchdog->action == DOMAIN_WATCHDOG_DUMP
+                      ? "pause"
+                      : domain_watchdog_actions[watchdog->action]);
+    }
+    for (guint i = 0; i < def->panics->len; i++) {
+        const DomainPanic *panic = def->panics->pdata[i];
+        const DomainAddress *a = panic->info.address;
+        g_autoptr(GString) text = g_string_new(domain_panic_model(panic));
+
+        if (a && a->type == DOMAIN_ADDRESS_ISA)
+            argv_uint(text, "ioport", a->iobase);
+        argv_add(argv, "-device", text->str);
+    }
+    if (def->genid_present && def->genid)
+        argv_addf(argv, "-device", "vmgenid,guid=%s,id=vmgenid0", def->genid);
+    return true;
+}
+
 bool
 argv_others(Argv *argv, GError **err)
 {
@@ -127,5 +190,5 @@ argv_others(Argv *argv, GError **err)
     if (def->balloon && def->balloon->model != DOMAIN_BALLOON_NONE &&
         def->balloon->model != DOMAIN_BALLOON_ABSENT)
         argv_balloon(argv, def->balloon);
-    return true;
+    return argv_small(argv, err);
 }

@@ -6,6 +6,7 @@
 
 #include "driver/domain/argv.h"
 #include "util/error.h"
+#include "xml/domain_model.h"
 
 typedef struct {
     bool direct, no_flush, write_cache;
@@ -50,8 +51,7 @@ disk_storage(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const c
     JsonObject *storage;
 
     if (!path)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "disk '%s' has no <source>; empty drives are not offered yet",
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "disk '%s' has no <source>",
                               disk->target);
     name =
         argv_file(argv, path, (disk->readonly ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0),
@@ -101,56 +101,120 @@ disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const ch
     argv_add_json(argv, "-blockdev", format);
 }
 
+/* Where a disk is plugged in, by the names of QEMU's buses. */
 static void
-append_uint(GString *text, const char *name, uint64_t value)
+disk_place(const Argv *argv, const DomainDisk *disk, GString *out)
 {
-    if (value != XML_UNSET)
-        g_string_append_printf(text, ",%s=%" G_GUINT64_FORMAT, name, value);
+    const DomainAddress *a = disk->info.address;
+
+    switch (disk->bus) {
+    case DOMAIN_BUS_SCSI:
+        g_string_append_printf(out, ",bus=scsi%u.0,channel=%u,scsi-id=%u,lun=%u",
+                               (unsigned)a->controller, (unsigned)a->bus, (unsigned)a->target,
+                               (unsigned)a->unit);
+        break;
+    case DOMAIN_BUS_SATA:
+        if (a->controller == 0 && !domain_def_is_pc(argv->def))
+            g_string_append_printf(out, ",bus=ide.%u", (unsigned)a->unit);
+        else
+            g_string_append_printf(out, ",bus=sata%u.%u", (unsigned)a->controller,
+                                   (unsigned)a->unit);
+        break;
+    case DOMAIN_BUS_IDE:
+        g_string_append_printf(out, ",bus=ide.%u,unit=%u", (unsigned)a->bus, (unsigned)a->unit);
+        break;
+    case DOMAIN_BUS_USB:
+        argv_usb_address(argv, &disk->info, out);
+        break;
+    default:
+        argv_pci_address(argv, &disk->info, out);
+    }
 }
 
 static void
+disk_virtio(const DomainDisk *disk, GString *out)
+{
+    argv_uint(out, "num-queues", disk->queues);
+    argv_uint(out, "queue-size", disk->queue_size);
+    if (disk->iothread != XML_UNSET)
+        g_string_append_printf(out, ",iothread=iothread%" G_GUINT64_FORMAT, disk->iothread);
+}
+
+/* Reads follow the policy of writes unless they have their own; "no space" is about writes. */
+static void
+disk_policies(const DomainDisk *disk, GString *out)
+{
+    int reads = disk->rerror_policy                                  ? disk->rerror_policy
+                : disk->error_policy == DOMAIN_ERROR_POLICY_ENOSPACE ? DOMAIN_ERROR_POLICY_REPORT
+                                                                     : disk->error_policy;
+
+    if (disk->error_policy)
+        g_string_append_printf(out, ",werror=%s",
+                               disk->error_policy == DOMAIN_ERROR_POLICY_ENOSPACE
+                                   ? "enospc"
+                                   : domain_error_policies[disk->error_policy]);
+    if (reads)
+        g_string_append_printf(out, ",rerror=%s", domain_error_policies[reads]);
+}
+
+/* @node: NULL for an empty drive. */
+static void
 disk_device(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const char *node)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) text = g_string_new(domain_disk_model(disk));
 
-    g_string_printf(text, "virtio-blk-pci,drive=%s,id=%s", node, disk->info.alias);
-    argv_pci_address(argv, &disk->info, text);
-    append_uint(text, "num-queues", disk->queues);
-    append_uint(text, "queue-size", disk->queue_size);
-    append_uint(text, "logical_block_size", disk->logical_block_size);
-    append_uint(text, "physical_block_size", disk->physical_block_size);
-    if (disk->iothread != XML_UNSET)
-        g_string_append_printf(text, ",iothread=iothread%" G_GUINT64_FORMAT, disk->iothread);
-    append_uint(text, "bootindex", disk->info.boot_order);
-    if (disk->serial) {
-        g_autofree char *serial = argv_escape(disk->serial);
-
-        g_string_append_printf(text, ",serial=%s", serial);
-    }
+    argv_text(text, "drive", node);
+    g_string_append_printf(text, ",id=%s", disk->info.alias);
+    disk_place(argv, disk, text);
+    if (disk->bus == DOMAIN_BUS_VIRTIO)
+        disk_virtio(disk, text);
+    argv_uint(text, "logical_block_size", disk->logical_block_size);
+    argv_uint(text, "physical_block_size", disk->physical_block_size);
+    argv_uint(text, "bootindex", argv_disk_boot_order(argv->def, disk));
+    if (disk->bus == DOMAIN_BUS_USB)
+        argv_switch(text, "removable", disk->removable);
+    argv_uint(text, "rotation_rate", disk->rotation_rate);
+    argv_text(text, "serial", disk->serial);
+    if (disk->wwn)
+        g_string_append_printf(text, ",wwn=%s%s", g_str_has_prefix(disk->wwn, "0x") ? "" : "0x",
+                               disk->wwn);
+    argv_text(text, "vendor", disk->vendor);
+    argv_text(text, "product", disk->product);
     g_string_append_printf(text, ",write-cache=%s", cache->write_cache ? "on" : "off");
+    disk_policies(disk, text);
     argv_add(argv, "-device", text->str);
+}
+
+static bool
+add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
+{
+    const CacheMode *cache = &cache_modes[disk->cache];
+    g_autofree char *storage = g_strdup_printf("libvirt-%u-storage", number);
+    g_autofree char *format = g_strdup_printf("libvirt-%u-format", number);
+
+    if (!domain_model_is_built(domain_disk_model(disk)))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "disk '%s' is a %s on bus '%s', which is not offered; use 'virtio', "
+                              "'sata' or 'usb'",
+                              disk->target, domain_disk_devices[disk->device],
+                              domain_disk_buses[disk->bus]);
+    if (!disk->file && !disk->dev && disk->device == DOMAIN_DISK_DEVICE_CDROM) {
+        disk_device(argv, disk, cache, NULL);
+        return true;
+    }
+    if (!disk_storage(argv, disk, cache, storage, err))
+        return false;
+    disk_format(argv, disk, cache, format, storage);
+    disk_device(argv, disk, cache, format);
+    disk->source_index = number;
+    return true;
 }
 
 bool
 argv_disks(Argv *argv, GError **err)
 {
-    for (guint i = 0; i < argv->def->disks->len; i++) {
-        DomainDisk *disk = argv->def->disks->pdata[i];
-        const CacheMode *cache = &cache_modes[disk->cache];
-        g_autofree char *storage = g_strdup_printf("libvirt-%u-storage", i + 1);
-        g_autofree char *format = g_strdup_printf("libvirt-%u-format", i + 1);
-
-        if (disk->bus != DOMAIN_BUS_VIRTIO || disk->device != DOMAIN_DISK_DEVICE_DISK)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "disk '%s' is a %s on bus '%s'; only disks on bus 'virtio' are "
-                                  "offered yet",
-                                  disk->target, domain_disk_devices[disk->device],
-                                  domain_disk_buses[disk->bus]);
-        if (!disk_storage(argv, disk, cache, storage, err))
+    for (guint i = 0; i < argv->def->disks->len; i++)
+        if (!add_disk(argv, argv->def->disks->pdata[i], i + 1, err))
             return false;
-        disk_format(argv, disk, cache, format, storage);
-        disk_device(argv, disk, cache, format);
-        disk->source_index = i + 1;
-    }
     return true;
 }

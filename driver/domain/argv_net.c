@@ -6,6 +6,7 @@
 #include "driver/domain/argv.h"
 #include "network/network.h"
 #include "util/error.h"
+#include "xml/domain_model.h"
 
 static void
 append_fds(GString *text, const char *name, const int *fds, unsigned n)
@@ -82,48 +83,39 @@ net_tap(Argv *argv, DomainInterface *net, const char *id, GError **err)
 }
 
 static void
-append_uint(GString *text, const char *name, uint64_t value)
-{
-    if (value != XML_UNSET)
-        g_string_append_printf(text, ",%s=%" G_GUINT64_FORMAT, name, value);
-}
-
-static void
-append_switch(GString *text, const char *name, int value)
-{
-    if (value != TRISTATE_ABSENT)
-        g_string_append_printf(text, ",%s=%s", name, value == TRISTATE_ON ? "on" : "off");
-}
-
-static void
 net_device(Argv *argv, const DomainInterface *net, const char *netdev)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     uint64_t queues = net->queues == XML_UNSET ? 1 : net->queues;
 
-    g_string_printf(text, "virtio-net-pci,netdev=%s,id=%s,mac=%s", netdev, net->info.alias,
-                    net->mac);
+    const char *model = domain_interface_model(net);
+
+    g_string_printf(text, "%s,netdev=%s,id=%s,mac=%s", model, netdev, net->info.alias, net->mac);
     argv_pci_address(argv, &net->info, text);
+    argv_uint(text, "bootindex", argv_net_boot_order(argv->def, net));
+    if (strcmp(model, "virtio-net-pci") != 0) {
+        argv_add(argv, "-device", text->str);
+        return;
+    }
     if (queues > 1)
         /* a vector for each direction of each queue pair, configuration and control */
         g_string_append_printf(text, ",mq=on,vectors=%" G_GUINT64_FORMAT, 2 * queues + 2);
-    append_uint(text, "rx_queue_size", net->rx_queue_size);
-    append_uint(text, "tx_queue_size", net->tx_queue_size);
-    append_uint(text, "host_mtu", net->mtu);
-    append_switch(text, "event_idx", net->event_idx);
-    append_switch(text, "csum", net->host.csum);
-    append_switch(text, "gso", net->host.gso);
-    append_switch(text, "host_tso4", net->host.tso4);
-    append_switch(text, "host_tso6", net->host.tso6);
-    append_switch(text, "host_ecn", net->host.ecn);
-    append_switch(text, "host_ufo", net->host.ufo);
-    append_switch(text, "mrg_rxbuf", net->host.mrg_rxbuf);
-    append_switch(text, "guest_csum", net->guest.csum);
-    append_switch(text, "guest_tso4", net->guest.tso4);
-    append_switch(text, "guest_tso6", net->guest.tso6);
-    append_switch(text, "guest_ecn", net->guest.ecn);
-    append_switch(text, "guest_ufo", net->guest.ufo);
-    append_uint(text, "bootindex", net->info.boot_order);
+    argv_uint(text, "rx_queue_size", net->rx_queue_size);
+    argv_uint(text, "tx_queue_size", net->tx_queue_size);
+    argv_uint(text, "host_mtu", net->mtu);
+    argv_switch(text, "event_idx", net->event_idx);
+    argv_switch(text, "csum", net->host.csum);
+    argv_switch(text, "gso", net->host.gso);
+    argv_switch(text, "host_tso4", net->host.tso4);
+    argv_switch(text, "host_tso6", net->host.tso6);
+    argv_switch(text, "host_ecn", net->host.ecn);
+    argv_switch(text, "host_ufo", net->host.ufo);
+    argv_switch(text, "mrg_rxbuf", net->host.mrg_rxbuf);
+    argv_switch(text, "guest_csum", net->guest.csum);
+    argv_switch(text, "guest_tso4", net->guest.tso4);
+    argv_switch(text, "guest_tso6", net->guest.tso6);
+    argv_switch(text, "guest_ecn", net->guest.ecn);
+    argv_switch(text, "guest_ufo", net->guest.ufo);
     argv_add(argv, "-device", text->str);
 }
 
@@ -135,9 +127,9 @@ argv_interfaces(Argv *argv, GError **err)
         g_autofree char *netdev = g_strdup_printf("host%s", net->info.alias);
         bool ok;
 
-        if (strcmp(net->model ? net->model : "virtio", "virtio") != 0)
+        if (!domain_model_is_built(domain_interface_model(net)))
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "<interface> with model '%s'; only 'virtio' is offered yet",
+                                  "<interface> with model '%s' is not offered; use 'virtio'",
                                   net->model);
         switch (net->type) {
         case DOMAIN_NET_USER:

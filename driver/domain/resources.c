@@ -316,5 +316,6 @@ const ArgvOps domain_resources_ops = {
     .pty = resource_pty,
     .socket = resource_socket,
     .monitor = resource_monitor,
+    .nvram = domain_nvram_make,
     .taps = resource_taps,
 };

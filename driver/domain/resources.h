@@ -22,6 +22,9 @@ void domain_resources_clear(DomainResources *resources);
 extern const ArgvOps domain_resources_ops;
 const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 
+/* ArgvOps.nvram. (nvram.c) */
+bool domain_nvram_make(void *opaque, const char *path, const char *template, GError **err);
+
 /* A listening socket at @path; a stale one there is replaced, a live one or another file is
  * refused. -1 with VIR_ERR_SYSTEM_ERROR. (sockets.c) */
 int domain_socket_listen_unix(const char *path, GError **err);

@@ -10,6 +10,7 @@
 #include "driver/domain/log.h"
 #include "driver/domain/resources.h"
 #include "driver/domain/tune.h"
+#include "driver/node/firmware.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -241,11 +242,15 @@ run_prepare(DomainRun *run, DomainDef *live, GError **err)
     g_autofree char *user = manager->drops ? g_strdup_printf("%u:%u", (unsigned)manager->vmm_uid,
                                                              (unsigned)manager->vmm_gid)
                                            : NULL;
+    g_autofree char *nvram = g_build_filename(manager->lib_dir, "nvram", NULL);
+    g_autoptr(GPtrArray) firmwares = host_firmware_list("", live->os.arch);
     DomainResources resources;
     ArgvConfig config = {
         .vmm = manager->vmm,
         .kvm_device = manager->kvm_device,
         .sandbox_user = user,
+        .nvram_dir = nvram,
+        .firmwares = firmwares,
         .host_model = domain_resources_host_model,
         .ops = &domain_resources_ops,
         .opaque = &resources,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "driver/domain/argv.h"
+#include "driver/node/firmware.h"
 #include "driver/domain/private.h"
 #include "util/error.h"
 
@@ -74,6 +75,23 @@ give_taps(void *opaque, DomainInterface *net, int *taps, unsigned *ret_n_taps, i
     return true;
 }
 
+static bool
+give_nvram(void *opaque, const char *path, const char *template, GError **err)
+{
+    (void)opaque;
+    (void)err;
+    return path[0] == '/' && template[0] == '/';
+}
+
+static bool
+give_graphics(void *opaque, DomainGraphics *graphics, int *ret_fd, int *ret_websocket, GError **err)
+{
+    (void)err;
+    *ret_fd = next_fd(opaque);
+    *ret_websocket = graphics->websocket == XML_UNSET_INT ? -1 : next_fd(opaque);
+    return true;
+}
+
 static const NodeHostModel *
 give_model(void *opaque, GError **err)
 {
@@ -91,6 +109,8 @@ static const ArgvOps ops = {
     .pty = give_pty,
     .socket = give_socket,
     .monitor = give_monitor,
+    .nvram = give_nvram,
+    .graphics = give_graphics,
     .taps = give_taps,
 };
 
@@ -98,15 +118,25 @@ static GPtrArray *
 build(DomainDef *live, GError **err)
 {
     int fd = FIRST_FD;
+    static char *machines[] = { (char *)"pc-q35-*", NULL };
+    HostFirmware ovmf = { .file = (char *)"60-edk2-x86_64.json",
+                          .code = (char *)"/usr/share/OVMF/OVMF_CODE_4M.fd",
+                          .nvram_template = (char *)"/usr/share/OVMF/OVMF_VARS_4M.fd",
+                          .uefi = true,
+                          .machines = machines };
+    g_autoptr(GPtrArray) firmwares = g_ptr_array_new();
     ArgvConfig config = {
         .vmm = "/usr/bin/kiln-vmm",
         .kvm_device = "/dev/kvm",
         .sandbox_user = "995:993",
+        .nvram_dir = "/var/lib/kiln/nvram",
+        .firmwares = firmwares,
         .host_model = give_model,
         .ops = &ops,
         .opaque = &fd,
     };
 
+    g_ptr_array_add(firmwares, &ovmf);
     return argv_build(&config, live, err);
 }
 
@@ -210,15 +240,15 @@ test_refusals_name_what_is_missing(void **state)
     const char *kernel = "<kernel>/k</kernel>";
 
     (void)state;
-    check_refused("", "", "<kernel>");
     check_refused(kernel,
-                  "<disk type='file' device='disk'><source file='/x'/>"
-                  "<target dev='sda' bus='sata'/></disk>",
-                  "sata");
+                  "<disk type='file' device='floppy'><source file='/x'/>"
+                  "<target dev='fda' bus='fdc'/></disk>",
+                  "fdc");
+    check_refused("<kernel>/k</kernel><loader type='pflash'>/f</loader>", "", "<loader>");
     check_refused(kernel,
                   "<interface type='user'><mac address='52:54:00:00:00:01'/>"
-                  "<model type='e1000'/></interface>",
-                  "e1000");
+                  "<model type='igb'/></interface>",
+                  "igb");
     check_refused(kernel,
                   "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='1'/>"
                   "<protocol type='telnet'/></serial>",

@@ -84,13 +84,13 @@ test_many_ports(void **state)
         g_string_append(devices, NIC);
     g_string_append(devices, "</devices>");
     def = parse(devices->str);
-    /* 20 interfaces and the balloon: slots 1 and 2 are full, the rest is in slot 3. */
-    last = domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 21);
+    /* 20 interfaces, USB and the balloon: slots 1 and 2 are full, the rest is in slot 3. */
+    last = domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 22);
     assert_non_null(last);
-    assert_null(domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 22));
+    assert_null(domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 23));
     assert_int_equal(last->info.address->slot, 3);
-    assert_int_equal(last->info.address->function, 4);
-    assert_int_equal(last->port, 3 * 8 + 4);
+    assert_int_equal(last->info.address->function, 5);
+    assert_int_equal(last->port, 3 * 8 + 5);
     assert_int_equal(
         domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 9)->info.address->multifunction,
         TRISTATE_ON);
@@ -142,8 +142,11 @@ test_aliases(void **state)
     assert_string_equal(ALIAS(channels, 0, DomainChar), "channel0");
     assert_string_equal(ALIAS(consoles, 0, DomainChar), "serial0");
     assert_string_equal(ALIAS(consoles, 1, DomainChar), "console1");
-    assert_string_equal(ALIAS(controllers, 0, DomainController), "pcie.0");
-    assert_string_equal(ALIAS(controllers, 1, DomainController), "pci.1");
+    assert_string_equal(ALIAS(controllers, 0, DomainController), "usb");
+    assert_string_equal(ALIAS(controllers, 1, DomainController), "ide");
+    assert_string_equal(ALIAS(controllers, 2, DomainController), "pcie.0");
+    assert_string_equal(ALIAS(controllers, 3, DomainController), "pci.1");
+    assert_string_equal(ALIAS(inputs, 0, DomainInput), "input0");
     assert_string_equal(ALIAS(rngs, 0, DomainRng), "rng0");
     assert_string_equal(def->balloon->info.alias, "balloon0");
     assert_string_equal(domain_def_controller(def, DOMAIN_CONTROLLER_VIRTIO_SERIAL, 0)->info.alias,

@@ -55,6 +55,11 @@ class Ends(unittest.TestCase):
     def test_many_processors_without_sandbox(self):
         self.check("exit", 3, "exit\n", "-smp", "9,sockets=3", "-sandbox", "off")
 
+    def test_all_processors_wake_with_the_ids_of_the_madt(self):
+        self.check("wake", 3, "wake\n", "-smp", "4")
+        # whole powers of two for each level: ids up to 578, the upper ones as x2APIC entries
+        self.check("wake", 3, "wake\n", "-smp", "255,sockets=5,cores=17,threads=3")
+
 
 class Libraries(unittest.TestCase):
     """Those that only some guests need come when one does (launcher/lazy.c)."""

@@ -4,6 +4,8 @@
  *   e  ends through the debug exit port with status 3     r  resets once, then as e
  *   o  powers off by ACPI                                  s  prints dots for ever
  *   f  faults without a table to handle it (a triple fault)
+ *   w  wakes every other processor that the MADT names, by 32-bit x2APIC destinations (Intel SDM
+ *      volume 3, 10.12.9; ACPI 6.4, 5.2.12), waits until each has counted itself, ends as e
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
         .section .note.Xen, "a", @note
@@ -32,6 +34,8 @@ start:  mov $stack_end, %esp
         je spin
         cmp $'f', %al
         je fault
+        cmp $'w', %al
+        je wake
         cmp $'r', %al
         jne end
         /* RAM keeps its contents over a reset, but what was loaded is loaded anew: the mark lies
@@ -58,6 +62,74 @@ power_off:
 
 fault:  lidt no_table
         ud2
+
+        .set AP_CODE, 0x60000
+        .set AP_COUNT, 0xff0            /* in that segment */
+wake:   mov $ap_code, %esi
+        mov $AP_CODE, %edi
+        mov $(ap_code_end - ap_code), %ecx
+        rep movsb
+        mov 32(%ebx), %esi              /* rsdp_paddr */
+        mov 24(%esi), %esi              /* XSDT */
+        mov %esi, %edi
+        add 4(%esi), %edi
+        add $36, %esi
+6:      cmp %edi, %esi
+        jae power_off                   /* no MADT: not the status that is waited for */
+        mov (%esi), %eax
+        add $8, %esi
+        cmpl $0x43495041, (%eax)        /* "APIC" */
+        jne 6b
+        mov %eax, %esi
+        mov %eax, %edi
+        add 4(%eax), %edi
+        add $44, %esi
+        mov $0x1b, %ecx                 /* IA32_APIC_BASE: enabled, x2APIC */
+        rdmsr
+        or $0xc00, %eax
+        wrmsr
+        mov $0x802, %ecx                /* own id */
+        rdmsr
+        mov %eax, %ebx
+        xor %ebp, %ebp                  /* how many were woken */
+7:      cmp %edi, %esi
+        jae 9f
+        movzbl 3(%esi), %edx            /* processor local APIC: id, flags */
+        mov 4(%esi), %eax
+        cmpb $0, (%esi)
+        je 10f
+        mov 4(%esi), %edx               /* processor local x2APIC: id, flags */
+        mov 8(%esi), %eax
+        cmpb $9, (%esi)
+        jne 8f
+10:     test $1, %al
+        jz 8f
+        cmp %ebx, %edx
+        je 8f
+        mov $0x830, %ecx                /* ICR: INIT, start-up at AP_CODE */
+        mov $0x4500, %eax
+        wrmsr
+        mov $(0x4600 + (AP_CODE >> 12)), %eax
+        wrmsr
+        inc %ebp
+8:      movzbl 1(%esi), %eax
+        add %eax, %esi
+        jmp 7b
+9:      pause
+        cmp %ebp, AP_CODE + AP_COUNT
+        jne 9b
+        jmp end
+
+        .code16
+ap_code:
+        mov %cs, %ax
+        mov %ax, %ds
+        lock incl AP_COUNT
+        cli
+11:     hlt
+        jmp 11b
+ap_code_end:
+        .code32
 
 spin:   mov $'.', %al
         call print

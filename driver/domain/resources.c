@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/domain/resources.h"
 
+#include "driver/domain/graphics.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -44,6 +45,11 @@ resource_add(DomainResources *resources, int fd)
 }
 
 static void
+int
+domain_resources_add(DomainResources *resources, int fd)
+{
+    return resource_add(resources, fd);
+}
 file_error(GError **err, int errnum, const char *path, int flags, const char *what)
 {
     if (g_str_equal(what, "KVM device") &&
@@ -319,3 +325,4 @@ const ArgvOps domain_resources_ops = {
     .nvram = domain_nvram_make,
     .taps = resource_taps,
 };
+    .graphics = domain_graphics_open,

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "driver/domain/graphics.h"
 #include "driver/domain/log.h"
 #include "driver/domain/resources.h"
 #include "driver/domain/tune.h"
@@ -219,6 +220,8 @@ static bool
 configure_devices(DomainRun *run, const DomainDef *def, GError **err)
 {
     run->balloon_kib = def->memory;
+    if (!domain_graphics_set_passwords(run, def, err))
+        return false;
     if (!def->balloon || !def->balloon->info.alias)
         return true;
     if (def->current_memory < def->memory) {

@@ -1,0 +1,17 @@
+/* graphics.h - where viewers of a guest's screen connect, and their password.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_DRIVER_DOMAIN_GRAPHICS_H
+#define KILN_DRIVER_DOMAIN_GRAPHICS_H
+
+#include "driver/domain/resources.h"
+
+/* ArgvOps.graphics: listens as @graphics says and writes into it the ports, addresses and path that
+ * were chosen. */
+bool domain_graphics_open(void *opaque, DomainGraphics *graphics, int *ret_fd, int *ret_websocket,
+                          GError **err);
+
+/* Gives the VMM of @run, which does not let the guest run yet, the passwords of @def. */
+bool domain_graphics_set_passwords(DomainRun *run, const DomainDef *def, GError **err);
+
+#endif

@@ -5,6 +5,7 @@
 #include "driver/domain/resources.h"
 
 #include "driver/domain/graphics.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -44,12 +45,13 @@ resource_add(DomainResources *resources, int fd)
     return entry.number;
 }
 
-static void
 int
 domain_resources_add(DomainResources *resources, int fd)
 {
     return resource_add(resources, fd);
 }
+
+static void
 file_error(GError **err, int errnum, const char *path, int flags, const char *what)
 {
     if (g_str_equal(what, "KVM device") &&
@@ -323,6 +325,6 @@ const ArgvOps domain_resources_ops = {
     .socket = resource_socket,
     .monitor = resource_monitor,
     .nvram = domain_nvram_make,
+    .graphics = domain_graphics_open,
     .taps = resource_taps,
 };
-    .graphics = domain_graphics_open,

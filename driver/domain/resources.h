@@ -20,6 +20,7 @@ void domain_resources_clear(DomainResources *resources);
 
 /* Takes @fd; returns its number in the child. */
 int domain_resources_add(DomainResources *resources, int fd);
+
 /* The opening functions; their opaque is a DomainResources. */
 extern const ArgvOps domain_resources_ops;
 const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);

@@ -52,7 +52,7 @@ config_machine(Vm *vm, GError **err)
         const char *key;
         bool only;
     } fixed[] = {
-        { "usb", false },     { "smm", false }, { "hpet", false },  { "vmport", false },
+        { "usb", false },     { "smm", false },   { "vmport", false },
         { "acpi", true },     { "pit", true },
     };
     JsonObject *machine = vm->options->machine;
@@ -105,14 +105,41 @@ config_actions(Vm *vm, GError **err)
 }
 
 static bool
-config_keyboard(Vm *vm, MachineConfig *ret, GError **err)
+config_chipset(Vm *vm, MachineConfig *ret, GError **err)
 {
+    JsonObject *machine = vm->options->machine;
     bool i8042 = true;
 
-    if (vm->options->machine &&
-        !keyval_bool("-machine", vm->options->machine, "i8042", &i8042, err))
+    if (machine && (!keyval_bool("-machine", machine, "i8042", &i8042, err) ||
+                    !keyval_bool("-machine", machine, "hpet", &ret->hpet, err)))
         return false;
     ret->no_i8042 = !i8042;
+    return true;
+}
+
+/* -global ICH9-LPC.disable_s4=0 and its like: the sleep states are the board's. */
+static bool
+config_sleep(Vm *vm, MachineConfig *ret, GError **err)
+{
+    static const char *const chips[] = { "ICH9-LPC", "PIIX4_PM" };
+
+    for (guint i = 0; i < vm->options->globals->len; i++) {
+        JsonObject *global = g_ptr_array_index(vm->options->globals, i);
+
+        for (size_t c = 0; c < G_N_ELEMENTS(chips); c++) {
+            g_autofree char *s3 = g_strconcat(chips[c], ".disable_s3", NULL);
+            g_autofree char *s4 = g_strconcat(chips[c], ".disable_s4", NULL);
+            uint64_t off3 = 1, off4 = !ret->s4;
+
+            if (!keyval_uint("-global", global, s3, 0, 1, &off3, err) ||
+                !keyval_uint("-global", global, s4, 0, 1, &off4, err))
+                return false;
+            if (!off3)
+                return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                      "-global %s=0: suspend to RAM is not offered yet", s3);
+            ret->s4 = !off4;
+        }
+    }
     return true;
 }
 
@@ -332,7 +359,7 @@ vm_configure(Vm *vm, MachineConfig *ret, GError **err)
 {
     *ret = (MachineConfig){ 0 };
     if (!config_cpus(vm, ret, err) || !config_memory(vm, ret, err) ||
-        !config_keyboard(vm, ret, err) || !config_rtc(vm, ret, err))
+        !config_chipset(vm, ret, err) || !config_sleep(vm, ret, err) || !config_rtc(vm, ret, err))
         return false;
     ret->firmware = vm->options->kernel == NULL;
     ret->name = vm->name;

@@ -7,6 +7,7 @@
 #include "hw/acpi/aml.h"
 #include "hw/acpi/build.h"
 #include "hw/acpi/pm.h"
+#include "hw/isa/pvpanic.h"
 #include "hw/isa/serial.h"
 #include "hw/pci/board.h"
 
@@ -273,6 +274,21 @@ dsdt_ps2(Aml *aml)
 }
 
 static void
+dsdt_pvpanic(Aml *aml, uint16_t port)
+{
+    aml_device(aml, "PEVT");
+    aml_name(aml, "_HID");
+    aml_string(aml, "QEMU0001");
+    aml_name(aml, "_STA");
+    aml_integer(aml, 0x0b);
+    aml_name(aml, "_CRS");
+    aml_resources(aml);
+    aml_io(aml, port, 1);
+    aml_close(aml);
+    aml_close(aml);
+}
+
+static void
 dsdt_isa(Aml *aml, Machine *machine)
 {
     static const char *const fields[PIRQ_REGISTERS] = { "PRQA", "PRQB", "PRQC", "PRQD",
@@ -290,10 +306,14 @@ dsdt_isa(Aml *aml, Machine *machine)
         dsdt_ps2(aml);
     g_mutex_lock(&machine->devices_lock);
     for (guint i = 0; i < machine->devices->len; i++) {
-        SerialPort port;
+        const Device *dev = g_ptr_array_index(machine->devices, i);
         char name[] = "COM1";
+        uint16_t panic_port;
+        SerialPort port;
 
-        if (!serial_port(g_ptr_array_index(machine->devices, i), &port))
+        if (pvpanic_port(dev, &panic_port))
+            dsdt_pvpanic(aml, panic_port);
+        if (!serial_port(dev, &port))
             continue;
         name[3] = (char)('1' + port.index);
         dsdt_isa_device(aml, name, "PNP0501", port.index + 1, port.iobase, 8, port.irq);

@@ -31,6 +31,8 @@ board_wants(const Machine *machine, const char *driver)
 {
     if (!strcmp(driver, "i8042") && machine->config.no_i8042)
         return false;
+    if (!strcmp(driver, "hpet") && !machine->config.hpet)
+        return false;
     return device_class_find(driver) != NULL;
 }
 

@@ -11,7 +11,7 @@ static bool
 pci_slot_choose(PciDevice *dev, GError **err)
 {
     PciBus *bus = dev->bus;
-    unsigned slots = bus->bridge ? 1 : 32;
+    unsigned slots = bus->slots ? bus->slots : bus->bridge ? 1 : 32;
 
     if (dev->addr >= 0) {
         PciDevice *other = bus->devices[dev->addr], *first = bus->devices[dev->addr & ~7];
@@ -33,7 +33,7 @@ pci_slot_choose(PciDevice *dev, GError **err)
         dev->devfn = (uint8_t)dev->addr;
         return true;
     }
-    for (unsigned slot = bus->bridge ? 0 : 1; slot < slots; slot++) {
+    for (unsigned slot = slots > 1; slot < slots; slot++) {
         bool used = false;
 
         for (unsigned function = 0; function < 8; function++)

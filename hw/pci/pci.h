@@ -207,6 +207,7 @@ struct PciBus {
     Bus bus;
     PciRoot *root;
     PciDevice *bridge;       /* NULL for bus 0 */
+    unsigned slots;          /* 1 behind a port, 32 elsewhere; 0 stands for those */
     PciDevice *devices[256]; /* by devfn */
 };
 

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_machine.h"
 
+#include "hw/acpi/build.h"
 #include "hw/core/bytes.h"
 #include "hw/pci/lpc.h"
 #include "hw/pci/board.h"
@@ -129,6 +130,80 @@ test_iasl(void **state)
     fake_machine_free(fake);
 }
 
+/* Both boards with all that the tables can tell of. */
+static void
+test_iasl_full(void **state)
+{
+    MachineCpu cpu = { .present = true };
+    MachineConfig config = { .name = "full",
+                             .ram_below_4g = 64 << 20,
+                             .cpus = &cpu,
+                             .n_cpus = 1,
+                             .max_cpus = 1,
+                             .physical_bits = 40,
+                             .hpet = true,
+                             .s3 = true,
+                             .s4 = true };
+    const Board *const boards[] = { &board_q35, &board_pc };
+
+    (void)state;
+    if (!have_iasl())
+        skip();
+    for (size_t i = 0; i < G_N_ELEMENTS(boards); i++) {
+        FakeMachine *fake = fake_machine_new(64 << 20, &config);
+        g_autoptr(GError) err = NULL;
+
+        assert_true(board_create(fake->machine, boards[i], &err));
+        fake_device(fake, "pvpanic", NULL);
+        fake_device(fake, i ? "pci-bridge" : "pcie-pci-bridge", "id", "br1", NULL);
+        check_tables(fake);
+        fake_machine_free(fake);
+    }
+}
+
+/* Firmware runs these commands: every place they name lies in its blob, and what they sum up is a
+ * whole table. */
+static void
+test_loader(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+    g_autoptr(GByteArray) tables = g_byte_array_new(), rsdp = g_byte_array_new();
+    g_autoptr(GByteArray) loader = g_byte_array_new();
+    unsigned pointers = 0, sums = 0;
+
+    (void)state;
+    acpi_build_blobs(fake->machine, tables, rsdp, loader);
+    assert_int_equal(rsdp->len, 36);
+    assert_int_equal(loader->len % 128, 0);
+    for (guint at = 0; at < loader->len; at += 128) {
+        const uint8_t *c = loader->data + at;
+        const GByteArray *file = !strcmp((const char *)c + 4, "etc/acpi/rsdp") ? rsdp : tables;
+
+        switch (bytes_load32(c)) {
+        case 1:
+            assert_int_equal(c[64], file == rsdp ? 2 : 1);
+            break;
+        case 2:
+            assert_string_equal((const char *)c + 60, "etc/acpi/tables");
+            assert_in_range(bytes_load32(c + 116) + c[120], 4, file->len);
+            assert_in_range(bytes_load(file->data + bytes_load32(c + 116), c[120]), 0,
+                            tables->len - 1);
+            pointers++;
+            break;
+        case 3:
+            assert_in_range(bytes_load32(c + 64) + bytes_load32(c + 68), 20, file->len);
+            assert_int_equal(file->data[bytes_load32(c + 60)], 0);
+            sums++;
+            break;
+        default:
+            fail();
+        }
+    }
+    assert_in_range(pointers, 8, 40);
+    assert_in_range(sums, 8, 20);
+    fake_machine_free(fake);
+}
+
 static void
 test_iasl_large(void **state)
 {
@@ -220,6 +295,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksums),  cmocka_unit_test(test_iasl),
+        cmocka_unit_test(test_iasl_full),  cmocka_unit_test(test_loader),
         cmocka_unit_test(test_iasl_large), cmocka_unit_test(test_power_button),
         cmocka_unit_test(test_pm_timer),   cmocka_unit_test(test_reset_register),
     };

@@ -435,6 +435,107 @@ test_smbios(void **state)
     fake_machine_free(fake);
 }
 
+/* ---- small devices ---- */
+
+static FakeMachine *
+fake_with_hpet(void)
+{
+    MachineCpu cpu = { .present = true };
+    MachineConfig config = { .ram_below_4g = RAM, .cpus = &cpu, .n_cpus = 1, .max_cpus = 1,
+                             .physical_bits = 40, .hpet = true };
+    FakeMachine *fake = fake_machine_new(RAM, &config);
+    g_autoptr(GError) err = NULL;
+
+    assert_true(board_create(fake->machine, &board_pc, &err));
+    machine_reset(fake->machine);
+    machine_set_running(fake->machine, true);
+    return fake;
+}
+
+static void
+test_hpet(void **state)
+{
+    const uint64_t base = 0xfed00000;
+    FakeMachine *fake = fake_with_hpet();
+    uint64_t ticks;
+
+    (void)state;
+    assert_int_equal(fake_read(fake, base + 4, 4), 10000000); /* femtoseconds */
+    assert_int_equal(fake_read(fake, base + 0xf0, 8), 0);
+    fake_advance(fake, 1000000);
+    assert_int_equal(fake_read(fake, base + 0xf0, 8), 0);
+    fake_write(fake, base + 0x10, 4, 1);
+    fake_advance(fake, 1000000);
+    ticks = fake_read(fake, base + 0xf0, 8);
+    assert_int_equal(ticks, 100000);
+
+    /* One shot, level, line 20. */
+    fake_write(fake, base + 0x100, 4, 20 << 9 | 0x06);
+    fake_write(fake, base + 0x108, 8, ticks + 1000);
+    fake_advance(fake, 9000);
+    assert_false(fake->gsi[20]);
+    fake_advance(fake, 2000);
+    assert_true(fake->gsi[20]);
+    assert_int_equal(fake_read(fake, base + 0x20, 4), 1);
+    fake_write(fake, base + 0x20, 4, 1);
+    assert_false(fake->gsi[20]);
+
+    /* Periodic, edge, line 21: comparator first, then the period. */
+    fake_write(fake, base + 0x120, 4, 21 << 9 | 0x4c);
+    fake_write(fake, base + 0x128, 8, fake_read(fake, base + 0xf0, 8) + 1000);
+    fake_write(fake, base + 0x128, 8, 500);
+    for (int i = 0; i < 10; i++)
+        fake_advance(fake, 5000);
+    assert_int_equal(fake->gsi_edges[21], 9);
+    machine_reset(fake->machine);
+    fake_advance(fake, 100000);
+    assert_int_equal(fake->gsi_edges[21], 9);
+    fake_machine_free(fake);
+}
+
+static void
+test_bridges(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+    g_autoptr(GError) err = NULL;
+    uint64_t rsdp;
+
+    (void)state;
+    fake_device(fake, "pcie-pci-bridge", "id", "br1", "addr", "3", NULL);
+    fake_device(fake, "pci-bridge", "id", "br2", "bus", "br1", "addr", "2", NULL);
+    fake_device(fake, "pvpanic-pci", "bus", "br2", "addr", "1f", NULL);
+    fake_device(fake, "virtio-serial-pci", "bus", "br1", "addr", "5", NULL);
+    machine_reset(fake->machine);
+    assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
+    assert_int_equal(pci_config_read(fake->machine->pci, 0x0100 | PCI_DEVFN(5, 0), 0, 4),
+                     0x10431af4);
+    assert_int_equal(pci_config_read(fake->machine->pci, 0x0200 | PCI_DEVFN(31, 0), 0, 4),
+                     0x00111b36);
+    /* The register behind two bridges answers, and says so when written. */
+    rsdp = pci_config_read(fake->machine->pci, 0x0200 | PCI_DEVFN(31, 0), 0x10, 4);
+    assert_int_equal(fake_read(fake, rsdp, 1), 3);
+    fake_write(fake, rsdp, 1, 1);
+    assert_int_equal(g_array_index(fake->requests, MachineRequest, 0), MACHINE_PANIC);
+    fake_device_refused(fake, "root bus", "pcie-root-port", "bus", "br1", NULL);
+    fake_machine_free(fake);
+}
+
+static void
+test_pvpanic(void **state)
+{
+    FakeMachine *fake = fake_board(&board_pc, NULL);
+
+    (void)state;
+    fake_device(fake, "pvpanic", NULL);
+    assert_int_equal(fake_in(fake, 0x505, 1), 3);
+    fake_out(fake, 0x505, 1, 2);
+    assert_true(had_event(fake, "GUEST_CRASHLOADED"));
+    assert_int_equal(fake->requests->len, 0);
+    fake_out(fake, 0x505, 1, 1);
+    assert_int_equal(fake->requests->len, 1);
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
@@ -449,6 +550,9 @@ main(void)
         cmocka_unit_test(test_hotplug_refusals),
         cmocka_unit_test(test_boot_order),
         cmocka_unit_test(test_smbios),
+        cmocka_unit_test(test_hpet),
+        cmocka_unit_test(test_bridges),
+        cmocka_unit_test(test_pvpanic),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

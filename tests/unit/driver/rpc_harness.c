@@ -309,12 +309,19 @@ raw_expect_silence(int fd, int ms)
 }
 
 void
-raw_expect_alive(int fd)
+raw_ping(int fd)
 {
     RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, 1, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
-    g_autoptr(RpcMessage) pong = NULL;
 
     raw_send(fd, &ping, NULL, 0);
+}
+
+void
+raw_expect_alive(int fd)
+{
+    g_autoptr(RpcMessage) pong = NULL;
+
+    raw_ping(fd);
     pong = raw_recv(fd);
     assert_non_null(pong);
     assert_int_equal(pong->header.prog, RPC_KEEPALIVE_PROGRAM);

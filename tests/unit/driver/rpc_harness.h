@@ -52,6 +52,8 @@ void raw_expect_error(int fd, uint32_t serial, int code, const char *text);
 void raw_expect_eof(int fd);
 /* Nothing comes for @ms milliseconds. */
 void raw_expect_silence(int fd, int ms);
+/* Sends a ping, which is to be answered. */
+void raw_ping(int fd);
 /* The connection works: a ping is answered. */
 void raw_expect_alive(int fd);
 

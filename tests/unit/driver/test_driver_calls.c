@@ -396,12 +396,21 @@ test_read_only(void **state)
                          "access prevents virNodeSuspendForDuration");
         check_string(fds[i], GET_TYPE, "QEMU");
     }
-    if (call_proc_find(RPC_REMOTE_PROGRAM, DOMAIN_XML)->run) {
-        xml.flags = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE;
-        raw_call_xdr(socket, DOMAIN_XML, 4, (xdrproc_t)xdr_DomainFlagsArgs, &xml);
-        raw_expect_error(socket, 4, VIR_ERR_OPERATION_DENIED,
-                         "operation forbidden: read only "
-                         "access prevents virDomainGetXMLDesc with flags 0x1");
+    xml.flags = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE;
+    raw_call_xdr(socket, DOMAIN_XML, 4, (xdrproc_t)xdr_DomainFlagsArgs, &xml);
+    raw_expect_error(socket, 4, VIR_ERR_OPERATION_DENIED,
+                     "operation forbidden: read only "
+                     "access prevents virDomainGetXMLDesc with flags 0x1");
+    /* Whatever there is no handler for and would change something, by its name. */
+    for (int32_t number = 1; number <= 443; number++) {
+        const CallProc *proc = call_proc_find(RPC_REMOTE_PROGRAM, number);
+        g_autofree char *text = NULL;
+
+        if (!proc || proc->run || proc->right != CALL_RIGHT_WRITE)
+            continue;
+        text = g_strdup_printf("operation forbidden: read only access prevents %s", proc->api);
+        raw_call(socket, number, 5, NULL, 0);
+        raw_expect_error(socket, 5, VIR_ERR_OPERATION_DENIED, text);
     }
     close(socket);
 }

@@ -285,12 +285,11 @@ test_sixth_request_waits(void **state)
 {
     Fixture *fixture = *state;
     int fd = harness_connect(fixture->harness, false, RPC_AUTH_NONE);
-    RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, 1, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
     g_autoptr(RpcMessage) pong = NULL;
 
     for (uint32_t serial = 1; serial <= 6; serial++)
         raw_call(fd, PROC_HOLD, serial, NULL, 0);
-    raw_send(fd, &ping, NULL, 0);
+    raw_ping(fd);
     program_wait(&fixture->program, 5);
     raw_expect_silence(fd, 200);
     assert_int_equal(fixture->program.held->len, 5);

@@ -98,13 +98,35 @@ connect_to(const char *path)
     return fd;
 }
 
+/* Connects and asks for a sign of life, which does not come. */
+static int
+connect_and_wait(const Listening *listening)
+{
+    int fd = connect_to(listening->path);
+
+    raw_ping(fd);
+    raw_expect_silence(fd, 200);
+    return fd;
+}
+
+/* The second of four leaves, and so the fourth is served; then all go. */
+static void
+leave_for(const int fds[4], Listening *listening)
+{
+    close(fds[1]);
+    rpc_message_free(raw_recv(fds[3]));
+    close(fds[0]);
+    close(fds[2]);
+    close(fds[3]);
+    listening_free(listening);
+}
+
 /* Clients above the limit wait in the socket's queue until a place is free. */
 static void
 test_max_clients(void **state)
 {
     RpcLimits limits = harness_limits;
     Listening *listening;
-    RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, 1, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
     int fds[4];
 
     (void)state;
@@ -114,16 +136,9 @@ test_max_clients(void **state)
         fds[i] = connect_to(listening->path);
         raw_expect_alive(fds[i]);
     }
-    fds[3] = connect_to(listening->path);
-    raw_send(fds[3], &ping, NULL, 0);
-    raw_expect_silence(fds[3], 200);
+    fds[3] = connect_and_wait(listening);
     assert_int_equal(harness_n_clients(listening->harness), 3);
-    close(fds[1]);
-    rpc_message_free(raw_recv(fds[3]));
-    close(fds[0]);
-    close(fds[2]);
-    close(fds[3]);
-    listening_free(listening);
+    leave_for(fds, listening);
 }
 
 /* Those not yet authenticated have a limit of their own; authenticating makes room. */
@@ -132,7 +147,6 @@ test_max_anonymous_clients(void **state)
 {
     RpcLimits limits = harness_limits;
     Listening *listening;
-    RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, 1, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
     int fds[4];
 
     (void)state;
@@ -142,22 +156,13 @@ test_max_anonymous_clients(void **state)
         fds[i] = connect_to(listening->path);
         raw_expect_alive(fds[i]);
     }
-    fds[2] = connect_to(listening->path);
-    raw_send(fds[2], &ping, NULL, 0);
-    raw_expect_silence(fds[2], 200);
+    fds[2] = connect_and_wait(listening);
     raw_call(fds[0], 70, 1, NULL, 0);
     rpc_message_free(raw_expect(fds[0], 1, RPC_OK));
     rpc_message_free(raw_recv(fds[2]));
     /* One that leaves without it makes room too. */
-    fds[3] = connect_to(listening->path);
-    raw_send(fds[3], &ping, NULL, 0);
-    raw_expect_silence(fds[3], 100);
-    close(fds[1]);
-    rpc_message_free(raw_recv(fds[3]));
-    close(fds[0]);
-    close(fds[2]);
-    close(fds[3]);
-    listening_free(listening);
+    fds[3] = connect_and_wait(listening);
+    leave_for(fds, listening);
 }
 
 static void

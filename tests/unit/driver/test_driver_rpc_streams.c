@@ -350,7 +350,6 @@ test_backlog_stops_reading(void **state)
 {
     Fixture *fixture = *state;
     g_autofree char *data = g_strnfill(600 * 1024, 'b');
-    RpcHeader ping = { RPC_KEEPALIVE_PROGRAM, 1, RPC_KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
     g_autoptr(RpcMessage) pong = NULL;
 
     fixture->far.room = 10;
@@ -358,7 +357,7 @@ test_backlog_stops_reading(void **state)
     stream_send(fixture, PROC_SINK, RPC_STREAM, RPC_CONTINUE, data, 600 * 1024);
     raw_expect_alive(fixture->fd);
     stream_send(fixture, PROC_SINK, RPC_STREAM, RPC_CONTINUE, data, 600 * 1024);
-    raw_send(fixture->fd, &ping, NULL, 0);
+    raw_ping(fixture->fd);
     raw_expect_silence(fixture->fd, 200);
     far_make_room(&fixture->far, 600 * 1024);
     pong = raw_recv(fixture->fd);

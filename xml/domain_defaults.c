@@ -6,6 +6,7 @@
 #include "domain_private.h"
 
 #include "util/error.h"
+#include "xml/domain_model.h"
 
 #include <string.h>
 
@@ -108,7 +109,8 @@ complete_video(DomainVideo *video)
     };
 
     if (!video->model)
-        video->model = DOMAIN_VIDEO_CIRRUS;
+        video->model =
+            domain_model_is_built("cirrus-vga") ? DOMAIN_VIDEO_CIRRUS : DOMAIN_VIDEO_VGA;
     if (video->model == DOMAIN_VIDEO_NONE)
         return;
     if (video->vram == XML_UNSET && vram[video->model])

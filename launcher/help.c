@@ -1,6 +1,7 @@
 /* help.c - the options that only print.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/pci/board.h"
 #include "launcher/help.h"
 
 #include <string.h>
@@ -51,6 +52,19 @@ help_in_list(GPtrArray *list, const char *key)
     return false;
 }
 
+static char *
+help_machines(void)
+{
+    GString *text = g_string_new(NULL);
+
+    for (unsigned i = 0; board_list[i]; i++)
+        g_string_append_printf(text, "%-20s %s (%salias: %s; %sN.N is the same)\n",
+                               board_list[i]->name, board_list[i]->description,
+                               i == 0 ? "default; " : "", board_list[i]->aliases[0],
+                               board_list[i]->prefix);
+    return g_string_free(text, FALSE);
+}
+
 char *
 help_text(const Options *options, GError **err)
 {
@@ -59,7 +73,7 @@ help_text(const Options *options, GError **err)
     if (options->version)
         return g_strdup("kiln-vmm " KILN_VERSION "\n");
     if (options->machine && help_wanted(keyval_text(options->machine, "type")))
-        return g_strdup("kiln-q35-1.0         PCI Express machine (default; alias: q35)\n");
+        return help_machines();
     if (options->accel && help_wanted(keyval_text(options->accel, "accel")))
         return g_strdup("kvm\n");
     if (help_wanted(options->cpu))

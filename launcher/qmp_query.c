@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hw/char/chardev.h"
+#include "hw/pci/board.h"
 #include "launcher/qmp_handlers.h"
 #include "util/ioloop.h"
 
@@ -91,17 +92,21 @@ QUERY(qmp_query_target)
 QUERY(qmp_query_machines)
 {
     JsonArray *list = json_array_new();
-    JsonObject *machine = json_object_new();
 
     (void)session;
-    json_object_set_string_member(machine, "name", "kiln-q35-1.0");
-    json_object_set_string_member(machine, "alias", "q35");
-    json_object_set_boolean_member(machine, "is-default", TRUE);
-    json_object_set_int_member(machine, "cpu-max", TOPOLOGY_MAX_CPUS);
-    json_object_set_boolean_member(machine, "hotpluggable-cpus", FALSE);
-    json_object_set_boolean_member(machine, "numa-mem-supported", TRUE);
-    json_object_set_boolean_member(machine, "deprecated", FALSE);
-    json_array_add_object_element(list, machine);
+    for (unsigned i = 0; board_list[i]; i++) {
+        JsonObject *machine = json_object_new();
+
+        json_object_set_string_member(machine, "name", board_list[i]->name);
+        json_object_set_string_member(machine, "alias", board_list[i]->aliases[0]);
+        if (i == 0)
+            json_object_set_boolean_member(machine, "is-default", TRUE);
+        json_object_set_int_member(machine, "cpu-max", TOPOLOGY_MAX_CPUS);
+        json_object_set_boolean_member(machine, "hotpluggable-cpus", FALSE);
+        json_object_set_boolean_member(machine, "numa-mem-supported", TRUE);
+        json_object_set_boolean_member(machine, "deprecated", FALSE);
+        json_array_add_object_element(list, machine);
+    }
     return qmp_node_array(list);
 }
 

@@ -128,7 +128,7 @@ open_tcp(DomainResources *resources, DomainGraphics *graphics, DomainListen *lis
     if (fd < 0)
         return false;
     *ret_fd = domain_resources_add(resources, fd);
-    if (graphics->websocket != 0) {
+    if (graphics->websocket != XML_UNSET_INT && graphics->websocket != 0) {
         fd = listen_chosen(chosen, &graphics->websocket, WEBSOCKET_FIRST, err);
         if (fd < 0)
             return false;

@@ -435,6 +435,141 @@ test_smbios(void **state)
     fake_machine_free(fake);
 }
 
+/* ---- flash ---- */
+
+enum { FLASH_SIZE = 64 << 10 };
+
+static int
+open_file(void *opaque, const char *filename, int flags, GError **err)
+{
+    (void)opaque;
+    (void)err;
+    return open(filename, flags | O_CLOEXEC);
+}
+
+/* Flash unit 0 over the file @path. */
+static FakeMachine *
+fake_with_flash(const char *path, bool read_only)
+{
+    FakeMachine *fake = fake_board(&board_q35, NULL);
+    g_autoptr(JsonObject) options = json_object_new();
+    const BlockOpenOps ops = { .open_file = open_file };
+    g_autoptr(GError) err = NULL;
+    BlockNode *node;
+
+    json_object_set_string_member(options, "driver", "file");
+    json_object_set_string_member(options, "node-name", "vars");
+    json_object_set_string_member(options, "filename", path);
+    json_object_set_boolean_member(options, "read-only", read_only);
+    node = block_node_open(options, &ops, &err);
+    if (!node)
+        fail_msg("%s", err->message);
+    assert_true(machine_object_add(fake->machine, OBJECT_BLOCK_NODE, "vars", node,
+                                   (GDestroyNotify)block_node_unref, &err));
+    if (!device_new_board(fake->machine, "cfi.pflash01", &err, "drive", "vars", NULL))
+        fail_msg("%s", err->message);
+    machine_reset(fake->machine);
+    return fake;
+}
+
+static char *
+flash_file(void)
+{
+    g_autofree uint8_t *bytes = g_malloc(FLASH_SIZE);
+    char *path = g_strdup("/tmp/kiln-flash-XXXXXX");
+    int fd = mkstemp(path);
+
+    memset(bytes, 0xff, FLASH_SIZE);
+    bytes[0] = 0xa5;
+    assert_int_equal(write(fd, bytes, FLASH_SIZE), FLASH_SIZE);
+    close(fd);
+    return path;
+}
+
+static void
+test_flash(void **state)
+{
+    const uint64_t base = (UINT64_C(4) << 30) - FLASH_SIZE;
+    g_autofree char *path = flash_file(), *bytes = NULL;
+    FakeMachine *fake = fake_with_flash(path, false);
+    size_t len;
+    Seen seen = seen_at(fake, base);
+
+    (void)state;
+    assert_true(seen.read_only);
+    assert_int_equal(*seen.host, 0xa5);
+    /* as OVMF finds out what it is */
+    fake_write(fake, base, 1, 0x50);
+    assert_int_equal(*seen_at(fake, base).host, 0xa5);
+    fake_write(fake, base, 1, 0x70);
+    assert_null(seen_at(fake, base).host);
+    assert_int_equal(fake_read(fake, base, 1), 0x00);
+    fake_write(fake, base, 1, 0x98);
+    assert_int_equal(fake_read(fake, base + 0x10, 1), 'Q');
+    assert_int_equal(fake_read(fake, base + 0x27, 1), 16);
+    fake_write(fake, base, 1, 0x90);
+    assert_int_equal(fake_read(fake, base, 1), 0x89);
+    fake_write(fake, base, 1, 0xff);
+    assert_int_equal(*seen_at(fake, base).host, 0xa5);
+
+    /* a program clears bits and never sets one; nothing leaves the mapping meanwhile */
+    fake_write(fake, base + 0x1234, 1, 0x10);
+    assert_non_null(seen_at(fake, base).host);
+    fake_write(fake, base + 0x1234, 1, 0x5f);
+    fake_write(fake, base + 0x1234, 1, 0x40);
+    fake_write(fake, base + 0x1234, 1, 0xf3);
+    assert_int_equal(*seen_at(fake, base + 0x1234).host, 0x53);
+    fake_write(fake, base, 1, 0x70);
+    assert_int_equal(fake_read(fake, base, 1), 0x80);
+
+    /* a buffered program of three bytes, then one without confirmation */
+    fake_write(fake, base + 0x2000, 1, 0xe8);
+    assert_int_equal(fake_read(fake, base + 0x2000, 1), 0x80);
+    fake_write(fake, base + 0x2000, 1, 2);
+    for (unsigned i = 0; i < 3; i++)
+        fake_write(fake, base + 0x2000 + i, 1, 0x10 + i);
+    fake_write(fake, base + 0x2000, 1, 0xd0);
+    fake_write(fake, base + 0x2000, 1, 0xff);
+    assert_memory_equal(seen_at(fake, base + 0x2000).host, "\x10\x11\x12\xff", 4);
+    fake_write(fake, base, 1, 0xe8);
+    fake_write(fake, base, 1, 0);
+    fake_write(fake, base, 1, 0);
+    fake_write(fake, base, 1, 0x12);
+    assert_int_equal(fake_read(fake, base, 1) & 0x10, 0x10);
+    /* ... and a buffer at the very end does not run over it */
+    fake_write(fake, base + FLASH_SIZE - 1, 1, 0xe8);
+    fake_write(fake, base + FLASH_SIZE - 1, 1, 7);
+    for (unsigned i = 0; i < 8; i++)
+        fake_write(fake, base + FLASH_SIZE - 1, 1, 0);
+    fake_write(fake, base + FLASH_SIZE - 1, 1, 0xd0);
+    assert_int_equal(fake_read(fake, base, 1) & 0x10, 0x10);
+
+    fake_write(fake, base + 0x1fff, 1, 0x20);
+    fake_write(fake, base + 0x1fff, 1, 0xd0);
+    fake_write(fake, base, 1, 0xff);
+    assert_int_equal(*seen_at(fake, base + 0x1234).host, 0xff);
+    assert_int_equal(*seen_at(fake, base + 0x2000).host, 0x10);
+    fake_write(fake, base, 1, 0x70);
+    machine_reset(fake->machine);
+    assert_non_null(seen_at(fake, base).host);
+    fake_machine_free(fake);
+
+    /* It is all in the file. */
+    assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    assert_int_equal(len, FLASH_SIZE);
+    assert_memory_equal(bytes + 0x2000, "\x10\x11\x12\xff", 4);
+
+    fake = fake_with_flash(path, true);
+    fake_write(fake, base, 1, 0x10);
+    fake_write(fake, base, 1, 0x00);
+    fake_write(fake, base, 1, 0x70);
+    assert_int_equal(fake_read(fake, base, 1), 0x92);
+    fake_write(fake, base, 1, 0xff);
+    assert_int_equal(*seen_at(fake, base).host, 0xa5);
+    fake_machine_free(fake);
+    unlink(path);
+}
+
 /* ---- small devices ---- */
 
 static FakeMachine *
@@ -550,6 +685,7 @@ main(void)
         cmocka_unit_test(test_hotplug_refusals),
         cmocka_unit_test(test_boot_order),
         cmocka_unit_test(test_smbios),
+        cmocka_unit_test(test_flash),
         cmocka_unit_test(test_hpet),
         cmocka_unit_test(test_bridges),
         cmocka_unit_test(test_pvpanic),

@@ -76,7 +76,7 @@ call_node_get_free_pages(Call *call, const NodeGetFreePagesArgs *args, NodeGetFr
     ret->counts.counts_val = g_new0(u_quad_t, total);
     for (unsigned cell = 0; cell < args->cells; cell++)
         for (u_int i = 0; i < args->pages.pages_len; i++) {
-            uint64_t count;
+            uint64_t count = 0;
 
             if (!free_pages(args->first + (int)cell, args->pages.pages_val[i], &count, err))
                 return false;

@@ -217,19 +217,14 @@ static const XmlRow seclabel_rows[] = {
     { "imagelabel", NULL, XML_STRING, S(imagelabel) },
     { "baselabel", NULL, XML_STRING, S(baselabel) },
 };
-static const XmlType seclabel_type = {
-    "seclabel",
-    sizeof(DomainSeclabel),
-    XML_TYPE_ROWS(seclabel_rows),
-};
+static const XmlType seclabel_type = XML_TYPE("seclabel", DomainSeclabel, seclabel_rows);
 
 static const XmlRow perf_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainPerfEvent, name), XML_REQUIRED, .pattern = "[a-z_]+",
       .legal = "a perf event's name such as 'cpu_cycles'" },
     { NULL, "enabled", XML_YESNO, offsetof(DomainPerfEvent, enabled), XML_REQUIRED },
 };
-static const XmlType perf_type = { "perf-event", sizeof(DomainPerfEvent),
-                                   XML_TYPE_ROWS(perf_rows) };
+static const XmlType perf_type = XML_TYPE("perf-event", DomainPerfEvent, perf_rows);
 
 #define D(field) offsetof(DomainDef, field)
 #define KEPT(path)                                                                                 \
@@ -365,10 +360,5 @@ static const XmlNamespace domain_namespaces[] = {
     { NULL, NULL },
 };
 
-const XmlType domain_def_type = {
-    "domain",
-    sizeof(DomainDef),
-    XML_TYPE_ROWS(domain_rows),
-    .check = def_check,
-    .namespaces = domain_namespaces,
-};
+const XmlType domain_def_type =
+    XML_TYPE("domain", DomainDef, domain_rows, .check = def_check, .namespaces = domain_namespaces);

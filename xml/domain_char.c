@@ -36,7 +36,7 @@ static const XmlRow udp_rows[] = {
     { NULL, "host", XML_STRING, offsetof(DomainCharUdp, host) },
     { NULL, "service", XML_STRING, offsetof(DomainCharUdp, service) },
 };
-static const XmlType udp_type = { "char-udp", sizeof(DomainCharUdp), XML_TYPE_ROWS(udp_rows) };
+static const XmlType udp_type = XML_TYPE("char-udp", DomainCharUdp, udp_rows);
 
 #define S(field) offsetof(DomainCharSource, field)
 #define PTY XML_WHEN(DOMAIN_CHAR_PTY)
@@ -115,13 +115,9 @@ source_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_char_source_type = {
-    "char-source",
-    sizeof(DomainCharSource),
-    XML_TYPE_ROWS(source_rows),
-    .selector = XML_SELECTOR(DomainCharSource, type),
-    .check = source_check,
-};
+const XmlType domain_char_source_type =
+    XML_TYPE("char-source", DomainCharSource, source_rows,
+             .selector = XML_SELECTOR(DomainCharSource, type), .check = source_check);
 
 #define C(field) offsetof(DomainChar, field)
 #define SOURCE                                                                                     \
@@ -149,15 +145,14 @@ static const XmlRow serial_rows[] = {
       .legal = "a serial port's model such as 'isa-serial'" },
     INFO,
 };
-const XmlType domain_serial_type = { "serial", sizeof(DomainChar), XML_TYPE_ROWS(serial_rows) };
+const XmlType domain_serial_type = XML_TYPE("serial", DomainChar, serial_rows);
 
 static const XmlRow parallel_rows[] = {
     SOURCE,
     { "target", "port", XML_UINT, C(port), XML_ABI, .max = UINT16_MAX },
     INFO,
 };
-const XmlType domain_parallel_type = { "parallel", sizeof(DomainChar),
-                                       XML_TYPE_ROWS(parallel_rows) };
+const XmlType domain_parallel_type = XML_TYPE("parallel", DomainChar, parallel_rows);
 
 static const XmlRow console_rows[] = {
     SOURCE,
@@ -166,12 +161,8 @@ static const XmlRow console_rows[] = {
     { "target", "port", XML_UINT, C(port), XML_ABI, .max = UINT16_MAX },
     INFO,
 };
-const XmlType domain_console_type = {
-    "console",
-    sizeof(DomainChar),
-    XML_TYPE_ROWS(console_rows),
-    .selector = XML_SELECTOR(DomainChar, source.type),
-};
+const XmlType domain_console_type = XML_TYPE("console", DomainChar, console_rows,
+                                             .selector = XML_SELECTOR(DomainChar, source.type));
 
 #define GUESTFWD XML_WHEN(DOMAIN_CHANNEL_GUESTFWD)
 static const XmlRow channel_rows[] = {
@@ -200,10 +191,6 @@ channel_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_channel_type = {
-    "channel",
-    sizeof(DomainChar),
-    XML_TYPE_ROWS(channel_rows),
-    .selector = XML_SELECTOR(DomainChar, target),
-    .check = channel_check,
-};
+const XmlType domain_channel_type =
+    XML_TYPE("channel", DomainChar, channel_rows, .selector = XML_SELECTOR(DomainChar, target),
+             .check = channel_check);

@@ -30,11 +30,7 @@ static const XmlRow feature_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainCpuFeature, name), XML_REQUIRED | XML_ABI,
       .pattern = "[a-zA-Z0-9_.-]+", .legal = "a CPU feature's name" },
 };
-static const XmlType feature_type = {
-    "cpu-feature",
-    sizeof(DomainCpuFeature),
-    XML_TYPE_ROWS(feature_rows),
-};
+static const XmlType feature_type = XML_TYPE("cpu-feature", DomainCpuFeature, feature_rows);
 
 #define T(field) offsetof(DomainTopology, field)
 static const XmlRow topology_rows[] = {
@@ -43,22 +39,14 @@ static const XmlRow topology_rows[] = {
     { NULL, "cores", XML_UINT, T(cores), XML_REQUIRED | XML_ABI, .min = 1, .max = UINT16_MAX },
     { NULL, "threads", XML_UINT, T(threads), XML_REQUIRED | XML_ABI, .min = 1, .max = UINT16_MAX },
 };
-static const XmlType topology_type = {
-    "topology",
-    sizeof(DomainTopology),
-    XML_TYPE_ROWS(topology_rows),
-};
+static const XmlType topology_type = XML_TYPE("topology", DomainTopology, topology_rows);
 
 static const XmlRow distance_rows[] = {
     { NULL, "id", XML_UINT, offsetof(DomainNumaDistance, id), XML_REQUIRED | XML_ABI, .max = 255 },
     { NULL, "value", XML_UINT, offsetof(DomainNumaDistance, value), XML_REQUIRED | XML_ABI,
       .min = 10, .max = 255 },
 };
-static const XmlType distance_type = {
-    "numa-distance",
-    sizeof(DomainNumaDistance),
-    XML_TYPE_ROWS(distance_rows),
-};
+static const XmlType distance_type = XML_TYPE("numa-distance", DomainNumaDistance, distance_rows);
 
 #define H(field) offsetof(DomainNumaCache, field)
 static const XmlRow cache_rows[] = {
@@ -69,8 +57,7 @@ static const XmlRow cache_rows[] = {
     { "size", "value", XML_SIZE, H(size), XML_REQUIRED | XML_ABI, .scale = 1024 },
     { "line", "value", XML_SIZE, H(line), XML_REQUIRED | XML_ABI | XML_NAMED_UNIT, .scale = 1 },
 };
-static const XmlType cache_type = { "numa-cache", sizeof(DomainNumaCache),
-                                    XML_TYPE_ROWS(cache_rows) };
+static const XmlType cache_type = XML_TYPE("numa-cache", DomainNumaCache, cache_rows);
 
 #define N(field) offsetof(DomainNumaCell, field)
 static const XmlRow cell_rows[] = {
@@ -83,7 +70,7 @@ static const XmlRow cell_rows[] = {
       .type = &distance_type },
     { "cache", NULL, XML_LIST, N(caches), XML_ABI, .type = &cache_type },
 };
-static const XmlType cell_type = { "numa-cell", sizeof(DomainNumaCell), XML_TYPE_ROWS(cell_rows) };
+static const XmlType cell_type = XML_TYPE("numa-cell", DomainNumaCell, cell_rows);
 
 static const XmlRow numa_rows[] = {
     { "cell", NULL, XML_LIST, offsetof(DomainNuma, cells), XML_REQUIRED | XML_ABI, .max = 128,
@@ -91,7 +78,7 @@ static const XmlRow numa_rows[] = {
     { "interconnects", NULL, XML_VERBATIM, offsetof(DomainNuma, interconnects),
       XML_ABI | XML_OWN_LOOK },
 };
-static const XmlType numa_type = { "numa", sizeof(DomainNuma), XML_TYPE_ROWS(numa_rows) };
+static const XmlType numa_type = XML_TYPE("numa", DomainNuma, numa_rows);
 
 #define C(field) offsetof(DomainCpu, field)
 static const XmlRow cpu_rows[] = {
@@ -161,9 +148,4 @@ cpu_check(const void *obj, GError **err)
     return features_check(cpu, err);
 }
 
-const XmlType domain_cpu_type = {
-    "cpu",
-    sizeof(DomainCpu),
-    XML_TYPE_ROWS(cpu_rows),
-    .check = cpu_check,
-};
+const XmlType domain_cpu_type = XML_TYPE("cpu", DomainCpu, cpu_rows, .check = cpu_check);

@@ -109,8 +109,7 @@ complete_video(DomainVideo *video)
     };
 
     if (!video->model)
-        video->model =
-            domain_model_is_built("cirrus-vga") ? DOMAIN_VIDEO_CIRRUS : DOMAIN_VIDEO_VGA;
+        video->model = domain_model_is_built("cirrus-vga") ? DOMAIN_VIDEO_CIRRUS : DOMAIN_VIDEO_VGA;
     if (video->model == DOMAIN_VIDEO_NONE)
         return;
     if (video->vram == XML_UNSET && vram[video->model])

@@ -113,12 +113,8 @@ static const XmlRow address_rows[] = {
     { NULL, "slot", XML_UINT, A(dimm_slot), XML_ABI, .max = UINT32_MAX, .when = DIMM },
     { NULL, "base", XML_HEX, A(base), XML_ABI, .width = 1, .when = DIMM },
 };
-const XmlType domain_address_type = {
-    "address",
-    sizeof(DomainAddress),
-    XML_TYPE_ROWS(address_rows),
-    .selector = XML_SELECTOR(DomainAddress, type),
-};
+const XmlType domain_address_type =
+    XML_TYPE("address", DomainAddress, address_rows, .selector = XML_SELECTOR(DomainAddress, type));
 
 #define I(field) offsetof(DomainDeviceInfo, field)
 static const XmlRow info_rows[] = {
@@ -134,11 +130,7 @@ static const XmlRow info_rows[] = {
     { "acpi", "index", XML_UINT, I(acpi_index), XML_ABI, .max = 16383 },
     { "address", NULL, XML_STRUCT, I(address), XML_ABI, .type = &domain_address_type },
 };
-const XmlType domain_device_info_type = {
-    "device-info",
-    sizeof(DomainDeviceInfo),
-    XML_TYPE_ROWS(info_rows),
-};
+const XmlType domain_device_info_type = XML_TYPE("device-info", DomainDeviceInfo, info_rows);
 
 #define V(field) offsetof(DomainVirtioOptions, field)
 static const XmlRow virtio_rows[] = {
@@ -147,11 +139,8 @@ static const XmlRow virtio_rows[] = {
     { NULL, "packed", XML_ONOFF, V(packed), XML_ABI },
     { NULL, "page_per_vq", XML_ONOFF, V(page_per_vq), XML_ABI },
 };
-const XmlType domain_virtio_options_type = {
-    "virtio-options",
-    sizeof(DomainVirtioOptions),
-    XML_TYPE_ROWS(virtio_rows),
-};
+const XmlType domain_virtio_options_type =
+    XML_TYPE("virtio-options", DomainVirtioOptions, virtio_rows);
 
 #define INFO(T)                                                                                    \
     {                                                                                              \
@@ -228,13 +217,9 @@ controller_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_controller_type = {
-    "controller",
-    sizeof(DomainController),
-    XML_TYPE_ROWS(controller_rows),
-    .selector = XML_SELECTOR(DomainController, type),
-    .check = controller_check,
-};
+const XmlType domain_controller_type =
+    XML_TYPE("controller", DomainController, controller_rows,
+             .selector = XML_SELECTOR(DomainController, type), .check = controller_check);
 
 /* --- rng -------------------------------------------------------------------------------------- */
 
@@ -266,13 +251,8 @@ rng_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_rng_type = {
-    "rng",
-    sizeof(DomainRng),
-    XML_TYPE_ROWS(rng_rows),
-    .selector = XML_SELECTOR(DomainRng, backend),
-    .check = rng_check,
-};
+const XmlType domain_rng_type = XML_TYPE(
+    "rng", DomainRng, rng_rows, .selector = XML_SELECTOR(DomainRng, backend), .check = rng_check);
 
 /* --- memballoon ------------------------------------------------------------------------------- */
 
@@ -285,11 +265,7 @@ static const XmlRow balloon_rows[] = {
     INFO(DomainBalloon),
     VIRTIO(DomainBalloon),
 };
-const XmlType domain_balloon_type = {
-    "memballoon",
-    sizeof(DomainBalloon),
-    XML_TYPE_ROWS(balloon_rows),
-};
+const XmlType domain_balloon_type = XML_TYPE("memballoon", DomainBalloon, balloon_rows);
 
 /* --- input, video ----------------------------------------------------------------------------- */
 
@@ -307,12 +283,8 @@ static const XmlRow input_rows[] = {
     { "source", "repeat", XML_ONOFF, N(repeat), .when = EVDEV },
     INFO(DomainInput),
 };
-const XmlType domain_input_type = {
-    "input",
-    sizeof(DomainInput),
-    XML_TYPE_ROWS(input_rows),
-    .selector = XML_SELECTOR(DomainInput, type),
-};
+const XmlType domain_input_type =
+    XML_TYPE("input", DomainInput, input_rows, .selector = XML_SELECTOR(DomainInput, type));
 
 #define G(field) offsetof(DomainVideo, field)
 #define QXL XML_WHEN(DOMAIN_VIDEO_QXL)
@@ -330,12 +302,8 @@ static const XmlRow video_model_rows[] = {
     { "resolution", "x", XML_UINT, G(width), XML_ABI | XML_REQUIRED, .max = UINT32_MAX },
     { "resolution", "y", XML_UINT, G(height), XML_ABI | XML_REQUIRED, .max = UINT32_MAX },
 };
-static const XmlType video_model_type = {
-    "video-model",
-    sizeof(DomainVideo),
-    XML_TYPE_ROWS(video_model_rows),
-    .selector = XML_SELECTOR(DomainVideo, model),
-};
+static const XmlType video_model_type = XML_TYPE("video-model", DomainVideo, video_model_rows,
+                                                 .selector = XML_SELECTOR(DomainVideo, model));
 
 static const XmlRow video_rows[] = {
     { "driver", "name", XML_STRING, G(driver_name), .pattern = "qemu|vhostuser",
@@ -346,8 +314,4 @@ static const XmlRow video_rows[] = {
     { "model", NULL, XML_INLINE, 0, XML_ABI, .type = &video_model_type },
     INFO(DomainVideo),
 };
-const XmlType domain_video_type = {
-    "video",
-    sizeof(DomainVideo),
-    XML_TYPE_ROWS(video_rows),
-};
+const XmlType domain_video_type = XML_TYPE("video", DomainVideo, video_rows);

@@ -79,12 +79,8 @@ iotune_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType iotune_type = {
-    "iotune",
-    sizeof(DomainIotune),
-    XML_TYPE_ROWS(iotune_rows),
-    .check = iotune_check,
-};
+static const XmlType iotune_type =
+    XML_TYPE("iotune", DomainIotune, iotune_rows, .check = iotune_check);
 
 #define D(field) offsetof(DomainDisk, field)
 #define FILE_OR_BLOCK (XML_WHEN(DOMAIN_DISK_FILE) | XML_WHEN(DOMAIN_DISK_BLOCK))
@@ -199,10 +195,5 @@ disk_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_disk_type = {
-    "disk",
-    sizeof(DomainDisk),
-    XML_TYPE_ROWS(disk_rows),
-    .selector = XML_SELECTOR(DomainDisk, type),
-    .check = disk_check,
-};
+const XmlType domain_disk_type = XML_TYPE(
+    "disk", DomainDisk, disk_rows, .selector = XML_SELECTOR(DomainDisk, type), .check = disk_check);

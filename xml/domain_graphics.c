@@ -36,12 +36,8 @@ static const XmlRow listen_rows[] = {
     { NULL, "address", XML_STRING, L(address), XML_LIVE, .when = XML_WHEN(DOMAIN_LISTEN_NETWORK) },
     { NULL, "socket", XML_STRING, L(socket), PATH, .when = XML_WHEN(DOMAIN_LISTEN_SOCKET) },
 };
-const XmlType domain_listen_type = {
-    "graphics-listen",
-    sizeof(DomainListen),
-    XML_TYPE_ROWS(listen_rows),
-    .selector = XML_SELECTOR(DomainListen, type),
-};
+const XmlType domain_listen_type = XML_TYPE("graphics-listen", DomainListen, listen_rows,
+                                            .selector = XML_SELECTOR(DomainListen, type));
 
 static const XmlRow channel_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainSpiceChannel, name), XML_REQUIRED,
@@ -50,11 +46,7 @@ static const XmlRow channel_rows[] = {
     { NULL, "mode", XML_STRING, offsetof(DomainSpiceChannel, mode), XML_REQUIRED,
       .pattern = "any|secure|insecure", .legal = "'any', 'secure' or 'insecure'" },
 };
-static const XmlType channel_type = {
-    "spice-channel",
-    sizeof(DomainSpiceChannel),
-    XML_TYPE_ROWS(channel_rows),
-};
+static const XmlType channel_type = XML_TYPE("spice-channel", DomainSpiceChannel, channel_rows);
 
 #define G(field) offsetof(DomainGraphics, field)
 #define SDL XML_WHEN(DOMAIN_GRAPHICS_SDL)
@@ -141,13 +133,9 @@ graphics_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_graphics_type = {
-    "graphics",
-    sizeof(DomainGraphics),
-    XML_TYPE_ROWS(graphics_rows),
-    .selector = XML_SELECTOR(DomainGraphics, type),
-    .check = graphics_check,
-};
+const XmlType domain_graphics_type =
+    XML_TYPE("graphics", DomainGraphics, graphics_rows,
+             .selector = XML_SELECTOR(DomainGraphics, type), .check = graphics_check);
 
 /* --- sound, audio ----------------------------------------------------------------------------- */
 
@@ -155,7 +143,7 @@ static const XmlRow codec_rows[] = {
     { NULL, "type", XML_STRING, offsetof(DomainCodec, type), XML_REQUIRED,
       .pattern = "duplex|micro|output", .legal = "'duplex', 'micro' or 'output'" },
 };
-static const XmlType codec_type = { "sound-codec", sizeof(DomainCodec), XML_TYPE_ROWS(codec_rows) };
+static const XmlType codec_type = XML_TYPE("sound-codec", DomainCodec, codec_rows);
 
 static const XmlRow sound_rows[] = {
     { NULL, "model", XML_ENUM, offsetof(DomainSound, model), XML_REQUIRED | XML_ABI,
@@ -167,7 +155,7 @@ static const XmlRow sound_rows[] = {
     { NULL, NULL, XML_INLINE, offsetof(DomainSound, info), XML_ABI,
       .type = &domain_device_info_type },
 };
-const XmlType domain_sound_type = { "sound", sizeof(DomainSound), XML_TYPE_ROWS(sound_rows) };
+const XmlType domain_sound_type = XML_TYPE("sound", DomainSound, sound_rows);
 
 #define A(field) offsetof(DomainAudio, field)
 #define OSS XML_WHEN(DOMAIN_AUDIO_OSS)
@@ -185,9 +173,5 @@ static const XmlRow audio_rows[] = {
     { "input", NULL, XML_KEPT, A(kept) },
     { "output", NULL, XML_KEPT, A(kept) },
 };
-const XmlType domain_audio_type = {
-    "audio",
-    sizeof(DomainAudio),
-    XML_TYPE_ROWS(audio_rows),
-    .selector = XML_SELECTOR(DomainAudio, type),
-};
+const XmlType domain_audio_type =
+    XML_TYPE("audio", DomainAudio, audio_rows, .selector = XML_SELECTOR(DomainAudio, type));

@@ -32,7 +32,7 @@ static const XmlRow ip_rows[] = {
     { NULL, "prefix", XML_UINT, offsetof(DomainIp, prefix), XML_NOT_ZERO, .max = 128 },
     { NULL, "peer", XML_IP, offsetof(DomainIp, peer) },
 };
-static const XmlType ip_type = { "interface-ip", sizeof(DomainIp), XML_TYPE_ROWS(ip_rows) };
+static const XmlType ip_type = XML_TYPE("interface-ip", DomainIp, ip_rows);
 
 #define R(field) offsetof(DomainRoute, field)
 static const XmlRow route_rows[] = {
@@ -43,8 +43,7 @@ static const XmlRow route_rows[] = {
     { NULL, "gateway", XML_IP, R(gateway), XML_REQUIRED },
     { NULL, "metric", XML_UINT, R(metric), .min = 1, .max = UINT32_MAX },
 };
-static const XmlType route_type = { "interface-route", sizeof(DomainRoute),
-                                    XML_TYPE_ROWS(route_rows) };
+static const XmlType route_type = XML_TYPE("interface-route", DomainRoute, route_rows);
 
 #define P(field) offsetof(DomainPortRange, field)
 static const XmlRow range_rows[] = {
@@ -67,12 +66,8 @@ range_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType range_type = {
-    "port-range",
-    sizeof(DomainPortRange),
-    XML_TYPE_ROWS(range_rows),
-    .check = range_check,
-};
+static const XmlType range_type =
+    XML_TYPE("port-range", DomainPortRange, range_rows, .check = range_check);
 
 #define F(field) offsetof(DomainPortForward, field)
 static const XmlRow forward_rows[] = {
@@ -81,11 +76,7 @@ static const XmlRow forward_rows[] = {
     { NULL, "dev", XML_STRING, F(dev), .pattern = DEVICE, .legal = DEVICE_LEGAL },
     { "range", NULL, XML_LIST, F(ranges), .type = &range_type },
 };
-static const XmlType forward_type = {
-    "port-forward",
-    sizeof(DomainPortForward),
-    XML_TYPE_ROWS(forward_rows),
-};
+static const XmlType forward_type = XML_TYPE("port-forward", DomainPortForward, forward_rows);
 
 #define B(field) offsetof(DomainBandwidth, field)
 static const XmlRow bandwidth_rows[] = {
@@ -107,30 +98,22 @@ bandwidth_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType bandwidth_type = {
-    "interface-bandwidth",
-    sizeof(DomainBandwidth),
-    XML_TYPE_ROWS(bandwidth_rows),
-    .check = bandwidth_check,
-};
+static const XmlType bandwidth_type =
+    XML_TYPE("interface-bandwidth", DomainBandwidth, bandwidth_rows, .check = bandwidth_check);
 
 static const XmlRow tag_rows[] = {
     { NULL, "id", XML_UINT, offsetof(DomainVlanTag, id), XML_REQUIRED, .max = 4095 },
     { NULL, "nativeMode", XML_ENUM, offsetof(DomainVlanTag, native_mode), .names = native_modes },
 };
-static const XmlType tag_type = { "interface-vlan-tag", sizeof(DomainVlanTag),
-                                  XML_TYPE_ROWS(tag_rows) };
+static const XmlType tag_type = XML_TYPE("interface-vlan-tag", DomainVlanTag, tag_rows);
 
 static const XmlRow parameter_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainFilterParameter, name), XML_REQUIRED,
       .pattern = "[a-zA-Z0-9_]+", .legal = "letters, digits and '_'" },
     { NULL, "value", XML_STRING, offsetof(DomainFilterParameter, value), XML_REQUIRED },
 };
-static const XmlType parameter_type = {
-    "filter-parameter",
-    sizeof(DomainFilterParameter),
-    XML_TYPE_ROWS(parameter_rows),
-};
+static const XmlType parameter_type =
+    XML_TYPE("filter-parameter", DomainFilterParameter, parameter_rows);
 
 #define O(field) offsetof(DomainNetOffloads, field)
 static const XmlRow host_rows[] = {
@@ -142,21 +125,13 @@ static const XmlRow host_rows[] = {
     { NULL, "ufo", XML_ONOFF, O(ufo), XML_ABI },
     { NULL, "mrg_rxbuf", XML_ONOFF, O(mrg_rxbuf), XML_ABI },
 };
-static const XmlType host_type = {
-    "host-offloads",
-    sizeof(DomainNetOffloads),
-    XML_TYPE_ROWS(host_rows),
-};
+static const XmlType host_type = XML_TYPE("host-offloads", DomainNetOffloads, host_rows);
 static const XmlRow guest_rows[] = {
     { NULL, "csum", XML_ONOFF, O(csum), XML_ABI }, { NULL, "tso4", XML_ONOFF, O(tso4), XML_ABI },
     { NULL, "tso6", XML_ONOFF, O(tso6), XML_ABI }, { NULL, "ecn", XML_ONOFF, O(ecn), XML_ABI },
     { NULL, "ufo", XML_ONOFF, O(ufo), XML_ABI },
 };
-static const XmlType guest_type = {
-    "guest-offloads",
-    sizeof(DomainNetOffloads),
-    XML_TYPE_ROWS(guest_rows),
-};
+static const XmlType guest_type = XML_TYPE("guest-offloads", DomainNetOffloads, guest_rows);
 
 #define N(field) offsetof(DomainInterface, field)
 #define USER XML_WHEN(DOMAIN_NET_USER)
@@ -275,10 +250,6 @@ interface_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_interface_type = {
-    "interface",
-    sizeof(DomainInterface),
-    XML_TYPE_ROWS(interface_rows),
-    .selector = XML_SELECTOR(DomainInterface, type),
-    .check = interface_check,
-};
+const XmlType domain_interface_type =
+    XML_TYPE("interface", DomainInterface, interface_rows,
+             .selector = XML_SELECTOR(DomainInterface, type), .check = interface_check);

@@ -34,16 +34,13 @@ static const XmlRow firmware_feature_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainFirmwareFeature, name), XML_REQUIRED,
       .pattern = "enrolled-keys|secure-boot", .legal = "'enrolled-keys' or 'secure-boot'" },
 };
-static const XmlType firmware_feature_type = {
-    "firmware-feature",
-    sizeof(DomainFirmwareFeature),
-    XML_TYPE_ROWS(firmware_feature_rows),
-};
+static const XmlType firmware_feature_type =
+    XML_TYPE("firmware-feature", DomainFirmwareFeature, firmware_feature_rows);
 
 static const XmlRow boot_rows[] = {
     { NULL, "dev", XML_ENUM, offsetof(DomainBoot, dev), XML_REQUIRED, .names = boot_devices },
 };
-const XmlType domain_os_boot_type = { "os-boot", sizeof(DomainBoot), XML_TYPE_ROWS(boot_rows) };
+const XmlType domain_os_boot_type = XML_TYPE("os-boot", DomainBoot, boot_rows);
 
 #define O(field) offsetof(DomainOs, field)
 #define PATH .pattern = "/.+", .legal = "an absolute path"
@@ -84,7 +81,7 @@ static const XmlRow os_rows[] = {
       .max = UINT16_MAX },
     { "smbios", "mode", XML_ENUM, O(smbios), XML_REQUIRED | XML_ABI, .names = smbioses },
 };
-const XmlType domain_os_type = { "os", sizeof(DomainOs), XML_TYPE_ROWS(os_rows) };
+const XmlType domain_os_type = XML_TYPE("os", DomainOs, os_rows);
 
 /* --- features --------------------------------------------------------------------------------- */
 
@@ -115,7 +112,7 @@ static const XmlRow hyperv_rows[] = {
     STATE(evmcs),
     STATE(avic),
 };
-static const XmlType hyperv_type = { "hyperv", sizeof(DomainHyperv), XML_TYPE_ROWS(hyperv_rows) };
+static const XmlType hyperv_type = XML_TYPE("hyperv", DomainHyperv, hyperv_rows);
 
 #define K(field) offsetof(DomainKvmFeatures, field)
 static const XmlRow kvm_rows[] = {
@@ -126,8 +123,7 @@ static const XmlRow kvm_rows[] = {
     { "dirty-ring", "state", XML_ONOFF, K(dirty_ring), XML_REQUIRED },
     { "dirty-ring", "size", XML_UINT, K(dirty_ring_size), .min = 1024, .max = 65536 },
 };
-static const XmlType kvm_type = { "kvm-features", sizeof(DomainKvmFeatures),
-                                  XML_TYPE_ROWS(kvm_rows) };
+static const XmlType kvm_type = XML_TYPE("kvm-features", DomainKvmFeatures, kvm_rows);
 
 #define F(field) offsetof(DomainFeatures, field)
 #define PRESENT(name)                                                                              \
@@ -174,11 +170,7 @@ static const XmlRow features_rows[] = {
     KEPT("ibs"),
     KEPT("tcg"),
 };
-const XmlType domain_features_type = {
-    "features",
-    sizeof(DomainFeatures),
-    XML_TYPE_ROWS(features_rows),
-};
+const XmlType domain_features_type = XML_TYPE("features", DomainFeatures, features_rows);
 
 /* --- clock ------------------------------------------------------------------------------------ */
 
@@ -211,13 +203,9 @@ timer_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType timer_type = {
-    "timer",
-    sizeof(DomainTimer),
-    XML_TYPE_ROWS(timer_rows),
-    .selector = XML_SELECTOR(DomainTimer, name),
-    .check = timer_check,
-};
+static const XmlType timer_type =
+    XML_TYPE("timer", DomainTimer, timer_rows, .selector = XML_SELECTOR(DomainTimer, name),
+             .check = timer_check);
 
 #define C(field) offsetof(DomainClock, field)
 #define VARIABLE XML_WHEN(DOMAIN_CLOCK_VARIABLE)
@@ -251,10 +239,6 @@ clock_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_clock_type = {
-    "clock",
-    sizeof(DomainClock),
-    XML_TYPE_ROWS(clock_rows),
-    .selector = XML_SELECTOR(DomainClock, offset),
-    .check = clock_check,
-};
+const XmlType domain_clock_type =
+    XML_TYPE("clock", DomainClock, clock_rows, .selector = XML_SELECTOR(DomainClock, offset),
+             .check = clock_check);

@@ -32,7 +32,7 @@ static const XmlRow hub_rows[] = {
       .names = usb_only },
     INFO(DomainHub),
 };
-const XmlType domain_hub_type = { "hub", sizeof(DomainHub), XML_TYPE_ROWS(hub_rows) };
+const XmlType domain_hub_type = XML_TYPE("hub", DomainHub, hub_rows);
 
 static const XmlRow watchdog_rows[] = {
     { NULL, "model", XML_ENUM, offsetof(DomainWatchdog, model), XML_REQUIRED | XML_ABI,
@@ -41,18 +41,14 @@ static const XmlRow watchdog_rows[] = {
       .names = domain_watchdog_actions },
     INFO(DomainWatchdog),
 };
-const XmlType domain_watchdog_type = {
-    "watchdog",
-    sizeof(DomainWatchdog),
-    XML_TYPE_ROWS(watchdog_rows),
-};
+const XmlType domain_watchdog_type = XML_TYPE("watchdog", DomainWatchdog, watchdog_rows);
 
 static const XmlRow panic_rows[] = {
     { NULL, "model", XML_ENUM, offsetof(DomainPanic, model), XML_ABI,
       .names = domain_panic_models },
     INFO(DomainPanic),
 };
-const XmlType domain_panic_type = { "panic", sizeof(DomainPanic), XML_TYPE_ROWS(panic_rows) };
+const XmlType domain_panic_type = XML_TYPE("panic", DomainPanic, panic_rows);
 
 #define T(field) offsetof(DomainTpm, field)
 static const XmlRow tpm_rows[] = {
@@ -66,7 +62,7 @@ static const XmlRow tpm_rows[] = {
     { "backend/source", NULL, XML_KEPT, T(kept) },
     INFO(DomainTpm),
 };
-const XmlType domain_tpm_type = { "tpm", sizeof(DomainTpm), XML_TYPE_ROWS(tpm_rows) };
+const XmlType domain_tpm_type = XML_TYPE("tpm", DomainTpm, tpm_rows);
 
 #define V(field) offsetof(DomainVsock, field)
 static const XmlRow vsock_rows[] = {
@@ -76,18 +72,14 @@ static const XmlRow vsock_rows[] = {
     { "driver", NULL, XML_INLINE, V(virtio), XML_ABI, .type = &domain_virtio_options_type },
     INFO(DomainVsock),
 };
-const XmlType domain_vsock_type = { "vsock", sizeof(DomainVsock), XML_TYPE_ROWS(vsock_rows) };
+const XmlType domain_vsock_type = XML_TYPE("vsock", DomainVsock, vsock_rows);
 
 static const XmlRow redirdev_rows[] = {
     { NULL, "bus", XML_ENUM, offsetof(DomainRedirdev, bus), XML_ABI, .names = usb_only, .min = 1 },
     { NULL, NULL, XML_INLINE, offsetof(DomainRedirdev, source), .type = &domain_char_source_type },
     INFO(DomainRedirdev),
 };
-const XmlType domain_redirdev_type = {
-    "redirdev",
-    sizeof(DomainRedirdev),
-    XML_TYPE_ROWS(redirdev_rows),
-};
+const XmlType domain_redirdev_type = XML_TYPE("redirdev", DomainRedirdev, redirdev_rows);
 
 /* --- sysinfo ---------------------------------------------------------------------------------- */
 
@@ -98,8 +90,7 @@ const XmlType domain_redirdev_type = {
           .legal = "one of " words },                                                              \
         { NULL, NULL, XML_STRING, E(value), XML_ABI },                                             \
     };                                                                                             \
-    static const XmlType kind##_type = { "sysinfo-" #kind, sizeof(DomainSysinfoEntry),             \
-                                         XML_TYPE_ROWS(kind##_rows) };
+    static const XmlType kind##_type = XML_TYPE("sysinfo-" #kind, DomainSysinfoEntry, kind##_rows);
 ENTRY(bios, "vendor|version|date|release")
 ENTRY(system, "manufacturer|product|version|serial|uuid|sku|family")
 ENTRY(board, "manufacturer|product|version|serial|asset|location")
@@ -109,11 +100,7 @@ static const XmlRow boards_rows[] = {
     { "entry", NULL, XML_LIST, offsetof(DomainSysinfoBoard, entries), XML_ABI, .max = 64,
       .type = &board_type },
 };
-static const XmlType boards_type = {
-    "sysinfo-boards",
-    sizeof(DomainSysinfoBoard),
-    XML_TYPE_ROWS(boards_rows),
-};
+static const XmlType boards_type = XML_TYPE("sysinfo-boards", DomainSysinfoBoard, boards_rows);
 
 static const XmlRow fwcfg_rows[] = {
     { NULL, "name", XML_STRING, offsetof(DomainFwCfg, name), XML_REQUIRED | XML_ABI },
@@ -138,12 +125,8 @@ fwcfg_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType fwcfg_type = {
-    "sysinfo-fwcfg",
-    sizeof(DomainFwCfg),
-    XML_TYPE_ROWS(fwcfg_rows),
-    .check = fwcfg_check,
-};
+static const XmlType fwcfg_type =
+    XML_TYPE("sysinfo-fwcfg", DomainFwCfg, fwcfg_rows, .check = fwcfg_check);
 
 #define S(field) offsetof(DomainSysinfo, field)
 #define SMBIOS XML_WHEN(1)
@@ -158,9 +141,5 @@ static const XmlRow sysinfo_rows[] = {
     { "entry", NULL, XML_LIST, S(fwcfgs), XML_ABI, .max = 1024, .type = &fwcfg_type,
       .when = XML_WHEN(2) },
 };
-const XmlType domain_sysinfo_type = {
-    "sysinfo",
-    sizeof(DomainSysinfo),
-    XML_TYPE_ROWS(sysinfo_rows),
-    .selector = XML_SELECTOR(DomainSysinfo, type),
-};
+const XmlType domain_sysinfo_type =
+    XML_TYPE("sysinfo", DomainSysinfo, sysinfo_rows, .selector = XML_SELECTOR(DomainSysinfo, type));

@@ -22,7 +22,7 @@ static const XmlRow page_rows[] = {
       .scale = 1024 },
     { NULL, "nodeset", XML_CPUSET, offsetof(DomainHugepage, nodeset), .max = 127 },
 };
-static const XmlType page_type = { "hugepage", sizeof(DomainHugepage), XML_TYPE_ROWS(page_rows) };
+static const XmlType page_type = XML_TYPE("hugepage", DomainHugepage, page_rows);
 
 #define M(field) offsetof(DomainMemoryBacking, field)
 static const XmlRow backing_rows[] = {
@@ -36,11 +36,8 @@ static const XmlRow backing_rows[] = {
     { "allocation", "threads", XML_UINT, M(allocation_threads), .min = 1, .max = UINT16_MAX },
     { "discard", NULL, XML_PRESENT, M(discard) },
 };
-const XmlType domain_memory_backing_type = {
-    "memoryBacking",
-    sizeof(DomainMemoryBacking),
-    XML_TYPE_ROWS(backing_rows),
-};
+const XmlType domain_memory_backing_type =
+    XML_TYPE("memoryBacking", DomainMemoryBacking, backing_rows);
 
 static const XmlRow vcpu_rows[] = {
     { NULL, "id", XML_UINT, offsetof(DomainVcpu, id), XML_REQUIRED | XML_ABI, .max = UINT16_MAX },
@@ -48,7 +45,7 @@ static const XmlRow vcpu_rows[] = {
     { NULL, "hotpluggable", XML_YESNO, offsetof(DomainVcpu, hotpluggable) },
     { NULL, "order", XML_UINT, offsetof(DomainVcpu, order), .min = 1, .max = UINT16_MAX },
 };
-const XmlType domain_vcpu_type = { "vcpu-entry", sizeof(DomainVcpu), XML_TYPE_ROWS(vcpu_rows) };
+const XmlType domain_vcpu_type = XML_TYPE("vcpu-entry", DomainVcpu, vcpu_rows);
 
 static const XmlRow iothread_rows[] = {
     { NULL, "id", XML_UINT, offsetof(DomainIothread, id), XML_REQUIRED, .min = 1,
@@ -70,12 +67,8 @@ iothread_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_iothread_type = {
-    "iothread",
-    sizeof(DomainIothread),
-    XML_TYPE_ROWS(iothread_rows),
-    .check = iothread_check,
-};
+const XmlType domain_iothread_type =
+    XML_TYPE("iothread", DomainIothread, iothread_rows, .check = iothread_check);
 
 /* --- cputune ---------------------------------------------------------------------------------- */
 
@@ -83,18 +76,14 @@ static const XmlRow vcpupin_rows[] = {
     { NULL, "vcpu", XML_UINT, offsetof(DomainPin, id), XML_REQUIRED, .max = UINT16_MAX },
     { NULL, "cpuset", XML_CPUSET, offsetof(DomainPin, cpuset), XML_REQUIRED },
 };
-static const XmlType vcpupin_type = { "vcpupin", sizeof(DomainPin), XML_TYPE_ROWS(vcpupin_rows) };
+static const XmlType vcpupin_type = XML_TYPE("vcpupin", DomainPin, vcpupin_rows);
 
 static const XmlRow iothreadpin_rows[] = {
     { NULL, "iothread", XML_UINT, offsetof(DomainPin, id), XML_REQUIRED, .min = 1,
       .max = UINT32_MAX },
     { NULL, "cpuset", XML_CPUSET, offsetof(DomainPin, cpuset), XML_REQUIRED },
 };
-static const XmlType iothreadpin_type = {
-    "iothreadpin",
-    sizeof(DomainPin),
-    XML_TYPE_ROWS(iothreadpin_rows),
-};
+static const XmlType iothreadpin_type = XML_TYPE("iothreadpin", DomainPin, iothreadpin_rows);
 
 #define S(field) offsetof(DomainSched, field)
 #define SCHEDULER                                                                                  \
@@ -111,30 +100,20 @@ static const XmlRow vcpusched_rows[] = {
     SCHEDULER,
     PRIORITY,
 };
-static const XmlType vcpusched_type = {
-    "vcpusched",
-    sizeof(DomainSched),
-    XML_TYPE_ROWS(vcpusched_rows),
-    .selector = XML_SELECTOR(DomainSched, scheduler),
-};
+static const XmlType vcpusched_type = XML_TYPE("vcpusched", DomainSched, vcpusched_rows,
+                                               .selector = XML_SELECTOR(DomainSched, scheduler));
 static const XmlRow iothreadsched_rows[] = {
     { NULL, "iothreads", XML_CPUSET, S(ids) },
     SCHEDULER,
     PRIORITY,
 };
-static const XmlType iothreadsched_type = {
-    "iothreadsched",
-    sizeof(DomainSched),
-    XML_TYPE_ROWS(iothreadsched_rows),
-    .selector = XML_SELECTOR(DomainSched, scheduler),
-};
+static const XmlType iothreadsched_type =
+    XML_TYPE("iothreadsched", DomainSched, iothreadsched_rows,
+             .selector = XML_SELECTOR(DomainSched, scheduler));
 static const XmlRow emulatorsched_rows[] = { SCHEDULER, PRIORITY };
-static const XmlType emulatorsched_type = {
-    "emulatorsched",
-    sizeof(DomainSched),
-    XML_TYPE_ROWS(emulatorsched_rows),
-    .selector = XML_SELECTOR(DomainSched, scheduler),
-};
+static const XmlType emulatorsched_type =
+    XML_TYPE("emulatorsched", DomainSched, emulatorsched_rows,
+             .selector = XML_SELECTOR(DomainSched, scheduler));
 
 #define T(field) offsetof(DomainCputune, field)
 #define PERIOD(name)                                                                               \
@@ -207,12 +186,8 @@ cputune_check(const void *obj, GError **err)
            quota_check(t->iothread_quota, "iothread_quota", err);
 }
 
-const XmlType domain_cputune_type = {
-    "cputune",
-    sizeof(DomainCputune),
-    XML_TYPE_ROWS(cputune_rows),
-    .check = cputune_check,
-};
+const XmlType domain_cputune_type =
+    XML_TYPE("cputune", DomainCputune, cputune_rows, .check = cputune_check);
 
 /* --- numatune --------------------------------------------------------------------------------- */
 
@@ -222,8 +197,7 @@ static const XmlRow memnode_rows[] = {
       .min = DOMAIN_NUMA_STRICT },
     { NULL, "nodeset", XML_CPUSET, offsetof(DomainMemnode, nodeset), XML_REQUIRED, .max = 1023 },
 };
-static const XmlType memnode_type = { "memnode", sizeof(DomainMemnode),
-                                      XML_TYPE_ROWS(memnode_rows) };
+static const XmlType memnode_type = XML_TYPE("memnode", DomainMemnode, memnode_rows);
 
 #define N(field) offsetof(DomainNumatune, field)
 static const XmlRow numatune_rows[] = {
@@ -252,9 +226,5 @@ numatune_check(const void *obj, GError **err)
     return true;
 }
 
-const XmlType domain_numatune_type = {
-    "numatune",
-    sizeof(DomainNumatune),
-    XML_TYPE_ROWS(numatune_rows),
-    .check = numatune_check,
-};
+const XmlType domain_numatune_type =
+    XML_TYPE("numatune", DomainNumatune, numatune_rows, .check = numatune_check);

@@ -16,6 +16,8 @@
 #define DNSMASQ_NAMESPACE "http://libvirt.org/schemas/network/dnsmasq/1.0"
 #define DNS_NAME "[a-zA-Z0-9._*/-]+"
 #define DEVICE_NAME "[a-zA-Z0-9_.%-]+"
+#define DNS_TEXT .pattern = DNS_NAME, .legal = "a DNS name"
+#define DEVICE_TEXT .pattern = DEVICE_NAME, .legal = "the name of a network interface"
 
 const char *const network_forward_modes[] = {
     "", "nat", "route", "open", "bridge", "private", "vepa", "passthrough", "hostdev", NULL,
@@ -157,41 +159,29 @@ static const XmlRow nat_address_rows[] = {
     { NULL, "start", XML_IP, offsetof(NetworkNatAddress, start), XML_REQUIRED },
     { NULL, "end", XML_IP, offsetof(NetworkNatAddress, end), XML_REQUIRED },
 };
-static const XmlType nat_address_xml = {
-    "nat-address",
-    sizeof(NetworkNatAddress),
-    XML_TYPE_ROWS(nat_address_rows),
-    .check = network_check_nat_address,
-};
+static const XmlType nat_address_xml = XML_TYPE("nat-address", NetworkNatAddress, nat_address_rows,
+                                                .check = network_check_nat_address);
 static const XmlRow nat_port_rows[] = {
     { NULL, "start", XML_UINT, offsetof(NetworkNatPort, start), XML_REQUIRED, .min = 1,
       .max = 65535 },
     { NULL, "end", XML_UINT, offsetof(NetworkNatPort, end), XML_REQUIRED, .min = 1, .max = 65535 },
 };
-const XmlType network_nat_port_xml = {
-    "nat-port",
-    sizeof(NetworkNatPort),
-    XML_TYPE_ROWS(nat_port_rows),
-    .check = network_check_nat_port,
-};
+const XmlType network_nat_port_xml =
+    XML_TYPE("nat-port", NetworkNatPort, nat_port_rows, .check = network_check_nat_port);
 static const XmlRow nat_rows[] = {
     { NULL, "ipv6", XML_YESNO, NAT(ipv6) },
     { "address", NULL, XML_STRUCT, NAT(address), XML_SINGLE, .type = &nat_address_xml },
     { "port", NULL, XML_STRUCT, NAT(port), XML_SINGLE, .type = &network_nat_port_xml },
 };
-const XmlType network_nat_xml = { "nat", sizeof(NetworkNat), XML_TYPE_ROWS(nat_rows) };
+const XmlType network_nat_xml = XML_TYPE("nat", NetworkNat, nat_rows);
 
 static const XmlRow forward_interface_rows[] = {
-    { NULL, "dev", XML_STRING, offsetof(NetworkForwardInterface, dev), XML_REQUIRED,
-      .pattern = DEVICE_NAME, .legal = "the name of a network interface" },
+    { NULL, "dev", XML_STRING, offsetof(NetworkForwardInterface, dev), XML_REQUIRED, DEVICE_TEXT },
     { NULL, "connections", XML_UINT, offsetof(NetworkForwardInterface, connections),
       XML_LIVE | XML_NOT_ZERO, .max = UINT32_MAX },
 };
-const XmlType network_forward_interface_xml = {
-    "forward-interface",
-    sizeof(NetworkForwardInterface),
-    XML_TYPE_ROWS(forward_interface_rows),
-};
+const XmlType network_forward_interface_xml =
+    XML_TYPE("forward-interface", NetworkForwardInterface, forward_interface_rows);
 
 static const XmlRow forward_address_rows[] = {
     { NULL, "type", XML_STRING, offsetof(NetworkForwardAddress, type), XML_REQUIRED,
@@ -202,79 +192,53 @@ static const XmlRow forward_address_rows[] = {
     { NULL, "slot", XML_HEX, offsetof(NetworkForwardAddress, slot), .max = 0x1f, .width = 2 },
     { NULL, "function", XML_HEX, offsetof(NetworkForwardAddress, function), .max = 7, .width = 1 },
 };
-static const XmlType forward_address_xml = {
-    "forward-address",
-    sizeof(NetworkForwardAddress),
-    XML_TYPE_ROWS(forward_address_rows),
-};
+static const XmlType forward_address_xml =
+    XML_TYPE("forward-address", NetworkForwardAddress, forward_address_rows);
 
 #define FORWARD(field) offsetof(NetworkForward, field)
 static const XmlRow forward_rows[] = {
-    { NULL, "dev", XML_STRING, FORWARD(dev), .pattern = DEVICE_NAME,
-      .legal = "the name of a network interface" },
+    { NULL, "dev", XML_STRING, FORWARD(dev), DEVICE_TEXT },
     { NULL, "mode", XML_ENUM, FORWARD(mode), .names = network_forward_modes },
     { NULL, "managed", XML_YESNO, FORWARD(managed) },
     { "driver", "name", XML_STRING, FORWARD(driver), .pattern = "kvm|vfio",
       .legal = "'kvm' or 'vfio'" },
     { "nat", NULL, XML_STRUCT, FORWARD(nat), XML_SINGLE, .type = &network_nat_xml },
-    { "pf", "dev", XML_STRING, FORWARD(pf), XML_SINGLE, .pattern = DEVICE_NAME,
-      .legal = "the name of a network interface" },
+    { "pf", "dev", XML_STRING, FORWARD(pf), XML_SINGLE, DEVICE_TEXT },
     { "interface", NULL, XML_LIST, FORWARD(interfaces), .type = &network_forward_interface_xml },
     { "address", NULL, XML_LIST, FORWARD(addresses), .type = &forward_address_xml },
 };
-static const XmlType forward_xml = {
-    "forward",
-    sizeof(NetworkForward),
-    XML_TYPE_ROWS(forward_rows),
-    .check = network_check_forward,
-};
+static const XmlType forward_xml =
+    XML_TYPE("forward", NetworkForward, forward_rows, .check = network_check_forward);
 
 #define BRIDGE(field) offsetof(NetworkBridge, field)
 static const XmlRow bridge_rows[] = {
-    { NULL, "name", XML_STRING, BRIDGE(name), .pattern = DEVICE_NAME,
-      .legal = "the name of a network interface" },
+    { NULL, "name", XML_STRING, BRIDGE(name), DEVICE_TEXT },
     { NULL, "zone", XML_STRING, BRIDGE(zone), .pattern = "[a-zA-Z0-9_-]+",
       .legal = "the name of a firewalld zone" },
     { NULL, "stp", XML_ONOFF, BRIDGE(stp) },
     { NULL, "delay", XML_UINT, BRIDGE(delay), .max = 30 },
     { NULL, "macTableManager", XML_ENUM, BRIDGE(mac_table), .names = mac_tables },
 };
-const XmlType network_bridge_xml = { "bridge", sizeof(NetworkBridge), XML_TYPE_ROWS(bridge_rows) };
+const XmlType network_bridge_xml = XML_TYPE("bridge", NetworkBridge, bridge_rows);
 
 static const XmlRow domain_rows[] = {
-    { NULL, "name", XML_STRING, offsetof(NetworkDomain, name), XML_REQUIRED, .pattern = DNS_NAME,
-      .legal = "a DNS name" },
+    { NULL, "name", XML_STRING, offsetof(NetworkDomain, name), XML_REQUIRED, DNS_TEXT },
     { NULL, "localOnly", XML_YESNO, offsetof(NetworkDomain, local_only) },
 };
-static const XmlType domain_xml = {
-    "network-domain",
-    sizeof(NetworkDomain),
-    XML_TYPE_ROWS(domain_rows),
-};
+static const XmlType domain_xml = XML_TYPE("network-domain", NetworkDomain, domain_rows);
 
 static const XmlRow forwarder_rows[] = {
-    { NULL, "domain", XML_STRING, offsetof(NetworkForwarder, domain), .pattern = DNS_NAME,
-      .legal = "a DNS name" },
+    { NULL, "domain", XML_STRING, offsetof(NetworkForwarder, domain), DNS_TEXT },
     { NULL, "addr", XML_IP, offsetof(NetworkForwarder, addr) },
 };
-static const XmlType forwarder_xml = {
-    "forwarder",
-    sizeof(NetworkForwarder),
-    XML_TYPE_ROWS(forwarder_rows),
-    .check = network_check_forwarder,
-};
+static const XmlType forwarder_xml =
+    XML_TYPE("forwarder", NetworkForwarder, forwarder_rows, .check = network_check_forwarder);
 
 static const XmlRow txt_rows[] = {
-    { NULL, "name", XML_STRING, offsetof(NetworkTxt, name), XML_REQUIRED, .pattern = DNS_NAME,
-      .legal = "a DNS name" },
+    { NULL, "name", XML_STRING, offsetof(NetworkTxt, name), XML_REQUIRED, DNS_TEXT },
     { NULL, "value", XML_STRING, offsetof(NetworkTxt, value) },
 };
-const XmlType network_txt_xml = {
-    "txt",
-    sizeof(NetworkTxt),
-    XML_TYPE_ROWS(txt_rows),
-    .check = network_check_txt,
-};
+const XmlType network_txt_xml = XML_TYPE("txt", NetworkTxt, txt_rows, .check = network_check_txt);
 
 #define SRV(field) offsetof(NetworkSrv, field)
 static const XmlRow srv_rows[] = {
@@ -282,30 +246,20 @@ static const XmlRow srv_rows[] = {
       .legal = "a service name" },
     { NULL, "protocol", XML_STRING, SRV(protocol), .pattern = "tcp|udp",
       .legal = "'tcp' or 'udp'" },
-    { NULL, "domain", XML_STRING, SRV(domain), .pattern = DNS_NAME, .legal = "a DNS name" },
-    { NULL, "target", XML_STRING, SRV(target), .pattern = DNS_NAME, .legal = "a DNS name" },
+    { NULL, "domain", XML_STRING, SRV(domain), DNS_TEXT },
+    { NULL, "target", XML_STRING, SRV(target), DNS_TEXT },
     { NULL, "port", XML_UINT, SRV(port), .min = 1, .max = 65535 },
     { NULL, "priority", XML_UINT, SRV(priority), XML_NOT_ZERO, .max = 65535 },
     { NULL, "weight", XML_UINT, SRV(weight), XML_NOT_ZERO, .max = 65535 },
 };
-const XmlType network_srv_xml = {
-    "srv",
-    sizeof(NetworkSrv),
-    XML_TYPE_ROWS(srv_rows),
-    .check = network_check_srv,
-};
+const XmlType network_srv_xml = XML_TYPE("srv", NetworkSrv, srv_rows, .check = network_check_srv);
 
 static const XmlRow dns_host_rows[] = {
     { NULL, "ip", XML_IP, offsetof(NetworkDnsHost, ip) },
-    { "hostname", NULL, XML_STRINGS, offsetof(NetworkDnsHost, hostnames), .pattern = DNS_NAME,
-      .legal = "a DNS name" },
+    { "hostname", NULL, XML_STRINGS, offsetof(NetworkDnsHost, hostnames), DNS_TEXT },
 };
-const XmlType network_dns_host_xml = {
-    "dns-host",
-    sizeof(NetworkDnsHost),
-    XML_TYPE_ROWS(dns_host_rows),
-    .check = network_check_dns_host,
-};
+const XmlType network_dns_host_xml =
+    XML_TYPE("dns-host", NetworkDnsHost, dns_host_rows, .check = network_check_dns_host);
 
 #define DNS(field) offsetof(NetworkDns, field)
 static const XmlRow dns_rows[] = {
@@ -316,31 +270,18 @@ static const XmlRow dns_rows[] = {
     { "srv", NULL, XML_LIST, DNS(srvs), .type = &network_srv_xml },
     { "host", NULL, XML_LIST, DNS(hosts), .type = &network_dns_host_xml },
 };
-const XmlType network_dns_xml = {
-    "dns",
-    sizeof(NetworkDns),
-    XML_TYPE_ROWS(dns_rows),
-    .check = network_check_dns,
-};
+const XmlType network_dns_xml = XML_TYPE("dns", NetworkDns, dns_rows, .check = network_check_dns);
 static const XmlRow vlan_tag_rows[] = {
     { NULL, "id", XML_UINT, offsetof(NetworkVlanTag, id), XML_REQUIRED, .max = 4095 },
     { NULL, "nativeMode", XML_ENUM, offsetof(NetworkVlanTag, native_mode), .names = native_modes },
 };
-static const XmlType vlan_tag_xml = {
-    "vlan-tag",
-    sizeof(NetworkVlanTag),
-    XML_TYPE_ROWS(vlan_tag_rows),
-};
+static const XmlType vlan_tag_xml = XML_TYPE("vlan-tag", NetworkVlanTag, vlan_tag_rows);
 static const XmlRow vlan_rows[] = {
     { NULL, "trunk", XML_YESNO, offsetof(NetworkVlan, trunk) },
     { "tag", NULL, XML_LIST, offsetof(NetworkVlan, tags), .type = &vlan_tag_xml },
 };
-static const XmlType vlan_xml = {
-    "vlan",
-    sizeof(NetworkVlan),
-    XML_TYPE_ROWS(vlan_rows),
-    .check = network_check_vlan,
-};
+static const XmlType vlan_xml =
+    XML_TYPE("vlan", NetworkVlan, vlan_rows, .check = network_check_vlan);
 
 #define RATE(field) offsetof(NetworkRate, field)
 static const XmlRow rate_rows[] = {
@@ -349,23 +290,16 @@ static const XmlRow rate_rows[] = {
     { NULL, "floor", XML_UINT, RATE(floor), .min = 1, .max = UINT32_MAX },
     { NULL, "burst", XML_UINT, RATE(burst), .min = 1, .max = UINT32_MAX },
 };
-static const XmlType rate_xml = {
-    "bandwidth-rate",
-    sizeof(NetworkRate),
-    XML_TYPE_ROWS(rate_rows),
-    .check = network_check_rate,
-};
+static const XmlType rate_xml =
+    XML_TYPE("bandwidth-rate", NetworkRate, rate_rows, .check = network_check_rate);
 static const XmlRow bandwidth_rows[] = {
     { "inbound", NULL, XML_STRUCT, offsetof(NetworkBandwidth, inbound), XML_SINGLE,
       .type = &rate_xml },
     { "outbound", NULL, XML_STRUCT, offsetof(NetworkBandwidth, outbound), XML_SINGLE,
       .type = &rate_xml },
 };
-static const XmlType bandwidth_xml = {
-    "network-bandwidth",
-    sizeof(NetworkBandwidth),
-    XML_TYPE_ROWS(bandwidth_rows),
-};
+static const XmlType bandwidth_xml =
+    XML_TYPE("network-bandwidth", NetworkBandwidth, bandwidth_rows);
 
 #define VPORT(field) offsetof(NetworkVirtualPort, field)
 static const XmlRow virtualport_rows[] = {
@@ -379,35 +313,24 @@ static const XmlRow virtualport_rows[] = {
       .legal = "at most 39 characters" },
     { "parameters", "interfaceid", XML_UUID, VPORT(interface_id) },
 };
-static const XmlType virtualport_xml = {
-    "network-virtualport",
-    sizeof(NetworkVirtualPort),
-    XML_TYPE_ROWS(virtualport_rows),
-};
+static const XmlType virtualport_xml =
+    XML_TYPE("network-virtualport", NetworkVirtualPort, virtualport_rows);
 
 static const XmlRow lease_rows[] = {
     { NULL, "expiry", XML_UINT, offsetof(NetworkLeaseTime, expiry), XML_REQUIRED,
       .max = UINT32_MAX },
     { NULL, "unit", XML_ENUM, offsetof(NetworkLeaseTime, unit), .names = lease_units },
 };
-static const XmlType lease_xml = {
-    "lease",
-    sizeof(NetworkLeaseTime),
-    XML_TYPE_ROWS(lease_rows),
-    .check = network_check_lease,
-};
+static const XmlType lease_xml =
+    XML_TYPE("lease", NetworkLeaseTime, lease_rows, .check = network_check_lease);
 
 static const XmlRow range_rows[] = {
     { NULL, "start", XML_IP, offsetof(NetworkRange, start), XML_REQUIRED },
     { NULL, "end", XML_IP, offsetof(NetworkRange, end), XML_REQUIRED },
     { "lease", NULL, XML_STRUCT, offsetof(NetworkRange, lease), .type = &lease_xml },
 };
-const XmlType network_range_xml = {
-    "dhcp-range",
-    sizeof(NetworkRange),
-    XML_TYPE_ROWS(range_rows),
-    .check = network_check_range,
-};
+const XmlType network_range_xml =
+    XML_TYPE("dhcp-range", NetworkRange, range_rows, .check = network_check_range);
 
 #define HOST(field) offsetof(NetworkDhcpHost, field)
 static const XmlRow dhcp_host_rows[] = {
@@ -419,11 +342,7 @@ static const XmlRow dhcp_host_rows[] = {
     { NULL, "ip", XML_IP, HOST(ip) },
     { "lease", NULL, XML_STRUCT, HOST(lease), .type = &lease_xml },
 };
-const XmlType network_dhcp_host_xml = {
-    "dhcp-host",
-    sizeof(NetworkDhcpHost),
-    XML_TYPE_ROWS(dhcp_host_rows),
-};
+const XmlType network_dhcp_host_xml = XML_TYPE("dhcp-host", NetworkDhcpHost, dhcp_host_rows);
 
 static const XmlRow bootp_rows[] = {
     { NULL, "file", XML_STRING, offsetof(NetworkBootp, file), XML_REQUIRED,
@@ -431,14 +350,14 @@ static const XmlRow bootp_rows[] = {
     { NULL, "server", XML_STRING, offsetof(NetworkBootp, server), .pattern = DNS_NAME,
       .legal = "an address or a DNS name" },
 };
-static const XmlType bootp_xml = { "bootp", sizeof(NetworkBootp), XML_TYPE_ROWS(bootp_rows) };
+static const XmlType bootp_xml = XML_TYPE("bootp", NetworkBootp, bootp_rows);
 
 static const XmlRow dhcp_rows[] = {
     { "range", NULL, XML_LIST, offsetof(NetworkDhcp, ranges), .type = &network_range_xml },
     { "host", NULL, XML_LIST, offsetof(NetworkDhcp, hosts), .type = &network_dhcp_host_xml },
     { "bootp", NULL, XML_STRUCT, offsetof(NetworkDhcp, bootp), .type = &bootp_xml },
 };
-const XmlType network_dhcp_xml = { "dhcp", sizeof(NetworkDhcp), XML_TYPE_ROWS(dhcp_rows) };
+const XmlType network_dhcp_xml = XML_TYPE("dhcp", NetworkDhcp, dhcp_rows);
 #define IP(field) offsetof(NetworkIp, field)
 static const XmlRow ip_rows[] = {
     { NULL, "family", XML_STRING, IP(family), .pattern = "ipv4|ipv6", .legal = "'ipv4' or 'ipv6'" },
@@ -450,12 +369,7 @@ static const XmlRow ip_rows[] = {
       .legal = "an absolute path without commas, quotes or line ends" },
     { "dhcp", NULL, XML_STRUCT, IP(dhcp), .type = &network_dhcp_xml },
 };
-static const XmlType ip_xml = {
-    "network-ip",
-    sizeof(NetworkIp),
-    XML_TYPE_ROWS(ip_rows),
-    .check = network_check_ip,
-};
+static const XmlType ip_xml = XML_TYPE("network-ip", NetworkIp, ip_rows, .check = network_check_ip);
 
 #define ROUTE(field) offsetof(NetworkRoute, field)
 static const XmlRow route_rows[] = {
@@ -467,12 +381,8 @@ static const XmlRow route_rows[] = {
     { NULL, "gateway", XML_IP, ROUTE(gateway), XML_REQUIRED },
     { NULL, "metric", XML_UINT, ROUTE(metric), .min = 1, .max = UINT32_MAX },
 };
-static const XmlType route_xml = {
-    "network-route",
-    sizeof(NetworkRoute),
-    XML_TYPE_ROWS(route_rows),
-    .check = network_check_route,
-};
+static const XmlType route_xml =
+    XML_TYPE("network-route", NetworkRoute, route_rows, .check = network_check_route);
 
 #define PORTGROUP(field) offsetof(NetworkPortgroup, field)
 static const XmlRow portgroup_rows[] = {
@@ -483,11 +393,7 @@ static const XmlRow portgroup_rows[] = {
     { "virtualport", NULL, XML_STRUCT, PORTGROUP(virtualport), .type = &virtualport_xml },
     { "bandwidth", NULL, XML_STRUCT, PORTGROUP(bandwidth), .type = &bandwidth_xml },
 };
-const XmlType network_portgroup_xml = {
-    "portgroup",
-    sizeof(NetworkPortgroup),
-    XML_TYPE_ROWS(portgroup_rows),
-};
+const XmlType network_portgroup_xml = XML_TYPE("portgroup", NetworkPortgroup, portgroup_rows);
 
 #define DEF(field) offsetof(NetworkDef, field)
 static const XmlRow network_rows[] = {
@@ -518,9 +424,5 @@ static const XmlNamespace network_namespaces[] = {
     { "dnsmasq", DNSMASQ_NAMESPACE },
     { NULL, NULL },
 };
-const XmlType network_def_type = {
-    "network",
-    sizeof(NetworkDef),
-    XML_TYPE_ROWS(network_rows),
-    .namespaces = network_namespaces,
-};
+const XmlType network_def_type =
+    XML_TYPE("network", NetworkDef, network_rows, .namespaces = network_namespaces);

@@ -122,6 +122,11 @@ struct XmlType {
 #define XML_WHEN(value) (UINT64_C(1) << (value))
 #define XML_SELECTOR(T, field) (offsetof(T, field) + 1)
 #define XML_TYPE_ROWS(rows) (rows), G_N_ELEMENTS(rows)
+/* An XmlType for struct @T; what follows are its other members (".check = f"). */
+#define XML_TYPE(name, T, rows, ...)                                                               \
+    {                                                                                              \
+        name, sizeof(T), XML_TYPE_ROWS(rows), __VA_ARGS__                                          \
+    }
 
 /* For parse and format. */
 typedef enum {

@@ -255,7 +255,8 @@ ch_advance(PiixChannel *ch)
     case ATA_DATA_IN:
     case ATA_DATA_OUT:
         if (req->dma) {
-            if (ch->dma_wanted) { /* the table ended before the transfer did */
+            if (req->moved > 0) { /* the table ended before the transfer did */
+                ch->bm_status &= (uint8_t)~BM_ACTIVE;
                 ata_request_abort(req, ATA_ER_ABORT);
                 ch_end(ch, true);
                 break;

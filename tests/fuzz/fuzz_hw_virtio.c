@@ -93,6 +93,12 @@ make_device(FakeMachine *fake, unsigned kind)
         fake_device(fake, "virtconsole", "chardev", "c", NULL);
         fake_device(fake, "virtserialport", "name", "port", NULL);
         return dev;
+    case 5:
+        add_disk(fake);
+        dev = fake_device(fake, "virtio-scsi-pci", "id", "h", "num_queues", "2", NULL);
+        fake_device(fake, "scsi-hd", "bus", "h.0", "drive", "d", NULL);
+        fake_device(fake, "scsi-cd", "bus", "h.0", NULL);
+        return dev;
     case 3:
         return fake_device(fake, "virtio-balloon-pci", "free-page-reporting", "on", NULL);
     default:
@@ -164,7 +170,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     fake = fake_machine_new_q35(RAM);
     features = bytes_load64(data + 1);
-    virtio_driver_init(&drv, fake, make_device(fake, data[0] % 5));
+    virtio_driver_init(&drv, fake, make_device(fake, data[0] % 6));
     begin(&drv, features);
     for (size_t at = 9; at + RECORD <= size; at += RECORD)
         run_record(&drv, data + at, features);

@@ -157,6 +157,10 @@ bool domain_rename(Domain *domain, const char *name, GError **err);
 bool domain_send_key(Domain *domain, unsigned codeset, unsigned hold_ms, const unsigned *keys,
                      unsigned n, GError **err);
 
+/* virDomainScreenshot: a descriptor of memory that holds a picture of screen @screen, read from its
+ * beginning; the caller's. *ret_mime is constant. -1 with @err. */
+int domain_screenshot(Domain *domain, unsigned screen, const char **ret_mime, GError **err);
+
 /* Sends a line to the guest's QMP (@hmp: as human-monitor-command) and returns the whole answer as
  * text. g_free() the result. */
 char *domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **err);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <glib-unix.h>
 #include <poll.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -270,6 +271,39 @@ qmp_handshake(Qmp *qmp, gint64 deadline, bool (*cancel)(void *opaque), void *opa
                              MAX(1, (deadline - g_get_monotonic_time()) / G_USEC_PER_SEC), err);
 }
 
+/* Sends the first byte of @text together with @fd. Called with the write lock held. */
+static bool
+write_with_fd(Qmp *qmp, const char *text, int fd, gint64 deadline, GError **err)
+{
+    struct iovec iov = { (void *)(uintptr_t)text, 1 };
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = { .bytes = { 0 } };
+    struct msghdr message = { .msg_iov = &iov,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
+                              .msg_controllen = sizeof(control.bytes) };
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    struct pollfd ready = { .fd = qmp->socket, .events = POLLOUT };
+    ssize_t n;
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+    do {
+        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
+
+        if (left <= 0 || poll(&ready, 1, (int)left) == 0)
+            return kiln_error_set(err, VIR_ERR_OPERATION_TIMEOUT,
+                                  "the monitor does not take the command");
+        n = sendmsg(qmp->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && (errno == EINTR || errno == EAGAIN));
+    return n == 1 ||
+           kiln_error_set_errno(err, VIR_ERR_INTERNAL_ERROR, errno, "cannot write to the monitor");
+}
+
 /* Called with the write lock held. */
 static bool
 write_all(Qmp *qmp, const char *text, size_t len, gint64 deadline, GError **err)
@@ -308,8 +342,9 @@ wait_reply(Qmp *qmp, QmpWaiter *waiter, const char *what, gint64 deadline, GErro
     return true;
 }
 
-JsonObject *
-qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err)
+/* @fd goes along with the command; -1: none. */
+static JsonObject *
+execute(Qmp *qmp, JsonObject *command, int fd, unsigned seconds, GError **err)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
     const char *what = member_string(command, "execute");
@@ -328,7 +363,8 @@ qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err)
     text = json_to_string(node, FALSE);
     line = g_strconcat(text, "\r\n", NULL);
     g_mutex_lock(&qmp->write_lock);
-    ok = write_all(qmp, line, strlen(line), deadline, err);
+    ok = fd < 0 || write_with_fd(qmp, line, fd, deadline, err);
+    ok = ok && write_all(qmp, line + (fd >= 0), strlen(line) - (fd >= 0), deadline, err);
     g_mutex_unlock(&qmp->write_lock);
 
     g_mutex_lock(&qmp->lock);
@@ -340,8 +376,21 @@ qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err)
     return waiter.reply;
 }
 
+JsonObject *
+qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err)
+{
+    return execute(qmp, command, -1, seconds, err);
+}
+
 JsonNode *
 qmp_execute(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds, GError **err)
+{
+    return qmp_execute_fd(qmp, command, arguments, -1, seconds, err);
+}
+
+JsonNode *
+qmp_execute_fd(Qmp *qmp, const char *command, JsonObject *arguments, int fd, unsigned seconds,
+               GError **err)
 {
     g_autoptr(JsonObject) request = json_object_new();
     g_autoptr(JsonObject) reply = NULL;
@@ -351,7 +400,7 @@ qmp_execute(Qmp *qmp, const char *command, JsonObject *arguments, unsigned secon
     json_object_set_string_member(request, "execute", command);
     if (arguments)
         json_object_set_object_member(request, "arguments", arguments);
-    if (!(reply = qmp_execute_raw(qmp, request, seconds, err)))
+    if (!(reply = execute(qmp, request, fd, seconds, err)))
         return NULL;
     if (json_object_has_member(reply, "return"))
         return json_object_dup_member(reply, "return");

@@ -37,6 +37,10 @@ bool qmp_handshake(Qmp *qmp, gint64 deadline, bool (*cancel)(void *opaque), void
 JsonNode *qmp_execute(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds,
                       GError **err);
 
+/* The same, with a copy of @fd for the VMM (getfd, add-fd). */
+JsonNode *qmp_execute_fd(Qmp *qmp, const char *command, JsonObject *arguments, int fd,
+                         unsigned seconds, GError **err);
+
 /* As qmp_execute() where nothing is expected back. */
 bool qmp_command(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds,
                  GError **err);

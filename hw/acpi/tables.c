@@ -205,7 +205,7 @@ acpi_mcfg(Machine *machine, GByteArray *out)
 void
 acpi_hpet(GByteArray *out)
 {
-    put(out, 0x8086a201, 4); /* Intel, 64-bit counter, legacy routes, three timers, revision 1 */
+    put(out, 0x80862201, 4); /* Intel, 64-bit counter, three timers, revision 1 */
     put(out, 0, 1);          /* in memory */
     put(out, 64, 1);
     put(out, 0, 2);

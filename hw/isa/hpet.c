@@ -37,9 +37,9 @@ enum {
     TIMER_COMPARE = 0x08,
 };
 #define HPET_BASE UINT64_C(0xfed00000)
-/* 10 000 000 femtoseconds; Intel; 64-bit counter; the last of three timers is number 2; revision 1
+/* 10 000 000 femtoseconds; Intel; no legacy routes; 64-bit counter; timers 0 to 2; revision 1
  */
-#define HPET_CAPABILITIES (UINT64_C(10000000) << 32 | 0x8086a201)
+#define HPET_CAPABILITIES (UINT64_C(10000000) << 32 | 0x80862201)
 #define HPET_ROUTES UINT64_C(0x00f00000) /* lines 20 to 23 */
 
 typedef struct {

@@ -179,6 +179,31 @@ sandbox_add_network(const char *id, void *object, void *opaque)
     sandbox_add_names(opaque, net_backend_syscalls(object));
 }
 
+static void
+sandbox_add_class(GPtrArray *list, const DeviceClass *class)
+{
+    for (; class; class = class->base)
+        sandbox_add_names(list, class->syscalls);
+}
+
+static void
+sandbox_add_device(Device *dev, void *opaque)
+{
+    sandbox_add_class(opaque, dev->class);
+}
+
+/* A list cannot grow: what may be plugged in later is on it from the start. */
+static void
+sandbox_add_hotpluggable(GPtrArray *list)
+{
+    size_t n;
+    const DeviceClass *const *classes = device_class_list(&n);
+
+    for (size_t i = 0; i < n; i++)
+        if (classes[i]->hotpluggable)
+            sandbox_add_class(list, classes[i]);
+}
+
 /* What the devices of this guest call beyond the common. A device's registers are reached by vCPUs,
  * its queues by I/O threads and the main loop. */
 static bool
@@ -187,12 +212,9 @@ sandbox_make_filters(Sandbox *s, Vm *vm, GError **err)
     g_autoptr(GPtrArray) extra = g_ptr_array_new();
 
     sandbox_add_names(extra, io_loop_syscalls);
-    for (guint i = 0; i < vm->machine->devices->len; i++) {
-        const Device *dev = g_ptr_array_index(vm->machine->devices, i);
-
-        for (const DeviceClass *c = dev->class; c; c = c->base)
-            sandbox_add_names(extra, c->syscalls);
-    }
+    machine_device_visit(vm->machine, sandbox_add_device, extra);
+    if (machine_can_hotplug(vm->machine))
+        sandbox_add_hotpluggable(extra);
     if (!sandbox_filter_make(SANDBOX_VCPU, extra, false, &s->filters[SANDBOX_VCPU], err))
         return false;
     sandbox_add_names(extra, block_queue_syscalls);

@@ -51,6 +51,7 @@ static const char *const filter_main[] = {
     "getsockopt",
     "io_uring_enter",
     "io_uring_register",
+    "io_uring_setup",
     "prlimit64",
     "seccomp",
     "sendfile",

@@ -227,6 +227,26 @@ machine_device_find(Machine *machine, const char *id)
 }
 
 void
+machine_device_visit(Machine *machine, MachineDeviceVisit fn, void *opaque)
+{
+    for (guint i = 0; i < machine->devices->len; i++)
+        fn(g_ptr_array_index(machine->devices, i), opaque);
+}
+
+bool
+machine_can_hotplug(Machine *machine)
+{
+    GHashTableIter iter;
+    gpointer bus;
+
+    g_hash_table_iter_init(&iter, machine->buses);
+    while (g_hash_table_iter_next(&iter, NULL, &bus))
+        if (((Bus *)bus)->hotplug)
+            return true;
+    return false;
+}
+
+void
 machine_reset(Machine *machine)
 {
     address_map_begin(machine->mmio);

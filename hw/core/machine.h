@@ -202,6 +202,11 @@ typedef void (*MachineObjectVisit)(const char *id, void *object, void *opaque);
 void machine_object_visit(Machine *machine, ObjectKind kind, MachineObjectVisit fn, void *opaque);
 
 Device *machine_device_find(Machine *machine, const char *id);
+typedef void (*MachineDeviceVisit)(Device *dev, void *opaque);
+/* In order of making. Main thread; @fn must neither make nor free a device. */
+void machine_device_visit(Machine *machine, MachineDeviceVisit fn, void *opaque);
+/* Whether a device can come while the guest runs: some bus takes it. Main thread. */
+bool machine_can_hotplug(Machine *machine);
 
 /* Puts every device back to its power-on state, newest first, draining what is in flight. vCPUs
  * must be stopped. Main thread. */

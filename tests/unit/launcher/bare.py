@@ -20,6 +20,8 @@ SECONDS = 60
 LARGE = tempfile.NamedTemporaryFile()
 LARGE.truncate(8 << 20)
 DIRECTORY = tempfile.TemporaryDirectory()
+PORTS = sum([["-device", "pcie-root-port,id=port%d,chassis=%d,bus=pcie.0,addr=0x%x" % (i, i, i + 2)]
+             for i in range(1, 6)], [])
 
 
 def arguments(word, *options):
@@ -118,7 +120,8 @@ class Control(unittest.TestCase):
         self.directory = tempfile.TemporaryDirectory()
         self.path = os.path.join(self.directory.name, "qmp")
         self.process = subprocess.Popen(
-            arguments("spin", "-S", "-qmp", "unix:%s,server=on,wait=off" % self.path),
+            arguments("spin", "-S", "-qmp", "unix:%s,server=on,wait=off" % self.path,
+                      *PORTS),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         deadline = time.monotonic() + SECONDS
         while not os.path.exists(self.path) and time.monotonic() < deadline:
@@ -166,6 +169,30 @@ class Control(unittest.TestCase):
         names = [row["name"] for row in self.command("query-commands")["return"]]
         self.assertIn("query-cpus-fast", names)
         self.assertNotIn("migrate", names)
+
+    def test_the_sandbox_lets_devices_come_later(self):
+        self.command("qmp_capabilities")
+        with tempfile.TemporaryFile() as image:
+            image.truncate(1 << 20)
+            add = json.dumps({"execute": "add-fd", "arguments": {"fdset-id": 1}}).encode()
+            socket.send_fds(self.socket, [add], [image.fileno()])
+            self.assertIn("return", json.loads(self.file.readline()))
+        for name, args in (
+                ("blockdev-add", {"driver": "file", "filename": "/dev/fdset/1", "node-name": "file"}),
+                ("blockdev-add", {"driver": "raw", "node-name": "disk", "file": "file"}),
+                ("device_add", {"driver": "virtio-blk-pci", "drive": "disk", "bus": "port1"}),
+                ("object-add", {"qom-type": "iothread", "id": "thread"}),
+                ("device_add", {"driver": "virtio-balloon-pci", "bus": "port2"}),
+                ("device_add", {"driver": "virtio-serial-pci", "bus": "port3"}),
+                ("device_add", {"driver": "qemu-xhci", "bus": "port4"}),
+                ("object-add", {"qom-type": "rng-random", "id": "rng", "filename": "/dev/fdset/1"}),
+                ("cont", {})):
+            with self.subTest(name=name, args=args):
+                self.assertEqual(self.command(name, **args).get("return"), {})
+        if not ALWAYS: # without the sandbox it is offered
+            refused = self.command("netdev_add", type="user", id="net")
+            self.assertIn("sandbox", refused["error"]["desc"])
+        self.assertEqual(self.process.stdout.read(8), b"spin\n...")
 
     def test_next_client_and_quit(self):
         self.socket.close()

@@ -343,9 +343,8 @@ firmware_add_splash(Vm *vm, GError **err)
 
     if (!file)
         return true;
-    return firmware_add_file(vm, g_str_has_suffix(file, ".bmp") ? "bootsplash.bmp"
-                                                                : "bootsplash.jpg",
-                             file, err);
+    return firmware_add_file(
+        vm, g_str_has_suffix(file, ".bmp") ? "bootsplash.bmp" : "bootsplash.jpg", file, err);
 }
 
 bool

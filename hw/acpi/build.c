@@ -40,7 +40,7 @@ typedef struct {
 
 typedef struct {
     GByteArray *out;
-    uint64_t base;          /* address of the first byte */
+    uint64_t base;            /* address of the first byte */
     guint listed[TABLES_MAX]; /* offsets of the tables that the XSDT names */
     unsigned n_listed;
     GArray *pointers; /* LayoutPointer */

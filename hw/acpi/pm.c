@@ -222,8 +222,7 @@ acpi_pm_place_gpe(AcpiPm *pm, uint16_t port, unsigned size)
 {
     pm->gpe_port = port;
     pm->gpe_size = (uint8_t)size;
-    pm->gpe_region =
-        (IoRegion){ "acpi-gpe", &acpi_gpe_ops, pm, pm->lock, size, IO_PRIORITY_BOARD };
+    pm->gpe_region = (IoRegion){ "acpi-gpe", &acpi_gpe_ops, pm, pm->lock, size, IO_PRIORITY_BOARD };
     (void)address_map_add(pm->machine->pio, &pm->gpe_region, port);
 }
 

@@ -155,8 +155,8 @@ void device_free(Device *dev);
 /* QMP device_add: makes a device on a running or paused machine and tells the guest. Refuses what
  * cannot be plugged in. Main thread. */
 Device *device_plug(Machine *machine, const char *driver, GHashTable *props, GError **err);
-/* QMP device_del: asks the guest to let go of the device. When that is done, or at once where nobody
- * need be asked, it is freed with a DEVICE_DELETED event. Main thread. */
+/* QMP device_del: asks the guest to let go of the device. When that is done, or at once where
+ * nobody need be asked, it is freed with a DEVICE_DELETED event. Main thread. */
 bool device_unplug(Device *dev, GError **err);
 /* The guest has let go: the device, and what is plugged into it, is freed in the main loop with
  * DEVICE_DELETED events. Any thread, with any lock. */

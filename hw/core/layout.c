@@ -137,8 +137,8 @@ layout_flatten(MemoryLayout *layout)
     for (guint i = 0; i < layout->placed->len; i++) {
         const MemoryOverlay *o = g_array_index(layout->placed, LayoutPlaced, i).overlay;
 
-        layout_paint(list, (LayoutPiece){ o->gpa, o->size, o->host, o->read_only, o->log, o,
-                                          NO_SLOT });
+        layout_paint(list,
+                     (LayoutPiece){ o->gpa, o->size, o->host, o->read_only, o->log, o, NO_SLOT });
     }
     for (guint i = list->len; i > 0; i--) {
         LayoutPiece *piece = &g_array_index(list, LayoutPiece, i - 1);
@@ -180,8 +180,8 @@ static int
 layout_map(Machine *machine, LayoutPiece *piece)
 {
     const MachineOps *ops = machine->ops;
-    int ret = ops->memory_map(machine->host, piece->gpa, piece->size, piece->host,
-                              piece->read_only);
+    int ret =
+        ops->memory_map(machine->host, piece->gpa, piece->size, piece->host, piece->read_only);
 
     if (ret < 0)
         return ret;

@@ -23,10 +23,10 @@ typedef struct MemoryLayout MemoryLayout;
 
 /* Who wins where several lie. */
 enum {
-    OVERLAY_PRIORITY_BAR = 0,     /* BARs of PCI functions */
+    OVERLAY_PRIORITY_BAR = 0, /* BARs of PCI functions */
     OVERLAY_PRIORITY_FIRMWARE = 5,
-    OVERLAY_PRIORITY_BOARD = 10,  /* the chipset's hole for VGA, shadow RAM */
-    OVERLAY_PRIORITY_VGA = 15,    /* video memory that is mapped as it lies into that hole */
+    OVERLAY_PRIORITY_BOARD = 10, /* the chipset's hole for VGA, shadow RAM */
+    OVERLAY_PRIORITY_VGA = 15,   /* video memory that is mapped as it lies into that hole */
     OVERLAY_PRIORITY_SMRAM = 20,
 };
 

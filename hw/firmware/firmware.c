@@ -66,8 +66,7 @@ firmware_boot_order(Machine *machine, bool strict)
         return NULL;
     g_array_sort(entries, boot_entry_compare);
     for (guint i = 0; i < entries->len; i++) {
-        g_autofree char *path =
-            device_firmware_path(g_array_index(entries, BootEntryIndex, i).dev);
+        g_autofree char *path = device_firmware_path(g_array_index(entries, BootEntryIndex, i).dev);
 
         g_string_append_printf(text, "%s%s", i ? "\n" : "", path);
     }
@@ -96,7 +95,11 @@ firmware_create(Machine *machine, GError **err)
 {
     const MachineConfig *config = &machine->config;
     FwCfg *cfg = machine->fw_cfg;
-    uint8_t states[6] = { SLEEP_SUPPORTED, 0, 0, ACPI_SLEEP_TYPE_S3, ACPI_SLEEP_TYPE_S4,
+    uint8_t states[6] = { SLEEP_SUPPORTED,
+                          0,
+                          0,
+                          ACPI_SLEEP_TYPE_S3,
+                          ACPI_SLEEP_TYPE_S4,
                           SLEEP_SUPPORTED | ACPI_SLEEP_TYPE_OFF };
 
     if (config->s3)
@@ -137,9 +140,9 @@ firmware_prepare(Machine *machine, const FirmwareBoot *boot, GError **err)
     uint16_t serial = GUINT16_TO_LE(boot->serial_console);
     int32_t retry = boot->has_reboot_timeout ? boot->reboot_timeout : -1;
 
-    rtc_cmos_set(machine, CMOS_BOOT_FIRST,
-                 (uint8_t)(firmware_boot_nibble(letters, 1) << 4 |
-                           firmware_boot_nibble(letters, 0)));
+    rtc_cmos_set(
+        machine, CMOS_BOOT_FIRST,
+        (uint8_t)(firmware_boot_nibble(letters, 1) << 4 | firmware_boot_nibble(letters, 0)));
     rtc_cmos_set(machine, CMOS_BOOT_THIRD, (uint8_t)(firmware_boot_nibble(letters, 2) << 4));
     fw_cfg_add(cfg, FW_CFG_BOOT_MENU, &menu, sizeof(menu));
     /* SeaBIOS then uses the first serial port as its console, at etc/sercon-port. */

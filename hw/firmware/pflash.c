@@ -56,12 +56,12 @@ typedef struct {
     PropObject drive;
     uint32_t unit;
     bool read_only;
-    uint8_t mode;       /* FlashMode */
-    uint8_t command;    /* whose further cycles are awaited; 0: none */
+    uint8_t mode;    /* FlashMode */
+    uint8_t command; /* whose further cycles are awaited; 0: none */
     uint8_t status;
-    uint16_t count;     /* bytes still to come of a buffered program; UINT16_MAX: the number */
-    uint32_t fill;      /* those that came */
-    uint32_t first;     /* offset of the first of them */
+    uint16_t count; /* bytes still to come of a buffered program; UINT16_MAX: the number */
+    uint32_t fill;  /* those that came */
+    uint32_t first; /* offset of the first of them */
     uint8_t buffer[FLASH_BUFFER];
     uint8_t query[QUERY_SIZE];
     MemoryOverlay overlay;
@@ -327,8 +327,8 @@ flash_realize(Device *dev, GError **err)
     f->overlay.read_only = true;
     f->overlay.priority = OVERLAY_PRIORITY_FIRMWARE;
     flash_fill_query(f);
-    f->region = (IoRegion){ f->overlay.name, &flash_ops,       f, &dev->lock,
-                            f->overlay.size, IO_PRIORITY_BOARD };
+    f->region = (IoRegion){ f->overlay.name, &flash_ops,      f,
+                            &dev->lock,      f->overlay.size, IO_PRIORITY_BOARD };
     if (address_map_add(machine->mmio, &f->region, f->overlay.gpa) < 0)
         return device_error(dev, err, VIR_ERR_INTERNAL_ERROR, "no room below 4 GiB");
     flash_show(f, FLASH_ARRAY);
@@ -379,8 +379,8 @@ flash_after_load(void *state, GError **err)
 }
 
 static const SavedField flash_fields[] = {
-    SAVED(Flash, mode, 1),  SAVED(Flash, command, 1), SAVED(Flash, status, 1),
-    SAVED(Flash, count, 1), SAVED(Flash, fill, 1),    SAVED(Flash, first, 1),
+    SAVED(Flash, mode, 1),         SAVED(Flash, command, 1), SAVED(Flash, status, 1),
+    SAVED(Flash, count, 1),        SAVED(Flash, fill, 1),    SAVED(Flash, first, 1),
     SAVED_BYTES(Flash, buffer, 1),
 };
 
@@ -395,8 +395,7 @@ static const SavedTable flash_saved = {
 
 static const DeviceProp flash_props[] = {
     { "drive", PROP_BLOCK_NODE, offsetof(Flash, drive), .required = true, .help = "the image" },
-    { "unit", PROP_UINT32, offsetof(Flash, unit), "0", .max = 1,
-      .help = "0: code, 1: variables" },
+    { "unit", PROP_UINT32, offsetof(Flash, unit), "0", .max = 1, .help = "0: code, 1: variables" },
 };
 
 const DeviceClass pflash_class = {

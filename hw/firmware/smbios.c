@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-    ANCHOR_SIZE = 31,        /* of a 32-bit entry point, the only one that all firmware knows */
+    ANCHOR_SIZE = 31,         /* of a 32-bit entry point, the only one that all firmware knows */
     ANCHOR_INTERMEDIATE = 16, /* its second part, with a sum of its own */
     HANDLE_BIOS = 0x000,
     HANDLE_SYSTEM = 0x100,
@@ -34,7 +34,7 @@ enum {
     CHASSIS_SAFE = 3,
     STRINGS_MAX = 16,
 };
-#define DIMM_MAX (UINT64_C(16) << 30) /* one memory device per so many bytes */
+#define DIMM_MAX (UINT64_C(16) << 30)    /* one memory device per so many bytes */
 #define BIOS_NOT_SUPPORTED UINT64_C(0x8) /* the characteristics are not described */
 
 /* A field that an option can set: its name there, where its string's number goes, and what it is
@@ -56,8 +56,8 @@ typedef struct {
 } Smbios;
 
 static const SmbiosField bios_fields[] = {
-    { "vendor", 4, "Kiln" },      { "version", 5, "1.0" }, { "date", 8, "04/01/2014" },
-    { "release", 0, NULL },       { "uefi", 0, NULL },     { NULL, 0, NULL },
+    { "vendor", 4, "Kiln" }, { "version", 5, "1.0" }, { "date", 8, "04/01/2014" },
+    { "release", 0, NULL },  { "uefi", 0, NULL },     { NULL, 0, NULL },
 };
 
 static const SmbiosField system_fields[] = {
@@ -67,8 +67,12 @@ static const SmbiosField system_fields[] = {
 };
 
 static const SmbiosField board_fields[] = {
-    { "manufacturer", 4, "Kiln" }, { "product", 5, NULL }, { "version", 6, NULL },
-    { "serial", 7, NULL },         { "asset", 8, NULL },   { "location", 10, NULL },
+    { "manufacturer", 4, "Kiln" },
+    { "product", 5, NULL },
+    { "version", 6, NULL },
+    { "serial", 7, NULL },
+    { "asset", 8, NULL },
+    { "location", 10, NULL },
     { NULL, 0, NULL },
 };
 
@@ -90,9 +94,9 @@ static const SmbiosField oem_fields[] = {
 };
 
 static const SmbiosField dimm_fields[] = {
-    { "loc_pfx", 0, NULL },         { "bank", 17, NULL },  { "manufacturer", 23, "Kiln" },
-    { "serial", 24, NULL },         { "asset", 25, NULL }, { "part", 26, NULL },
-    { "speed", 0, NULL },           { NULL, 0, NULL },
+    { "loc_pfx", 0, NULL }, { "bank", 17, NULL },  { "manufacturer", 23, "Kiln" },
+    { "serial", 24, NULL }, { "asset", 25, NULL }, { "part", 26, NULL },
+    { "speed", 0, NULL },   { NULL, 0, NULL },
 };
 
 static const struct {
@@ -366,7 +370,7 @@ smbios_memory_device(Smbios *s, unsigned i, uint64_t bytes, const SmbiosOption *
     s->body[14] = 9; /* DIMM */
     smbios_string(s, 16, place);
     smbios_strings(s, options, n, 17);
-    s->body[18] = 7;                     /* RAM */
+    s->body[18] = 7;                      /* RAM */
     bytes_store(s->body + 19, 1 << 1, 2); /* other */
     bytes_store(s->body + 21, speed, 2);
     bytes_store(s->body + 28, mib < 0x7fff ? 0 : mib, 4);

@@ -43,8 +43,7 @@ debugcon_realize(Device *dev, GError **err)
 
     if (!chardev_attach(d->chardev.object, &debugcon_frontend, d, err))
         return false;
-    d->region =
-        (IoRegion){ "isa-debugcon", &debugcon_ops, d, &dev->lock, 1, IO_PRIORITY_BOARD };
+    d->region = (IoRegion){ "isa-debugcon", &debugcon_ops, d, &dev->lock, 1, IO_PRIORITY_BOARD };
     if (address_map_add(dev->machine->pio, &d->region, d->iobase) < 0)
         return device_error(dev, err, VIR_ERR_CONFIG_UNSUPPORTED, "there is no port 0x%x",
                             d->iobase);

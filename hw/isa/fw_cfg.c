@@ -44,8 +44,8 @@ enum {
 typedef struct {
     uint8_t *data;
     uint32_t len;
-    uint32_t size;       /* in the directory; bytes from len on read as zero */
-    FwCfgMake make;      /* NULL: @data is always there */
+    uint32_t size;        /* in the directory; bytes from len on read as zero */
+    FwCfgMake make;       /* NULL: @data is always there */
     FwCfgWritten written; /* NULL: the guest cannot write; else @data is somebody else's */
     void *opaque;
 } FwCfgItem;

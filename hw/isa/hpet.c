@@ -1,6 +1,7 @@
 /* hpet.c - high precision event timers (IA-PC HPET 1.0a), three of them, 64 bits, periodic.
  *
- * The counter runs with the guest's clock, one tick each 10 ns, and interrupts go to I/O APIC lines.
+ * The counter runs with the guest's clock, one tick each 10 ns, and interrupts go to I/O APIC
+ * lines.
  *
  * Leaves out: legacy replacement (the PIT and the RTC keep their lines) and messages; the
  * capabilities say so.
@@ -25,8 +26,8 @@ enum {
     TIMER_32BIT = 1 << 8,
     TIMER_ROUTE_SHIFT = 9,
     TIMER_ROUTE = 0x1f << TIMER_ROUTE_SHIFT,
-    TIMER_WRITABLE = TIMER_LEVEL | TIMER_INTERRUPT | TIMER_PERIODIC | TIMER_SET | TIMER_32BIT |
-                     TIMER_ROUTE,
+    TIMER_WRITABLE =
+        TIMER_LEVEL | TIMER_INTERRUPT | TIMER_PERIODIC | TIMER_SET | TIMER_32BIT | TIMER_ROUTE,
     REG_CAPABILITIES = 0x00,
     REG_CONFIG = 0x10,
     REG_STATUS = 0x20,
@@ -109,8 +110,8 @@ hpet_run(Hpet *h, uint64_t from, uint64_t now)
             continue;
         hpet_fire(h, n);
         if ((t->config & TIMER_PERIODIC) && t->period) {
-            uint64_t behind = hpet_timer_is_32bit(t) ? (uint32_t)(now - t->compare)
-                                                     : now - t->compare;
+            uint64_t behind =
+                hpet_timer_is_32bit(t) ? (uint32_t)(now - t->compare) : now - t->compare;
 
             t->compare += (behind / t->period + 1) * t->period;
         }
@@ -325,8 +326,8 @@ hpet_after_load(void *state, GError **err)
     h->base = machine_clock_ns(h->device.machine) - (int64_t)h->counter * TICK_NS;
     for (unsigned n = 0; n < HPET_TIMERS; n++) {
         h->timers[n].config &= TIMER_WRITABLE;
-        gsi_source_move(&h->lines[n], (uint32_t)(h->timers[n].config & TIMER_ROUTE) >>
-                                          TIMER_ROUTE_SHIFT);
+        gsi_source_move(&h->lines[n],
+                        (uint32_t)(h->timers[n].config & TIMER_ROUTE) >> TIMER_ROUTE_SHIFT);
         gsi_source_set(&h->lines[n], h->status & UINT64_C(1) << n);
     }
     hpet_arm(h);

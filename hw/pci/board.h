@@ -11,13 +11,13 @@
 
 enum {
     BOARD_IO_APIC_PINS = 24,
-    BOARD_PM_BASE = 0x600,         /* where a boot without firmware puts the PM registers */
+    BOARD_PM_BASE = 0x600, /* where a boot without firmware puts the PM registers */
     BOARD_ECAM_SIZE = 256 << 20,
     BOARD_IO_WINDOW_BASE = 0x1000, /* first port that a boot without firmware gives away */
 };
 #define BOARD_ECAM_BASE UINT64_C(0xb0000000)
-#define BOARD_MMIO32_END UINT64_C(0xfec00000)  /* first byte that no BAR may use */
-#define BOARD_ACPI_BASE UINT64_C(0x000e0000)   /* RAM that direct boot keeps for ACPI tables */
+#define BOARD_MMIO32_END UINT64_C(0xfec00000) /* first byte that no BAR may use */
+#define BOARD_ACPI_BASE UINT64_C(0x000e0000)  /* RAM that direct boot keeps for ACPI tables */
 #define BOARD_ACPI_SIZE UINT64_C(0x0001c000)
 #define BOARD_SMBIOS_BASE UINT64_C(0x000fc000) /* and behind them for SMBIOS tables */
 #define BOARD_SMBIOS_SIZE UINT64_C(0x00004000)
@@ -34,11 +34,11 @@ struct Board {
     const char *const *aliases; /* NULL-terminated */
     const char *prefix;         /* QEMU's versioned names begin so: "pc-q35-" */
     const char *description;
-    const char *product;   /* what SMBIOS calls it */
-    const char *pci_bus;   /* name of bus 0 */
-    uint64_t ram_low_max;  /* RAM below 4 GiB ends here at most */
-    uint64_t mmio32_base;  /* BARs below 4 GiB begin here, or at the end of RAM if that is later */
-    bool express;          /* has ECAM, root ports and an I/O APIC line for each PIRQ */
+    const char *product;  /* what SMBIOS calls it */
+    const char *pci_bus;  /* name of bus 0 */
+    uint64_t ram_low_max; /* RAM below 4 GiB ends here at most */
+    uint64_t mmio32_base; /* BARs below 4 GiB begin here, or at the end of RAM if that is later */
+    bool express;         /* has ECAM, root ports and an I/O APIC line for each PIRQ */
     const BoardDevice *devices;
     unsigned n_devices;
     uint8_t isa_devfn; /* of the function with the PIRQ registers */

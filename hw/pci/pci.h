@@ -23,7 +23,7 @@ typedef struct PciMsix PciMsix;
 enum {
     PCI_CONFIG_SIZE = 256, /* stored; extended space holds no capability */
     PCI_BARS = 6,
-    PCI_ROM_BAR = 6, /* the expansion ROM's place among the BARs */
+    PCI_ROM_BAR = 6,               /* the expansion ROM's place among the BARs */
     PCI_SUBSYSTEM_VENDOR = 0x1af4, /* of every emulated function that names no other */
     PCI_SUBSYSTEM_DEVICE = 0x1100,
 };
@@ -82,10 +82,10 @@ struct PciDevice {
     uint8_t initial[PCI_CONFIG_SIZE];      /* contents at reset, taken after realize */
     uint8_t saved_config[PCI_CONFIG_SIZE]; /* as it stands in saved state */
     GMutex bar_lock;                       /* mapping state of the BARs, doorbells */
-    PciBar bars[PCI_BARS + 1]; /* the last: PCI_ROM_BAR */
-    char *romfile;             /* property: NULL for the class's own, "" for none */
-    uint32_t rombar;           /* property: 0 leaves the ROM out */
-    uint8_t *rom;              /* mapped file */
+    PciBar bars[PCI_BARS + 1];             /* the last: PCI_ROM_BAR */
+    char *romfile;                         /* property: NULL for the class's own, "" for none */
+    uint32_t rombar;                       /* property: 0 leaves the ROM out */
+    uint8_t *rom;                          /* mapped file */
     uint64_t rom_size;
     unsigned caps_end;    /* next free byte for a capability */
     unsigned express_cap; /* offset, 0 when there is none */

@@ -73,8 +73,8 @@ pci_rom_open(PciDevice *dev, GError **err)
     int fd;
 
     if (!name && firmware)
-        name = dev->details && dev->details->rom ? dev->details->rom
-                                                 : dev->device.class->option_rom;
+        name =
+            dev->details && dev->details->rom ? dev->details->rom : dev->device.class->option_rom;
     if (!name || !*name || !dev->rombar)
         return true;
     fd = rom_open_file(dev, name, dev->romfile != NULL, err);

@@ -137,8 +137,7 @@ root_port_check(Bus *bus, GHashTable *props, GError **err)
     if (pci->devices[0])
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "PCI: slot 0 function 0 already occupied by %s, device '%s'",
-                              pci->devices[0]->device.class->name,
-                              pci->devices[0]->device.path);
+                              pci->devices[0]->device.class->name, pci->devices[0]->device.path);
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* shadow.c - PAM and SMRAM: what the host bridge shows below 1 MiB.
  *
- * Intel 440FX (290549), section 3.2.15 and 3.2.18; Intel 3 Series Express Chipset (316966), sections
- * 5.1.20 and 5.1.32. Each range is RAM, RAM that cannot be written, or what lies on the bus: there,
- * the last 128 KiB of the system firmware answer up to 1 MiB.
+ * Intel 440FX (290549), section 3.2.15 and 3.2.18; Intel 3 Series Express Chipset (316966),
+ * sections 5.1.20 and 5.1.32. Each range is RAM, RAM that cannot be written, or what lies on the
+ * bus: there, the last 128 KiB of the system firmware answer up to 1 MiB.
  *
  * Leaves out: SMM itself, so closed SMRAM is never seen; TSEG.
  *
@@ -134,12 +134,12 @@ shadow_init(Shadow *s, Machine *machine)
                                 .gpa = VIDEO_BASE,
                                 .size = VIDEO_SIZE,
                                 .priority = OVERLAY_PRIORITY_BOARD };
-    s->smram = (MemoryOverlay){ .name = "smram",
-                                .gpa = VIDEO_BASE,
-                                .size = VIDEO_SIZE,
-                                .host = guest_memory_pointer(machine->memory, VIDEO_BASE,
-                                                             VIDEO_SIZE),
-                                .priority = OVERLAY_PRIORITY_SMRAM };
+    s->smram =
+        (MemoryOverlay){ .name = "smram",
+                         .gpa = VIDEO_BASE,
+                         .size = VIDEO_SIZE,
+                         .host = guest_memory_pointer(machine->memory, VIDEO_BASE, VIDEO_SIZE),
+                         .priority = OVERLAY_PRIORITY_SMRAM };
     (void)memory_layout_add(machine->layout, &s->video);
     for (unsigned n = 0; n < SHADOW_SEGMENTS; n++) {
         s->segments[n] = (MemoryOverlay){ .name = "shadow",
@@ -149,8 +149,8 @@ shadow_init(Shadow *s, Machine *machine)
         (void)memory_layout_add(machine->layout, &s->segments[n]);
     }
     (void)memory_layout_commit(machine->layout);
-    s->region = (IoRegion){ "shadow",          &shadow_ops, s, NULL, SHADOW_END - SHADOW_BASE,
-                            IO_PRIORITY_BOARD };
+    s->region =
+        (IoRegion){ "shadow", &shadow_ops, s, NULL, SHADOW_END - SHADOW_BASE, IO_PRIORITY_BOARD };
     (void)address_map_add(machine->mmio, &s->region, SHADOW_BASE);
 }
 

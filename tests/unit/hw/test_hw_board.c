@@ -576,8 +576,12 @@ static FakeMachine *
 fake_with_hpet(void)
 {
     MachineCpu cpu = { .present = true };
-    MachineConfig config = { .ram_below_4g = RAM, .cpus = &cpu, .n_cpus = 1, .max_cpus = 1,
-                             .physical_bits = 40, .hpet = true };
+    MachineConfig config = { .ram_below_4g = RAM,
+                             .cpus = &cpu,
+                             .n_cpus = 1,
+                             .max_cpus = 1,
+                             .physical_bits = 40,
+                             .hpet = true };
     FakeMachine *fake = fake_machine_new(RAM, &config);
     g_autoptr(GError) err = NULL;
 
@@ -677,20 +681,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shadow),
-        cmocka_unit_test(test_direct_boot_sees_ram),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_pc_routing),
-        cmocka_unit_test(test_hotplug),
-        cmocka_unit_test(test_hotplug_interrupt),
-        cmocka_unit_test(test_unplug_by_reset),
-        cmocka_unit_test(test_hotplug_refusals),
-        cmocka_unit_test(test_boot_order),
-        cmocka_unit_test(test_smbios),
-        cmocka_unit_test(test_flash),
-        cmocka_unit_test(test_hpet),
-        cmocka_unit_test(test_bridges),
-        cmocka_unit_test(test_pvpanic),
+        cmocka_unit_test(test_shadow),          cmocka_unit_test(test_direct_boot_sees_ram),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_pc_routing),
+        cmocka_unit_test(test_hotplug),         cmocka_unit_test(test_hotplug_interrupt),
+        cmocka_unit_test(test_unplug_by_reset), cmocka_unit_test(test_hotplug_refusals),
+        cmocka_unit_test(test_boot_order),      cmocka_unit_test(test_smbios),
+        cmocka_unit_test(test_flash),           cmocka_unit_test(test_hpet),
+        cmocka_unit_test(test_bridges),         cmocka_unit_test(test_pvpanic),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

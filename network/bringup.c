@@ -159,7 +159,8 @@ set_up_bridge(Netlink *nl, const NetworkDef *live, GError **err)
     /* Rules first: not a packet passes the bridge without them. */
     return network_apply_rules(live, err) && sysctl_set_bridge_ipv6(bridge, v6, err) &&
            add_addresses(nl, live, err) && netlink_link_set_up(nl, bridge, true, err) &&
-           limit_bridge(nl, live, err) && add_routes(nl, live, err) && (!live->forward || sysctl_enable_forwarding(v4, v6, err));
+           limit_bridge(nl, live, err) && add_routes(nl, live, err) &&
+           (!live->forward || sysctl_enable_forwarding(v4, v6, err));
 }
 
 static bool

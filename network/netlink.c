@@ -335,7 +335,8 @@ netlink_link_set_master(Netlink *nl, const char *name, const char *bridge, GErro
     g_autoptr(NlMsg) msg = NULL;
     unsigned index, master = 0;
 
-    if (!netlink_link_index(nl, name, &index, err) || (bridge && !netlink_link_index(nl, bridge, &master, err)))
+    if (!netlink_link_index(nl, name, &index, err) ||
+        (bridge && !netlink_link_index(nl, bridge, &master, err)))
         return false;
     msg = link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, index);
     nla_put_u32(msg, IFLA_MASTER, master);

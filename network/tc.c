@@ -137,28 +137,12 @@ add_class(Netlink *nl, const char *name, unsigned index, const NetworkLimit *lim
            tc_send(nl, name, leaf, "sch_fq_codel", err);
 }
 
-bool
-tc_limit_sent(Netlink *nl, const char *name, const NetworkLimit *limit, GError **err)
-{
-    g_autoptr(NlMsg) clear = NULL;
-    unsigned index;
-
-    if (limit->average == 0)
-        return true;
-    if (!netlink_link_index(nl, name, &index, err))
-        return false;
-    clear = tc_message(RTM_DELQDISC, index, 0, TC_H_ROOT, NULL);
-    netlink_transact(nl, clear); /* most have none */
-    return add_class(nl, name, index, limit, err);
-}
-
 static bool
 add_policer(Netlink *nl, const char *name, unsigned index, const NetworkLimit *limit, GError **err)
 {
     g_autoptr(NlMsg) hook =
         tc_message(RTM_NEWQDISC, index, TC_INGRESS_HANDLE, TC_H_INGRESS, "ingress");
-    g_autoptr(NlMsg) filter =
-        tc_message(RTM_NEWTFILTER, index, 0, TC_INGRESS_HANDLE, "matchall");
+    g_autoptr(NlMsg) filter = tc_message(RTM_NEWTFILTER, index, 0, TC_INGRESS_HANDLE, "matchall");
     struct tc_police police = { .action = TC_ACT_SHOT, .mtu = TC_SEGMENTS };
     const uint8_t table[TC_RATE_TABLE] = { 0 };
     struct nlattr *options, *actions, *first, *inner;
@@ -168,9 +152,9 @@ add_policer(Netlink *nl, const char *name, unsigned index, const NetworkLimit *l
         return false;
     police.rate = ratespec(rate);
     /* without a burst: a second's worth, as libvirt */
-    police.burst = time_of(MAX(limit->burst ? burst_of(limit->burst, rate) : (uint64_t)rate,
-                               (uint64_t)TC_PACKET),
-                           rate);
+    police.burst = time_of(
+        MAX(limit->burst ? burst_of(limit->burst, rate) : (uint64_t)rate, (uint64_t)TC_PACKET),
+        rate);
     options = nla_nest_start(filter, TCA_OPTIONS);
     actions = nla_nest_start(filter, TCA_MATCHALL_ACT);
     first = nla_nest_start(filter, 1);
@@ -186,8 +170,13 @@ add_policer(Netlink *nl, const char *name, unsigned index, const NetworkLimit *l
            tc_send(nl, name, filter, "act_police' or 'cls_matchall", err);
 }
 
-bool
-tc_limit_received(Netlink *nl, const char *name, const NetworkLimit *limit, GError **err)
+typedef bool AddLimit(Netlink *nl, const char *name, unsigned index, const NetworkLimit *limit,
+                      GError **err);
+
+/* Puts what @add makes in the place of the queue @handle below @parent, if there is one. */
+static bool
+replace_limit(Netlink *nl, const char *name, const NetworkLimit *limit, uint32_t handle,
+              uint32_t parent, AddLimit *add, GError **err)
 {
     g_autoptr(NlMsg) clear = NULL;
     unsigned index;
@@ -196,7 +185,19 @@ tc_limit_received(Netlink *nl, const char *name, const NetworkLimit *limit, GErr
         return true;
     if (!netlink_link_index(nl, name, &index, err))
         return false;
-    clear = tc_message(RTM_DELQDISC, index, TC_INGRESS_HANDLE, TC_H_INGRESS, NULL);
+    clear = tc_message(RTM_DELQDISC, index, handle, parent, NULL);
     netlink_transact(nl, clear);
-    return add_policer(nl, name, index, limit, err);
+    return add(nl, name, index, limit, err);
+}
+
+bool
+tc_limit_sent(Netlink *nl, const char *name, const NetworkLimit *limit, GError **err)
+{
+    return replace_limit(nl, name, limit, 0, TC_H_ROOT, add_class, err);
+}
+
+bool
+tc_limit_received(Netlink *nl, const char *name, const NetworkLimit *limit, GError **err)
+{
+    return replace_limit(nl, name, limit, TC_INGRESS_HANDLE, TC_H_INGRESS, add_policer, err);
 }

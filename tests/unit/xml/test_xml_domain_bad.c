@@ -222,6 +222,94 @@ test_devices(void **state)
           0, 67, "cannot be used together");
 }
 
+/* What the screens, the boards and the smaller devices may not say. */
+static void
+test_more_devices(void **state)
+{
+    static const Bad bad[] = {
+        { "<graphics/>", 27, "Missing required attribute 'type' in element 'graphics' at line 1" },
+        { "<graphics type='vnc' port='65536'/>", 27,
+          "attribute 'port' in element 'graphics' at line 1: '65536' is not a whole number from -1 "
+          "to 65535" },
+        { "<graphics type='vnc' sharePolicy='shared'/>", 27, "one of 'allow-exclusive'" },
+        { "<graphics type='vnc' passwdValidTo='tomorrow'/>", 27, "a time like 2026-" },
+        { "<graphics type='vnc' keymap='../de'/>", 27, "the name of a keymap" },
+        { "<graphics type='vnc' socket='vnc.sock'/>", 27, "an absolute path" },
+        { "<graphics type='vnc'><listen type='adress'/></graphics>", 27,
+          "did you mean 'address'?" },
+        { "<graphics type='vnc'><listen type='network'/></graphics>", 27, "'network'" },
+        { "<graphics type='vnc' listen='1.1.1.1'><listen type='address' address='2.2.2.2'/>"
+          "</graphics>",
+          27, "must match 'address' attribute" },
+        { "<graphics type='vnc'><listen type='socket'/><listen type='none'/></graphics>", 27,
+          "stands alone" },
+        { "<graphics type='spice'><image compression='zip'/></graphics>", 27, "'zip' is not" },
+        { "<sound model='ich8'/>", 27, "did you mean 'ich" },
+        { "<audio id='0' type='none'/>", 27, "from 1 to 255" },
+        { "<video><model type='vesa'/></video>", 27, "'vesa' is not one of 'vga'" },
+        { "<video><model type='vga'><resolution x='1'/></model></video>", 27, "attribute 'y'" },
+        { "<input type='mouse' bus='ps/2'/>", 27, "did you mean 'ps2'?" },
+        { "<watchdog/>", 27, "'model'" },
+        { "<watchdog model='ib700'/><watchdog model='ib700'/>", 27, "at most 1 elements" },
+        { "<panic model='pc'/>", 27, "'pc' is not one of 'isa'" },
+        { "<vsock><cid address='2'/></vsock>", 27, "from 3 to 4294967295" },
+        { "<vsock/><vsock/>", 27, "only one element 'devices/vsock'" },
+        { "<hub type='pci'/>", 27, "'pci' is not one of 'usb'" },
+        { "<tpm><backend type='emulated'/></tpm>", 27, "did you mean 'emulator'?" },
+        { "<controller type='usb' model='none'/><input type='tablet' bus='usb'/>", 27,
+          "USB is disabled for this domain" },
+        { "<controller type='usb' model='qemu-xhci' ports='1'/><hub type='usb'/>"
+          "<redirdev bus='usb' type='spicevmc'/>"
+          "<input type='mouse' bus='usb'><address type='usb' bus='0' port='1'/></input>",
+          27, "No free USB port for <hub>" },
+        { "<input type='mouse' bus='usb'><address type='usb' bus='0' port='1'/></input>"
+          "<input type='tablet' bus='usb'><address type='usb' bus='0' port='1'/></input>",
+          27, "Duplicate USB address bus 0 port 1" },
+        { "<controller type='pci' model='pci-root'/>", 27, "must be model='pcie-root'" },
+        { "<memballoon model='virtio'><address type='pci' bus='0' slot='31' function='1'/>"
+          "</memballoon>",
+          27, "0000:00:1f.1 is the board's own" },
+    };
+    static const Bad whole[] = {
+        { BASE "<sysinfo type='smbios'><bios><entry name='maker'>x</entry></bios></sysinfo>", 27,
+          "one of vendor|version|date|release" },
+        { BASE "<sysinfo type='fwcfg'><entry name='etc/x'>y</entry></sysinfo>", 27,
+          "must begin with 'opt/'" },
+        { BASE "<sysinfo type='fwcfg'><entry name='opt/x'/></sysinfo>", 27,
+          "either a value or 'file'" },
+        { "<memory>65536</memory><os><type machine='pc'>hvm</type></os><devices>"
+          "<controller type='pci' model='pcie-root'/></devices>",
+          27, "must be model='pci-root'" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *xml = g_strdup_printf("<domain type='kvm'><name>n</name>" BASE
+                                               "<devices>%s</devices></domain>",
+                                               bad[i].inside);
+
+        check(xml, 0, bad[i].code, bad[i].part);
+    }
+    check_all(whole, G_N_ELEMENTS(whole));
+}
+
+/* Many optional attributes do not take many steps, as they would with libxml2's validator. */
+static void
+test_validate_is_quick(void **state)
+{
+    static const char xml[] =
+        "<domain type='kvm'><name>n</name>" BASE "<devices><disk type='file'>"
+        "<driver name='qemu' type='raw' cache='none' error_policy='stop' rerror_policy='report' "
+        "io='io_uring' ioeventfd='on' event_idx='on' copy_on_read='off' discard='unmap' "
+        "detect_zeroes='off' queues='2' queue_size='64' iommu='off' ats='off' packed='off' "
+        "page_per_vq='off'/><source file='/a'/><target dev='vda'/></disk></devices></domain>";
+    g_autoptr(GError) err = NULL;
+    g_autoptr(DomainDef) def = domain_def_parse(xml, DOMAIN_PARSE_VALIDATE, NULL, &err);
+
+    (void)state;
+    assert_non_null(def);
+}
+
 static void
 test_many(void **state)
 {
@@ -334,10 +422,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity),   cmocka_unit_test(test_long_name),
-        cmocka_unit_test(test_processors), cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_many),       cmocka_unit_test(test_validate),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_processors),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_validate),
         cmocka_unit_test(test_start),
+        cmocka_unit_test(test_more_devices),
+        cmocka_unit_test(test_validate_is_quick),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

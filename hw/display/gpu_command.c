@@ -92,7 +92,7 @@ command_attach(VirtioGpu *gpu, const VirtChain *chain, const uint8_t *in)
     if (n == 0 || n > GPU_BACKING_MAX)
         return GPU_RESP_ERR_UNSPEC;
     wire = g_malloc(len);
-    if (virt_iov_read(virt_chain_out(chain), chain->n_out, GPU_HEAD + 8, wire, len) != len)
+    if (iov_read(virt_chain_out(chain), chain->n_out, GPU_HEAD + 8, wire, len) != len)
         return GPU_RESP_ERR_UNSPEC;
     pieces = g_new0(GpuPiece, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -172,8 +172,8 @@ command_cursor(VirtioGpu *gpu, uint32_t type, const uint8_t *in)
     output->cursor_y = (int32_t)bytes_load32(in + 8);
     if (type == GPU_CMD_UPDATE_CURSOR) {
         cursor_unref(output->cursor);
-        output->cursor = cursor_from(gpu, bytes_load32(in + 16), bytes_load32(in + 20),
-                                     bytes_load32(in + 24));
+        output->cursor =
+            cursor_from(gpu, bytes_load32(in + 16), bytes_load32(in + 20), bytes_load32(in + 24));
         output->cursor_new = true;
     }
     screen_kick(output->screen);
@@ -230,7 +230,7 @@ bool
 gpu_command(VirtioGpu *gpu, const VirtChain *chain, bool cursor, uint64_t *written)
 {
     uint8_t in[COMMAND_MAX] = { 0 }, out[EDID_INFO] = { 0 };
-    size_t have = virt_iov_read(virt_chain_out(chain), chain->n_out, 0, in, sizeof(in));
+    size_t have = iov_read(virt_chain_out(chain), chain->n_out, 0, in, sizeof(in));
     uint32_t type = bytes_load32(in), flags = bytes_load32(in + 4), answer;
     int size = command_size(type);
 
@@ -249,7 +249,7 @@ gpu_command(VirtioGpu *gpu, const VirtChain *chain, bool cursor, uint64_t *writt
         bytes_store(out + 4, GPU_FLAG_FENCE, 4);
         memcpy(out + 8, in + 8, 12); /* fence and context */
     }
-    *written = virt_iov_write(virt_chain_in(chain), chain->n_in, 0, out,
-                              MIN(answer_size(answer), chain->in_len));
+    *written = iov_write(virt_chain_in(chain), chain->n_in, 0, out,
+                         MIN(answer_size(answer), chain->in_len));
     return true;
 }

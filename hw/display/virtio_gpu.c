@@ -161,7 +161,7 @@ gpu_realize(VirtioDevice *dev, GError **err)
     gpu->lock_made = true;
     gpu->resources = g_hash_table_new_full(NULL, NULL, NULL, gpu_resource_free);
     gpu->saved = g_byte_array_new();
-    gpu->loop = virtio_default_loop(device->machine, err);
+    gpu->loop = machine_io_loop(device->machine, err);
     if (!gpu->loop)
         return false;
     if (gpu->edid)

@@ -278,10 +278,4 @@ void virtio_queue_interrupt(VirtQueue *queue);
 /* Reads back the used index that someone else (vhost) has moved. Device's lock. */
 void virt_queue_reload_used(VirtQueue *queue);
 
-/* Their names before they moved to hw/core. */
-#define virtio_default_loop machine_io_loop
-#define virt_iov_read iov_read
-#define virt_iov_write iov_write
-#define virt_iov_slice iov_slice
-
 #endif

@@ -188,8 +188,7 @@ check_board(const DomainDef *def, GError **err)
     for (guint i = 0; i < def->clock.timers->len; i++) {
         const DomainTimer *timer = def->clock.timers->pdata[i];
 
-        if (timer->present != TRISTATE_OFF &&
-            (timer->name == DOMAIN_TIMER_HPET || timer->name == DOMAIN_TIMER_HYPERVCLOCK))
+        if (timer->present != TRISTATE_OFF && timer->name == DOMAIN_TIMER_HYPERVCLOCK)
             return refuse(err, "timer '%s'", domain_timer_names[timer->name]);
         if (timer->frequency != XML_UNSET || timer->mode)
             return refuse(err, "frequency or mode of timer '%s'", domain_timer_names[timer->name]);
@@ -229,7 +228,8 @@ check_disk(const DomainDisk *disk, GError **err)
         return refuse(err, "<iotune> of %s", what);
     if (disk->rawio == TRISTATE_ON)
         return refuse(err, "rawio of %s", what);
-    if ((disk->wwn && disk->bus == DOMAIN_BUS_VIRTIO) || disk->vendor || disk->product)
+    if (disk->bus != DOMAIN_BUS_SCSI &&
+        (disk->vendor || disk->product || (disk->wwn && disk->bus == DOMAIN_BUS_VIRTIO)))
         return refuse(err, "<%s> of %s",
                       disk->vendor    ? "vendor"
                       : disk->product ? "product"
@@ -468,6 +468,18 @@ check_others(const DomainDef *def, GError **err)
     return check_virtio(&def->balloon->virtio, def->balloon->model, "the memballoon", err);
 }
 
+/* What any device may say. */
+static bool
+check_info(const char *element, void *device, DomainDeviceInfo *info, void *opaque)
+{
+    (void)device;
+    if ((info->rom_enabled || info->rom_bar || info->rom_file) && strcmp(element, "interface") != 0)
+        return refuse(opaque, "<rom> of <%s>", element);
+    if (info->acpi_index != XML_UNSET)
+        return refuse(opaque, "<acpi index> of <%s>", element);
+    return true;
+}
+
 bool
 domain_def_unsupported(const DomainDef *def, GError **err)
 {
@@ -483,6 +495,8 @@ domain_def_unsupported(const DomainDef *def, GError **err)
     for (guint i = 0; i < def->interfaces->len; i++)
         if (!check_interface(def->interfaces->pdata[i], err))
             return false;
+    if (!domain_def_each_device((DomainDef *)def, check_info, err))
+        return false;
     return check_chars(def, err) && check_graphics(def, err) && check_small(def, err) &&
            check_others(def, err) && check_kept(def->kept, "", err);
 }

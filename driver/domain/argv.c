@@ -139,6 +139,13 @@ argv_machine(Argv *argv, GError **err)
         return false;
     if (!numa)
         g_string_append(machine, ",memory-backend=ram0");
+    for (guint i = 0; i < argv->def->clock.timers->len; i++) {
+        const DomainTimer *timer = argv->def->clock.timers->pdata[i];
+
+        if (timer->name == DOMAIN_TIMER_HPET)
+            g_string_append_printf(machine, ",hpet=%s",
+                                   timer->present == TRISTATE_OFF ? "off" : "on");
+    }
     argv_add(argv, "-machine", machine->str);
     argv_addf(argv, "-accel", "kvm,device=%s", kvm);
     return true;

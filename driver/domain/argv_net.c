@@ -1,6 +1,7 @@
 /* argv_net.c - network cards on the command line of kiln-vmm.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <string.h>
 
 #include "driver/domain/argv.h"
@@ -82,21 +83,30 @@ net_tap(Argv *argv, DomainInterface *net, const char *id, GError **err)
     return true;
 }
 
-static void
-net_device(Argv *argv, const DomainInterface *net, const char *netdev)
+/* The card's boot ROM: none, another one, or none in sight. */
+static bool
+net_rom(Argv *argv, const DomainDeviceInfo *info, GString *out, GError **err)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *name = NULL;
+
+    if (info->rom_enabled == TRISTATE_OFF) {
+        g_string_append(out, ",romfile=");
+        return true;
+    }
+    if (info->rom_bar)
+        g_string_append_printf(out, ",rombar=%d", info->rom_bar == TRISTATE_ON);
+    if (info->rom_file &&
+        !(name = argv_file(argv, info->rom_file, O_RDONLY, "ROM of an interface", err)))
+        return false;
+    argv_text(out, "romfile", name);
+    return true;
+}
+
+static void
+net_virtio(const DomainInterface *net, GString *text)
+{
     uint64_t queues = net->queues == XML_UNSET ? 1 : net->queues;
 
-    const char *model = domain_interface_model(net);
-
-    g_string_printf(text, "%s,netdev=%s,id=%s,mac=%s", model, netdev, net->info.alias, net->mac);
-    argv_pci_address(argv, &net->info, text);
-    argv_uint(text, "bootindex", argv_net_boot_order(argv->def, net));
-    if (strcmp(model, "virtio-net-pci") != 0) {
-        argv_add(argv, "-device", text->str);
-        return;
-    }
     if (queues > 1)
         /* a vector for each direction of each queue pair, configuration and control */
         g_string_append_printf(text, ",mq=on,vectors=%" G_GUINT64_FORMAT, 2 * queues + 2);
@@ -116,7 +126,23 @@ net_device(Argv *argv, const DomainInterface *net, const char *netdev)
     argv_switch(text, "guest_tso6", net->guest.tso6);
     argv_switch(text, "guest_ecn", net->guest.ecn);
     argv_switch(text, "guest_ufo", net->guest.ufo);
+}
+
+static bool
+net_device(Argv *argv, const DomainInterface *net, const char *netdev, GError **err)
+{
+    const char *model = domain_interface_model(net);
+    g_autoptr(GString) text = g_string_new(model);
+
+    g_string_append_printf(text, ",netdev=%s,id=%s,mac=%s", netdev, net->info.alias, net->mac);
+    argv_pci_address(argv, &net->info, text);
+    argv_uint(text, "bootindex", argv_net_boot_order(argv->def, net));
+    if (!net_rom(argv, &net->info, text, err))
+        return false;
+    if (strcmp(model, "virtio-net-pci") == 0)
+        net_virtio(net, text);
     argv_add(argv, "-device", text->str);
+    return true;
 }
 
 bool
@@ -145,9 +171,8 @@ argv_interfaces(Argv *argv, GError **err)
                                 "<interface type='%s'> is not offered yet",
                                 domain_net_types[net->type]);
         }
-        if (!ok)
+        if (!ok || !net_device(argv, net, netdev, err))
             return false;
-        net_device(argv, net, netdev);
     }
     return true;
 }

@@ -22,7 +22,8 @@ typedef struct {
     GPtrArray *vncs;                      /* of JsonObject */
     GPtrArray *serials, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
-    bool help, version, enable_kvm;
+    GPtrArray *usbdevices;                /* of char * */
+    bool help, version, enable_kvm, usb;
 } Options;
 
 /* Reads argv[1] and on. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the option, the value

@@ -100,6 +100,9 @@ bool vm_add_object(Vm *vm, JsonObject *object, GError **err);
 bool vm_add_netdev(Vm *vm, JsonObject *options, GError **err);
 bool vm_add_backends(Vm *vm, GError **err);
 bool vm_add_devices(Vm *vm, GError **err);
+/* vm_usb.c: -usb and -usbdevice. */
+bool vm_usb_add_controller(Vm *vm, GError **err);
+bool vm_usb_add_devices(Vm *vm, GError **err);
 bool vm_add_device(Vm *vm, JsonObject *options, GError **err);
 
 /* vm_drives.c: images (-blockdev), and disks by the short options. */

@@ -52,7 +52,7 @@ config_machine(Vm *vm, GError **err)
         const char *key;
         bool only;
     } fixed[] = {
-        { "usb", false },     { "smm", false },   { "vmport", false },
+        { "smm", false },     { "vmport", false },
         { "acpi", true },     { "pit", true },
     };
     JsonObject *machine = vm->options->machine;

@@ -267,6 +267,8 @@ vm_add_devices(Vm *vm, GError **err)
     if (o->nographic && o->serials->len == 0 && !o->nodefaults &&
         !devices_add_serial(vm, "stdio", 0, err))
         return false;
+    if (!vm_usb_add_controller(vm, err))
+        return false;
     for (guint i = 0; i < o->devices->len; i++)
         if (!vm_add_device(vm, g_ptr_array_index(o->devices, i), err))
             return false;
@@ -275,5 +277,5 @@ vm_add_devices(Vm *vm, GError **err)
     for (guint i = 0; i < o->nics->len; i++)
         if (!devices_add_nic(vm, g_ptr_array_index(o->nics, i), i, err))
             return false;
-    return vm_vnc_start(vm, err);
+    return vm_usb_add_devices(vm, err) && vm_vnc_start(vm, err);
 }

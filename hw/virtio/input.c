@@ -442,7 +442,7 @@ static const DeviceProp input_props[] = {
       .help = "accepted; all screens share the pointer" },
 };
 
-#define INPUT_DEVICE(symbol, text, what, pci_class, how)                                           \
+#define INPUT_DEVICE(symbol, text, alias, what, pci_class, how)                                    \
     static const VirtioClass how##_class = {                                                       \
         .name = "virtio-input",                                                                    \
         .id = VIRTIO_ID_INPUT,                                                                     \
@@ -455,9 +455,9 @@ static const DeviceProp input_props[] = {
         .start = input_start,                                                                      \
         .reset = input_reset,                                                                      \
     };                                                                                             \
-    static const char *const how##_aliases[] = { text, NULL };                                     \
+    static const char *const how##_aliases[] = { alias, NULL };                                    \
     const DeviceClass symbol = {                                                                   \
-        .name = text "-pci",                                                                       \
+        .name = text,                                                                              \
         .aliases = how##_aliases,                                                                  \
         .description = what,                                                                       \
         .bus = BUS_PCI,                                                                            \
@@ -470,7 +470,9 @@ static const DeviceProp input_props[] = {
         .details = &how##_class,                                                                   \
     }
 
-INPUT_DEVICE(virtio_keyboard_pci_class, "virtio-keyboard", "virtio keyboard", 0x090000, keyboard);
-INPUT_DEVICE(virtio_mouse_pci_class, "virtio-mouse", "virtio mouse", 0x090200, mouse);
-INPUT_DEVICE(virtio_tablet_pci_class, "virtio-tablet", "virtio pointer with absolute positions",
-             0x098000, tablet);
+INPUT_DEVICE(virtio_keyboard_pci_class, "virtio-keyboard-pci", "virtio-keyboard",
+             "virtio keyboard", 0x090000, keyboard);
+INPUT_DEVICE(virtio_mouse_pci_class, "virtio-mouse-pci", "virtio-mouse", "virtio mouse", 0x090200,
+             mouse);
+INPUT_DEVICE(virtio_tablet_pci_class, "virtio-tablet-pci", "virtio-tablet",
+             "virtio pointer with absolute positions", 0x098000, tablet);

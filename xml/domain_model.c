@@ -32,8 +32,6 @@ static const char *const unbuilt[] = {
     "ne2k_pci",
     "pci-ohci",
     "pcnet",
-    "piix3-usb-uhci",
-    "piix4-usb-uhci",
     "pvscsi",
     "pxb",
     "pxb-pcie",

@@ -161,9 +161,8 @@ check_board(const DomainDef *def, GError **err)
         return refuse(err, "<maxMemory> (memory hotplug)");
     if (backing && backing->source == DOMAIN_MEMORY_SOURCE_FILE)
         return refuse(err, "<source type='file'/> in <memoryBacking> (use 'memfd')");
-    if (def->pm_mem == TRISTATE_ON || def->pm_disk == TRISTATE_ON)
-        return refuse(err, "<pm> with suspend-to-%s enabled",
-                      def->pm_mem == TRISTATE_ON ? "mem" : "disk");
+    if (def->pm_mem == TRISTATE_ON)
+        return refuse(err, "<pm> with suspend-to-mem enabled");
     if (def->fc_appid)
         return refuse(err, "<fibrechannel> in <resource>");
     if (def->cputune && !check_kept(def->cputune->kept, " in <cputune>", err))

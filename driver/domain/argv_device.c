@@ -11,7 +11,8 @@ static void
 argv_pci_controller(Argv *argv, const DomainController *c, GString *text)
 {
     argv_uint(text, "port", c->port);
-    argv_uint(text, "chassis", c->pci_model == DOMAIN_PCI_BRIDGE ? c->chassis_nr : c->chassis);
+    argv_uint(text, "chassis", c->chassis);
+    argv_uint(text, "chassis_nr", c->chassis_nr);
     argv_switch(text, "hotplug", c->hotplug);
     g_string_append_printf(text, ",id=%s", c->info.alias);
     argv_pci_address(argv, &c->info, text);

@@ -191,6 +191,18 @@ add_sysinfo(Argv *argv, const DomainSysinfo *info)
     }
 }
 
+/* <pm>: the board's power management unit offers S3 and S4, or not. */
+static void
+add_sleep_states(Argv *argv)
+{
+    const char *unit = domain_def_is_pc(argv->def) ? "PIIX4_PM" : "ICH9-LPC";
+
+    if (argv->def->pm_mem)
+        argv_addf(argv, "-global", "%s.disable_s3=%d", unit, argv->def->pm_mem == TRISTATE_OFF);
+    if (argv->def->pm_disk)
+        argv_addf(argv, "-global", "%s.disable_s4=%d", unit, argv->def->pm_disk == TRISTATE_OFF);
+}
+
 bool
 argv_boot(Argv *argv, GError **err)
 {
@@ -206,6 +218,7 @@ argv_boot(Argv *argv, GError **err)
                                os->bios_reboot_timeout);
     g_string_append(text, "strict=on");
     argv_add(argv, "-boot", text->str);
+    add_sleep_states(argv);
     for (guint i = 0; i < argv->def->sysinfos->len; i++) {
         const DomainSysinfo *info = argv->def->sysinfos->pdata[i];
 

@@ -65,6 +65,10 @@ def devices():
                 found = re.search(r'\.name = "([^"]+)"', body)
                 if symbol in classes and found:
                     names.append(found.group(1))
+            # Models that differ in little are made by a macro: MACRO(symbol, "name", …).
+            for symbol, found in re.findall(r'^[A-Z_]+\((\w+), "([^"]+)"', text, re.M):
+                if symbol in classes:
+                    names.append(found)
     return listing(sorted(names)) + "\n"
 
 

@@ -294,6 +294,10 @@ typedef struct {
 /* DomainInterfaceInfo * of each interface of a running guest, owned by the array. */
 GPtrArray *domain_interfaces(Domain *domain, GError **err);
 
+/* Lets the viewer at the other end of the socket @fd (the caller's still) use <graphics> number
+ * @index, without its password if @skip_auth. */
+bool domain_open_graphics(Domain *domain, unsigned index, int fd, bool skip_auth, GError **err);
+
 /* --- metadata (metadata.c)
  * --------------------------------------------------------------------------- */
 

@@ -251,6 +251,14 @@ aml_integer(Aml *aml, uint64_t value)
     }
 }
 
+guint
+aml_pointer(Aml *aml)
+{
+    aml_byte(aml, OP_DWORD);
+    aml_number(aml, 0, 4);
+    return aml->out->len - 4;
+}
+
 void
 aml_string(Aml *aml, const char *text)
 {

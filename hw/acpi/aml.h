@@ -39,6 +39,7 @@ void aml_name(Aml *aml, const char *name);
 
 /* Values. */
 void aml_integer(Aml *aml, uint64_t value);
+guint aml_pointer(Aml *aml); /* four bytes to be filled in; gives where they are in the output */
 void aml_string(Aml *aml, const char *text);
 void aml_buffer(Aml *aml, const uint8_t *data, unsigned len);
 void aml_eisa_id(Aml *aml, const char *id);      /* "PNP0A08" */
@@ -50,6 +51,9 @@ void aml_arg(Aml *aml, unsigned n);
 /* Operators, in prefix form: operands follow as terms. AML_STORE: what, where. */
 typedef enum {
     AML_STORE = 0x70,
+    AML_ADD = 0x72,    /* a, b, target */
+    AML_NOTIFY = 0x86, /* object, value */
+    AML_INDEX = 0x88,  /* object, number, target */
     AML_AND = 0x7b,
     AML_OR = 0x7d, /* a, b, target (aml_no_target() for none) */
     AML_LNOT = 0x92,

@@ -6,6 +6,7 @@
 #include "hw/acpi/build.h"
 
 #include "hw/core/bytes.h"
+#include "hw/firmware/vmgenid.h"
 #include "hw/pci/board.h"
 #include "util/error.h"
 
@@ -28,6 +29,8 @@ enum {
     LOADER_ALLOCATE = 1,
     LOADER_ADD_POINTER = 2,
     LOADER_ADD_CHECKSUM = 3,
+    LOADER_WRITE_POINTER = 4,
+    VMGENID_ALIGN = 4096,
     ZONE_HIGH = 1,
     ZONE_F_SEGMENT = 2,
 };
@@ -45,6 +48,7 @@ typedef struct {
     unsigned n_listed;
     GArray *pointers; /* LayoutPointer */
     GArray *sums;     /* guint: offsets of tables */
+    guint vmgenid;    /* where the address of its page goes; 0: nowhere */
 } Layout;
 
 static void
@@ -167,6 +171,17 @@ layout_fadt(Layout *layout, Machine *machine, guint facs, guint dsdt)
     layout_end(layout, at, true);
 }
 
+/* AML counts from its own beginning: it is made apart. */
+static guint
+layout_dsdt(Machine *machine, GByteArray *out)
+{
+    g_autoptr(GByteArray) body = g_byte_array_new();
+    guint at = acpi_dsdt(machine, body), base = out->len;
+
+    g_byte_array_append(out, body->data, body->len);
+    return at ? base + at : 0;
+}
+
 /* All tables but the RSDP, checksums open; gives the offsets of RSDT and XSDT. */
 static void
 layout_tables(Layout *layout, Machine *machine, guint *ret_rsdt, guint *ret_xsdt)
@@ -176,7 +191,7 @@ layout_tables(Layout *layout, Machine *machine, guint *ret_rsdt, guint *ret_xsdt
     guint facs = layout_facs(layout), dsdt, at;
 
     at = layout_begin(layout, "DSDT", 2);
-    acpi_dsdt(machine, out);
+    layout->vmgenid = layout_dsdt(machine, out);
     dsdt = layout_end(layout, at, false);
     layout_fadt(layout, machine, facs, dsdt);
     at = layout_begin(layout, "APIC", 4);
@@ -232,6 +247,8 @@ acpi_build(Machine *machine, uint64_t base, uint64_t size, uint64_t *ret_rsdp, G
 
     layout_zeroes(&layout, RSDP_SIZE);
     layout_tables(&layout, machine, &rsdt, &xsdt);
+    if (layout.vmgenid)
+        bytes_store(out->data + layout.vmgenid, VMGENID_PAGE, 4);
     for (guint i = 0; i < layout.sums->len; i++) {
         uint8_t *table = out->data + g_array_index(layout.sums, guint, i);
 
@@ -269,14 +286,28 @@ loader_allocate(GByteArray *loader, const char *file, uint32_t align, uint8_t zo
 }
 
 static void
-loader_add_pointer(GByteArray *loader, const char *file, guint at, unsigned size)
+loader_add_pointer(GByteArray *loader, const char *file, const char *to, guint at, unsigned size)
 {
     uint8_t c[LOADER_COMMAND] = { LOADER_ADD_POINTER };
 
     g_strlcpy((char *)c + 4, file, LOADER_NAME);
-    g_strlcpy((char *)c + 60, ACPI_TABLES_FILE, LOADER_NAME);
+    g_strlcpy((char *)c + 60, to, LOADER_NAME);
     bytes_store(c + 116, at, 4);
     c[120] = (uint8_t)size;
+    g_byte_array_append(loader, c, sizeof(c));
+}
+
+/* The page of the generation identifier: placed, told to the DSDT, and its address told back. */
+static void
+loader_add_vmgenid(GByteArray *loader, guint at)
+{
+    uint8_t c[LOADER_COMMAND] = { LOADER_WRITE_POINTER };
+
+    loader_allocate(loader, VMGENID_FILE, VMGENID_ALIGN, ZONE_HIGH);
+    loader_add_pointer(loader, ACPI_TABLES_FILE, VMGENID_FILE, at, 4);
+    g_strlcpy((char *)c + 4, VMGENID_ADDRESS_FILE, LOADER_NAME);
+    g_strlcpy((char *)c + 60, VMGENID_FILE, LOADER_NAME);
+    c[124] = 8; /* bytes, at offset 0 of the one, from offset 0 of the other */
     g_byte_array_append(loader, c, sizeof(c));
 }
 
@@ -306,10 +337,12 @@ acpi_build_blobs(Machine *machine, GByteArray *tables, GByteArray *rsdp, GByteAr
     for (guint i = 0; i < layout.pointers->len; i++) {
         const LayoutPointer *p = &g_array_index(layout.pointers, LayoutPointer, i);
 
-        loader_add_pointer(loader, ACPI_TABLES_FILE, p->at, p->size);
+        loader_add_pointer(loader, ACPI_TABLES_FILE, ACPI_TABLES_FILE, p->at, p->size);
     }
-    loader_add_pointer(loader, ACPI_RSDP_FILE, RSDP_RSDT, 4);
-    loader_add_pointer(loader, ACPI_RSDP_FILE, RSDP_XSDT, 8);
+    loader_add_pointer(loader, ACPI_RSDP_FILE, ACPI_TABLES_FILE, RSDP_RSDT, 4);
+    loader_add_pointer(loader, ACPI_RSDP_FILE, ACPI_TABLES_FILE, RSDP_XSDT, 8);
+    if (layout.vmgenid)
+        loader_add_vmgenid(loader, layout.vmgenid);
     for (guint i = 0; i < layout.sums->len; i++) {
         guint at = g_array_index(layout.sums, guint, i);
 

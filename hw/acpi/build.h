@@ -22,7 +22,9 @@ void acpi_build_blobs(Machine *machine, GByteArray *tables, GByteArray *rsdp, GB
 /* Parts, each appending one table's body behind its 36-byte head (dsdt.c, tables.c). The FADT's
  * pointers are left zero: ACPI_FADT_* say where they go, from the table's beginning. */
 enum { ACPI_FADT_FACS = 36, ACPI_FADT_DSDT = 40, ACPI_FADT_X_DSDT = 140 };
-void acpi_dsdt(Machine *machine, GByteArray *out);
+/* The DSDT, in a byte array of its own; returns where in it the address of the page with the
+ * generation identifier goes (4 bytes), 0 when there is none. */
+guint acpi_dsdt(Machine *machine, GByteArray *out);
 void acpi_fadt(Machine *machine, GByteArray *out);
 void acpi_madt(Machine *machine, GByteArray *out);
 void acpi_mcfg(Machine *machine, GByteArray *out);

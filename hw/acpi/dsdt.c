@@ -7,6 +7,7 @@
 #include "hw/acpi/aml.h"
 #include "hw/acpi/build.h"
 #include "hw/acpi/pm.h"
+#include "hw/firmware/vmgenid.h"
 #include "hw/isa/pvpanic.h"
 #include "hw/isa/serial.h"
 #include "hw/pci/board.h"
@@ -399,9 +400,56 @@ dsdt_host(Aml *aml, Machine *machine)
     aml_close(aml);
 }
 
-void
+/* The generation identifier: ADDR gives its address, the event says that it has changed. Returns
+ * where the address of its page goes. */
+static guint
+dsdt_vmgenid(Aml *aml)
+{
+    guint at;
+
+    /* Outside of all that has a length, whose closing would move it. */
+    aml_name(aml, "\\VGIA");
+    at = aml_pointer(aml);
+    aml_device(aml, "\\_SB.VGEN");
+    aml_name(aml, "_HID");
+    aml_string(aml, "KILN0001");
+    aml_name(aml, "_CID");
+    aml_string(aml, "VM_Gen_Counter");
+    aml_name(aml, "_DDN");
+    aml_string(aml, "VM_Gen_Counter");
+    aml_method(aml, "ADDR", 0, true);
+    aml_op(aml, AML_STORE);
+    aml_package(aml, 2);
+    aml_integer(aml, 0);
+    aml_integer(aml, 0);
+    aml_close(aml);
+    aml_local(aml, 0);
+    aml_op(aml, AML_STORE);
+    aml_op(aml, AML_ADD);
+    aml_path(aml, "\\VGIA");
+    aml_integer(aml, VMGENID_OFFSET);
+    aml_no_target(aml);
+    aml_op(aml, AML_INDEX);
+    aml_local(aml, 0);
+    aml_integer(aml, 0);
+    aml_no_target(aml);
+    aml_op(aml, AML_RETURN);
+    aml_local(aml, 0);
+    aml_close(aml);
+    aml_close(aml);
+
+    aml_method(aml, "\\_GPE._E05", 0, false);
+    aml_op(aml, AML_NOTIFY);
+    aml_path(aml, "\\_SB.VGEN");
+    aml_integer(aml, 0x80);
+    aml_close(aml);
+    return at;
+}
+
+guint
 acpi_dsdt(Machine *machine, GByteArray *out)
 {
+    bool vmgenid;
     const MachineConfig *config = &machine->config;
     Aml aml = { .out = out };
 
@@ -430,4 +478,8 @@ acpi_dsdt(Machine *machine, GByteArray *out)
     if (config->s4)
         dsdt_sleep_state(&aml, "\\_S4", ACPI_SLEEP_TYPE_S4);
     dsdt_sleep_state(&aml, "\\_S5", ACPI_SLEEP_TYPE_OFF);
+    g_mutex_lock(&machine->devices_lock);
+    vmgenid = vmgenid_find(machine) != NULL;
+    g_mutex_unlock(&machine->devices_lock);
+    return vmgenid ? dsdt_vmgenid(&aml) : 0;
 }

@@ -5,6 +5,7 @@
 
 #include "hw/acpi/build.h"
 #include "hw/firmware/smbios.h"
+#include "hw/firmware/vmgenid.h"
 #include "util/error.h"
 
 #include <string.h>
@@ -137,6 +138,7 @@ board_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err)
     machine->board->program(machine->pci);
     ok = pci_assign(machine->pci, &windows, err);
     (void)memory_layout_commit(machine->layout);
+    vmgenid_place(machine);
     return ok && acpi_build(machine, BOARD_ACPI_BASE, BOARD_ACPI_SIZE, ret_rsdp, err) &&
            smbios_place(machine, BOARD_SMBIOS_BASE, BOARD_SMBIOS_SIZE, err);
 }

@@ -18,7 +18,7 @@ enum {
 #define BOARD_ECAM_BASE UINT64_C(0xb0000000)
 #define BOARD_MMIO32_END UINT64_C(0xfec00000) /* first byte that no BAR may use */
 #define BOARD_ACPI_BASE UINT64_C(0x000e0000)  /* RAM that direct boot keeps for ACPI tables */
-#define BOARD_ACPI_SIZE UINT64_C(0x0001c000)
+#define BOARD_ACPI_SIZE UINT64_C(0x0001b000) /* then a page for the generation identifier */
 #define BOARD_SMBIOS_BASE UINT64_C(0x000fc000) /* and behind them for SMBIOS tables */
 #define BOARD_SMBIOS_SIZE UINT64_C(0x00004000)
 

@@ -34,8 +34,8 @@ display_find(Vm *vm, JsonObject *args, GError **err)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "Device '%s' not found", id);
         return NULL;
     }
-    screen = head < 0 || head > 255 ? NULL
-                                    : displays_find(vm->machine->displays, id, (unsigned)head);
+    screen =
+        head < 0 || head > 255 ? NULL : displays_find(vm->machine->displays, id, (unsigned)head);
     if (!screen && id)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "Device '%s' has no screen %" G_GINT64_FORMAT, id,
                        head);
@@ -195,8 +195,7 @@ COMMAND(qmp_expire_password)
     VncServer *server = display_password_server(vm, args, err);
     int64_t when = 0;
 
-    if (!server ||
-        !display_parse_time(vm, json_object_get_string_member(args, "time"), &when, err))
+    if (!server || !display_parse_time(vm, json_object_get_string_member(args, "time"), &when, err))
         return NULL;
     if (!vnc_server_expire_password(server, when))
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "the VNC server asks for no password");

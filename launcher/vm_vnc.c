@@ -330,8 +330,7 @@ vnc_open_websocket(Vm *vm, JsonObject *option, unsigned port, Sockets *ret, GErr
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "-vnc websocket=on: the address has no display number; give a "
                                   "port");
-        at = g_strdup_printf("%.*s:%u", (int)(colon - vnc), vnc,
-                             port - PORT_BASE + WEBSOCKET_BASE);
+        at = g_strdup_printf("%.*s:%u", (int)(colon - vnc), vnc, port - PORT_BASE + WEBSOCKET_BASE);
     } else if (strchr(text, ':')) {
         at = g_strdup(text);
     } else {
@@ -343,10 +342,30 @@ vnc_open_websocket(Vm *vm, JsonObject *option, unsigned port, Sockets *ret, GErr
 /* ---- the option ---- */
 
 static const char *const vnc_keys[] = {
-    "vnc",     "id",        "fd",          "websocket",    "websocket-fd", "password",
-    "to",      "ipv4",      "ipv6",        "tls-creds",    "share",        "display",
-    "head",    "connections", "power-control", "password-secret", "key-delay-ms", "lossy",
-    "non-adaptive", "audiodev", "sasl",    "reverse",      "locale",       NULL,
+    "vnc",
+    "id",
+    "fd",
+    "websocket",
+    "websocket-fd",
+    "password",
+    "to",
+    "ipv4",
+    "ipv6",
+    "tls-creds",
+    "share",
+    "display",
+    "head",
+    "connections",
+    "power-control",
+    "password-secret",
+    "key-delay-ms",
+    "lossy",
+    "non-adaptive",
+    "audiodev",
+    "sasl",
+    "reverse",
+    "locale",
+    NULL,
 };
 
 /* Options that say how to do what is not done here; "off" is accepted. */

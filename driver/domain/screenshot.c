@@ -20,7 +20,8 @@ find_card(Domain *domain, unsigned number, unsigned *ret_head)
     g_mutex_lock(&domain->lock);
     for (guint i = 0; domain->live && i < domain->live->videos->len && !alias; i++) {
         const DomainVideo *video = domain->live->videos->pdata[i];
-        unsigned heads = video->heads == XML_UNSET || video->heads == 0 ? 1 : (unsigned)video->heads;
+        unsigned heads =
+            video->heads == XML_UNSET || video->heads == 0 ? 1 : (unsigned)video->heads;
 
         if (number - first < heads) {
             alias = g_strdup(video->info.alias);
@@ -35,8 +36,8 @@ find_card(Domain *domain, unsigned number, unsigned *ret_head)
 static bool
 take_picture(DomainRun *run, const char *card, unsigned head, int fd, GError **err)
 {
-    g_autoptr(JsonNode) added = qmp_execute_fd(run->qmp, "add-fd", NULL, fd, DOMAIN_QMP_SECONDS,
-                                               err);
+    g_autoptr(JsonNode) added =
+        qmp_execute_fd(run->qmp, "add-fd", NULL, fd, DOMAIN_QMP_SECONDS, err);
     g_autofree char *name = NULL;
     JsonObject *arguments;
     int64_t set;

@@ -30,7 +30,7 @@ struct Displays {
     GSource *timer; /* NULL while nobody looks */
     unsigned interval;
     GMutex kick_lock;
-    bool watched; /* under kick_lock: somebody looks */
+    bool watched;  /* under kick_lock: somebody looks */
     GSource *kick; /* under kick_lock: a refresh is on its way */
 };
 

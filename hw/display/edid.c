@@ -91,10 +91,10 @@ edid_make(uint8_t ret[EDID_SIZE], uint32_t width, uint32_t height)
     memcpy(ret, head, sizeof(head));
     ret[8] = (uint8_t)(edid_vendor("KLN") >> 8);
     ret[9] = (uint8_t)edid_vendor("KLN");
-    ret[10] = 1;    /* product */
-    ret[16] = 42;   /* week */
-    ret[17] = 34;   /* year since 1990 */
-    ret[18] = 1;    /* EDID 1.4 */
+    ret[10] = 1;  /* product */
+    ret[16] = 42; /* week */
+    ret[17] = 34; /* year since 1990 */
+    ret[18] = 1;  /* EDID 1.4 */
     ret[19] = 4;
     ret[20] = 0xa5; /* digital, 8 bits per colour, DisplayPort */
     ret[21] = (uint8_t)(mm_x / 10);

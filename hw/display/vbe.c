@@ -112,8 +112,8 @@ vbe_set_registers(Vga *vga)
     vga->crtc[0x01] = (uint8_t)(vbe[VBE_XRES] / 8 - 1);
     vga->crtc[0x13] = (uint8_t)(vbe_pitch(vbe[VBE_BPP], vbe_virt_width(vga)) >> 3);
     vga->crtc[CRTC_LINES] = (uint8_t)lines;
-    vga->crtc[0x07] = (uint8_t)((vga->crtc[0x07] & ~0x42) | (lines >> 7 & 0x02) |
-                                (lines >> 3 & 0x40) | 0x10);
+    vga->crtc[0x07] =
+        (uint8_t)((vga->crtc[0x07] & ~0x42) | (lines >> 7 & 0x02) | (lines >> 3 & 0x40) | 0x10);
     vga->crtc[0x09] = (uint8_t)((vga->crtc[0x09] & ~0x9f) | 0x40);
     vga->crtc[0x17] |= 3;
     vga->crtc[0x18] = 0xff;
@@ -133,7 +133,8 @@ vbe_enable(Vga *vga, uint16_t value)
     bool was = vga->vbe[VBE_ENABLE] & VBE_ENABLED;
     VgaMode mode;
 
-    vga->vbe[VBE_ENABLE] = value & (VBE_ENABLED | VBE_GETCAPS | VBE_8BIT_DAC | VBE_LFB | VBE_NOCLEAR);
+    vga->vbe[VBE_ENABLE] =
+        value & (VBE_ENABLED | VBE_GETCAPS | VBE_8BIT_DAC | VBE_LFB | VBE_NOCLEAR);
     if (!(value & VBE_ENABLED)) {
         vga->vbe[VBE_BANK] = 0;
         return;

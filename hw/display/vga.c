@@ -315,25 +315,24 @@ vga_add_legacy(Vga *vga)
         uint16_t base, size;
         const IoOps *ops;
     } ports[] = {
-        { 0x3b4, 2, &vga_ops_3b4 },  { 0x3ba, 1, &vga_ops_3ba }, { 0x3c0, 16, &vga_ops_3c0 },
-        { 0x3d4, 2, &vga_ops_3d4 },  { 0x3da, 1, &vga_ops_3da },
+        { 0x3b4, 2, &vga_ops_3b4 }, { 0x3ba, 1, &vga_ops_3ba }, { 0x3c0, 16, &vga_ops_3c0 },
+        { 0x3d4, 2, &vga_ops_3d4 }, { 0x3da, 1, &vga_ops_3da },
     };
     Machine *machine = vga->device->machine;
     GMutex *lock = &vga->device->lock;
 
     vga->legacy = true;
     for (unsigned i = 0; i < G_N_ELEMENTS(ports); i++) {
-        vga->ports[i] = (IoRegion){ "vga ports", ports[i].ops, vga, lock, ports[i].size,
-                                    IO_PRIORITY_BOARD };
+        vga->ports[i] =
+            (IoRegion){ "vga ports", ports[i].ops, vga, lock, ports[i].size, IO_PRIORITY_BOARD };
         address_map_add(machine->pio, &vga->ports[i], ports[i].base);
     }
     if (vga->vbe_present) {
-        vga->vbe_ports =
-            (IoRegion){ "vga vbe", &vbe_port_ops, vga, lock, 4, IO_PRIORITY_BOARD };
+        vga->vbe_ports = (IoRegion){ "vga vbe", &vbe_port_ops, vga, lock, 4, IO_PRIORITY_BOARD };
         address_map_add(machine->pio, &vga->vbe_ports, 0x1ce);
     }
-    vga->window = (IoRegion){ "vga window", &vga_window_ops, vga, lock, VGA_WINDOW_SIZE,
-                              IO_PRIORITY_BOARD };
+    vga->window =
+        (IoRegion){ "vga window", &vga_window_ops, vga, lock, VGA_WINDOW_SIZE, IO_PRIORITY_BOARD };
     address_map_add(machine->mmio, &vga->window, VGA_WINDOW_BASE);
 }
 
@@ -419,14 +418,29 @@ vga_after_load(void *state, GError **err)
 }
 
 static const SavedField vga_fields[] = {
-    SAVED(Vga, misc, 1),       SAVED(Vga, feature, 1),     SAVED(Vga, status, 1),
-    SAVED(Vga, seq_index, 1),  SAVED_BYTES(Vga, seq, 1),   SAVED(Vga, gfx_index, 1),
-    SAVED_BYTES(Vga, gfx, 1),  SAVED(Vga, crtc_index, 1),  SAVED_BYTES(Vga, crtc, 1),
-    SAVED(Vga, attr_index, 1), SAVED_BYTES(Vga, attr, 1),  SAVED(Vga, attr_data, 1),
-    SAVED(Vga, dac_state, 1),  SAVED(Vga, dac_read, 1),    SAVED(Vga, dac_write, 1),
-    SAVED(Vga, dac_sub, 1),    SAVED(Vga, dac_mask, 1),    SAVED_BYTES(Vga, dac_cache, 1),
-    SAVED(Vga, latch, 1),      SAVED_BYTES(Vga, palette, 1), SAVED(Vga, vbe_index, 1),
-    SAVED_ARRAY(Vga, vbe, 1),  SAVED_BUFFER(Vga, vram, vram_size, 1),
+    SAVED(Vga, misc, 1),
+    SAVED(Vga, feature, 1),
+    SAVED(Vga, status, 1),
+    SAVED(Vga, seq_index, 1),
+    SAVED_BYTES(Vga, seq, 1),
+    SAVED(Vga, gfx_index, 1),
+    SAVED_BYTES(Vga, gfx, 1),
+    SAVED(Vga, crtc_index, 1),
+    SAVED_BYTES(Vga, crtc, 1),
+    SAVED(Vga, attr_index, 1),
+    SAVED_BYTES(Vga, attr, 1),
+    SAVED(Vga, attr_data, 1),
+    SAVED(Vga, dac_state, 1),
+    SAVED(Vga, dac_read, 1),
+    SAVED(Vga, dac_write, 1),
+    SAVED(Vga, dac_sub, 1),
+    SAVED(Vga, dac_mask, 1),
+    SAVED_BYTES(Vga, dac_cache, 1),
+    SAVED(Vga, latch, 1),
+    SAVED_BYTES(Vga, palette, 1),
+    SAVED(Vga, vbe_index, 1),
+    SAVED_ARRAY(Vga, vbe, 1),
+    SAVED_BUFFER(Vga, vram, vram_size, 1),
 };
 
 const SavedTable vga_saved = {

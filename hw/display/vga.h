@@ -137,15 +137,15 @@ struct Vga {
     /* drawing */
     uint8_t *dirty; /* bit per page of video memory */
     uint32_t dirty_bytes;
-    bool redraw; /* all of it */
-    bool direct; /* the surface is video memory */
+    bool redraw;      /* all of it */
+    bool direct;      /* the surface is video memory */
     Surface *surface; /* drawn last; the screen may have another by now */
     VgaMode mode;
-    uint32_t colors[256]; /* of the palette, as drawn last */
-    uint32_t blink;       /* phases as drawn last: bit 0 the cursor, bit 1 text */
-    uint32_t text[2];     /* registers of text modes as drawn last */
-    uint32_t *line;       /* one scan line; width + 16 pixels */
-    uint8_t *scratch;     /* a row that wraps around video memory */
+    uint32_t colors[256];     /* of the palette, as drawn last */
+    uint32_t blink;           /* phases as drawn last: bit 0 the cursor, bit 1 text */
+    uint32_t text[2];         /* registers of text modes as drawn last */
+    uint32_t *line;           /* one scan line; width + 16 pixels */
+    uint8_t *scratch;         /* a row that wraps around video memory */
     const MemoryOverlay *lfb; /* linear frame buffer in a BAR; NULL for none */
     unsigned lfb_bar;         /* its number */
     bool lfb_seen;            /* it was mapped at the last refresh */

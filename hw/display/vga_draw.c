@@ -358,7 +358,7 @@ vga_update_colors(Vga *vga, const VgaMode *mode)
 
         blink = (phase & 1 ? 1u : 0) | (phase & 2 ? 2u : 0);
     }
-    /* What else of the registers is seen in a text mode: cursor, fonts, dots, attributes' meaning. */
+    /* What else is seen in a text mode: cursor, fonts, dots, what attributes mean. */
     text[0] = bytes_load32(vga->crtc + 0x0a) ^ vga->seq[3] ^ (uint32_t)vga->attr[0x10] << 8;
     text[1] = bytes_load32(vga->crtc + 0x0c) ^ vga->crtc[0x14] ^ (uint32_t)vga->seq[1] << 8;
     changed = blink != vga->blink || memcmp(colors, vga->colors, sizeof(colors)) != 0 ||
@@ -421,8 +421,8 @@ vga_tell_rows(Vga *vga, const VgaMode *mode)
     uint32_t from = UINT32_MAX;
 
     for (uint32_t y = 0; y <= mode->height; y++) {
-        bool dirty = y < mode->height &&
-                     vga_is_dirty(vga, mode->start + y * mode->pitch, 4 * mode->width);
+        bool dirty =
+            y < mode->height && vga_is_dirty(vga, mode->start + y * mode->pitch, 4 * mode->width);
 
         if (dirty && from == UINT32_MAX)
             from = y;
@@ -451,9 +451,9 @@ vga_set_surface(Vga *vga, const VgaMode *mode)
     bool direct = vga_can_show_directly(vga, mode);
     g_autoptr(Surface) surface = NULL;
 
-    if (now == vga->surface && direct == vga->direct && now->width == mode->width && now->height == mode->height &&
-        (!direct ||
-         (now->data == vga->vram + mode->start && now->stride == mode->pitch)))
+    if (now == vga->surface && direct == vga->direct && now->width == mode->width &&
+        now->height == mode->height &&
+        (!direct || (now->data == vga->vram + mode->start && now->stride == mode->pitch)))
         return true;
     if (direct)
         surface = surface_new_for(vga->vram + mode->start, mode->width, mode->height, mode->pitch,
@@ -487,8 +487,7 @@ vga_refresh(void *opaque)
     mode.height = MIN(mode.height, SCREEN_SIZE_MAX);
     /* Between two modes the registers say strange things; wait for a picture one can look at. */
     if (mode.width >= 16 && mode.height >= 2 && vga_set_surface(vga, &mode)) {
-        all = vga_update_colors(vga, &mode) || vga->redraw ||
-              !vga_mode_equal(&mode, &vga->mode);
+        all = vga_update_colors(vga, &mode) || vga->redraw || !vga_mode_equal(&mode, &vga->mode);
         vga->mode = mode;
         vga->redraw = false;
         if (vga->direct && all)

@@ -145,8 +145,7 @@ vga_planar_write(Vga *vga, uint32_t offset, uint8_t value)
         data = vga_combine(vga, vga_planes(value), vga->gfx[GFX_BIT_MASK]);
         break;
     default:
-        data = vga_combine(vga, color,
-                           vga->gfx[GFX_BIT_MASK] & (uint8_t)vga_rotated(vga, value));
+        data = vga_combine(vga, color, vga->gfx[GFX_BIT_MASK] & (uint8_t)vga_rotated(vga, value));
         break;
     }
     planes = vga_planes(vga->seq[SEQ_PLANES]);

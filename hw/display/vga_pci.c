@@ -207,16 +207,16 @@ static const SavedTable vga_card_saved = {
 
 #define MONITOR_PROPS                                                                              \
     { "edid", PROP_BOOL, offsetof(VgaCard, edid), "on", .help = "the monitor describes itself" },  \
-        { "xres", PROP_UINT32, offsetof(VgaCard, xres), "1280", .max = VBE_XRES_MAX,               \
-          .help = "pixels that the monitor prefers" },                                             \
+        { "xres", PROP_UINT32,         offsetof(VgaCard, xres),                                    \
+          "1280", .max = VBE_XRES_MAX, .help = "pixels that the monitor prefers" },                \
         { "yres", PROP_UINT32, offsetof(VgaCard, yres), "800", .max = VBE_YRES_MAX },              \
-        { "xmax", PROP_UINT32, offsetof(VgaCard, xmax), "0", .max = VBE_XRES_MAX,                  \
-          .help = "accepted; the monitor names no limit" },                                        \
+        { "xmax", PROP_UINT32,         offsetof(VgaCard, xmax),                                    \
+          "0",    .max = VBE_XRES_MAX, .help = "accepted; the monitor names no limit" },           \
         { "ymax", PROP_UINT32, offsetof(VgaCard, ymax), "0", .max = VBE_YRES_MAX },                \
-        {                                                                                          \
-            "refresh_rate", PROP_UINT32, offsetof(VgaCard, refresh_rate), "0",                     \
-                .help = "accepted; pictures are pulled by who looks"                               \
-        }
+    {                                                                                              \
+        "refresh_rate", PROP_UINT32, offsetof(VgaCard, refresh_rate), "0",                         \
+            .help = "accepted; pictures are pulled by who looks"                                   \
+    }
 
 static const DeviceProp vga_card_props[] = {
     { "vgamem_mb", PROP_UINT32, offsetof(VgaCard, memory_mib), "16",

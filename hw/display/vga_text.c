@@ -58,8 +58,8 @@ vga_draw_text(Vga *vga, uint32_t row, uint32_t scan, uint32_t *out)
         unsigned bits = text_glyph(vga, attr & 8 ? font_a : font_b, character, scan);
         uint32_t front = vga->colors[attr & 15];
         uint32_t back = vga->colors[blinks ? attr >> 4 & 7 : attr >> 4];
-        bool ninth = (bits & 1) && (character & 0xe0) == 0xc0 &&
-                     (vga->attr[0x10] & ATTR_LINE_GRAPHICS);
+        bool ninth =
+            (bits & 1) && (character & 0xe0) == 0xc0 && (vga->attr[0x10] & ATTR_LINE_GRAPHICS);
 
         if ((vga->attr[0x10] & ATTR_MONO) && (attr & 7) == 1 && scan == (vga->crtc[0x14] & 0x1fu)) {
             bits = 0xff;

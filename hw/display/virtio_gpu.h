@@ -14,9 +14,9 @@
 enum {
     GPU_OUTPUTS_MAX = 16,
     GPU_RESOURCES_MAX = 16384,
-    GPU_BACKING_MAX = 16384,        /* pieces of one resource */
-    GPU_BACKINGS_MAX = 1 << 20,     /* of all */
-    GPU_SAVED_MAX = 1 << 30,        /* bytes of saved resources */
+    GPU_BACKING_MAX = 16384,    /* pieces of one resource */
+    GPU_BACKINGS_MAX = 1 << 20, /* of all */
+    GPU_SAVED_MAX = 1 << 30,    /* bytes of saved resources */
 };
 
 /* virtio 1.2, 5.7.6.7 and .8 */
@@ -63,8 +63,8 @@ typedef struct {
 
 typedef struct {
     Screen *screen;
-    uint32_t resource; /* 0: shows nothing */
-    ScreenRect rect;   /* of the resource */
+    uint32_t resource;      /* 0: shows nothing */
+    ScreenRect rect;        /* of the resource */
     uint32_t width, height; /* as the viewer wants the screen */
     /* not yet handed to the screen */
     Surface *surface; /* what is shown; NULL: nothing */

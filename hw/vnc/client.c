@@ -20,7 +20,7 @@ typedef struct {
 
 enum {
     READ_SIZE = 16384,
-    READ_TURNS = 8,   /* reads before other work of the main loop has its turn */
+    READ_TURNS = 8, /* reads before other work of the main loop has its turn */
     TLS_RECORD = 16384,
     WEB_FRAME = 65536,
 };

@@ -1,4 +1,5 @@
-/* encode.c - raw, hextile and zlib encodings of rectangles (RFC 6143, 7.7.1 and 7.7.4; rfbproto.rst).
+/* encode.c - raw, hextile and zlib encodings of rectangles (RFC 6143, 7.7.1 and 7.7.4;
+ * rfbproto.rst).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>

@@ -103,8 +103,7 @@ message_set_encodings(VncClient *client, const uint8_t *data, unsigned n)
     if (client->encoding < 0)
         client->encoding = RFB_ENCODING_RAW;
     client->send_size |= (client->can & ~before & VNC_CAN_EXTENDED_SIZE) != 0;
-    client->send_cursor |=
-        (client->can & ~before & (VNC_CAN_CURSOR | VNC_CAN_ALPHA_CURSOR)) != 0;
+    client->send_cursor |= (client->can & ~before & (VNC_CAN_CURSOR | VNC_CAN_ALPHA_CURSOR)) != 0;
     client->send_led |= (client->can & ~before & VNC_CAN_LED) != 0;
     client->send_keys |= (client->can & ~before & VNC_CAN_EXTENDED_KEY) != 0;
     client->send_motion |= (client->can & ~before & VNC_CAN_POINTER_MOTION) != 0;
@@ -136,9 +135,8 @@ message_set_desktop_size(VncClient *client, const uint8_t *data)
     else if (width == 0 || height == 0)
         client->size_status = SIZE_INVALID;
     else
-        client->size_status = screen_suggest_size(server->screen, width, height)
-                                  ? SIZE_FORWARDED
-                                  : SIZE_PROHIBITED;
+        client->size_status =
+            screen_suggest_size(server->screen, width, height) ? SIZE_FORWARDED : SIZE_PROHIBITED;
 }
 
 /* ---- keys and pointer ---- */
@@ -164,8 +162,8 @@ static void
 message_buttons(VncClient *client, uint8_t mask)
 {
     static const InputButton buttons[8] = {
-        INPUT_BUTTON_LEFT,       INPUT_BUTTON_MIDDLE,     INPUT_BUTTON_RIGHT,
-        INPUT_BUTTON_WHEEL_UP,   INPUT_BUTTON_WHEEL_DOWN, INPUT_BUTTON_WHEEL_LEFT,
+        INPUT_BUTTON_LEFT,        INPUT_BUTTON_MIDDLE,     INPUT_BUTTON_RIGHT,
+        INPUT_BUTTON_WHEEL_UP,    INPUT_BUTTON_WHEEL_DOWN, INPUT_BUTTON_WHEEL_LEFT,
         INPUT_BUTTON_WHEEL_RIGHT, INPUT_BUTTON_SIDE,
     };
     Input *input = client->server->machine->input;
@@ -371,8 +369,8 @@ static size_t
 session_init(VncClient *client, const uint8_t *data)
 {
     VncServer *server = client->server;
-    g_autofree char *name = server->name ? g_strdup_printf("Kiln (%s)", server->name)
-                                         : g_strdup("Kiln");
+    g_autofree char *name =
+        server->name ? g_strdup_printf("Kiln (%s)", server->name) : g_strdup("Kiln");
     size_t len = MIN(strlen(name), 1024);
     Surface *surface;
 

@@ -39,10 +39,7 @@ vnc_format_parse(const uint8_t wire[16], PixelFormat *ret)
         /* A colour map: ours has three bits of red and green and two of blue. */
         if (wire[0] != 8)
             return false;
-        format = (PixelFormat){ .bytes = 1,
-                                .depth = 8,
-                                .max = { 7, 7, 3 },
-                                .shift = { 0, 3, 6 } };
+        format = (PixelFormat){ .bytes = 1, .depth = 8, .max = { 7, 7, 3 }, .shift = { 0, 3, 6 } };
     }
     for (unsigned c = 0; c < 3; c++) {
         if (format.max[c] == 0 || format.shift[c] >= wire[0] ||

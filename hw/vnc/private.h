@@ -112,7 +112,7 @@ struct VncClient {
     PixelFormat format;
     unsigned can;
     int encoding;
-    int level; /* of zlib */
+    int level;              /* of zlib */
     uint32_t width, height; /* as the client knows them */
     bool wants;             /* asked for an update */
     bool send_size, send_cursor, send_led, send_motion, send_keys, send_name;
@@ -146,7 +146,7 @@ struct VncServer {
 
     Screen *screen; /* NULL while there is none */
     ScreenViewer *viewer;
-    Surface *shadow; /* what clients have been shown; NULL while nobody looks */
+    Surface *shadow;        /* what clients have been shown; NULL while nobody looks */
     uint32_t columns, rows; /* of tiles */
     uint8_t *touched;       /* tiles that may differ from the shadow */
     int absolute;

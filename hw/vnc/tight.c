@@ -1,4 +1,5 @@
-/* tight.c - Tight encoding (rfbproto.rst, "Tight Encoding"): fill, two colours, palette, full colour.
+/* tight.c - Tight encoding (rfbproto.rst, "Tight Encoding"): fill, two colours, palette, full
+ * colour.
  *
  * Leaves out JPEG and the gradient filter: what is sent is always exact.
  *
@@ -23,7 +24,7 @@ enum {
 
 typedef struct {
     uint32_t colors[PALETTE_MAX];
-    unsigned n; /* PALETTE_MAX + 1: too many */
+    unsigned n;                /* PALETTE_MAX + 1: too many */
     uint16_t slots[HASH_SIZE]; /* index + 1 */
 } Palette;
 
@@ -154,8 +155,8 @@ tight_rect(VncClient *client, uint32_t x, uint32_t y, uint32_t w, uint32_t h)
     vnc_rect_head(client, x, y, w, h, RFB_ENCODING_TIGHT);
     if (!many && palette.n == 1) {
         vnc_put8(client, TIGHT_FILL);
-        vnc_convert_tight(&client->format,
-                          vnc_put_room(client, vnc_tight_bytes(&client->format)), pixels, 1);
+        vnc_convert_tight(&client->format, vnc_put_room(client, vnc_tight_bytes(&client->format)),
+                          pixels, 1);
     } else if (!many && palette.n == 2) {
         tight_two(client, &palette, pixels, w, h);
     } else if (!many && client->format.bytes > 1 &&

@@ -33,8 +33,8 @@ vnc_tls_new(const char *dir, bool verify_peer, GError **err)
     }
     if (ret >= 0) {
         what = cert;
-        ret = gnutls_certificate_set_x509_key_file(tls->credentials, cert, key,
-                                                   GNUTLS_X509_FMT_PEM);
+        ret =
+            gnutls_certificate_set_x509_key_file(tls->credentials, cert, key, GNUTLS_X509_FMT_PEM);
     }
     if (ret >= 0)
         return tls;

@@ -296,8 +296,7 @@ server_update(void *opaque, const ScreenRect *rect)
 
     for (uint32_t y = rect->y / VNC_TILE_HEIGHT * VNC_TILE_HEIGHT; y < bottom; y += VNC_TILE_HEIGHT)
         for (uint32_t x = rect->x / VNC_TILE_WIDTH * VNC_TILE_WIDTH; x < right; x += VNC_TILE_WIDTH)
-            tile_set(server->touched,
-                     y / VNC_TILE_HEIGHT * server->columns + x / VNC_TILE_WIDTH);
+            tile_set(server->touched, y / VNC_TILE_HEIGHT * server->columns + x / VNC_TILE_WIDTH);
 }
 
 /* Brings one tile of the shadow in step; true when it differed. */

@@ -21,7 +21,7 @@ typedef struct VncTls VncTls;
 typedef enum { VNC_SHARE_ALLOW_EXCLUSIVE, VNC_SHARE_FORCE_SHARED, VNC_SHARE_IGNORE } VncShare;
 
 enum {
-    VNC_PASSWORD_MAX = 8,   /* characters that count, by the protocol */
+    VNC_PASSWORD_MAX = 8,    /* characters that count, by the protocol */
     VNC_CONNECTING_MAX = 32, /* clients that have not authenticated, unless the config says */
     VNC_CLIENTS_MAX = 64,
 };
@@ -34,16 +34,16 @@ VncTls *vnc_tls_ref(VncTls *tls);
 void vnc_tls_unref(void *tls);
 
 typedef struct {
-    const char *id;      /* of the server, "default" */
-    const char *name;    /* of the guest; may be NULL */
-    const char *device;  /* id of the video card; NULL: the first screen */
+    const char *id;     /* of the server, "default" */
+    const char *name;   /* of the guest; may be NULL */
+    const char *device; /* id of the video card; NULL: the first screen */
     unsigned head;
-    const int *listen;   /* listening sockets; taken over */
+    const int *listen; /* listening sockets; taken over */
     unsigned n_listen;
     const int *websockets;
     unsigned n_websockets;
-    bool password;       /* VNC authentication; nobody gets in until one is set */
-    VncTls *tls;         /* VeNCrypt with X.509; may be NULL. A reference is taken */
+    bool password; /* VNC authentication; nobody gets in until one is set */
+    VncTls *tls;   /* VeNCrypt with X.509; may be NULL. A reference is taken */
     VncShare share;
     bool power_control;
     unsigned connections; /* most clients that have not authenticated; 0: VNC_CONNECTING_MAX */
@@ -64,8 +64,8 @@ bool vnc_server_add_client(VncServer *server, int fd, bool skip_auth, GError **e
 JsonObject *vnc_server_info(const VncServer *server);
 JsonObject *vnc_server_info2(const VncServer *server);
 
-/* For tests and fuzzers: feeds @data as if a client that is past authentication had sent it. Returns
- * false when the server has closed the connection. */
+/* For tests and fuzzers: feeds @data as if a client that is past authentication had sent it.
+ * Returns false when the server has closed the connection. */
 typedef struct VncClient VncClient;
 VncClient *vnc_server_fake_client(VncServer *server, int fd);
 bool vnc_client_feed(VncClient *client, const uint8_t *data, size_t len);

@@ -49,12 +49,10 @@ web_answer(VncClient *client, char **lines)
     if (gnutls_hash_fast(GNUTLS_DIG_SHA1, joined, strlen(joined), digest) < 0)
         return false;
     accept = g_base64_encode(digest, sizeof(digest));
-    answer = g_strdup_printf("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                             "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
-                             accept,
-                             protocol && strstr(protocol, "binary")
-                                 ? "Sec-WebSocket-Protocol: binary\r\n"
-                                 : "");
+    answer = g_strdup_printf(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
+        accept, protocol && strstr(protocol, "binary") ? "Sec-WebSocket-Protocol: binary\r\n" : "");
     g_byte_array_append(client->wire, (const guint8 *)answer, (guint)strlen(answer));
     return true;
 }

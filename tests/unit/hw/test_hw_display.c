@@ -305,7 +305,7 @@ test_vbe_depths(void **state)
         uint16_t bpp;
         uint32_t value, rgb;
     } depths[] = {
-        { 8, 3, 0xff0000 },      { 15, 0x7c00, 0xff0000 },   { 16, 0x07e0, 0x00ff00 },
+        { 8, 3, 0xff0000 },         { 15, 0x7c00, 0xff0000 },   { 16, 0x07e0, 0x00ff00 },
         { 24, 0x123456, 0x123456 }, { 32, 0x654321, 0x654321 },
     };
     FakeMachine *fake = make("VGA", "vgamem_mb", "4");

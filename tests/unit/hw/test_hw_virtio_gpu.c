@@ -102,9 +102,9 @@ test_picture(void **state)
         pixels[i] = i;
     assert_int_equal(COMMAND(f, 0, GPU_CMD_SET_SCANOUT, 0, 0, WIDTH, HEIGHT, 0, 3),
                      GPU_RESP_OK_NODATA);
-    assert_int_equal(COMMAND(f, 0, GPU_CMD_TRANSFER_TO_HOST_2D, 8, 4, 16, 8,
-                             (4 * WIDTH + 8) * 4, 0, 3, 0),
-                     GPU_RESP_OK_NODATA);
+    assert_int_equal(
+        COMMAND(f, 0, GPU_CMD_TRANSFER_TO_HOST_2D, 8, 4, 16, 8, (4 * WIDTH + 8) * 4, 0, 3, 0),
+        GPU_RESP_OK_NODATA);
     assert_int_equal(COMMAND(f, 0, GPU_CMD_RESOURCE_FLUSH, 0, 0, WIDTH, HEIGHT, 3, 0),
                      GPU_RESP_OK_NODATA);
     screen_refresh(screen(f->fake, 0));
@@ -208,10 +208,10 @@ static void
 test_hole_transfer_over_run(void **state)
 {
     static const uint32_t rects[][6] = {
-        { 0, 0, WIDTH + 1, 1, 0, 0 },        { 1, 0, WIDTH, 1, 0, 0 },
-        { 0xffffffff, 0, 2, 1, 0, 0 },       { 0, 1, 1, HEIGHT, 0, 0 },
-        { 0, 0, WIDTH, HEIGHT, 4, 0 },       { 0, 0, 1, 1, 0xfffffffc, 0xffffffff },
-        { 0, 0, 1, 2, PICTURE - 4, 0 },      { 0, 0xffffffff, 1, 0xffffffff, 0, 0 },
+        { 0, 0, WIDTH + 1, 1, 0, 0 },   { 1, 0, WIDTH, 1, 0, 0 },
+        { 0xffffffff, 0, 2, 1, 0, 0 },  { 0, 1, 1, HEIGHT, 0, 0 },
+        { 0, 0, WIDTH, HEIGHT, 4, 0 },  { 0, 0, 1, 1, 0xfffffffc, 0xffffffff },
+        { 0, 0, 1, 2, PICTURE - 4, 0 }, { 0, 0xffffffff, 1, 0xffffffff, 0, 0 },
     };
     Fixture *f = *state;
 
@@ -219,9 +219,9 @@ test_hole_transfer_over_run(void **state)
     for (unsigned i = 0; i < G_N_ELEMENTS(rects); i++) {
         const uint32_t *r = rects[i];
 
-        assert_int_equal(COMMAND(f, 0, GPU_CMD_TRANSFER_TO_HOST_2D, r[0], r[1], r[2], r[3], r[4],
-                                 r[5], 1, 0),
-                         GPU_RESP_ERR_INVALID_PARAMETER);
+        assert_int_equal(
+            COMMAND(f, 0, GPU_CMD_TRANSFER_TO_HOST_2D, r[0], r[1], r[2], r[3], r[4], r[5], 1, 0),
+            GPU_RESP_ERR_INVALID_PARAMETER);
     }
     assert_int_equal(COMMAND(f, 0, GPU_CMD_SET_SCANOUT, 32, 0, WIDTH, HEIGHT, 0, 1),
                      GPU_RESP_ERR_INVALID_PARAMETER);

@@ -63,8 +63,9 @@ static InputSink *sink;
 static void
 make(Fixture *f, bool password, VncShare share)
 {
-    const VncConfig config = { .id = "default", .name = "demo", .password = password,
-                               .share = share };
+    const VncConfig config = {
+        .id = "default", .name = "demo", .password = password, .share = share
+    };
     Device *device;
 
     f->fake = fake_machine_new_q35(1 << 20);
@@ -274,7 +275,8 @@ test_input(void **state)
     static const uint8_t keys[] = { 4, 1, 0, 0, 0, 0, 0, 'A', 4, 0, 0, 0, 0, 0, 0, 'a' };
     static const uint8_t qemu[] = { 255, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x1e };
     static const uint8_t pointer[] = { 5, 1, 0, 50, 0, 25, 5, 0, 0, 99, 0, 49 };
-    static const uint8_t cut[] = { 6, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c', 4, 1, 0, 0, 0, 0, 0xff, 0x0d };
+    static const uint8_t cut[] = { 6,   0, 0, 0, 0, 0, 0, 3,    'a', 'b',
+                                   'c', 4, 1, 0, 0, 0, 0, 0xff, 0x0d };
     Fixture f;
 
     (void)state;

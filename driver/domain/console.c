@@ -7,10 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "driver/domain/resources.h"
 #include "util/error.h"
+
+/* How long a reader may take for the last words of a guest, and how often that is looked at. */
+enum { CONSOLE_DRAIN_US = 300000, CONSOLE_LOOK_US = 2000 };
 
 struct DomainConsole {
     gint refs;
@@ -97,6 +101,38 @@ domain_console_forget(Domain *domain)
     g_mutex_lock(&domain->lock);
     g_hash_table_remove_all(domain->consoles);
     g_mutex_unlock(&domain->lock);
+}
+
+/* Whether some holder's pty has bytes that nobody has read. */
+static bool
+console_has_unread(Domain *domain)
+{
+    GHashTableIter iter;
+    gpointer path;
+    bool unread = false;
+
+    g_mutex_lock(&domain->lock);
+    g_hash_table_iter_init(&iter, domain->consoles);
+    while (!unread && g_hash_table_iter_next(&iter, &path, NULL)) {
+        int fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), n = 0;
+
+        unread = fd >= 0 && ioctl(fd, FIONREAD, &n) == 0 && n > 0;
+        if (fd >= 0)
+            close(fd);
+    }
+    g_mutex_unlock(&domain->lock);
+    return unread;
+}
+
+void
+domain_console_drain(DomainRun *run)
+{
+    gint64 deadline = g_get_monotonic_time() + CONSOLE_DRAIN_US;
+
+    while (run->masters->len > 0 && g_get_monotonic_time() < deadline &&
+           console_has_unread(run->domain))
+        g_usleep(CONSOLE_LOOK_US);
+    g_array_set_size(run->masters, 0);
 }
 
 void

@@ -127,6 +127,12 @@ port_free(void *data)
     g_free(port);
 }
 
+static void
+close_master(void *data)
+{
+    close(*(int *)data);
+}
+
 void
 domain_run_unref(DomainRun *run)
 {
@@ -142,6 +148,7 @@ domain_run_unref(DomainRun *run)
     g_array_unref(run->iothreads);
     g_ptr_array_unref(run->ports);
     g_ptr_array_unref(run->sockets);
+    g_array_unref(run->masters);
     cgroup_free(run->cgroup);
     domain_unref(run->domain);
     g_free(run);
@@ -159,6 +166,8 @@ domain_run_new(Domain *domain)
     run->iothreads = g_array_new(FALSE, TRUE, sizeof(DomainRunThread));
     run->ports = g_ptr_array_new_with_free_func(port_free);
     run->sockets = g_ptr_array_new_with_free_func(g_free);
+    run->masters = g_array_new(FALSE, FALSE, sizeof(int));
+    g_array_set_clear_func(run->masters, close_master);
     run->stop_reason = VIR_DOMAIN_SHUTOFF_CRASHED;
     run->stop_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
     return run;

@@ -44,6 +44,7 @@ typedef struct {
     GArray *iothreads;  /* DomainRunThread */
     GPtrArray *ports;   /* DomainPort * */
     GPtrArray *sockets; /* char *: unix sockets to unlink */
+    GArray *masters;    /* int: our copies of the ptys' masters, see domain_console_drain() */
     Cgroup *cgroup;     /* NULL: none */
     GSource *exit_source;
     /* Guarded by domain->lock: */
@@ -254,6 +255,9 @@ void domain_console_hang_up(Domain *domain, const void *client);
 /* The guest is gone. Those who read its consoles see that in their descriptors, after what was
  * written last. */
 void domain_console_forget(Domain *domain);
+/* After the VMM has ended: gives those who hold a pty of @run a moment to read what the guest said
+ * last, then lets go of it. The kernel throws away what is unread when the last master closes. */
+void domain_console_drain(DomainRun *run);
 
 /* --- impact.c: which definitions a call is about
  * ---------------------------------------------------- */

@@ -120,20 +120,22 @@ pty_make_raw(const char *path)
 static int
 resource_pty(void *opaque, DomainChar *device, GError **err)
 {
-    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    DomainResources *resources = opaque;
+    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), copy;
     char path[64];
 
     if (fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, path, sizeof(path)) != 0 ||
-        !pty_make_raw(path)) {
+        !pty_make_raw(path) || (copy = fcntl(fd, F_DUPFD_CLOEXEC, RESOURCE_FIRST_FD)) < 0) {
         kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot make a pty for %s",
                              device->info.alias);
         if (fd >= 0)
             close(fd);
         return -1;
     }
+    g_array_append_val(resources->run->masters, copy);
     g_free(device->source.path);
     device->source.path = g_strdup(path);
-    return resource_add(opaque, fd);
+    return resource_add(resources, fd);
 }
 
 /* The socket of a channel whose definition names none. */

@@ -86,6 +86,7 @@ domain_run_stop(DomainRun *run, int reason, int event_detail)
     if (!def)
         return;
     domain_run_release(run, def, reason_name(reason));
+    domain_console_drain(run);
     domain_console_forget(domain);
     domain_registry_drop_id(domain, run->id);
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static void
@@ -474,6 +475,33 @@ test_console_has_one_holder(void **state)
     assert_non_null(strstr(err->message, "serial9"));
 }
 
+static gpointer
+read_late(gpointer opaque)
+{
+    g_usleep(100000);
+    return read_some(GPOINTER_TO_INT(opaque), "last words");
+}
+
+static void
+test_console_keeps_the_last_words(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = harness_start(harness, "vm", "", "");
+    g_autoptr(DomainConsole) console = domain_open_console(domain, NULL, 0, state, NULL);
+    int fd = domain_console_take_fd(console), n = 0;
+    g_autofree char *said = NULL;
+    GThread *reader;
+
+    assert_int_equal(write(fd, "last words\n", 11), 11);
+    while (n < 20) /* the guest's answer lies in the pty, unread */
+        assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+    reader = g_thread_new("reader", read_late, GINT_TO_POINTER(fd));
+    assert_true(domain_destroy(domain, 0, NULL));
+    said = g_thread_join(reader);
+    assert_string_equal(said, "you said last words\n");
+    close(fd);
+}
+
 static void
 test_console_works_after_a_restart_of_the_daemon(void **state)
 {
@@ -612,6 +640,7 @@ main(void)
         TEST(test_guests_that_died_meanwhile),
         TEST(test_half_started_guests_are_cleared_away),
         TEST(test_console_has_one_holder),
+        TEST(test_console_keeps_the_last_words),
         TEST(test_console_works_after_a_restart_of_the_daemon),
         TEST(test_hooks_see_every_step),
         TEST(test_a_hook_can_refuse),

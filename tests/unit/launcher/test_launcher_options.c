@@ -57,7 +57,7 @@ test_mistakes_are_named(void **state)
         const char *option, *value, *says;
     } rows[] = {
         { "-kernal", "x", "did you mean -kernel" },
-        { "-vnc", ":0", "VNC displays are not offered yet" },
+        { "-spice", "port=1", "SPICE displays are not offered yet" },
         { "-m", "sizes=3", "did you mean 'size'" },
         { "-device", "{\"driver\":", "not JSON" },
         { "-device", "x,=3", "no name before" },

@@ -118,11 +118,29 @@ class SeaBios(unittest.TestCase):
 class Grub(unittest.TestCase):
     def test_disk(self):
         for machine in ("q35", "pc"):
-            for interface in ("virtio",):
+            for interface in ("virtio", "scsi"):
                 drive = "file=%s,if=%s,format=raw,readonly=on" % (GRUB, interface)
                 with self.subTest(machine=machine, drive=interface), \
                         Guest("-M", machine, "-drive", drive) as guest:
                     guest.wait("GRUB loading", "serial")
+
+    def test_ata_disk(self):
+        """SATA on q35, IDE on pc: disks that cannot be read-only."""
+        with tempfile.NamedTemporaryFile() as copy, open(GRUB, "rb") as grub:
+            copy.write(grub.read())
+            copy.flush()
+            for machine in ("q35", "pc"):
+                with self.subTest(machine=machine), \
+                        Guest("-M", machine, "-hda", copy.name) as guest:
+                    guest.wait("GRUB loading", "serial")
+
+    def test_cd(self):
+        for machine in ("q35", "pc"):
+            for drive in ("ide", "scsi"):
+                with self.subTest(machine=machine, drive=drive), \
+                        Guest("-M", machine, "-drive",
+                              "file=%s,if=%s,media=cdrom" % (GRUB, drive)) as guest:
+                    guest.wait("GRUB!", "serial")
 
 
 class Refusals(unittest.TestCase):

@@ -8,6 +8,7 @@
 
 #include "hw/char/chardev.h"
 #include "hw/core/bytes.h"
+#include "hw/firmware/firmware.h"
 #include "hw/pci/board.h"
 
 enum { RECORD = 8, RAM = 2 << 20 };
@@ -52,7 +53,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
     bool write = r[1] & 4;
     uint32_t value = bytes_load32(r + 4);
 
-    switch (r[0] % 11) {
+    switch (r[0] % 14) {
     case 0:
         touch_port(fake, (uint16_t)offset, size, write, value);
         break;
@@ -84,6 +85,18 @@ run_record(FakeMachine *fake, const uint8_t *r)
     case 9:
         fake_advance(fake, value);
         break;
+    case 11: /* HPET */
+        touch_memory(fake, 0xfed00000 + offset % 0x400, size, write, value);
+        break;
+    case 12: /* shadow RAM */
+        touch_memory(fake, 0xa0000 + (offset << 3) % 0x60000, size, write, value);
+        break;
+    case 13: /* the host bridge's registers, PAM and SMRAM among them */
+        if (write)
+            pci_config_write(fake->machine->pci, 0, offset & 0xff, 1, value);
+        else
+            pci_config_read(fake->machine->pci, 0, offset & 0xff, 1);
+        break;
     case 10:
         if (value == 0)
             machine_reset(fake->machine);
@@ -93,17 +106,47 @@ run_record(FakeMachine *fake, const uint8_t *r)
     }
 }
 
+/* Either board, with everything that it can have. */
+static FakeMachine *
+new_machine(bool pc)
+{
+    MachineCpu cpu = { .present = true };
+    MachineConfig config = { .ram_below_4g = RAM,
+                             .cpus = &cpu,
+                             .n_cpus = 1,
+                             .max_cpus = 1,
+                             .physical_bits = 40,
+                             .firmware = true,
+                             .hpet = true,
+                             .s3 = true,
+                             .s4 = true };
+    FakeMachine *fake = fake_machine_new(RAM, &config);
+    g_autoptr(GError) err = NULL;
+
+    if (!board_create(fake->machine, pc ? &board_pc : &board_q35, &err) ||
+        !firmware_create(fake->machine, &err))
+        g_error("%s", err->message);
+    add_serial(fake);
+    fake_device(fake, "isa-debug-exit", NULL);
+    fake_device(fake, "pvpanic", NULL);
+    fake_device(fake, "vmgenid", "guid", "auto", NULL);
+    if (pc) {
+        fake_device(fake, "pci-bridge", "id", "a", "addr", "4", NULL);
+    } else {
+        fake_device(fake, "pcie-root-port", "id", "a", "addr", "1.0", "multifunction", "on", NULL);
+        fake_device(fake, "pcie-root-port", "id", "b", "addr", "1.1", NULL);
+        fake_device(fake, "pcie-pci-bridge", "id", "c", "addr", "4", NULL);
+    }
+    return fake;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    FakeMachine *fake = fake_machine_new_q35(RAM);
+    FakeMachine *fake = new_machine(size > 0 && (data[0] & 0x80));
     g_autoptr(GError) err = NULL;
     uint64_t rsdp;
 
-    add_serial(fake);
-    fake_device(fake, "isa-debug-exit", NULL);
-    fake_device(fake, "pcie-root-port", "id", "a", "addr", "1.0", "multifunction", "on", NULL);
-    fake_device(fake, "pcie-root-port", "id", "b", "addr", "1.1", NULL);
     if (!board_prepare_boot(fake->machine, &rsdp, &err))
         g_error("%s", err->message);
     machine_set_running(fake->machine, true);

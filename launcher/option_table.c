@@ -106,7 +106,7 @@ const Option option_table[] = {
       .help = "accepted; there is none to read" },
     { "nographic", OPTION_FLAG, AT(nographic), .help = "first serial port on the terminal" },
     { "display", OPTION_TEXT, AT(display), .argument = "none", .help = "there are no windows" },
-    { "vga", OPTION_TEXT, AT(vga), .argument = "std|virtio|cirrus|none", .help = "the video card" },
+    { "vga", OPTION_TEXT, AT(vga), .argument = "std|virtio|none", .help = "the video card" },
     { "vnc", OPTION_KEYVALS, AT(vncs), "vnc",
       .argument = "HOST:N|unix:PATH|none[,password=on][,tls-creds=ID][,websocket=on][,…]",
       .help = "show the screen by VNC at port 5900 + N" },

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""50-screen - a guest's screen through stock clients, on this host's /dev/kvm: SeaBIOS is seen by
+"""55-screen - a guest's screen through stock clients, on this host's /dev/kvm: SeaBIOS is seen by
 virsh screenshot and by VNC.
 
 SPDX-License-Identifier: LGPL-2.1-or-later

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/file.h"
 
 /* Connections accepted at one turn of the main loop. */
 #define SERVER_ACCEPT_TURN 32
@@ -173,6 +174,7 @@ server_listener_ready(uint32_t events, void *opaque)
         }
         if (fd < 0)
             return;
+        fd = file_move_high(fd);
         if (!rpc_server_adopt(server, fd, listener->read_only, listener->auth, &err))
             g_warning("cannot serve a client: %s", err->message);
     }

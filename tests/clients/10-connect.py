@@ -101,6 +101,13 @@ def five_thousand_connections():
             print("# %.1f KiB of the daemon for each open connection" % each)
             assert each < 8, "an open connection takes %.1f KiB" % each
 
+            # libnftables waits by select(2), and would end the daemon for a descriptor above 1023.
+            clients.pop().close()
+            for verb in ("net-destroy", "net-start"):
+                daemon.virsh(verb, "default", expect=None)
+            clients.append(Raw(daemon.socket()))
+            clients[-1].ping()
+
             late = Raw(daemon.socket(), timeout=0.3)
             try:
                 late.ping()

@@ -46,7 +46,6 @@ static const char *const unbuilt[] = {
     "usb-net",
     "vhost-vsock-pci",
     "virtio-input-host-pci",
-    "vmgenid",
     "vmware-svga",
     "vmxnet3",
     "x3130-upstream",

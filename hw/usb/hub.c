@@ -315,6 +315,7 @@ const DeviceClass usb_hub_class = {
     .description = "USB 1.1 hub with eight ports",
     .base = &usb_device_class,
     .bus = BUS_USB,
+    .hotpluggable = true,
     .state_size = sizeof(UsbHub),
     .props = hub_props,
     .n_props = G_N_ELEMENTS(hub_props),

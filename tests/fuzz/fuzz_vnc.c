@@ -26,7 +26,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 2 || size > INPUT_MAX)
         return 0;
-    fake = fake_machine_new(RAM, NULL);
+    fake = fake_machine_new_q35(RAM);
     screen = screen_new(fake_device(fake, "isa-debug-exit", NULL), 0, &screen_ops, NULL);
     server = vnc_server_new(fake->machine, &config, NULL);
     client = vnc_server_fake_client(server, -1);

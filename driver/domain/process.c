@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/file.h"
 
 void
 domain_process_init(DomainProcess *process)
@@ -60,6 +61,7 @@ domain_process_open(DomainProcess *process, pid_t pid, uint64_t start_time, GErr
     if (found.fd < 0)
         return kiln_error_set_errno(err, VIR_ERR_INTERNAL_ERROR, errno, "cannot watch process %d",
                                     (int)pid);
+    found.fd = file_move_high(found.fd);
     /* after the pidfd is open the number cannot be given to another process unseen */
     if (!stat_field(path, 22, &found.start_time) ||
         (start_time != 0 && found.start_time != start_time)) {

@@ -17,6 +17,7 @@
 
 #include "driver/domain/qmp_parse.h"
 #include "util/error.h"
+#include "util/file.h"
 
 enum { QMP_READ_SIZE = 16384, QMP_READS_PER_WAKE = 64, QMP_WAIT_SLICE_US = 500000 };
 
@@ -221,6 +222,7 @@ qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *op
             close(fd);
         return NULL;
     }
+    fd = file_move_high(fd);
     qmp = g_new0(Qmp, 1);
     qmp->refs = 1;
     qmp->ops = ops;

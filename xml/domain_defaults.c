@@ -209,9 +209,9 @@ complete_others(DomainDef *def)
         DomainTpm *tpm = def->tpms->pdata[i];
 
         if (!tpm->model)
-            tpm->model = 1;
-        if (!tpm->version && tpm->backend == 2)
-            tpm->version = 2;
+            tpm->model = DOMAIN_TPM_TIS;
+        if (!tpm->version && tpm->backend == DOMAIN_TPM_EMULATOR)
+            tpm->version = DOMAIN_TPM_2_0;
     }
     if (def->vsock) {
         if (!def->vsock->model)

@@ -53,12 +53,27 @@ typedef struct {
     DomainDeviceInfo info;
 } DomainPanic;
 
+typedef enum {
+    DOMAIN_TPM_ABSENT,
+    DOMAIN_TPM_TIS,
+    DOMAIN_TPM_CRB,
+    DOMAIN_TPM_SPAPR,
+    DOMAIN_TPM_SPAPR_PROXY,
+} DomainTpmModel;
+typedef enum {
+    DOMAIN_TPM_BACKEND_ABSENT,
+    DOMAIN_TPM_PASSTHROUGH,
+    DOMAIN_TPM_EMULATOR,
+    DOMAIN_TPM_EXTERNAL,
+} DomainTpmBackend;
+typedef enum { DOMAIN_TPM_VERSION_ABSENT, DOMAIN_TPM_1_2, DOMAIN_TPM_2_0 } DomainTpmVersion;
+
 typedef struct {
-    int model;       /* 1 tpm-tis, 2 tpm-crb, 3 tpm-spapr, 4 spapr-tpm-proxy */
-    int backend;     /* 1 passthrough, 2 emulator, 3 external */
-    int version;     /* 1 "1.2", 2 "2.0" */
+    int model;       /* DomainTpmModel; set after completion */
+    int backend;     /* DomainTpmBackend */
+    int version;     /* DomainTpmVersion */
     int persistent;  /* yes/no */
-    char *device;    /* passthrough */
+    char *device;    /* PASSTHROUGH */
     GPtrArray *kept; /* XmlKept */
     DomainDeviceInfo info;
 } DomainTpm;

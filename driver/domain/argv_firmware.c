@@ -47,11 +47,11 @@ choose_firmware(Argv *argv, GError **err)
             os->nvram_template = g_strdup(firmware->nvram_template);
         break;
     }
-    if (os->firmware && !os->loader)
+    /* kiln-vmm finds SeaBIOS by itself */
+    if (os->firmware == DOMAIN_FIRMWARE_EFI && !os->loader)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                              "Unable to find any firmware to satisfy '%s'; install the package %s",
-                              os->firmware == DOMAIN_FIRMWARE_EFI ? "efi" : "bios",
-                              os->firmware == DOMAIN_FIRMWARE_EFI ? "ovmf" : "seabios");
+                              "Unable to find any firmware to satisfy 'efi'; install the package "
+                              "ovmf");
     if (os->loader_type == DOMAIN_LOADER_PFLASH && !os->nvram && os->nvram_template)
         os->nvram = g_strdup_printf("%s/%s_VARS.fd", argv->config->nvram_dir, argv->def->name);
     return true;

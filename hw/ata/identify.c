@@ -41,8 +41,7 @@ identify_common(const AtaDrive *drive, uint8_t *page)
     for (unsigned i = 65; i <= 68; i++)
         word(page, i, 120);                                              /* ns for a cycle */
     word(page, 88, 0x3fu | (kind == 8 ? 1u << (8 + MIN(mode, 5u)) : 0)); /* Ultra DMA 0-5 */
-    word(page, 80, 0xf0); /* ATA/ATAPI-4 to ATA8-ACS */
-    word(page, 81, 0x16);
+    word(page, 80, 0x1f0); /* ATA/ATAPI-4 to ATA8-ACS */
     if (drive->bus->serial)
         word(page, 93, 0);
     else

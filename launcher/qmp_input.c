@@ -158,8 +158,8 @@ input_event(Input *input, JsonObject *event, bool send, GError **err)
         return true;
     }
     return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                          "an event of type '%s' is not understood: key, btn, rel and abs are, with "
-                          "their data",
+                          "an event of type '%s' is not understood: key, btn, rel and abs "
+                          "are, with their data",
                           type ? type : "");
 }
 

@@ -105,8 +105,8 @@ bus_find_port(UsbBus *bus, UsbDevice *dev, const char *path, GError **err)
     }
     if (port && port->dev) {
         device_error(&dev->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                     "port '%s' of bus '%s' is taken by %s '%s'", path, bus->bus.name,
-                     port->dev->device.class->name, port->dev->device.id ? port->dev->device.id : "");
+                     "port '%s' of bus '%s' is taken by %s", path, bus->bus.name,
+                     port->dev->device.class->name);
         return NULL;
     }
     return port;

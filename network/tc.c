@@ -133,8 +133,11 @@ add_class(Netlink *nl, const char *name, unsigned index, const NetworkLimit *lim
     nest = nla_nest_start(class, TCA_OPTIONS);
     nla_put(class, TCA_HTB_PARMS, sizeof(opt), &opt);
     nla_nest_end(class, nest);
-    return tc_send(nl, name, queue, "sch_htb", err) && tc_send(nl, name, class, "sch_htb", err) &&
-           tc_send(nl, name, leaf, "sch_fq_codel", err);
+    if (!tc_send(nl, name, queue, "sch_htb", err) || !tc_send(nl, name, class, "sch_htb", err))
+        return false;
+    /* keeps the queue short; a kernel without it keeps the class's own, which limits as well */
+    netlink_transact(nl, leaf);
+    return true;
 }
 
 static bool

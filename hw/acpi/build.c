@@ -56,6 +56,8 @@ layout_zeroes(Layout *layout, guint n)
 {
     guint old = layout->out->len;
 
+    if (n == 0)
+        return;
     g_byte_array_set_size(layout->out, old + n);
     memset(layout->out->data + old, 0, n);
 }

@@ -347,6 +347,15 @@ machine_host_clock(clockid_t clock)
     return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
+void
+machine_default_mac(Machine *machine, uint8_t ret_mac[6])
+{
+    static const uint8_t first[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
+
+    memcpy(ret_mac, first, sizeof(first));
+    ret_mac[5] = (uint8_t)(ret_mac[5] + machine->default_macs++);
+}
+
 int64_t
 machine_clock_ns(Machine *machine)
 {

@@ -168,6 +168,7 @@ struct Machine {
     /*< private >*/
     GHashTable *objects[OBJECT_KINDS]; /* id -> MachineObject */
     GPtrArray *timers;                 /* DeviceTimer */
+    uint8_t default_macs;              /* given out so far */
     GPtrArray *devices;                /* in order of making; owned */
     GMutex devices_lock;               /* while it changes, and for other threads that look */
     GHashTable *devices_by_id;
@@ -235,6 +236,10 @@ void gsi_source_set(GsiSource *source, bool level);
 void gsi_source_disconnect(GsiSource *source);
 /* Moves the source to another line, keeping its level. */
 void gsi_source_move(GsiSource *source, uint32_t gsi);
+
+/* The address of a network card that was given none: 52:54:00:12:34:56 for the first and so on, as
+ * users of QEMU's command line expect. Main thread. */
+void machine_default_mac(Machine *machine, uint8_t ret_mac[6]);
 
 int64_t machine_clock_ns(Machine *machine);
 int64_t machine_wall_ns(Machine *machine);

@@ -645,27 +645,6 @@ net_check(VirtioNet *net, GError **err)
     return true;
 }
 
-/* A card without mac= gets 52:54:00:12:34:56 and up, as users of the command line expect. */
-static void
-mac_choose(VirtioNet *net)
-{
-    static const uint8_t base[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
-    const Device *device = virtio_base(&net->virtio);
-    uint8_t before = 0;
-
-    if (net->mac_given)
-        return;
-    for (guint i = 0; i < device->machine->devices->len; i++) {
-        Device *other = g_ptr_array_index(device->machine->devices, i);
-
-        if (other != device && device_class_is(other->class, &virtio_net_pci_class) &&
-            !((VirtioNet *)other)->mac_given)
-            before++;
-    }
-    memcpy(net->mac, base, 6);
-    net->mac[5] = (uint8_t)(net->mac[5] + before);
-}
-
 static const NetFrontend net_frontend = {
     .readable = net_readable,
     .writable = net_writable,
@@ -685,7 +664,8 @@ net_realize(VirtioDevice *dev, GError **err)
     net->loop = machine_io_loop(virtio_base(dev)->machine, err);
     if (!net->loop)
         return false;
-    mac_choose(net);
+    if (!net->mac_given)
+        machine_default_mac(virtio_base(dev)->machine, net->mac);
     net->n_pairs = net->mq ? net_backend_queues(net->backend) : 1;
     net->header = net_backend_caps(net->backend) & NET_CAP_HEADER;
     net->vhost = net_backend_vhost_fd(net->backend, 0) >= 0;

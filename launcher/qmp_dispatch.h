@@ -17,7 +17,8 @@ typedef JsonNode *(*QmpHandler)(QmpSession *session, JsonObject *args, GError **
 typedef struct {
     const char *name;
     QmpHandler handler; /* NULL: refused, @arguments says why */
-    /* "name:type,?optional:type,…"; types: str int bool any; NULL: none; "...": the handler checks */
+    /* "name:type,?optional:type,…"; types: str int bool any; NULL: none; "...": the handler checks
+     */
     const char *arguments;
 } QmpCommand;
 

@@ -55,8 +55,9 @@ struct Vm {
     CpuDefinition *cpu;
     const Board *board;
     Machine *machine;
-    GPtrArray *drive_devices; /* of JsonObject: devices of -drive and its like, until they are made */
-    GPtrArray *vcpus;         /* of Vcpu */
+    GPtrArray
+        *drive_devices; /* of JsonObject: devices of -drive and its like, until they are made */
+    GPtrArray *vcpus;   /* of Vcpu */
     int kernel_fd, initrd_fd;
 
     VmState state;

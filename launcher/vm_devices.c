@@ -1,6 +1,7 @@
 /* vm_devices.c - objects, back ends and devices of the options, made in the order of their needs.
  *
- * The short forms of qemu(1) (-nic, -serial; -drive in vm_drives.c) are rewritten as the long ones first.
+ * The short forms of qemu(1) (-nic, -serial; -drive in vm_drives.c) are rewritten as the long ones
+ * first.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -252,8 +253,7 @@ devices_add_serial(Vm *vm, const char *text, unsigned index, GError **err)
         return vm_add_device(vm, device, err);
     }
     devices_set(device, "chardev", id);
-    return vm_add_chardev_words(vm, "-serial", text, id, err) &&
-           vm_add_device(vm, device, err);
+    return vm_add_chardev_words(vm, "-serial", text, id, err) && vm_add_device(vm, device, err);
 }
 
 bool

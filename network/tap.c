@@ -33,7 +33,8 @@ tap_name_valid(const char *name, bool template_ok)
 }
 
 static bool
-tap_open_queue(const char *name, unsigned short flags, char ret_name[IFNAMSIZ], int *ret_fd, GError **err)
+tap_open_queue(const char *name, unsigned short flags, char ret_name[IFNAMSIZ], int *ret_fd,
+               GError **err)
 {
     struct ifreq ifr = { .ifr_flags = (short)flags };
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);

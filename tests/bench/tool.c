@@ -3,9 +3,9 @@
  *
  * usage: tool randread DEVICE SECONDS THREADS    prints requests per second
  *        tool send HOST PORT SECONDS             sends, then prints bytes per second
- *        tool serve PORT SECONDS COUNT           sends to COUNT peers, one after the other, for so long
- *        tool receive HOST PORT                  prints bytes per second until the peer ends
- *        tool sink PORT COUNT                    reads from COUNT peers; prints bytes per second of each
+ *        tool serve PORT SECONDS COUNT           sends to COUNT peers, one after the other, for so
+ * long tool receive HOST PORT                  prints bytes per second until the peer ends tool
+ * sink PORT COUNT                    reads from COUNT peers; prints bytes per second of each
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>

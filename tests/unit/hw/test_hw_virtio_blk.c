@@ -428,7 +428,8 @@ test_refused(void **state)
     fake_device_refused(f->fake, "scsi", "virtio-blk-pci", "drive", "s", "scsi", "on", NULL);
     fake_device_refused(f->fake, "multiple", "virtio-blk-pci", "drive", "s", "min_io_size", "100",
                         NULL);
-    fake_device_refused(f->fake, "werror", "virtio-blk-pci", "drive", "s", "werror", "sometimes", NULL);
+    fake_device_refused(f->fake, "werror", "virtio-blk-pci", "drive", "s", "werror", "sometimes",
+                        NULL);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

@@ -1,10 +1,10 @@
 /* test_hw_virtio_net.c - the virtio network card over a back end made by hand.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/hw/fake_net.h"
 #include "tests/unit/hw/virtio_driver.h"
 
 #include "hw/virtio/net.h"
-#include "net/backend.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -18,7 +18,6 @@ enum {
     RAM = 32 << 20,
     SIZE = 64,
     HEADER = 12,
-    PACKETS = 64,
     F_CSUM = 0,
     F_GUEST_CSUM = 1,
     F_CTRL_OFFLOADS = 2,
@@ -38,130 +37,12 @@ enum {
      VIRTIO_F(F_CTRL_VLAN) | VIRTIO_F(F_CTRL_RX_EXTRA) | VIRTIO_F(F_MAC_ADDR) |                    \
      VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT))
 
-/* Packets wait in a queue of the test's; sent ones are kept. */
-typedef struct {
-    NetBackend base;
-    GMutex lock;
-    GBytes *in[PACKETS];
-    unsigned first, count;
-    GPtrArray *sent;
-    bool full;
-    unsigned header_len, offload, used, receives;
-    bool want[4];
-    IoLoop *loop[4];
-} Fake;
-
 typedef struct {
     FakeMachine *fake;
     VirtioDriver drv;
-    Fake *net;
+    FakeNet *net;
     Device *dev;
 } Fixture;
-
-static int
-fake_set_header_len(NetBackend *b, unsigned len)
-{
-    ((Fake *)b)->header_len = len;
-    return 0;
-}
-
-static int
-fake_set_offload(NetBackend *b, unsigned offload)
-{
-    ((Fake *)b)->offload = offload;
-    return 0;
-}
-
-static int
-fake_use_queues(NetBackend *b, unsigned n)
-{
-    ((Fake *)b)->used = n;
-    return 0;
-}
-
-static int
-fake_start(NetBackend *b, unsigned queue, IoLoop *loop)
-{
-    ((Fake *)b)->loop[queue] = loop;
-    ((Fake *)b)->want[queue] = true;
-    return 0;
-}
-
-static void
-fake_stop(NetBackend *b, unsigned queue)
-{
-    ((Fake *)b)->loop[queue] = NULL;
-}
-
-static void
-fake_want(NetBackend *b, unsigned queue, bool want)
-{
-    ((Fake *)b)->want[queue] = want;
-}
-
-static ssize_t
-fake_receive(NetBackend *b, unsigned queue, const struct iovec *iov, int n_iov)
-{
-    Fake *f = (Fake *)b;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&f->lock);
-    GBytes *packet;
-    size_t len, done;
-
-    (void)queue;
-    f->receives++;
-    if (f->count == 0)
-        return -EAGAIN;
-    packet = f->in[f->first];
-    f->first = (f->first + 1) % PACKETS;
-    f->count--;
-    done = iov_write(iov, (unsigned)n_iov, 0, g_bytes_get_data(packet, &len),
-                          g_bytes_get_size(packet));
-    g_bytes_unref(packet);
-    return (ssize_t)done;
-}
-
-static ssize_t
-fake_send(NetBackend *b, unsigned queue, const struct iovec *iov, int n_iov)
-{
-    Fake *f = (Fake *)b;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&f->lock);
-    GByteArray *packet;
-
-    (void)queue;
-    if (f->full)
-        return -EAGAIN;
-    packet = g_byte_array_new();
-    for (int i = 0; i < n_iov; i++)
-        g_byte_array_append(packet, iov[i].iov_base, (guint)iov[i].iov_len);
-    g_ptr_array_add(f->sent, g_byte_array_free_to_bytes(packet));
-    return 1;
-}
-
-static void
-fake_close(NetBackend *b)
-{
-    Fake *f = (Fake *)b;
-
-    while (f->count-- > 0) {
-        g_bytes_unref(f->in[f->first]);
-        f->first = (f->first + 1) % PACKETS;
-    }
-    g_ptr_array_unref(f->sent);
-    g_mutex_clear(&f->lock);
-}
-
-static const NetBackendClass fake_class = {
-    .type = "fake",
-    .close = fake_close,
-    .set_header_len = fake_set_header_len,
-    .set_offload = fake_set_offload,
-    .use_queues = fake_use_queues,
-    .start = fake_start,
-    .stop = fake_stop,
-    .want_packets = fake_want,
-    .receive = fake_receive,
-    .send = fake_send,
-};
 
 static int
 setup_caps(void **state, unsigned caps)
@@ -169,13 +50,7 @@ setup_caps(void **state, unsigned caps)
     Fixture *f = g_new0(Fixture, 1);
 
     f->fake = fake_machine_new_q35(RAM);
-    f->net = g_new0(Fake, 1);
-    f->net->base = (NetBackend){
-        .class = &fake_class, .id = g_strdup("n0"), .queues = 2, .caps = caps, .link = true
-    };
-    f->net->sent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
-    assert_true(machine_object_add(f->fake->machine, OBJECT_NETDEV, "n0", f->net,
-                                   (GDestroyNotify)net_backend_free, NULL));
+    f->net = fake_net_new(f->fake, "n0", 2, caps);
     f->dev = fake_device(f->fake, "virtio-net-pci", "id", "net0", "netdev", "n0", "mac",
                          "52:54:00:01:02:03", "mq", "on", "addr", "0x5", "host_mtu", "1400", NULL);
     virtio_driver_init(&f->drv, f->fake, f->dev);
@@ -205,15 +80,6 @@ teardown(void **state)
     return 0;
 }
 
-static void
-readable(void *opaque)
-{
-    Fixture *f = opaque;
-
-    if (f->net->loop[0] && f->net->want[0])
-        net_backend_readable(&f->net->base, 0);
-}
-
 /* A packet of @len bytes from @dst on arrives from the host, with @header bytes before it. */
 static void
 arrive(Fixture *f, const char *dst, unsigned len, unsigned header)
@@ -224,11 +90,8 @@ arrive(Fixture *f, const char *dst, unsigned len, unsigned header)
     sscanf(dst, "%x:%x:%x:%x:%x:%x", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]);
     for (unsigned i = 0; i < len; i++)
         data[header + i] = i < 6 ? (uint8_t)mac[i] : i == 12 || i == 13 ? 8 : (uint8_t)i;
-    g_mutex_lock(&f->net->lock);
-    f->net->in[(f->net->first + f->net->count++) % PACKETS] = g_bytes_new_take(data, header + len);
-    g_mutex_unlock(&f->net->lock);
-    if (f->net->loop[0])
-        io_loop_run_sync(f->net->loop[0], readable, f);
+    fake_net_arrive(f->net, data, header + len);
+    g_free(data);
 }
 
 static uint64_t

@@ -57,17 +57,20 @@ static ssize_t
 fake_net_receive(NetBackend *b, unsigned queue, const struct iovec *iov, int n_iov)
 {
     FakeNet *f = (FakeNet *)b;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&f->lock);
-    GBytes *packet;
+    GBytes *packet = NULL;
     size_t len, done;
 
     (void)queue;
+    g_mutex_lock(&f->lock);
     f->receives++;
-    if (f->count == 0)
+    if (f->count > 0) {
+        packet = f->in[f->first];
+        f->first = (f->first + 1) % FAKE_NET_PACKETS;
+        f->count--;
+    }
+    g_mutex_unlock(&f->lock);
+    if (!packet)
         return -EAGAIN;
-    packet = f->in[f->first];
-    f->first = (f->first + 1) % FAKE_NET_PACKETS;
-    f->count--;
     done = iov_write(iov, (unsigned)n_iov, 0, g_bytes_get_data(packet, &len),
                      g_bytes_get_size(packet));
     g_bytes_unref(packet);
@@ -78,17 +81,21 @@ static ssize_t
 fake_net_send(NetBackend *b, unsigned queue, const struct iovec *iov, int n_iov)
 {
     FakeNet *f = (FakeNet *)b;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&f->lock);
     GByteArray *packet;
+    bool full;
 
     (void)queue;
-    if (f->full)
-        return -EAGAIN;
     packet = g_byte_array_new();
     for (int i = 0; i < n_iov; i++)
         g_byte_array_append(packet, iov[i].iov_base, (guint)iov[i].iov_len);
-    g_ptr_array_add(f->sent, g_byte_array_free_to_bytes(packet));
-    return 1;
+    g_mutex_lock(&f->lock);
+    full = f->full;
+    if (full)
+        g_byte_array_unref(packet);
+    else
+        g_ptr_array_add(f->sent, g_byte_array_free_to_bytes(packet));
+    g_mutex_unlock(&f->lock);
+    return full ? -EAGAIN : 1;
 }
 
 static void

@@ -80,6 +80,21 @@ def wait_for(what, function, timeout):
         time.sleep(0.2)
 
 
+def threads_of(pid):
+    """What each thread of a process does, for a report of one that does not go on: its name, state,
+    processor time in ticks, and where it waits in the kernel."""
+    lines = []
+    for task in sorted(os.listdir("/proc/%d/task" % pid), key=int):
+        with open("/proc/%d/task/%s/stat" % (pid, task), encoding="ascii") as file:
+            name, rest = file.read().split("(", 1)[1].rsplit(") ", 1)
+        with open("/proc/%d/task/%s/wchan" % (pid, task), encoding="ascii") as file:
+            waits = file.read()
+        fields = rest.split()
+        lines.append("%s %-16s %s %s+%s ticks, %s" % (task, name, fields[0], fields[11], fields[12],
+                                                     waits))
+    return "\n".join(lines)
+
+
 class Daemon:
     """virtkilnd as root on this machine's own paths, or as another user with @wrap."""
 

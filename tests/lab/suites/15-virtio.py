@@ -17,7 +17,8 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import TMP, VMM, Failed, check, guest_files, run, test, wait_for  # noqa: E402
+from suite import (TMP, VMM, Failed, check, guest_files, run, test, threads_of,  # noqa: E402
+                   wait_for)
 
 READY_SECONDS = 150
 TAP, HOST_IP = "kvtap0", "10.77.0.1"
@@ -48,8 +49,10 @@ for port in /sys/class/virtio-ports/*; do
     say port-name "$(cat $port/name 2>/dev/null)"
     [ "$(cat $port/name 2>/dev/null)" = org.kiln.test ] && node=/dev/${port##*/}
 done
-echo hello from the guest > $node
-read -r line < $node; say port-in "$line"
+exec 3<> $node # opened once: the driver drops what has come when a port is closed
+echo hello from the guest >&3
+read -r line <&3; say port-in "$line"
+exec 3>&-
 dd if=/dev/zero bs=1k count=400 2>/dev/null | tr '\0' x > $node
 say port-flood ok
 say kernel-complaints "$(dmesg | grep -ciE 'virtio.*(error|fail|bad|invalid|broken|not supported)|blk_update_request|I/O error|hung_task|NETDEV WATCHDOG')"
@@ -197,6 +200,13 @@ class Guest:
             return file.read()
 
     def result(self, name, timeout=READY_SECONDS):
+        try:
+            return self.wait_result(name, timeout)
+        except Failed:
+            print(self.output()[-2000:] + "\n" + threads_of(self.process.pid), flush=True)
+            raise
+
+    def wait_result(self, name, timeout):
         def find():
             check(self.process.poll() is None, "kiln-vmm ended: %s"
                   % (self.process.poll() is not None and self.process.stderr.read()))

@@ -258,9 +258,15 @@ ahci_resume_call(void *opaque)
     Ahci *ahci = opaque;
 
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
-        if (ahci->ports[i].bus.drives[0])
-            drive_resume(&ahci->ports[i].bus.drives[0]->drive);
-        ahci_port_run(&ahci->ports[i]);
+        AhciPort *port = &ahci->ports[i];
+
+        /* What was loaded may wait for the end of what ran where it was saved. */
+        g_mutex_lock(&ahci->pci.device.lock);
+        ahci_port_rest(port);
+        g_mutex_unlock(&ahci->pci.device.lock);
+        if (port->bus.drives[0])
+            drive_resume(&port->bus.drives[0]->drive);
+        ahci_port_run(port);
     }
 }
 
@@ -308,7 +314,7 @@ static const SavedField port_fields[] = {
     SAVED(AhciPort, sig, 1),     SAVED(AhciPort, ssts, 1),       SAVED(AhciPort, sctl, 1),
     SAVED(AhciPort, serr, 1),    SAVED(AhciPort, sact, 1),       SAVED(AhciPort, ci, 1),
     SAVED(AhciPort, halted, 1),  SAVED(AhciPort, soft_reset, 1), SAVED(AhciPort, link_down, 1),
-    SAVED(AhciPort, started, 1),
+    SAVED(AhciPort, started, 1), SAVED(AhciPort, resetting, 1),
 };
 
 /* A command that stopped the guest by an error is taken again from its slot. */

@@ -89,6 +89,8 @@ uint64_t ahci_port_read(AhciPort *port, unsigned offset);
 void ahci_port_write(AhciPort *port, unsigned offset, uint32_t value);
 /* COMRESET, or the port's part of a reset of the controller. */
 void ahci_port_reset(AhciPort *port);
+/* When nothing of the port runs: does what waited for that. */
+void ahci_port_rest(AhciPort *port);
 /* Takes commands off the port, in the loop, without the lock. */
 void ahci_port_run(void *opaque);
 /* Frees the slots; nothing runs. */

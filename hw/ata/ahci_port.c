@@ -170,9 +170,8 @@ port_orphan_all(AhciPort *port)
     port->started = 0;
 }
 
-/* Nothing runs any more: what waited for that. */
-static void
-port_rest(AhciPort *port)
+void
+ahci_port_rest(AhciPort *port)
 {
     if (port->running > 0)
         return;
@@ -192,7 +191,7 @@ ahci_port_reset(AhciPort *port)
     port->tfd = TFD_NO_DRIVE | ATA_SR_BUSY;
     port->ssts = 0;
     port->resetting = true;
-    port_rest(port);
+    ahci_port_rest(port);
 }
 
 /* ---- the end of commands ---- */
@@ -254,7 +253,7 @@ slot_end(AhciSlot *slot)
         if (!port->halted)
             slot_complete(slot);
     }
-    port_rest(port);
+    ahci_port_rest(port);
 }
 
 /* ---- data ---- */
@@ -460,7 +459,9 @@ ahci_port_run(void *opaque)
     while (again) {
         again = false;
         for (unsigned i = 0; i < AHCI_SLOTS; i++) {
-            bool ready = (port->cmd & PX_CMD_ST) && !port->halted && !port->resetting;
+            AtaDrive *drive = port_drive(port);
+            bool ready = (port->cmd & PX_CMD_ST) && !port->halted && !port->resetting &&
+                         !(drive && drive->drive.paused);
 
             if (ready && (port->ci & ~port->started & 1u << i))
                 again |= port_take(port, i);
@@ -521,7 +522,7 @@ port_write_cmd(AhciPort *port, uint32_t value)
         port->ci = port->sact = 0;
         port->halted = false;
         port->tfd &= ~(uint32_t)ATA_SR_BUSY;
-        port_rest(port);
+        ahci_port_rest(port);
     }
 }
 

@@ -409,6 +409,12 @@ hid_unrealize(Device *device)
 {
     UsbHid *hid = (UsbHid *)device;
 
+    /* No packet of the guest comes to what is taken away here. */
+    if (hid->usb.port) {
+        usb_lock(&hid->usb);
+        hid->usb.gone = true;
+        usb_unlock(&hid->usb);
+    }
     g_clear_pointer(&hid->sink, input_sink_free);
     g_clear_pointer(&hid->timer, device_timer_free);
 }

@@ -84,6 +84,7 @@ hub_set_feature(UsbHub *hub, unsigned i, uint16_t feature)
 {
     HubPort *state = &hub->states[i];
 
+    hub_look(hub, i); /* the device may have gone without anybody asking since */
     switch (feature) {
     case FEATURE_POWER:
         state->status |= STATUS_POWER;

@@ -224,10 +224,11 @@ storage_send_data(UsbStorage *s, UsbPacket *packet)
     have = s->end - s->begin;
     if (s->active && have < want) {
         uint64_t rest = s->request.length - s->request.moved;
+        uint64_t asked = ((uint64_t)s->left - have + BLOCK - 1) / BLOCK * BLOCK;
         uint32_t more = MAX((want - have + BLOCK - 1) / BLOCK * BLOCK, CHUNK);
 
         /* No more than the host asked for in all. */
-        more = (uint32_t)MIN(more, MIN(rest, (s->left - have + BLOCK - 1) / BLOCK * BLOCK));
+        more = (uint32_t)MIN(more, MIN(rest, asked));
         storage_make_room(s, have + more);
         storage_move(s, s->end, more);
         have = s->end - s->begin;
@@ -381,6 +382,7 @@ storage_realize(Device *device, GError **err)
                     &storage_drive_ops, err))
         return false;
     scsi_lun_init(&s->lun, device, &s->drive, SCSI_DISK);
+    s->lun.keeps_sense = true;
     s->lun.vendor = "Kiln";
     s->lun.product = "USB disk";
     return true;
@@ -509,6 +511,7 @@ static const SavedField storage_fields[] = {
     SAVED(UsbStorage, in, 1),
     SAVED(UsbStorage, saved_active, 1),
     SAVED_STRUCT(UsbStorage, drive, drive_saved, 1),
+    SAVED_STRUCT(UsbStorage, lun, scsi_lun_saved, 1),
 };
 
 static const SavedTable storage_saved = {

@@ -64,6 +64,7 @@ enum {
     PID_IN = 0x69,
     PID_OUT = 0xe1,
     PID_SETUP = 0x2d,
+    PACKET_BYTES = 8,       /* counted for each transfer: those of no data are no less work */
     VISITS_IDLE = 128,      /* elements of a frame without a finished transfer between them */
     FRAME_BYTES = 16 << 10, /* more than a wire's 1280: no reason to be as slow */
     FRAMES_LATE = 16,       /* frames made up for at once */
@@ -166,7 +167,7 @@ uhci_td_run(Uhci *uhci, uint8_t *td)
     }
     control = (control & ~(uint32_t)TD_LENGTH) | ((packet.actual - 1) & TD_LENGTH);
     uhci->moved = true;
-    uhci->bytes += packet.actual;
+    uhci->bytes += packet.actual + PACKET_BYTES;
     if (packet.status != USB_OK) {
         control |= TD_STALLED;
         if (packet.status == USB_BABBLE)

@@ -173,7 +173,7 @@ const UsbBusOps xhci_bus_ops = { xhci_attached, xhci_wakeup };
 static void
 port_reset(Xhci *xhci, XhciPort *port, bool warm)
 {
-    if (!(port->portsc & PORT_CONNECTED))
+    if (!(port->portsc & PORT_CONNECTED) || !port->port->dev)
         return;
     usb_device_reset(port->port->dev);
     port->port->enabled = true;

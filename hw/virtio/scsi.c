@@ -378,10 +378,19 @@ scsi_event(VirtioScsi *hba, uint32_t event, unsigned target, unsigned unit, uint
 {
     VirtQueue *q = &hba->virtio.queues[QUEUE_EVENT];
     uint8_t buf[EVENT_SIZE] = { 0 };
+    int r = 0;
 
-    if (!q->running || virtio_device_broken(q->dev))
+    if (virtio_device_broken(q->dev))
         return;
-    if (virt_queue_pop(q, &hba->event) <= 0) {
+    if (!q->running) { /* paused: it hears when it goes on; without a driver a reset clears it */
+        hba->events_missed = true;
+        return;
+    }
+    /* The driver is asked to tell when it has buffers again. */
+    do
+        r = virt_queue_pop(q, &hba->event);
+    while (r == 0 && virt_queue_enable_notify(q));
+    if (r <= 0) {
         hba->events_missed = true;
         return;
     }

@@ -1,6 +1,7 @@
 /* test_hw_ahci.c - the AHCI controller with an ATA disk and an ATAPI drive, as a driver sees them.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -74,7 +75,7 @@ setup(void **state)
     f->cd = fake_disk(f->fake, "c", DISK, true);
     dev = pci_device(fake_device(f->fake, "ich9-ahci", "addr", "1f.2", NULL));
     f->hd = fake_device(f->fake, "ide-hd", "bus", "ide.0", "drive", "d", "serial", "S123", "id",
-                        "hd", NULL);
+                        "hd", "werror", "stop", NULL);
     f->cdrom = fake_device(f->fake, "ide-cd", "bus", "ide.1", "drive", "c", "id", "cd", NULL);
     bdf = pci_requester_id(dev);
     pci_config_write(f->fake->machine->pci, bdf, 0x24, 4, ABAR);
@@ -404,6 +405,67 @@ test_save(void **state)
     assert_int_equal(run(f, 0x25, 1, 1, DATA, 512) & ERR, 0);
 }
 
+static bool
+stopped(void *opaque)
+{
+    return ((FakeMachine *)opaque)->requests->len > 0;
+}
+
+/* A port is reset under a write that stops the guest: the reset ends where the state is loaded. */
+static void
+test_save_in_reset(void **state)
+{
+    Fixture *f = *state, *other;
+    void *made;
+    g_autoptr(GByteArray) data = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+    uint8_t fis[20];
+
+    setup(&made);
+    other = made;
+    assert_int_equal(fcntl(f->disk, F_ADD_SEALS, F_SEAL_WRITE), 0);
+    lba_fis(fis, 0x35, 3, 1);
+    prepare(f, 0, fis, 1 << 6, DATA, 512);
+    set(f, PX_CI, 1);
+    fake_wait(f->fake, stopped, f->fake);
+    set(f, PX_CMD, 0x10);
+    set(f, PX_SCTL, 1);
+    set(f, PX_SCTL, 0);
+    assert_int_equal(reg(f, PX_CMD) & 0x8000, 0x8000);
+    assert_int_equal(reg(f, PX_SSTS), 0);
+    machine_set_running(f->fake->machine, false);
+    assert_true(machine_save(f->fake->machine, data, &err));
+    machine_set_running(other->fake->machine, false);
+    if (!machine_load(other->fake->machine, data->data, data->len, &err))
+        fail_msg("%s", err->message);
+    machine_set_running(other->fake->machine, true);
+    assert_int_equal(reg(other, PX_CMD) & 0x8000, 0);
+    assert_int_equal(reg(other, PX_SSTS), 0x123);
+    start_port(other, 0);
+    assert_int_equal(run(other, 0x25, 9, 1, DATA, 512) & ERR, 0);
+    teardown(&made);
+}
+
+/* A guest that stands still moves nothing: a command put there meanwhile begins when it goes on. */
+static void
+test_nothing_begins_in_a_paused_guest(void **state)
+{
+    Fixture *f = *state;
+    uint8_t fis[20];
+
+    machine_set_running(f->fake->machine, false);
+    memset(f->fake->ram + DATA, 0x77, 512);
+    lba_fis(fis, 0xec, 0, 0);
+    prepare(f, 0, fis, 0, DATA, 512);
+    set(f, PX_CI, 1);
+    g_usleep(50000);
+    assert_int_equal(f->fake->ram[DATA], 0x77);
+    assert_int_equal(reg(f, PX_CI), 1);
+    machine_set_running(f->fake->machine, true);
+    fake_wait(f->fake, settled, f);
+    assert_memory_equal(f->fake->ram + DATA + 20, "1S32", 4);
+}
+
 static void
 test_refused(void **state)
 {
@@ -426,6 +488,7 @@ main(void)
         TEST(test_queued),      TEST(test_queued_error_log), TEST(test_out_of_range),
         TEST(test_dma_to_mmio), TEST(test_odd_tables),       TEST(test_reset_in_flight),
         TEST(test_packet),      TEST(test_medium),           TEST(test_save),
+        TEST(test_save_in_reset), TEST(test_nothing_begins_in_a_paused_guest),
         TEST(test_refused),
     };
 

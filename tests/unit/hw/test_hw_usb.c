@@ -227,6 +227,28 @@ device_behind_a_hub_is_reached_by_route(void **state)
     assert_int_equal(bytes_load16(f->fake->ram + XD_BUFFER + 8), 0x0627);
 }
 
+/* Hole class: a device pulled out of a hub while its port is reset. */
+static void
+port_of_a_device_that_left_is_reset(void **state)
+{
+    static const uint8_t reset[8] = { 0x23, 3, 4, 0, 2, 0, 0, 0 };
+    static const uint8_t status[8] = { 0xa3, 0, 0, 0, 2, 0, 4, 0 };
+    Fixture *f = *state;
+    Device *mouse;
+    unsigned hub;
+
+    fake_device(f->fake, "usb-hub", "id", "h", "port", "1", NULL);
+    mouse = fake_device(f->fake, "usb-mouse", "port", "1.2", NULL);
+    start(f);
+    hub = xd_attach(&f->xd, 1, 0);
+    assert_int_equal(xd_control(&f->xd, hub, status, NULL), CC_SUCCESS);
+    assert_int_equal(bytes_load16(f->fake->ram + XD_BUFFER) & 1, 1);
+    device_free(mouse);
+    assert_int_equal(xd_control(&f->xd, hub, reset, NULL), CC_SUCCESS);
+    assert_int_equal(xd_control(&f->xd, hub, status, NULL), CC_SUCCESS);
+    assert_int_equal(bytes_load16(f->fake->ram + XD_BUFFER), 0x100);
+}
+
 /* ---- storage ---- */
 
 static void
@@ -314,6 +336,41 @@ disk_keeps_what_is_written(void **state)
     assert_int_equal(scsi(f, slot, 512, true, read, 10, NULL), 2);
     assert_int_equal(data[512], 0xee);
     assert_int_equal(scsi(f, slot, len, true, read, 10, &residue), 0);
+}
+
+/* The disk has no other way of telling why a command failed. */
+static void
+sense_of_a_failed_command_can_be_asked_for(void **state)
+{
+    static const uint8_t beyond[10] = { 0x28, 0, 0, 0, 0x7f, 0xff, 0, 2, 0 };
+    static const uint8_t sense[6] = { 0x03, 0, 0, 0, 18 };
+    Fixture *f = *state;
+    unsigned slot = start_disk(f);
+    const uint8_t *data = f->fake->ram + XD_BUFFER;
+
+    assert_int_equal(scsi(f, slot, 512, true, beyond, 10, NULL), 1);
+    assert_int_equal(scsi(f, slot, 18, true, sense, 6, NULL), 0);
+    assert_int_equal(data[2], 5);
+    assert_int_equal(data[12], 0x21);
+    assert_int_equal(scsi(f, slot, 18, true, sense, 6, NULL), 0);
+    assert_int_equal(data[2], 0);
+}
+
+/* Hole class: lengths near the end of 32 bits. */
+static void
+largest_length_ends_with_the_data(void **state)
+{
+    static const uint8_t inquiry[6] = { 0x12, 0, 0, 0, 255 };
+    Fixture *f = *state;
+    unsigned slot = start_disk(f);
+    const uint8_t *csw = f->fake->ram + XD_BUFFER - 32;
+
+    put_cbw(f, UINT32_MAX, true, inquiry, 6);
+    assert_int_equal(xd_transfer(&f->xd, slot, 4, XD_BUFFER - 64, 31, NULL), CC_SUCCESS);
+    assert_int_equal(xd_transfer(&f->xd, slot, 3, XD_BUFFER, 255, NULL), CC_SHORT);
+    assert_int_equal(xd_transfer(&f->xd, slot, 3, XD_BUFFER - 32, 13, NULL), CC_SUCCESS);
+    assert_int_equal(bytes_load32(csw + 8), UINT32_MAX - 36);
+    assert_int_equal(csw[12], 0);
 }
 
 static void
@@ -595,7 +652,10 @@ main(void)
         TEST(tablet_is_found_and_tells_positions),
         TEST(keyboard_types_and_has_lights),
         TEST(device_behind_a_hub_is_reached_by_route),
+        TEST(port_of_a_device_that_left_is_reset),
         TEST(disk_keeps_what_is_written),
+        TEST(sense_of_a_failed_command_can_be_asked_for),
+        TEST(largest_length_ends_with_the_data),
         TEST(nonsense_instead_of_a_command_stalls),
         TEST(link_trbs_in_a_circle_end_the_controller_not_the_process),
         TEST(endless_transfer_is_given_up),

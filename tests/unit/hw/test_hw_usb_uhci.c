@@ -154,6 +154,26 @@ transfer_outside_ram_stops_the_controller(void **state)
     assert_int_equal(fake_in(f->fake, PORT + 2, 2), HALTED);
 }
 
+/* Hole class: transfers of no data, which no count of bytes would ever end. */
+static void
+empty_transfers_take_a_bounded_part_of_a_frame(void **state)
+{
+    static const uint8_t setup_bytes[8] = { 0x80, 6, 0, 1, 0, 0, 18, 0 };
+    enum { AT = 0x100000, FIRST = (AT - TDS) / 32, N = 30000 };
+    Fixture *f = *state;
+
+    memcpy(f->fake->ram + BUFFER, setup_bytes, 8);
+    put_td(f, FIRST, AT + 32, ACTIVE, 0x2d, 8, BUFFER);
+    for (unsigned i = 1; i <= N; i++) /* all but the first few have nothing left to read */
+        put_td(f, FIRST + i, i < N ? AT + 32 * (i + 1) : 1, ACTIVE, 0x69, 8, BUFFER + 16);
+    bytes_store(f->fake->ram + QH, QH | 2, 4);
+    bytes_store(f->fake->ram + QH + 4, AT, 4);
+    let_time_pass(f, 2);
+    assert_true(bytes_load32(f->fake->ram + AT + 32 * N + 4) & ACTIVE);
+    let_time_pass(f, 60);
+    assert_false(bytes_load32(f->fake->ram + AT + 32 * N + 4) & ACTIVE);
+}
+
 int
 main(void)
 {
@@ -161,6 +181,8 @@ main(void)
         cmocka_unit_test_setup_teardown(descriptor_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(circles_are_left, setup, teardown),
         cmocka_unit_test_setup_teardown(transfer_outside_ram_stops_the_controller, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty_transfers_take_a_bounded_part_of_a_frame, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,6 +274,37 @@ test_hotplug(void **state)
     close(fd);
 }
 
+/* What happens while nobody can be told is told as missed. */
+static void
+test_missed_events(void **state)
+{
+    Fixture *f = *state;
+    uint64_t at = virtio_driver_alloc(&f->drv, 16);
+    const uint8_t *event = virtio_driver_memory(&f->drv, at);
+    DriverBuffer buffer = { at, 16, true };
+    int fd = fake_disk(f->fake, "n", DISK, false);
+    const uint16_t *avail_event;
+    Device *dev;
+
+    virtio_driver_start(&f->drv, VIRTIO_F(1) | VIRTIO_F(2) | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT), 3,
+                        64);
+    virtio_driver_add(&f->drv, &f->drv.q[1], &buffer, 1, false);
+    machine_set_running(f->fake->machine, false);
+    dev = fake_device(f->fake, "scsi-hd", "bus", "s.0", "scsi-id", "9", "drive", "n", NULL);
+    machine_set_running(f->fake->machine, true);
+    virtio_driver_wait(&f->drv, &f->drv.q[1], NULL);
+    assert_int_equal(event[3], 0x80);
+    /* and a driver without buffers is asked to say when it has some */
+    device_free(dev);
+    virtio_driver_settle(&f->drv);
+    avail_event = virtio_driver_memory(&f->drv, f->drv.q[1].used + 4 + 8 * 64);
+    assert_int_equal(*avail_event, 1);
+    virtio_driver_add(&f->drv, &f->drv.q[1], &buffer, 1, false);
+    virtio_driver_wait(&f->drv, &f->drv.q[1], NULL);
+    assert_int_equal(event[3], 0x80);
+    close(fd);
+}
+
 static void
 test_nonsense(void **state)
 {
@@ -332,7 +363,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_identity), TEST(test_attention),  TEST(test_read_write), TEST(test_unmap_same),
         TEST(test_mode),     TEST(test_cdrom),      TEST(test_management), TEST(test_hotplug),
-        TEST(test_nonsense), TEST(test_error_stop),
+        TEST(test_missed_events), TEST(test_nonsense), TEST(test_error_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -504,6 +504,10 @@ xhci_unrealize(Device *device)
     }
     io_loop_run_sync(xhci->bus.loop, xhci_stop, xhci);
     io_loop_run_sync(xhci->bus.loop, xhci_nothing, NULL);
+    /* The registers are still there for the guest, the ports are not any more. */
+    g_mutex_lock(&device->lock);
+    xhci->n_ports = 0;
+    g_mutex_unlock(&device->lock);
     for (unsigned i = 0; i < XHCI_INTERRUPTERS; i++)
         pci_msix_unuse(&xhci->pci, i);
     usb_bus_fini(&xhci->bus);

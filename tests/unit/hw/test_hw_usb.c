@@ -630,6 +630,22 @@ state_is_kept_with_a_transfer_waiting(void **state)
     fake_machine_free(other.fake);
 }
 
+/* Hole class: registers written while the controller is being unplugged. */
+static void
+ports_are_written_while_the_controller_goes(void **state)
+{
+    enum { PORTSC1 = 0x440, DISABLE = 2, RESET = 1 << 4 };
+    Fixture *f = *state;
+
+    fake_device(f->fake, "usb-tablet", "port", "1", NULL);
+    start(f);
+    xd_attach(&f->xd, 1, 0);
+    f->controller->class->unrealize(f->controller);
+    xd_write(&f->xd, PORTSC1, DISABLE);
+    xd_write(&f->xd, PORTSC1, RESET);
+    assert_int_equal(xd_read(&f->xd, PORTSC1), 0);
+}
+
 static void
 missing_ports_and_speeds_are_named(void **state)
 {
@@ -667,6 +683,7 @@ main(void)
         TEST(reset_under_a_read_leaves_memory_alone),
         TEST(stopped_endpoint_tells_where),
         TEST(state_is_kept_with_a_transfer_waiting),
+        TEST(ports_are_written_while_the_controller_goes),
         TEST(missing_ports_and_speeds_are_named),
     };
 

@@ -255,10 +255,14 @@ void
 device_free(Device *dev)
 {
     Machine *machine = dev->machine;
+    GSource *unplug;
 
-    if (dev->unplug)
-        g_source_destroy(dev->unplug);
+    g_mutex_lock(&machine->devices_lock);
     dev->realized = false;
+    unplug = g_steal_pointer(&dev->unplug);
+    g_mutex_unlock(&machine->devices_lock);
+    if (unplug)
+        g_source_destroy(unplug);
     for (const DeviceClass *class = dev->class; class; class = class->base) {
         if (class->unrealize)
             class->unrealize(dev);

@@ -103,10 +103,7 @@ hotplug_free(Device *dev)
 static gboolean
 hotplug_free_source(gpointer opaque)
 {
-    Device *dev = opaque;
-
-    dev->unplug = NULL;
-    hotplug_free(dev);
+    hotplug_free(opaque);
     return G_SOURCE_REMOVE;
 }
 
@@ -116,7 +113,8 @@ device_unplug_later(Device *dev)
     Machine *machine = dev->machine;
 
     g_mutex_lock(&machine->devices_lock);
-    if (!dev->unplug) {
+    /* One that is being freed stays in reach of the guest for a while: that must not begin anew. */
+    if (!dev->unplug && dev->realized) {
         dev->unplug = g_idle_source_new();
         g_source_set_priority(dev->unplug, G_PRIORITY_DEFAULT);
         g_source_set_callback(dev->unplug, hotplug_free_source, dev, NULL);

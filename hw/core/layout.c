@@ -29,7 +29,9 @@ typedef struct {
 
 struct MemoryLayout {
     Machine *machine;
-    GMutex lock;
+    /* Held from begin to commit as well: overlays change in between, while the pieces in force
+     * still name them. */
+    GRecMutex lock;
     GArray *placed; /* LayoutPlaced */
     GArray *pieces; /* LayoutPiece, in force */
     uint64_t sequence;
@@ -42,7 +44,7 @@ memory_layout_new(Machine *machine)
     MemoryLayout *layout = g_new0(MemoryLayout, 1);
 
     layout->machine = machine;
-    g_mutex_init(&layout->lock);
+    g_rec_mutex_init(&layout->lock);
     layout->placed = g_array_new(FALSE, FALSE, sizeof(LayoutPlaced));
     layout->pieces = g_array_new(FALSE, FALSE, sizeof(LayoutPiece));
     return layout;
@@ -55,7 +57,7 @@ memory_layout_free(MemoryLayout *layout)
         return;
     g_array_unref(layout->placed);
     g_array_unref(layout->pieces);
-    g_mutex_clear(&layout->lock);
+    g_rec_mutex_clear(&layout->lock);
     g_free(layout);
 }
 
@@ -227,20 +229,16 @@ layout_apply(MemoryLayout *layout)
 void
 memory_layout_begin(MemoryLayout *layout)
 {
-    g_mutex_lock(&layout->lock);
+    g_rec_mutex_lock(&layout->lock);
     layout->depth++;
-    g_mutex_unlock(&layout->lock);
 }
 
 int
 memory_layout_commit(MemoryLayout *layout)
 {
-    int ret = 0;
+    int ret = --layout->depth == 0 ? layout_apply(layout) : 0;
 
-    g_mutex_lock(&layout->lock);
-    if (--layout->depth == 0)
-        ret = layout_apply(layout);
-    g_mutex_unlock(&layout->lock);
+    g_rec_mutex_unlock(&layout->lock);
     return ret;
 }
 
@@ -264,7 +262,7 @@ memory_layout_add(MemoryLayout *layout, MemoryOverlay *overlay)
     if (overlay->size == 0 || ((overlay->gpa | overlay->size) & (PAGE - 1)) ||
         overlay->gpa + (overlay->size - 1) < overlay->gpa)
         return -EINVAL;
-    g_mutex_lock(&layout->lock);
+    g_rec_mutex_lock(&layout->lock);
     if (layout_find(layout, overlay) < layout->placed->len) {
         ret = -EEXIST;
     } else {
@@ -273,7 +271,7 @@ memory_layout_add(MemoryLayout *layout, MemoryOverlay *overlay)
         if (layout->depth == 0)
             ret = layout_apply(layout);
     }
-    g_mutex_unlock(&layout->lock);
+    g_rec_mutex_unlock(&layout->lock);
     return ret;
 }
 
@@ -282,14 +280,14 @@ memory_layout_remove(MemoryLayout *layout, MemoryOverlay *overlay)
 {
     guint at;
 
-    g_mutex_lock(&layout->lock);
+    g_rec_mutex_lock(&layout->lock);
     at = layout_find(layout, overlay);
     if (at < layout->placed->len) {
         g_array_remove_index(layout->placed, at);
         if (layout->depth == 0)
             layout_apply(layout);
     }
-    g_mutex_unlock(&layout->lock);
+    g_rec_mutex_unlock(&layout->lock);
 }
 
 /* Adds the bits of a slot, which begins @first pages into the overlay, to the overlay's. */
@@ -317,7 +315,7 @@ memory_layout_dirty(MemoryLayout *layout, const MemoryOverlay *overlay, uint8_t 
 
     if (!layout->machine->ops->memory_dirty)
         return false;
-    g_mutex_lock(&layout->lock);
+    g_rec_mutex_lock(&layout->lock);
     for (guint i = 0; i < layout->pieces->len; i++) {
         const LayoutPiece *piece = &g_array_index(layout->pieces, LayoutPiece, i);
 
@@ -327,18 +325,18 @@ memory_layout_dirty(MemoryLayout *layout, const MemoryOverlay *overlay, uint8_t 
         if (!found)
             break;
     }
-    g_mutex_unlock(&layout->lock);
+    g_rec_mutex_unlock(&layout->lock);
     return found;
 }
 
 void
 memory_layout_visit(MemoryLayout *layout, MemoryLayoutVisit fn, void *opaque)
 {
-    g_mutex_lock(&layout->lock);
+    g_rec_mutex_lock(&layout->lock);
     for (guint i = 0; i < layout->pieces->len; i++) {
         const LayoutPiece *piece = &g_array_index(layout->pieces, LayoutPiece, i);
 
         fn(piece->gpa, piece->size, piece->host, piece->read_only, opaque);
     }
-    g_mutex_unlock(&layout->lock);
+    g_rec_mutex_unlock(&layout->lock);
 }

@@ -8,7 +8,8 @@
  *
  * Devices' DMA does not pass through here: it reaches RAM (memory.h), whatever lies over it.
  *
- * Any thread, with device locks held. Order of locks: the root's, devices', this one's.
+ * Any thread, with device locks held. Order of locks: the root's, devices', this one's; only where
+ * no vCPU runs may others be taken between begin and commit.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_HW_CORE_LAYOUT_H
@@ -44,9 +45,9 @@ typedef struct {
 MemoryLayout *memory_layout_new(Machine *machine);
 void memory_layout_free(MemoryLayout *layout);
 
-/* Between the two, changes are collected; they may nest. commit returns 0, or the first -errno with
- * which the host refused a slot: what it held then reads as all ones. A commit without changes also
- * takes in RAM that was added. */
+/* Between the two, which one thread calls, changes are collected and other threads wait; they may
+ * nest. commit returns 0, or the first -errno with which the host refused a slot: what it held then
+ * reads as all ones. A commit without changes also takes in RAM that was added. */
 void memory_layout_begin(MemoryLayout *layout);
 int memory_layout_commit(MemoryLayout *layout);
 

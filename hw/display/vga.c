@@ -375,6 +375,10 @@ vga_fini(Vga *vga)
         if (vga->linear_placed)
             memory_layout_remove(machine->layout, &vga->linear);
     }
+    /* BARs go after their cards: what lies in them must not stay in the guest's reach. */
+    if (vga->lfb)
+        memory_layout_remove(machine->layout, vga->lfb);
+    vga->lfb = NULL;
     g_clear_pointer(&vga->surface, surface_unref);
     g_clear_pointer(&vga->dirty, g_free);
     g_clear_pointer(&vga->line, g_free);

@@ -141,14 +141,14 @@ struct Vga {
     bool direct;      /* the surface is video memory */
     Surface *surface; /* drawn last; the screen may have another by now */
     VgaMode mode;
-    uint32_t colors[256];     /* of the palette, as drawn last */
-    uint32_t blink;           /* phases as drawn last: bit 0 the cursor, bit 1 text */
-    uint32_t text[2];         /* registers of text modes as drawn last */
-    uint32_t *line;           /* one scan line; width + 16 pixels */
-    uint8_t *scratch;         /* a row that wraps around video memory */
-    const MemoryOverlay *lfb; /* linear frame buffer in a BAR; NULL for none */
-    unsigned lfb_bar;         /* its number */
-    bool lfb_seen;            /* it was mapped at the last refresh */
+    uint32_t colors[256]; /* of the palette, as drawn last */
+    uint32_t blink;       /* phases as drawn last: bit 0 the cursor, bit 1 text */
+    uint32_t text[2];     /* registers of text modes as drawn last */
+    uint32_t *line;       /* one scan line; width + 16 pixels */
+    uint8_t *scratch;     /* a row that wraps around video memory */
+    MemoryOverlay *lfb;   /* linear frame buffer in a BAR; NULL for none */
+    unsigned lfb_bar;     /* its number */
+    bool lfb_seen;        /* it was mapped at the last refresh */
     bool (*lfb_mapped)(Vga *vga);
 };
 

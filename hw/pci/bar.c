@@ -47,7 +47,7 @@ pci_bar_add(PciDevice *dev, unsigned n, PciBarKind kind, bool prefetch, uint64_t
         pci_config_mask(dev, at + 4, 4, (uint32_t)(~(size - 1) >> 32));
 }
 
-const MemoryOverlay *
+MemoryOverlay *
 pci_bar_add_memory(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size, uint8_t *host,
                    bool read_only, bool log, const char *name)
 {
@@ -231,12 +231,17 @@ pci_update_mappings(PciDevice *dev)
 void
 pci_bars_fini(PciDevice *dev)
 {
+    PciRoot *root = dev->bus->root;
+
     for (unsigned n = 0; n <= PCI_ROM_BAR; n++) {
         PciBar *bar = &dev->bars[n];
 
         if (bar->kind == PCI_BAR_NONE)
             continue;
+        /* While another function moves, the map would still show what is freed below. */
+        g_mutex_lock(&root->lock);
         pci_bar_move(dev, bar, false, 0);
+        g_mutex_unlock(&root->lock);
         address_map_synchronize(bar->kind == PCI_BAR_IO ? dev->device.machine->pio
                                                         : dev->device.machine->mmio);
         g_clear_pointer(&bar->parts, g_ptr_array_unref);

@@ -449,14 +449,159 @@ test_machine_state(void **state)
     fake_machine_free(other);
 }
 
+/* ---- layout, and threads that change it at once ---- */
+
+enum { LAYOUT_AT = 0x40000000, LAYOUT_SIZE = 0x8000 };
+
+typedef struct {
+    Machine *machine;
+    MemoryOverlay overlay;
+    uint8_t *bitmap;
+    bool begun, found; /* atomic */
+} LayoutRace;
+
+static unsigned layout_slots;
+
+static int
+layout_map(void *host, uint64_t gpa, uint64_t size, void *memory, bool read_only)
+{
+    (void)host, (void)gpa, (void)size, (void)memory, (void)read_only;
+    return (int)++layout_slots;
+}
+
+static void
+layout_unmap(void *host, int slot)
+{
+    (void)host, (void)slot;
+    layout_slots--;
+}
+
+static int
+layout_log(void *host, int slot, bool on)
+{
+    (void)host, (void)slot, (void)on;
+    return 0;
+}
+
+static int
+layout_dirty(void *host, int slot, void *bitmap, size_t size)
+{
+    (void)host, (void)slot;
+    memset(bitmap, 0, size);
+    ((uint8_t *)bitmap)[0] = 0x81;
+    return 0;
+}
+
+static FakeMachine *
+layout_race(LayoutRace *race, MachineOps *ops)
+{
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+
+    *ops = *fake->machine->ops;
+    ops->memory_map = layout_map;
+    ops->memory_unmap = layout_unmap;
+    ops->memory_log = layout_log;
+    ops->memory_dirty = layout_dirty;
+    fake->machine->ops = ops;
+    layout_slots = 0;
+    *race = (LayoutRace){ .machine = fake->machine,
+                          .overlay = { .name = "test",
+                                       .gpa = LAYOUT_AT,
+                                       .size = LAYOUT_SIZE,
+                                       .host = fake->ram,
+                                       .log = true } };
+    assert_int_equal(memory_layout_add(fake->machine->layout, &race->overlay), 0);
+    return fake;
+}
+
+static void *
+layout_look(void *opaque)
+{
+    LayoutRace *race = opaque;
+
+    __atomic_store_n(&race->begun, true, __ATOMIC_SEQ_CST);
+    race->found = memory_layout_dirty(race->machine->layout, &race->overlay, race->bitmap);
+    return NULL;
+}
+
+/* A frame buffer's BAR moves in a vCPU while the main thread looks for what was written in it: the
+ * pieces in force still lie where it was. */
+static void
+test_layout_dirty_while_moving(void **state)
+{
+    const size_t bytes = LAYOUT_AT / 4096 / 8 + 64;
+    g_autofree uint8_t *bitmap = g_malloc0(bytes);
+    MachineOps ops;
+    LayoutRace race;
+    FakeMachine *fake = layout_race(&race, &ops);
+    MemoryLayout *layout = fake->machine->layout;
+    GThread *thread;
+
+    (void)state;
+    race.bitmap = bitmap;
+    memory_layout_begin(layout);
+    memory_layout_remove(layout, &race.overlay);
+    race.overlay.gpa = 0x100000;
+    thread = g_thread_new("main", layout_look, &race);
+    while (!__atomic_load_n(&race.begun, __ATOMIC_SEQ_CST))
+        g_usleep(100);
+    g_usleep(30000);
+    assert_int_equal(memory_layout_add(layout, &race.overlay), 0);
+    assert_int_equal(memory_layout_commit(layout), 0);
+    g_thread_join(thread);
+    assert_true(race.found);
+    assert_int_equal(bitmap[0], 0x81);
+    for (size_t i = 1; i < bytes; i++)
+        assert_int_equal(bitmap[i], 0);
+    fake_machine_free(fake);
+}
+
+static void *
+layout_hold(void *opaque)
+{
+    LayoutRace *race = opaque;
+
+    memory_layout_begin(race->machine->layout);
+    __atomic_store_n(&race->begun, true, __ATOMIC_SEQ_CST);
+    g_usleep(30000);
+    memory_layout_commit(race->machine->layout);
+    return NULL;
+}
+
+/* What is removed may be freed, whatever another thread has begun. */
+static void
+test_layout_remove_is_final(void **state)
+{
+    MachineOps ops;
+    LayoutRace race;
+    FakeMachine *fake = layout_race(&race, &ops);
+    unsigned before = layout_slots;
+    GThread *thread;
+
+    (void)state;
+    thread = g_thread_new("vcpu", layout_hold, &race);
+    while (!__atomic_load_n(&race.begun, __ATOMIC_SEQ_CST))
+        g_usleep(100);
+    memory_layout_remove(fake->machine->layout, &race.overlay);
+    assert_int_equal(layout_slots, before - 1);
+    g_thread_join(thread);
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map_rules),  cmocka_unit_test(test_map_priorities),
-        cmocka_unit_test(test_map_batch),  cmocka_unit_test(test_map_concurrent),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_properties), cmocka_unit_test(test_machine_state),
+        cmocka_unit_test(test_map_rules),
+        cmocka_unit_test(test_map_priorities),
+        cmocka_unit_test(test_map_batch),
+        cmocka_unit_test(test_map_concurrent),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_machine_state),
+        cmocka_unit_test(test_layout_dirty_while_moving),
+        cmocka_unit_test(test_layout_remove_is_final),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

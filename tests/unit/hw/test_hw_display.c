@@ -528,6 +528,50 @@ test_edid(void **state)
     assert_int_equal(edid[54 + 5] | (edid[54 + 7] >> 4) << 8, 1080);
 }
 
+static const volatile uint8_t *slot_memory[64];
+static unsigned n_slots;
+
+static int
+slot_map(void *host, uint64_t gpa, uint64_t size, void *memory, bool read_only)
+{
+    (void)host, (void)gpa, (void)size, (void)read_only;
+    assert_true(n_slots < G_N_ELEMENTS(slot_memory));
+    slot_memory[n_slots] = memory;
+    return (int)n_slots++;
+}
+
+static void
+slot_unmap(void *host, int slot)
+{
+    (void)host;
+    /* A guest could still have read it. */
+    (void)*slot_memory[slot];
+}
+
+/* What the guest reaches is taken from it before it is freed. */
+static void
+test_memory_outlives_its_mapping(void **state)
+{
+    static const char *const drivers[] = { "VGA", "virtio-vga" };
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++) {
+        FakeMachine *fake = fake_machine_new_q35(2 * MIB);
+        MachineOps ops = *fake->machine->ops;
+        Device *card = fake_device(fake, drivers[i], "id", "video0", "addr", "2", NULL);
+
+        ops.memory_map = slot_map;
+        ops.memory_unmap = slot_unmap;
+        fake->machine->ops = &ops;
+        n_slots = 0;
+        config_write(fake, 0x10, 4, LFB);
+        config_write(fake, 0x04, 2, 3);
+        assert_true(n_slots > 0);
+        device_free(card);
+        fake_machine_free(fake);
+    }
+}
+
 int
 main(void)
 {
@@ -544,6 +588,7 @@ main(void)
         cmocka_unit_test(test_saved_state),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_edid),
+        cmocka_unit_test(test_memory_outlives_its_mapping),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

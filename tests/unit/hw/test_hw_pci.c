@@ -64,6 +64,9 @@ toy_unrealize(Device *dev)
 {
     Toy *toy = (Toy *)dev;
 
+    /* As a guest does that still writes to the slot while it is emptied. */
+    device_unplug_later(dev);
+    assert_null(dev->unplug);
     pci_doorbell_remove(&toy->pci, 4, 0x1100, toy->doorbell);
     close(toy->doorbell);
 }
@@ -505,15 +508,76 @@ test_move_under_access(void **state)
     fake_machine_free(fake);
 }
 
+static struct {
+    Machine *machine;
+    GThread *thread;
+    bool begun; /* atomic */
+} mover;
+
+static void *
+mover_run(void *opaque)
+{
+    Machine *machine = opaque;
+
+    g_mutex_lock(&machine->pci->lock);
+    address_map_begin(machine->mmio);
+    __atomic_store_n(&mover.begun, true, __ATOMIC_SEQ_CST);
+    g_usleep(30000);
+    address_map_commit(machine->mmio);
+    g_mutex_unlock(&machine->pci->lock);
+    return NULL;
+}
+
+/* Called when the function that goes lets its interrupt line fall. */
+static void
+mover_start(void *host, uint32_t gsi, bool level)
+{
+    (void)host, (void)gsi, (void)level;
+    if (mover.thread)
+        return;
+    mover.thread = g_thread_new("vcpu", mover_run, mover.machine);
+    while (!__atomic_load_n(&mover.begun, __ATOMIC_SEQ_CST))
+        g_usleep(100);
+}
+
+/* A function goes while a vCPU moves another's BARs: no map may show it any more. */
+static void
+test_unplug_while_others_move(void **state)
+{
+    Toy *toy;
+    FakeMachine *fake = board(&toy);
+    uint64_t mem = bar64(fake);
+    MachineOps ops = *fake->machine->ops;
+
+    (void)state;
+    g_mutex_lock(&toy->pci.device.lock);
+    pci_intx_set(&toy->pci, true);
+    g_mutex_unlock(&toy->pci.device.lock);
+    mover.machine = fake->machine;
+    ops.set_gsi = mover_start;
+    fake->machine->ops = &ops;
+    device_free(&toy->pci.device);
+    assert_non_null(mover.thread);
+    assert_int_equal(fake_read(fake, mem + 0x1010, 4), 0xffffffff);
+    g_thread_join(mover.thread);
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_ways),       cmocka_unit_test(test_assignment),
-        cmocka_unit_test(test_bar_moves),         cmocka_unit_test(test_msix),
-        cmocka_unit_test(test_msix_batch),        cmocka_unit_test(test_intx),
-        cmocka_unit_test(test_root_port),         cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_move_under_access), cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_config_ways),
+        cmocka_unit_test(test_assignment),
+        cmocka_unit_test(test_bar_moves),
+        cmocka_unit_test(test_msix),
+        cmocka_unit_test(test_msix_batch),
+        cmocka_unit_test(test_intx),
+        cmocka_unit_test(test_root_port),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_move_under_access),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_unplug_while_others_move),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,15 @@ vnc_client_pending(const VncClient *client)
     return client->out->len - client->out_at + client->wire->len - client->wire_at;
 }
 
+bool
+vnc_client_may_answer(VncClient *client)
+{
+    if (++client->answers <= VNC_ANSWERS_MAX)
+        return true;
+    vnc_client_close(client);
+    return false;
+}
+
 static void
 client_set_events(VncClient *client)
 {
@@ -154,6 +163,7 @@ vnc_client_flush(VncClient *client)
     if (client->fake) {
         g_byte_array_set_size(client->out, 0);
         client->out_at = 0;
+        client->answers = 0;
         return;
     }
     if (client->closing || client->tls_state == VNC_TLS_HANDSHAKE)
@@ -167,6 +177,8 @@ vnc_client_flush(VncClient *client)
     } else if (empty) {
         empty = client_drain(client, client->out, &client->out_at);
     }
+    if (empty)
+        client->answers = 0;
     if (empty && client->close_sent)
         vnc_client_close(client);
     client_set_events(client);
@@ -221,6 +233,9 @@ client_parse(VncClient *client)
 static bool
 client_take(VncClient *client, const uint8_t *data, size_t len)
 {
+    /* Nobody listens any more; what comes must not pile up. */
+    if (client->close_sent)
+        return true;
     if (client->web.on) {
         if (!vnc_web_take(client, data, len))
             vnc_client_close(client);

@@ -88,6 +88,8 @@ message_put_xvp(VncClient *client, uint8_t code)
 {
     const uint8_t message[] = { XVP, 0, XVP_VERSION, code };
 
+    if (!vnc_client_may_answer(client))
+        return;
     vnc_put(client, message, sizeof(message));
 }
 
@@ -311,7 +313,7 @@ message_run(VncClient *client, const uint8_t *data)
         if (!vnc_format_parse(data + 4, &format))
             return false;
         client->format = format;
-        if (!data[4 + 3])
+        if (!data[4 + 3] && vnc_client_may_answer(client))
             vnc_format_put(client, &format);
         vnc_dirty_all(client);
         client->send_cursor = true;
@@ -382,6 +384,10 @@ session_init(VncClient *client, const uint8_t *data)
     client->active = true;
     vnc_server_watch(server);
     surface = vnc_server_surface(server);
+    if (!surface) {
+        vnc_client_close(client);
+        return 0;
+    }
     client->width = MIN(surface->width, UINT16_MAX);
     client->height = MIN(surface->height, UINT16_MAX);
     vnc_client_resized(client);

@@ -17,6 +17,7 @@ enum {
     VNC_OUT_FULL = 1 << 20, /* bytes not yet sent, beyond which no picture is added */
     VNC_IN_MAX = 1 << 16,   /* of a message that is kept as a whole */
     VNC_CUT_TEXT_MAX = 1 << 20,
+    VNC_ANSWERS_MAX = 256, /* to messages of one client that it has not yet read */
     VNC_CHALLENGE = 16,
 };
 
@@ -96,6 +97,7 @@ struct VncClient {
     size_t out_at;        /* of @out, sent */
     GByteArray *wire;     /* of a WebSocket: frames */
     size_t wire_at;
+    unsigned answers; /* put since all was sent last */
     size_t expect;
     VncHandler handle;
     uint32_t skip; /* bytes of a cut text to come */
@@ -166,6 +168,9 @@ void vnc_put32(VncClient *client, uint32_t value);
 /* Sends what the peer takes now. */
 void vnc_client_flush(VncClient *client);
 void vnc_client_expect(VncClient *client, size_t bytes, VncHandler handler);
+/* Before an answer that is no picture; false, and the connection ends, when a client makes us
+ * answer on and on and reads nothing. */
+bool vnc_client_may_answer(VncClient *client);
 /* Bytes that the peer has not taken yet. */
 size_t vnc_client_pending(const VncClient *client);
 

@@ -184,23 +184,29 @@ vnc_server_surface(VncServer *server)
     return server->shadow;
 }
 
+/* Without a card, or memory for its picture: a black screen, so that one can at least type. */
+static void
+server_look_at_nothing(VncServer *server)
+{
+    server->screen = NULL;
+    server->shadow = surface_new(SHADOW_WIDTH, SHADOW_HEIGHT);
+    if (!server->shadow)
+        return;
+    server->columns = SHADOW_WIDTH / VNC_TILE_WIDTH;
+    server->rows = SHADOW_HEIGHT / VNC_TILE_HEIGHT;
+    server->touched = g_malloc0((size_t)server->columns * server->rows / 8 + 1);
+}
+
 static void
 server_look(VncServer *server)
 {
     server->screen = displays_find(server->machine->displays, server->device, server->head);
-    if (!server->screen) {
-        /* No card: a black screen, so that one can at least type. */
-        server->shadow = surface_new(SHADOW_WIDTH, SHADOW_HEIGHT);
-        server->columns = SHADOW_WIDTH / VNC_TILE_WIDTH;
-        server->rows = SHADOW_HEIGHT / VNC_TILE_HEIGHT;
-        server->touched = g_malloc0((size_t)server->columns * server->rows / 8 + 1);
-        return;
+    if (server->screen) {
+        screen_refresh(server->screen);
+        vnc_screen_ops.surface(server);
     }
-    screen_refresh(server->screen);
-    vnc_screen_ops.surface(server);
     if (!server->shadow) {
-        server->screen = NULL;
-        server_look(server);
+        server_look_at_nothing(server);
         return;
     }
     server->viewer = screen_view(server->screen, &vnc_screen_ops, server);
@@ -381,6 +387,14 @@ vnc_server_new(Machine *machine, const VncConfig *config, GError **err)
     return server;
 }
 
+static void
+server_forget_password(VncServer *server)
+{
+    if (server->password)
+        explicit_bzero(server->password, strlen(server->password));
+    g_clear_pointer(&server->password, g_free);
+}
+
 void
 vnc_server_free(VncServer *server)
 {
@@ -393,9 +407,7 @@ vnc_server_free(VncServer *server)
     vnc_server_watch(server);
     g_ptr_array_unref(server->clients);
     vnc_tls_unref(server->tls);
-    if (server->password)
-        memset(server->password, 0, strlen(server->password));
-    g_free(server->password);
+    server_forget_password(server);
     g_free(server->id);
     g_free(server->name);
     g_free(server->device);
@@ -413,8 +425,10 @@ vnc_server_set_password(VncServer *server, const char *password)
 {
     if (!server->auth_password)
         return false;
-    g_free(server->password);
-    server->password = password ? g_strndup(password, VNC_PASSWORD_MAX) : NULL;
+    server_forget_password(server);
+    /* An empty one is none: it lets nobody in. */
+    if (password && *password)
+        server->password = g_strndup(password, VNC_PASSWORD_MAX);
     return true;
 }
 

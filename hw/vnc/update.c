@@ -12,6 +12,7 @@
 enum {
     FRAMEBUFFER_UPDATE = 0,
     UPDATE_BYTES_MAX = 64 << 20, /* the rest of a very large picture goes with the next request */
+    RECT_BYTES_MAX = 8 << 20,    /* of pixels at four bytes each */
     RECTS_MAX = 60000,
 };
 
@@ -75,7 +76,7 @@ vnc_client_resized(VncClient *client)
     client->send_size = true;
 }
 
-/* Takes the next rectangle of dirty tiles, as wide and then as high as it goes. */
+/* Takes the next rectangle of dirty tiles, as wide and then as high as it goes and may be. */
 static bool
 take_rect(VncClient *client, uint32_t *at, ScreenRect *ret)
 {
@@ -92,7 +93,9 @@ take_rect(VncClient *client, uint32_t *at, ScreenRect *ret)
         tile_clear(client->dirty, *at);
         while (column + w < server->columns && tile_get(client->dirty, *at + w))
             tile_clear(client->dirty, *at + w++);
-        for (; row + h < server->rows; h++) {
+        for (; row + h < server->rows &&
+               (h + 1) * VNC_TILE_HEIGHT * w * VNC_TILE_WIDTH * 4 <= RECT_BYTES_MAX;
+             h++) {
             uint32_t below = *at + h * server->columns, i = 0;
 
             while (i < w && tile_get(client->dirty, below + i))

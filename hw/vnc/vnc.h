@@ -54,7 +54,7 @@ VncServer *vnc_server_new(Machine *machine, const VncConfig *config, GError **er
 void vnc_server_free(VncServer *server);
 
 const char *vnc_server_id(const VncServer *server);
-/* NULL: nobody gets in. False when the server asks for no password. */
+/* NULL or empty: nobody gets in. False when the server asks for no password. */
 bool vnc_server_set_password(VncServer *server, const char *password);
 /* Seconds since 1970 after which the password is no good; INT64_MAX: never. */
 bool vnc_server_expire_password(VncServer *server, int64_t when);

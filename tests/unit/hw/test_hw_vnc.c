@@ -17,7 +17,7 @@
 #include "fake_machine.h"
 #include "hw/display/display.h"
 #include "hw/input/input.h"
-#include "hw/vnc/vnc.h"
+#include "hw/vnc/private.h"
 
 enum { WIDTH = 100, HEIGHT = 50 };
 
@@ -354,6 +354,10 @@ test_password(void **state)
     vnc_server_expire_password(f.server, 1);
     f.fake->wall = INT64_C(5000000000);
     assert_int_equal(try_password(&f, "secret12"), 1);
+    /* an empty password is none */
+    vnc_server_expire_password(f.server, INT64_MAX);
+    assert_true(vnc_server_set_password(f.server, ""));
+    assert_int_equal(try_password(&f, ""), 1);
     unmake(&f);
 }
 
@@ -442,6 +446,110 @@ test_hole_client_that_does_not_read(void **state)
     unmake(&f);
 }
 
+static unsigned
+clients(Fixture *f)
+{
+    JsonObject *info = vnc_server_info2(f->server);
+    unsigned n = json_array_get_length(json_object_get_array_member(info, "clients"));
+
+    json_object_unref(info);
+    return n;
+}
+
+/* Hole: messages that are answered at once, from a client that does not read the answers. */
+static void
+test_hole_answers_not_read(void **state)
+{
+    const uint8_t mapped[20] = { 0, 0, 0, 0, 8, 8 }; /* each is answered by a colour map */
+    Fixture f;
+
+    (void)state;
+    make(&f, false, VNC_SHARE_IGNORE);
+    enter(&f);
+    for (unsigned i = 0; i < 4000 && clients(&f) == 1; i++) {
+        assert_int_equal(write(f.fd, mapped, sizeof(mapped)), sizeof(mapped));
+        fake_iterate(f.fake);
+    }
+    assert_int_equal(clients(&f), 0);
+    unmake(&f);
+}
+
+/* Hole: a client that was told to go, does not read it, and goes on talking. */
+static void
+test_hole_talks_after_its_end(void **state)
+{
+    static uint8_t noise[16384];
+    const VncClient *client;
+    Fixture f;
+
+    (void)state;
+    make(&f, false, VNC_SHARE_IGNORE);
+    enter(&f);
+    client = g_ptr_array_index(f.server->clients, 0);
+    vnc_put_room((VncClient *)client, 4 << 20);
+    vnc_auth_refuse((VncClient *)client, "no");
+    for (unsigned i = 0; i < 64; i++) {
+        ssize_t n = write(f.fd, noise, sizeof(noise));
+
+        assert_true(n > 0 || errno == EAGAIN);
+        fake_iterate(f.fake);
+    }
+    assert_int_equal(f.server->clients->len, 1);
+    assert_true(client->in->len <= sizeof(noise));
+    unmake(&f);
+}
+
+/* A picture for which there is no memory is not looked at. */
+static void
+test_no_memory_for_picture(void **state)
+{
+    uint32_t pixels[16] = { 0 };
+    Surface *huge = surface_new_for(pixels, 4, 4, 16, NULL, NULL);
+    uint8_t in[64];
+    Fixture f;
+
+    (void)state;
+    make(&f, false, VNC_SHARE_IGNORE);
+    huge->width = SCREEN_SIZE_MAX + 1;
+    screen_set_surface(f.screen, huge);
+    f.fd = join(&f);
+    talk(&f, NULL, 0, in, 12);
+    talk(&f, in, 12, in, 2);
+    talk(&f, "\1", 1, in, 4);
+    talk(&f, "\1", 1, in, 24 + 11);
+    assert_int_equal(vnc_get16(in), 640);
+    screen_set_surface(f.screen, f.surface);
+    surface_unref(huge);
+    unmake(&f);
+}
+
+/* No rectangle of a large picture is put as a whole, however large it is. */
+static void
+test_large_picture_in_parts(void **state)
+{
+    Surface *large = surface_new(4096, 1024);
+    const VncClient *client;
+    uint8_t in[64];
+    Fixture f;
+
+    (void)state;
+    make(&f, false, VNC_SHARE_IGNORE);
+    screen_set_surface(f.screen, large);
+    f.fd = join(&f);
+    talk(&f, NULL, 0, in, 12);
+    talk(&f, in, 12, in, 2);
+    talk(&f, "\1", 1, in, 4);
+    talk(&f, "\1", 1, in, 24 + 11);
+    assert_int_equal(vnc_get16(in), 4096);
+    talk(&f, ask_all, sizeof(ask_all), in, 16);
+    assert_int_equal(vnc_get16(in + 2), 2); /* rectangles */
+    assert_int_equal(vnc_get16(in + 10), 512);
+    client = g_ptr_array_index(f.server->clients, 0);
+    assert_true(vnc_client_pending(client) > 0);
+    surface_unref(large);
+    unmake(&f);
+}
+
 int
 main(void)
 {
@@ -455,6 +563,10 @@ main(void)
         cmocka_unit_test(test_sharing),
         cmocka_unit_test(test_hole_lengths),
         cmocka_unit_test(test_hole_client_that_does_not_read),
+        cmocka_unit_test(test_hole_answers_not_read),
+        cmocka_unit_test(test_hole_talks_after_its_end),
+        cmocka_unit_test(test_no_memory_for_picture),
+        cmocka_unit_test(test_large_picture_in_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,7 +131,7 @@ void pci_bar_add_region(PciDevice *dev, unsigned n, uint64_t offset, uint64_t si
  * @host stays the caller's and must live until unrealize has run. With @log the result can be asked
  * which pages were written: memory_layout_dirty(). It belongs to the BAR. */
 MemoryOverlay *pci_bar_add_memory(PciDevice *dev, unsigned n, uint64_t offset, uint64_t size,
-                                        uint8_t *host, bool read_only, bool log, const char *name);
+                                  uint8_t *host, bool read_only, bool log, const char *name);
 
 /* An eventfd signalled by guest writes at @offset of BAR @n: see IoEvent. May be added and removed
  * at any time, with or without the device's lock; follows the BAR. @fd stays the caller's and must

@@ -6,7 +6,7 @@
 #include "driver/domain/private.h"
 #include "util/error.h"
 
-/* Flags of undefine that ask to remove what Kiln never has. */
+/* All but those about NVRAM ask to remove what Kiln never has. */
 enum {
     UNDEFINE_FLAGS = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                      VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
@@ -74,14 +74,20 @@ domain_manager_define(DomainManager *manager, const char *xml, unsigned flags, G
 
 /* In a job, with define_lock held. */
 static bool
-definition_drop(Domain *domain, GError **err)
+definition_drop(Domain *domain, unsigned flags, GError **err)
 {
+    g_autoptr(DomainDef) def = NULL;
     DomainDef *dropped;
     bool active;
 
-    if (!has_config(domain))
+    g_mutex_lock(&domain->lock);
+    if (domain->config)
+        def = domain_def_copy(domain->config);
+    g_mutex_unlock(&domain->lock);
+    if (!def)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot undefine transient domain");
-    if (!domain_config_remove(domain->manager, domain->name, err))
+    if (!domain_nvram_undefine(domain->manager, def, flags, err) ||
+        !domain_config_remove(domain->manager, domain->name, err))
         return false;
     g_mutex_lock(&domain->lock);
     dropped = g_steal_pointer(&domain->config);
@@ -114,7 +120,7 @@ domain_undefine(Domain *domain, unsigned flags, GError **err)
     if (!domain_job_begin(domain, "undefine", err))
         return false;
     g_mutex_lock(&domain->manager->define_lock);
-    ok = definition_drop(domain, err);
+    ok = definition_drop(domain, flags, err);
     g_mutex_unlock(&domain->manager->define_lock);
     domain_job_end(domain);
     if (ok)

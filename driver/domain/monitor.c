@@ -172,10 +172,20 @@ after_close(DomainRun *run)
     domain_process_signal(&run->process, SIGKILL);
 }
 
+/* In a job, so that the file is not written again behind the back of one who ends the run. */
 static void
 after_stop_or_resume(DomainRun *run)
 {
-    domain_status_refresh(run->domain);
+    Domain *domain = run->domain;
+    bool current;
+
+    domain_job_begin_wait(domain, "the guest's change of state");
+    g_mutex_lock(&domain->lock);
+    current = domain->run == run;
+    g_mutex_unlock(&domain->lock);
+    if (current)
+        domain_status_refresh(domain);
+    domain_job_end(domain);
 }
 
 /* --- events, in the manager's I/O thread

@@ -47,6 +47,7 @@ typedef struct {
     GArray *masters;    /* int: our copies of the ptys' masters, see domain_console_drain() */
     Cgroup *cgroup;     /* NULL: none */
     GSource *exit_source;
+    bool reset_nvram; /* the variable store is made anew */
     /* Guarded by domain->lock: */
     const void *client; /* destroyed with it; NULL: lives on */
     bool killed;        /* destroy has sent a signal */
@@ -182,6 +183,13 @@ bool domain_config_save(DomainManager *manager, const DomainDef *def, GError **e
 bool domain_config_remove(DomainManager *manager, const char *name, GError **err);
 bool domain_config_link(DomainManager *manager, const char *name, bool autostart, GError **err);
 bool domain_config_load_all(DomainManager *manager, GError **err);
+
+/* --- nvram.c ---------------------------------------------------------------------------------- */
+
+/* What virDomainUndefineFlags() says about the variable store of a definition that goes: removed,
+ * kept, or, where @flags say neither and there is one, VIR_ERR_OPERATION_INVALID. */
+bool domain_nvram_undefine(const DomainManager *manager, const DomainDef *def, unsigned flags,
+                           GError **err);
 
 /* --- live.c: the definition of a run -----------------------------------------------------------
  */

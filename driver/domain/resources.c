@@ -39,7 +39,7 @@ domain_resources_clear(DomainResources *resources)
 static int
 resource_add(DomainResources *resources, int fd)
 {
-    SpawnFd entry = { fd, RESOURCE_FIRST_FD + (int)resources->fds->len };
+    SpawnFd entry = { file_move_high(fd), RESOURCE_FIRST_FD + (int)resources->fds->len };
 
     g_array_append_val(resources->fds, entry);
     return entry.number;
@@ -132,6 +132,7 @@ resource_pty(void *opaque, DomainChar *device, GError **err)
             close(fd);
         return -1;
     }
+    copy = file_move_high(copy); /* kept as long as the guest runs */
     g_array_append_val(resources->run->masters, copy);
     g_free(device->source.path);
     device->source.path = g_strdup(path);

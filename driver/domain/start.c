@@ -15,10 +15,13 @@
 #include "util/error.h"
 #include "util/file.h"
 
+/* Those of a defined domain, and those of one that comes with its definition. */
 enum {
     START_FLAGS = VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY |
                   VIR_DOMAIN_START_BYPASS_CACHE | VIR_DOMAIN_START_FORCE_BOOT |
-                  VIR_DOMAIN_START_VALIDATE | VIR_DOMAIN_START_RESET_NVRAM,
+                  VIR_DOMAIN_START_RESET_NVRAM,
+    CREATE_FLAGS = VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY |
+                   VIR_DOMAIN_START_VALIDATE | VIR_DOMAIN_START_RESET_NVRAM,
 };
 
 /* --- before anything is made
@@ -361,6 +364,7 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
         !check_disks(domain, wanted, err))
         return false;
     run = domain_run_ref(run_begin(domain));
+    run->reset_nvram = flags & VIR_DOMAIN_START_RESET_NVRAM;
     live = domain_live_new(wanted, run->id);
     if (!run_prepare(run, live, err)) {
         run_abandon(run, live);
@@ -390,11 +394,11 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
 }
 
 static bool
-check_flags(unsigned flags, const char *function, GError **err)
+check_flags(unsigned flags, unsigned known, const char *function, GError **err)
 {
-    return !(flags & ~(unsigned)START_FLAGS) ||
+    return !(flags & ~known) ||
            kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                          flags & ~(unsigned)START_FLAGS, function);
+                          flags & ~known, function);
 }
 
 bool
@@ -403,7 +407,7 @@ domain_start(Domain *domain, unsigned flags, const void *client, GError **err)
     DomainDef *def = NULL;
     bool ok;
 
-    if (!check_flags(flags, "virDomainCreateWithFlags", err) ||
+    if (!check_flags(flags, START_FLAGS, "virDomainCreateWithFlags", err) ||
         !domain_job_begin(domain, "start", err))
         return false;
     g_mutex_lock(&domain->lock);
@@ -425,7 +429,7 @@ domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, c
     DomainDef *def;
     bool is_new, ok, transient;
 
-    if (!check_flags(flags, "virDomainCreateXML", err) ||
+    if (!check_flags(flags, CREATE_FLAGS, "virDomainCreateXML", err) ||
         !(def = domain_def_parse(xml, parse, &manager->defaults, err)))
         return NULL;
     if (!(domain = domain_registry_claim_job(manager, def, "create", &is_new, err))) {

@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "driver/domain/private.h"
+
 #define UUID_A "<uuid>11111111-2222-4333-8444-555555555555</uuid>"
 #define UUID_B "<uuid>11111111-2222-4333-8444-666666666666</uuid>"
 
@@ -380,6 +382,64 @@ test_jobs_take_turns(void **state)
     assert_true(slowest < G_USEC_PER_SEC);
 }
 
+/* The status file of a guest is written by who has its job: one who stops the guest removes it. */
+static void
+test_news_of_a_guest_wait_for_its_job(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = harness_start(harness, "vm", "", "");
+    g_autofree char *path = g_strdup_printf("%s/run/vm.status", harness->dir);
+    g_autofree char *before = NULL;
+    g_autofree char *during = NULL;
+    g_autofree char *after = NULL;
+
+    assert_true(domain_job_begin(domain, "test", NULL));
+    assert_true(g_file_get_contents(path, &before, NULL, NULL));
+    harness_tell(domain, "stop");
+    harness_wait_state(domain, VIR_DOMAIN_PAUSED, -1);
+    g_usleep(100000);
+    assert_true(g_file_get_contents(path, &during, NULL, NULL));
+    domain_job_end(domain);
+    assert_string_equal(before, during);
+    for (int ms = 0; ms < 10000; ms += 10) {
+        g_clear_pointer(&after, g_free);
+        assert_true(g_file_get_contents(path, &after, NULL, NULL));
+        if (strcmp(before, after) != 0)
+            return;
+        g_usleep(10000);
+    }
+    fail_msg("the status file was not written:\n%s", after);
+}
+
+static void
+test_undefine_asks_about_the_variable_store(void **state)
+{
+    Harness *harness = *state;
+    g_autofree char *store = g_strdup_printf("%s/vars.fd", harness->dir);
+    g_autofree char *xml = g_strdup_printf(
+        "<domain type='kvm'><name>vm</name><memory unit='MiB'>64</memory><os>"
+        "<type arch='x86_64' machine='q35'>hvm</type>"
+        "<loader readonly='yes' type='pflash'>%s</loader><nvram>%s</nvram></os></domain>",
+        harness->kernel, store);
+    g_autoptr(GError) err = NULL;
+    Domain *domain = domain_manager_define(harness->manager, xml, 0, NULL);
+
+    assert_non_null(domain);
+    assert_true(g_file_set_contents(store, "vars", -1, NULL));
+    assert_false(domain_undefine(domain, 0, &err));
+    assert_int_equal(kiln_error_code(err), VIR_ERR_OPERATION_INVALID);
+    assert_non_null(strstr(err->message, "nvram"));
+    assert_true(domain_undefine(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM, NULL));
+    domain_unref(domain);
+    assert_int_equal(access(store, F_OK), 0);
+
+    domain = domain_manager_define(harness->manager, xml, 0, NULL);
+    assert_non_null(domain);
+    assert_true(domain_undefine(domain, VIR_DOMAIN_UNDEFINE_NVRAM, NULL));
+    assert_int_equal(access(store, F_OK), -1);
+    domain_unref(domain);
+}
+
 static void
 test_autostart_once_for_each_boot(void **state)
 {
@@ -421,6 +481,8 @@ main(void)
         TEST(test_metadata),
         TEST(test_memory_and_pins),
         TEST(test_jobs_take_turns),
+        TEST(test_news_of_a_guest_wait_for_its_job),
+        TEST(test_undefine_asks_about_the_variable_store),
         TEST(test_autostart_once_for_each_boot),
     };
 

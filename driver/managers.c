@@ -43,6 +43,9 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     case VIR_DOMAIN_EVENT_ID_RTC_CHANGE:
         event_hub_domain_rtc_change(hub, &dom, (int64_t)event->value);
         break;
+    case VIR_DOMAIN_EVENT_ID_WATCHDOG:
+        event_hub_domain_watchdog(hub, &dom, event->event);
+        break;
     case VIR_DOMAIN_EVENT_ID_CONTROL_ERROR:
         event_hub_domain_control_error(hub, &dom);
         break;

@@ -42,11 +42,7 @@ COMMAND(qmp_system_powerdown)
 
 COMMAND(qmp_inject_nmi)
 {
-    Vm *vm = qmp_session_vm(session);
-
-    for (guint i = 0; i < vm->vcpus->len; i++)
-        if (ioctl(vcpu_fd(g_ptr_array_index(vm->vcpus, i)), KVM_NMI, 0) < 0)
-            kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno, "KVM_NMI of vCPU %u", i);
+    vm_inject_nmi(qmp_session_vm(session), err);
     return NULL;
 }
 
@@ -63,16 +59,20 @@ COMMAND(qmp_set_action)
     static const char *const panic[] = { "pause", "shutdown", "exit-failure", "none", NULL };
     VmActions *actions = &qmp_session_vm(session)->actions;
     int on_reboot = actions->reboot_ends, on_shutdown = actions->shutdown_pauses;
-    int on_panic = actions->panic;
+    int on_panic = actions->panic, on_watchdog = actions->watchdog;
 
-    if (json_object_has_member(args, "watchdog")) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "watchdogs are not offered yet");
-        return NULL;
-    }
     if (keyval_enum("set-action", args, "reboot", reboot, &on_reboot, err) &&
         keyval_enum("set-action", args, "shutdown", shutdown, &on_shutdown, err) &&
-        keyval_enum("set-action", args, "panic", panic, &on_panic, err))
-        *actions = (VmActions){ on_reboot, on_shutdown, on_panic };
+        keyval_enum("set-action", args, "panic", panic, &on_panic, err) &&
+        keyval_enum("set-action", args, "watchdog", vm_watchdog_actions, &on_watchdog, err))
+        *actions = (VmActions){ on_reboot, on_shutdown, on_panic, on_watchdog };
+    return NULL;
+}
+
+COMMAND(qmp_watchdog_set_action)
+{
+    keyval_enum("watchdog-set-action", args, "action", vm_watchdog_actions,
+                &qmp_session_vm(session)->actions.watchdog, err);
     return NULL;
 }
 

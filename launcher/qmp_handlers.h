@@ -63,6 +63,7 @@ QMP_HANDLER(qmp_system_powerdown);
 QMP_HANDLER(qmp_inject_nmi);
 QMP_HANDLER(qmp_quit);
 QMP_HANDLER(qmp_set_action);
+QMP_HANDLER(qmp_watchdog_set_action);
 QMP_HANDLER(qmp_getfd);
 QMP_HANDLER(qmp_closefd);
 QMP_HANDLER(qmp_add_fd);

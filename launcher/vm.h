@@ -30,14 +30,17 @@ typedef enum {
     VM_PANICKED,
     VM_INTERNAL_ERROR,
     VM_IO_ERROR, /* a disk's werror or rerror is stop */
+    VM_WATCHDOG, /* the watchdog's action is pause */
 } VmState;
 
 /* What follows an act of the guest: -action, -no-reboot, -no-shutdown. */
 typedef struct {
     bool reboot_ends, shutdown_pauses;
-    int panic; /* index into vm_panic_actions */
+    int panic;    /* VM_PANIC_* */
+    int watchdog; /* index into vm_watchdog_actions */
 } VmActions;
 enum { VM_PANIC_PAUSE, VM_PANIC_SHUTDOWN, VM_PANIC_EXIT_FAILURE, VM_PANIC_NONE };
+extern const char *const vm_watchdog_actions[]; /* NULL-terminated; the first is the default */
 
 typedef struct Vm Vm;
 struct Vm {
@@ -139,6 +142,8 @@ bool vm_resume(Vm *vm, GError **err);
 void vm_pause(Vm *vm, VmState state);
 /* Resets the guest at once. @reason: QMP ShutdownCause. */
 bool vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err);
+/* Raises a non-maskable interrupt on every vCPU. */
+bool vm_inject_nmi(Vm *vm, GError **err);
 /* Presses the power button. */
 void vm_powerdown(Vm *vm);
 /* Ends the process after the main loop's present turn, with a SHUTDOWN event. */

@@ -95,9 +95,11 @@ config_actions(Vm *vm, GError **err)
     int on_reboot = vm->options->no_reboot, on_shutdown = vm->options->no_shutdown;
 
     vm->actions.panic = VM_PANIC_SHUTDOWN;
-    if (a && (!keyval_enum("-action", a, "reboot", reboot, &on_reboot, err) ||
-              !keyval_enum("-action", a, "shutdown", shutdown, &on_shutdown, err) ||
-              !keyval_enum("-action", a, "panic", panic, &vm->actions.panic, err)))
+    if (a &&
+        (!keyval_enum("-action", a, "reboot", reboot, &on_reboot, err) ||
+         !keyval_enum("-action", a, "shutdown", shutdown, &on_shutdown, err) ||
+         !keyval_enum("-action", a, "panic", panic, &vm->actions.panic, err) ||
+         !keyval_enum("-action", a, "watchdog", vm_watchdog_actions, &vm->actions.watchdog, err)))
         return false;
     vm->actions.reboot_ends = on_reboot;
     vm->actions.shutdown_pauses = on_shutdown;

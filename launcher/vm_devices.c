@@ -192,22 +192,40 @@ vm_add_device(Vm *vm, JsonObject *options, GError **err)
     return device_new(vm->machine, driver, props, err) != NULL;
 }
 
+/* The device of a -nic model=; NULL with @err when there is none. */
+static const char *
+devices_nic_model(const char *model, GError **err)
+{
+    static const char *const models[] = { "virtio", "virtio-net-pci", "e1000", "e1000e",
+                                          "rtl8139" };
+    g_autoptr(GString) known = g_string_new(NULL);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(models); i++) {
+        if (!model || !strcmp(model, models[i]))
+            return i == 0 ? "virtio-net-pci" : models[i];
+        g_string_append_printf(known, "%s%s", i ? ", " : "", models[i]);
+    }
+    kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-nic: model=%s is not offered; there are: %s",
+                   model, known->str);
+    return NULL;
+}
+
 static bool
 devices_add_nic(Vm *vm, JsonObject *nic, unsigned index, GError **err)
 {
     g_autoptr(JsonObject) device = json_object_new();
-    const char *model = keyval_text(nic, "model"), *type = keyval_text(nic, "type");
+    const char *type = keyval_text(nic, "type"), *driver;
     g_autofree char *id = g_strdup_printf("nic%u", index);
 
     if (!g_strcmp0(type, "none"))
         return true;
-    if (model && strcmp(model, "virtio") && strcmp(model, "virtio-net-pci"))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-nic: model=%s is not offered yet; use model=virtio", model);
+    driver = devices_nic_model(keyval_text(nic, "model"), err);
+    if (!driver)
+        return false;
     json_object_remove_member(nic, "model");
     if (!keyval_text(nic, "id"))
         devices_set(nic, "id", id);
-    devices_set(device, "driver", "virtio-net-pci");
+    devices_set(device, "driver", driver);
     devices_set(device, "netdev", keyval_text(nic, "id"));
     devices_move(nic, "mac", device, "mac");
     devices_move(nic, "addr", device, "addr");

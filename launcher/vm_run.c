@@ -4,6 +4,7 @@
  * of vCPUs and devices are noted and carried out by the main loop, where no device's lock is held.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,17 @@
 
 /* Requests beyond MachineRequest: a vCPU fell over its own tables, or KVM could not go on. */
 enum { VM_REQUEST_TRIPLE_FAULT = 30, VM_REQUEST_FAILED = 31 };
+
+/* In the order of vm_watchdog_actions. */
+enum {
+    WATCHDOG_RESET,
+    WATCHDOG_SHUTDOWN,
+    WATCHDOG_POWEROFF,
+    WATCHDOG_PAUSE,
+    WATCHDOG_DEBUG,
+    WATCHDOG_NONE,
+    WATCHDOG_INJECT_NMI
+};
 
 static bool vm_warn_time;
 
@@ -65,7 +77,7 @@ vm_state_name(VmState state)
         [VM_PRELAUNCH] = "prelaunch",     [VM_RUNNING] = "running",
         [VM_PAUSED] = "paused",           [VM_SHUTDOWN] = "shutdown",
         [VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
-        [VM_IO_ERROR] = "io-error",
+        [VM_IO_ERROR] = "io-error",       [VM_WATCHDOG] = "watchdog",
     };
 
     return names[state];
@@ -180,6 +192,22 @@ vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err)
     return true;
 }
 
+bool
+vm_inject_nmi(Vm *vm, GError **err)
+{
+    bool good = true;
+
+    /* KVM takes it only from a vCPU that is not in the guest, or waits until it leaves. */
+    run_stop_vcpus(vm);
+    for (guint i = 0; i < vm->vcpus->len && good; i++)
+        if (ioctl(vcpu_fd(g_ptr_array_index(vm->vcpus, i)), KVM_NMI, 0) < 0)
+            good =
+                kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno, "KVM_NMI of vCPU %u", i);
+    if (vm->state == VM_RUNNING)
+        run_each_vcpu(vm, vcpu_resume);
+    return good;
+}
+
 void
 vm_powerdown(Vm *vm)
 {
@@ -244,6 +272,40 @@ run_panic(Vm *vm)
     }
 }
 
+static void
+run_watchdog(Vm *vm)
+{
+    const char *action = vm_watchdog_actions[vm->actions.watchdog];
+    g_autoptr(GError) err = NULL;
+    JsonObject *data = json_object_new();
+
+    json_object_set_string_member(data, "action", action);
+    vm_emit(vm, "WATCHDOG", data);
+    switch (vm->actions.watchdog) {
+    case WATCHDOG_RESET:
+        run_guest_reset(vm, "guest-reset");
+        break;
+    case WATCHDOG_SHUTDOWN:
+        vm_powerdown(vm);
+        break;
+    case WATCHDOG_POWEROFF:
+        run_shutdown(vm, "guest-shutdown");
+        break;
+    case WATCHDOG_PAUSE:
+        vm_pause(vm, VM_WATCHDOG);
+        break;
+    case WATCHDOG_DEBUG:
+        vm_warn("the guest did not feed its watchdog in time");
+        break;
+    case WATCHDOG_INJECT_NMI:
+        if (!vm_inject_nmi(vm, &err))
+            vm_warn("the watchdog: %s", err->message);
+        break;
+    default:
+        break;
+    }
+}
+
 static gboolean
 run_requests(void *opaque)
 {
@@ -276,6 +338,10 @@ run_requests(void *opaque)
         run_panic(vm);
     if (requests & 1u << MACHINE_IO_ERROR && vm->state == VM_RUNNING)
         vm_pause(vm, VM_IO_ERROR);
+    if (requests & 1u << MACHINE_WATCHDOG && vm->state == VM_RUNNING)
+        run_watchdog(vm);
+    if (vm->exit_status >= 0)
+        return G_SOURCE_REMOVE;
     if (requests & 1u << MACHINE_SUSPEND_DISK)
         vm_emit(vm, "SUSPEND_DISK", NULL);
     if (requests & (1u << MACHINE_SHUTDOWN | 1u << MACHINE_SUSPEND_DISK)) {
@@ -366,6 +432,9 @@ vm_start_vcpus(Vm *vm, GError **err)
             return false;
     return true;
 }
+
+const char *const vm_watchdog_actions[] = { "reset", "shutdown", "poweroff",   "pause",
+                                            "debug", "none",     "inject-nmi", NULL };
 
 const VcpuOps vm_vcpu_ops = {
     .event = run_vcpu_event,

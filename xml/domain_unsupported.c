@@ -415,6 +415,8 @@ check_small(const DomainDef *def, GError **err)
 
         if (!need(domain_watchdog_model(watchdog), what, err))
             return false;
+        if (watchdog->action == DOMAIN_WATCHDOG_DUMP)
+            return refuse(err, "watchdog action 'dump' (use 'pause')");
     }
     for (guint i = 0; i < def->panics->len; i++) {
         const DomainPanic *panic = def->panics->pdata[i];

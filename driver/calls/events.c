@@ -49,6 +49,8 @@ static const struct {
                                      CALL_EVENT_DOMAIN_EVENT_REBOOT },
     [VIR_DOMAIN_EVENT_ID_RTC_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_RTC_CHANGE,
                                          CALL_EVENT_DOMAIN_EVENT_RTC_CHANGE },
+    [VIR_DOMAIN_EVENT_ID_WATCHDOG] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_WATCHDOG,
+                                       CALL_EVENT_DOMAIN_EVENT_WATCHDOG },
     [VIR_DOMAIN_EVENT_ID_CONTROL_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_CONTROL_ERROR,
                                             CALL_EVENT_DOMAIN_EVENT_CONTROL_ERROR },
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
@@ -330,6 +332,15 @@ event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offse
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_RTC_CHANGE,
                        (xdrproc_t)xdr_DomainRtcChangeEvent, &msg);
+}
+
+void
+event_hub_domain_watchdog(EventHub *hub, const EventDomain *dom, int action)
+{
+    DomainWatchdogEvent msg = { event_wire_domain(dom), action };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_WATCHDOG, (xdrproc_t)xdr_DomainWatchdogEvent,
+                       &msg);
 }
 
 void

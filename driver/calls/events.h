@@ -37,6 +37,9 @@ void event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event
 void event_hub_domain_reboot(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_RTC_CHANGE: the guest's clock is now @offset seconds off UTC. */
 void event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offset);
+/* VIR_DOMAIN_EVENT_ID_WATCHDOG: the guest did not feed its watchdog; @action is a
+ * virDomainEventWatchdogAction. */
+void event_hub_domain_watchdog(EventHub *hub, const EventDomain *dom, int action);
 /* VIR_DOMAIN_EVENT_ID_CONTROL_ERROR: the control connection to the VMM broke. */
 void event_hub_domain_control_error(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: memory the guest has now, in KiB. */

@@ -160,11 +160,7 @@ argv_small(Argv *argv, GError **err)
         g_string_append_printf(text, ",id=%s", watchdog->info.alias);
         argv_pci_address(argv, &watchdog->info, text);
         argv_add(argv, "-device", text->str);
-        /* libvirt's "dump" pauses first; the daemon does the rest */
-        argv_addf(argv, "-action", "watchdog=%s",
-                  watchdog->action == DOMAIN_WATCHDOG_DUMP
-                      ? "pause"
-                      : domain_watchdog_actions[watchdog->action]);
+        argv_addf(argv, "-action", "watchdog=%s", domain_watchdog_actions[watchdog->action]);
     }
     for (guint i = 0; i < def->panics->len; i++) {
         const DomainPanic *panic = def->panics->pdata[i];

@@ -48,7 +48,7 @@ typedef struct {
     const uint8_t *uuid; /* 16 bytes */
     int domain_id;       /* -1: inactive */
     int event, detail;   /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
-                          * METADATA_CHANGE: type, 0. Else 0 */
+                          * METADATA_CHANGE: type, 0. WATCHDOG: action, 0. Else 0 */
     uint64_t value;      /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
     const char *text;    /* METADATA_CHANGE: namespace URI or NULL */
 } DomainEvent;

@@ -1,8 +1,8 @@
 /* monitor.c - what a guest's VMM tells by itself, and the questions asked of it.
  *
- * QMP events SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED, BALLOON_CHANGE, RTC_CHANGE and
- * VSERPORT_CHANGE (QEMU QMP reference, run-state.json, machine.json, char.json). What follows from
- * them and may take time is done in a worker.
+ * QMP events SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED, BALLOON_CHANGE, RTC_CHANGE,
+ * VSERPORT_CHANGE and WATCHDOG (QEMU QMP reference, run-state.json, machine.json, char.json). What
+ * follows from them and may take time is done in a worker.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib-unix.h>
@@ -338,13 +338,45 @@ on_port(DomainRun *run, JsonObject *data)
                           VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL, 0, NULL);
 }
 
+/* Its STOP follows, and is then no news. */
+static void
+on_watchdog(DomainRun *run, JsonObject *data)
+{
+    static const char *const actions[] = {
+        [VIR_DOMAIN_EVENT_WATCHDOG_NONE] = "none",
+        [VIR_DOMAIN_EVENT_WATCHDOG_PAUSE] = "pause",
+        [VIR_DOMAIN_EVENT_WATCHDOG_RESET] = "reset",
+        [VIR_DOMAIN_EVENT_WATCHDOG_POWEROFF] = "poweroff",
+        [VIR_DOMAIN_EVENT_WATCHDOG_SHUTDOWN] = "shutdown",
+        [VIR_DOMAIN_EVENT_WATCHDOG_DEBUG] = "debug",
+        [VIR_DOMAIN_EVENT_WATCHDOG_INJECTNMI] = "inject-nmi",
+    };
+    Domain *domain = run->domain;
+    const char *action = data_string(data, "action");
+    bool paused = false;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
+        if (strcmp(action, actions[i]) == 0)
+            domain_event_send(domain, VIR_DOMAIN_EVENT_ID_WATCHDOG, (int)i, 0, 0, NULL);
+    g_mutex_lock(&domain->lock);
+    if (strcmp(action, "pause") == 0 && domain->state == VIR_DOMAIN_RUNNING) {
+        domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_WATCHDOG);
+        paused = true;
+    }
+    g_mutex_unlock(&domain->lock);
+    if (!paused)
+        return;
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_WATCHDOG);
+    domain_run_post(run, after_stop_or_resume);
+}
+
 static const struct {
     const char *name;
     void (*handle)(DomainRun *run, JsonObject *data);
 } monitor_events[] = {
     { "SHUTDOWN", on_shutdown }, { "RESET", on_reset },          { "STOP", on_stop },
     { "RESUME", on_resume },     { "GUEST_PANICKED", on_panic }, { "BALLOON_CHANGE", on_balloon },
-    { "RTC_CHANGE", on_rtc },    { "VSERPORT_CHANGE", on_port },
+    { "RTC_CHANGE", on_rtc },    { "VSERPORT_CHANGE", on_port }, { "WATCHDOG", on_watchdog },
 };
 
 static void
@@ -414,6 +446,7 @@ domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
         { "shutdown", VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_UNKNOWN },
         { "guest-panicked", VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED },
         { "io-error", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR },
+        { "watchdog", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_WATCHDOG },
     };
     g_autoptr(JsonNode) answer =
         qmp_execute(run->qmp, "query-status", NULL, DOMAIN_QMP_SECONDS, err);

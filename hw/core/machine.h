@@ -45,6 +45,7 @@ typedef enum {
     MACHINE_POWERDOWN,  /* the power button was pressed for the guest */
     MACHINE_DEBUG_EXIT, /* isa-debug-exit; @value is the exit status */
     MACHINE_IO_ERROR,   /* a disk failed and its policy is to stop the guest */
+    MACHINE_WATCHDOG,   /* the guest did not feed its watchdog in time */
 } MachineRequest;
 
 /* What devices need from the one who runs them. Every function may be called from any thread, with

@@ -9,7 +9,8 @@
  *   die       is killed by a signal at cont
  *   stubborn  ignores SIGTERM
  *   nocont    refuses cont
- * Commands that only tests send: x-poweroff, x-reboot, x-reset-event, x-panic, x-exit.
+ * Commands that only tests send: x-poweroff, x-reboot, x-reset-event, x-panic, x-watchdog,
+ * x-exit.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
@@ -188,6 +189,11 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
         reply(fake, id, "{}");
         fake->state = "guest-panicked";
         event(fake, "GUEST_PANICKED", "{\"action\":\"pause\"}");
+    } else if (strcmp(name, "x-watchdog") == 0) {
+        reply(fake, id, "{}");
+        fake->state = "watchdog";
+        event(fake, "WATCHDOG", "{\"action\":\"pause\"}");
+        event(fake, "STOP", "");
     } else if (strcmp(name, "balloon") == 0) {
         const char *value = strstr(line, "\"value\":");
 

@@ -236,6 +236,21 @@ test_reboot_resets_in_place(void **state)
 }
 
 static void
+test_a_watchdog_that_pauses(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = harness_start(harness, "vm", "", "");
+
+    harness_tell(domain, "x-watchdog");
+    harness_wait_event(harness, "vm id3 ");
+    harness_wait_event(harness, "vm 3 3\n"); /* suspended by the watchdog */
+    harness_wait_state(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_WATCHDOG);
+    assert_false(harness_has_event(harness, "vm 3 0\n"));
+    assert_true(domain_resume(domain, NULL));
+    harness_wait_state(domain, VIR_DOMAIN_RUNNING, -1);
+}
+
+static void
 test_actions_at_the_end(void **state)
 {
     Harness *harness = *state;
@@ -630,6 +645,7 @@ main(void)
         TEST(test_shutdown_by_button),
         TEST(test_a_deaf_guest_stays),
         TEST(test_reboot_resets_in_place),
+        TEST(test_a_watchdog_that_pauses),
         TEST(test_actions_at_the_end),
         TEST(test_suspend_and_resume),
         TEST(test_paused_start),

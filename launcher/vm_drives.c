@@ -44,6 +44,20 @@ drives_find_node(void *opaque, const char *name)
     return machine_object_find(((Vm *)opaque)->machine, OBJECT_BLOCK_NODE, name);
 }
 
+/* When the guest ends, its devices are gone by now: what they left in the host's cache must not be
+ * lost with the host's power. */
+static void
+drives_close_node(void *opaque)
+{
+    BlockNode *node = opaque;
+    int r = block_node_flush(node);
+
+    if (r < 0)
+        vm_warn("image '%s' cannot be flushed, what was written last may be lost: %s",
+                block_node_filename(node), g_strerror(-r));
+    block_node_unref(node);
+}
+
 bool
 vm_add_blockdev(Vm *vm, JsonObject *options, GError **err)
 {
@@ -60,7 +74,7 @@ vm_add_blockdev(Vm *vm, JsonObject *options, GError **err)
     if (!node)
         return false;
     if (machine_object_add(vm->machine, OBJECT_BLOCK_NODE, keyval_text(options, "node-name"), node,
-                           (GDestroyNotify)block_node_unref, err))
+                           drives_close_node, err))
         return true;
     block_node_unref(node);
     return false;

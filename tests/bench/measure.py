@@ -292,11 +292,14 @@ class Bench:
 
     def blk(self):
         self.launch("blk")
+        limit = 60 + 10 * self.options.seconds
         for turn in range(self.options.repeat):
             for name in ("blk1", "blk32"):
-                self.wait_console(r"(?s)(BENCH-BEGIN %s.*){%d}" % (name, turn + 1))
+                self.wait_console(r"(?s)(BENCH-BEGIN %s.*){%d}" % (name, turn + 1),
+                                  300 if turn == 0 else limit)
                 before = self.other_threads()
-                text = self.wait_console(r"(?s)(BENCH %s [0-9.]+\s.*){%d}" % (name, turn + 1), pause=0.1)
+                text = self.wait_console(r"(?s)(BENCH %s [0-9.]+\s.*){%d}" % (name, turn + 1), limit,
+                                         pause=0.1)
                 used = self.other_threads() - before
                 rate = float(re.findall(r"BENCH %s ([0-9.]+)" % name, text)[turn])
                 self.add(name, rate)

@@ -41,6 +41,10 @@ typedef struct {
  * booleans may be strings). An option that is not known is refused by name. Main thread. The caller
  * owns the result. */
 BlockNode *block_node_open(JsonObject *options, const BlockOpenOps *ops, GError **err);
+/* The same for an image whose format nobody said: without 'driver' it is probed. Where nothing is
+ * recognised it is raw, and the guest may then not write first bytes that look like another format.
+ */
+BlockNode *block_node_open_probed(JsonObject *options, const BlockOpenOps *ops, GError **err);
 BlockNode *block_node_ref(BlockNode *node);
 void block_node_unref(BlockNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNode, block_node_unref)
@@ -55,8 +59,9 @@ bool block_node_direct(const BlockNode *node);      /* cache.direct */
 bool block_node_no_flush(const BlockNode *node);    /* cache.no-flush */
 
 /* Puts all that was written to the node onto stable storage, waiting for it; nothing to do for a
- * read-only node or one with cache.no-flush. For the end of a node's use, when no request is in
- * flight: the caller does it before the last block_node_unref(), which does not. 0 or -errno. */
+ * read-only node. With cache.no-flush metadata is written, but nothing waits for the storage. For
+ * the end of a node's use, when no request is in flight: the caller does it before the last
+ * block_node_unref(), which does not. 0 or -errno. */
 int block_node_flush(const BlockNode *node);
 
 /* Claims the image for a device. @writable asks to write, @share_rw lets others write as well. The

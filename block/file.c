@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/posix.h"
 #include "util/error.h"
 
 enum { ALIGN_MAX = 65536 };
@@ -90,7 +91,7 @@ file_size(BlockNode *node, bool want_device, GError **err)
     if (fstat(node->fd, &st) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot stat image '%s'",
                                     node->filename);
-    node->is_device = S_ISBLK(st.st_mode);
+    node->is_device = node->fixed = S_ISBLK(st.st_mode);
     if (want_device != node->is_device || !(S_ISREG(st.st_mode) || node->is_device))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "'%s' is not a %s; use <disk type='%s'>", node->filename,
@@ -109,10 +110,10 @@ file_size(BlockNode *node, bool want_device, GError **err)
 }
 
 static bool
-file_open_as(BlockNode *node, bool device, BlockOptions *opts, const BlockOpenOps *ops,
-             GError **err)
+file_open_as(BlockNode *node, bool device, BlockOptions *opts, BlockOpening *opening, GError **err)
 {
     static const char *const locking[] = { "auto", "on", "off", NULL };
+    const BlockOpenOps *ops = &block_opening_image(opening)->ops;
     bool auto_read_only = false;
     int mode = BLOCK_LOCKING_AUTO;
     int flags;
@@ -137,15 +138,15 @@ file_open_as(BlockNode *node, bool device, BlockOptions *opts, const BlockOpenOp
 }
 
 static bool
-file_open(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **err)
+file_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **err)
 {
-    return file_open_as(node, false, opts, ops, err);
+    return file_open_as(node, false, opts, opening, err);
 }
 
 static bool
-host_device_open(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **err)
+host_device_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **err)
 {
-    return file_open_as(node, true, opts, ops, err);
+    return file_open_as(node, true, opts, opening, err);
 }
 
 static void
@@ -156,9 +157,16 @@ file_close(BlockNode *node)
 }
 
 static int
-file_map(const BlockNode *node, uint64_t offset, BlockExtent *ret)
+file_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, BlockExtent *ret)
 {
-    *ret = (BlockExtent){ .fd = node->fd, .offset = offset, .length = node->size - offset };
+    (void)what;
+    *ret = (BlockExtent){
+        .kind = BLOCK_EXTENT_DATA,
+        .protocol = node,
+        .fd = node->fd,
+        .offset = offset,
+        .length = length,
+    };
     return 0;
 }
 
@@ -168,6 +176,14 @@ const BlockDriver block_file_driver = {
     .open = file_open,
     .close = file_close,
     .map = file_map,
+    .pread = block_posix_pread,
+    .pwrite = block_posix_pwrite,
+    .write_zeroes = block_posix_write_zeroes,
+    .discard = block_posix_discard,
+    .flush = block_posix_flush,
+    .is_clean = block_posix_is_clean,
+    .status = block_posix_status,
+    .resize = block_posix_resize,
 };
 
 const BlockDriver block_host_device_driver = {
@@ -176,4 +192,12 @@ const BlockDriver block_host_device_driver = {
     .open = host_device_open,
     .close = file_close,
     .map = file_map,
+    .pread = block_posix_pread,
+    .pwrite = block_posix_pwrite,
+    .write_zeroes = block_posix_write_zeroes,
+    .discard = block_posix_discard,
+    .flush = block_posix_flush,
+    .is_clean = block_posix_is_clean,
+    .status = block_posix_status,
+    .resize = block_posix_resize,
 };

@@ -12,18 +12,17 @@ static void
 gate_run_resumed(void *opaque)
 {
     BlockQueue *queue = opaque;
-    BlockNode *node = block_node_protocol(queue->node);
 
     for (;;) {
         GList *link;
 
-        g_mutex_lock(&node->gate.lock);
+        g_mutex_lock(&queue->slow.lock);
         link = g_queue_pop_head_link(&queue->resumed);
-        g_mutex_unlock(&node->gate.lock);
+        g_mutex_unlock(&queue->slow.lock);
         if (!link)
             break;
         queue->at_gate--;
-        block_request_begin(link->data);
+        block_request_resume(link->data);
     }
     queue->engine->submit(queue);
 }
@@ -31,7 +30,7 @@ gate_run_resumed(void *opaque)
 bool
 block_gate_enter(BlockRequest *req, bool exclusive)
 {
-    BlockNode *node = block_node_protocol(req->queue->node);
+    BlockNode *node = req->at.protocol;
     bool fits;
 
     if (req->in_gate)
@@ -52,15 +51,10 @@ block_gate_enter(BlockRequest *req, bool exclusive)
     return fits;
 }
 
-void
-block_gate_leave(BlockRequest *req)
+/* One writer is out: lets in who may. */
+static void
+gate_left(BlockNode *node)
 {
-    BlockNode *node = block_node_protocol(req->queue->node);
-
-    if (!req->in_gate)
-        return;
-    req->in_gate = false;
-    g_mutex_lock(&node->gate.lock);
     node->gate.writers--;
     node->gate.exclusive = false;
     /* in order, so that a small write is not overtaken for ever by large ones */
@@ -73,9 +67,43 @@ block_gate_leave(BlockRequest *req)
         node->gate.writers++;
         node->gate.exclusive = next->gate_exclusive;
         next->in_gate = true;
+        g_mutex_lock(&next->queue->slow.lock);
         g_queue_push_tail_link(&next->queue->resumed, &next->link);
+        g_mutex_unlock(&next->queue->slow.lock);
         io_loop_defer(next->queue->loop, gate_run_resumed, next->queue);
     }
+    g_cond_broadcast(&node->gate.left);
+}
+
+void
+block_gate_leave(BlockRequest *req)
+{
+    BlockNode *node = req->at.protocol;
+
+    if (!req->in_gate)
+        return;
+    req->in_gate = false;
+    g_mutex_lock(&node->gate.lock);
+    gate_left(node);
+    g_mutex_unlock(&node->gate.lock);
+}
+
+void
+block_gate_enter_wait(BlockNode *node, bool exclusive)
+{
+    g_mutex_lock(&node->gate.lock);
+    while (node->gate.exclusive || (exclusive && node->gate.writers > 0))
+        g_cond_wait(&node->gate.left, &node->gate.lock);
+    node->gate.writers++;
+    node->gate.exclusive = exclusive;
+    g_mutex_unlock(&node->gate.lock);
+}
+
+void
+block_gate_leave_wait(BlockNode *node)
+{
+    g_mutex_lock(&node->gate.lock);
+    gate_left(node);
     g_mutex_unlock(&node->gate.lock);
 }
 

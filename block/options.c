@@ -27,6 +27,8 @@ options_empty(void)
 static char *
 scalar_text(JsonNode *node)
 {
+    if (JSON_NODE_HOLDS_NULL(node))
+        return g_strdup("");
     if (!JSON_NODE_HOLDS_VALUE(node))
         return NULL;
     switch (json_node_get_value_type(node)) {
@@ -41,6 +43,43 @@ scalar_text(JsonNode *node)
     }
 }
 
+static bool options_flatten(BlockOptions *opts, JsonObject *object, const char *prefix,
+                            unsigned depth, GError **err);
+
+static bool
+options_flatten_node(BlockOptions *opts, JsonNode *node, const char *prefix, const char *name,
+                     unsigned depth, GError **err)
+{
+    g_autofree char *key = g_strconcat(prefix, name, NULL);
+    g_autofree char *below = g_strconcat(key, ".", NULL);
+    char *text;
+
+    if (depth > OPTIONS_DEPTH_MAX)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "block options are nested deeper than %d levels", OPTIONS_DEPTH_MAX);
+    if (JSON_NODE_HOLDS_OBJECT(node))
+        return options_flatten(opts, json_node_get_object(node), below, depth + 1, err);
+    if (JSON_NODE_HOLDS_ARRAY(node)) {
+        JsonArray *array = json_node_get_array(node);
+
+        for (guint i = 0; i < json_array_get_length(array); i++) {
+            g_autofree char *number = g_strdup_printf("%u", i);
+
+            if (!options_flatten_node(opts, json_array_get_element(array, i), below, number,
+                                      depth + 1, err))
+                return false;
+        }
+        return true;
+    }
+    text = scalar_text(node);
+    if (!text)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "block option '%s' is neither a string, a whole number nor a boolean",
+                              key);
+    g_hash_table_replace(opts->values, g_steal_pointer(&key), text);
+    return true;
+}
+
 static bool
 options_flatten(BlockOptions *opts, JsonObject *object, const char *prefix, unsigned depth,
                 GError **err)
@@ -49,29 +88,10 @@ options_flatten(BlockOptions *opts, JsonObject *object, const char *prefix, unsi
     const char *name;
     JsonNode *node;
 
-    if (depth > OPTIONS_DEPTH_MAX)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "block options are nested deeper than %d levels", OPTIONS_DEPTH_MAX);
     json_object_iter_init(&it, object);
-    while (json_object_iter_next(&it, &name, &node)) {
-        g_autofree char *key = g_strconcat(prefix, name, NULL);
-        char *text;
-
-        if (JSON_NODE_HOLDS_OBJECT(node)) {
-            g_autofree char *below = g_strconcat(key, ".", NULL);
-
-            if (!options_flatten(opts, json_node_get_object(node), below, depth + 1, err))
-                return false;
-            continue;
-        }
-        text = scalar_text(node);
-        if (!text)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "block option '%s' is neither a string, a whole number nor a "
-                                  "boolean",
-                                  key);
-        g_hash_table_replace(opts->values, g_steal_pointer(&key), text);
-    }
+    while (json_object_iter_next(&it, &name, &node))
+        if (!options_flatten_node(opts, node, prefix, name, depth, err))
+            return false;
     return true;
 }
 
@@ -101,6 +121,19 @@ block_options_take(BlockOptions *opts, const char *key)
         return NULL;
     g_free(stored);
     return value;
+}
+
+bool
+block_options_has(const BlockOptions *opts, const char *key)
+{
+    return g_hash_table_contains(opts->values, key);
+}
+
+void
+block_options_default(BlockOptions *opts, const char *key, const char *value)
+{
+    if (!block_options_has(opts, key))
+        g_hash_table_insert(opts->values, g_strdup(key), g_strdup(value));
 }
 
 bool

@@ -14,13 +14,18 @@
 
 typedef struct BlockOptions BlockOptions;
 
-/* Nested objects become dotted keys ("cache": {"direct": true} is "cache.direct"). */
+/* Nested objects become dotted keys ("cache": {"direct": true} is "cache.direct"), elements of
+ * arrays have their number as key, null is the empty text. */
 BlockOptions *block_options_new(JsonObject *object, GError **err);
 void block_options_free(BlockOptions *opts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockOptions, block_options_free)
 
 /* The text of @key, or NULL; the caller frees it. */
 char *block_options_take(BlockOptions *opts, const char *key);
+
+/* Sets @key to @value unless it is there. */
+void block_options_default(BlockOptions *opts, const char *key, const char *value);
+bool block_options_has(const BlockOptions *opts, const char *key);
 
 /* Each leaves *ret alone when @key is absent, and fails naming key, value and what it may be. */
 bool block_options_take_bool(BlockOptions *opts, const char *key, bool *ret, GError **err);

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "block/slow.h"
+
 static void queue_start_pending(BlockQueue *queue);
 
 static BlockRequest *
@@ -188,6 +190,15 @@ block_queue_in_flight(const BlockQueue *queue)
     return queue->active + queue->pending.length;
 }
 
+/* Everything active is in other hands, which may need what queues of this thread have done. */
+static void
+queue_wait_outside(BlockQueue *queue)
+{
+    if (queue->at_slow > 0)
+        block_slow_wait(queue);
+    block_gate_poll(queue);
+}
+
 void
 block_queue_drain(BlockQueue *queue)
 {
@@ -195,10 +206,12 @@ block_queue_drain(BlockQueue *queue)
         queue->engine->submit(queue);
         if (queue->ready.length > 0)
             queue_run_ready(queue);
-        else if (queue->at_gate == queue->active)
-            block_gate_poll(queue);
-        else
+        else if (block_slow_reap(queue))
+            continue;
+        else if (queue->at_gate + queue->at_slow < queue->active)
             queue->engine->wait(queue);
+        else
+            queue_wait_outside(queue);
     }
 }
 
@@ -215,6 +228,7 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
     g_queue_init(&queue->ready);
     g_queue_init(&queue->free);
     g_queue_init(&queue->resumed);
+    block_slow_open(queue);
     queue->engine = node && (node->use_threads || block_node_protocol(node)->use_threads)
                         ? &block_engine_threads
                         : &block_engine_uring;
@@ -234,6 +248,7 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
         }
     }
     g_propagate_error(err, g_steal_pointer(&why));
+    block_slow_free(queue);
     block_node_unref(queue->node);
     g_free(queue);
     return NULL;
@@ -246,6 +261,7 @@ queue_drain_call(void *opaque)
 
     block_queue_drain(queue);
     io_loop_cancel(queue->loop, queue_run_ready, queue);
+    block_slow_close(queue);
     if (queue->node)
         block_gate_remove_queue(queue);
 }
@@ -276,6 +292,7 @@ block_queue_free(BlockQueue *queue)
         block_request_clear(link->data);
         g_free(link->data);
     }
+    block_slow_free(queue);
     g_aligned_free(queue->zeroes);
     block_node_unref(queue->node);
     g_free(queue);

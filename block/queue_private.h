@@ -37,7 +37,8 @@ typedef enum {
     PHASE_BOUNCE,    /* through an aligned buffer */
     PHASE_RMW_READ,  /* read the whole units that a small write touches … */
     PHASE_RMW_WRITE, /* … and write them back changed */
-    PHASE_SYNC,      /* flush that makes zeroes durable */
+    PHASE_SLOW,      /* in a thread that may wait */
+    PHASE_SYNC,      /* flush that makes the whole durable */
 } BlockPhase;
 
 struct BlockRequest {
@@ -54,6 +55,7 @@ struct BlockRequest {
     int result;
 
     uint64_t chunk; /* bytes that the chunk under way stands for */
+    BlockExtent at; /* where they are; held until the chunk is done */
     BlockPhase phase;
     BlockStep step;
     uint64_t step_done;  /* of the step, after short transfers */
@@ -76,8 +78,14 @@ struct BlockQueue {
     GQueue free;
     bool ready_scheduled;
     unsigned at_gate; /* active, but waiting in or let out of the node's gate */
-    GQueue resumed;   /* let out, to be begun again; the gate's lock */
-    uint8_t *zeroes;  /* BLOCK_ZEROES bytes; made on first use */
+    GQueue resumed;   /* let out, to be gone on with; slow.lock */
+    unsigned at_slow; /* active, but in a thread that may wait (slow.c) */
+    struct {
+        GMutex lock;
+        GCond some;
+        GQueue finished; /* of BlockRequest */
+    } slow;
+    uint8_t *zeroes; /* BLOCK_ZEROES bytes; made on first use */
     const BlockEngine *engine;
     void *engine_state;
 };
@@ -98,14 +106,17 @@ extern const BlockEngine block_engine_uring, block_engine_threads;
 
 /* request.c: begins @req; the engine reports each step's result (bytes or -errno) by step_done. */
 void block_request_begin(BlockRequest *req);
+void block_request_resume(BlockRequest *req); /* let into the gate */
 void block_request_step_done(BlockRequest *req, int64_t result);
+void block_request_slow_done(BlockRequest *req, int result);
+void block_request_copy(BlockRequest *req, uint8_t *flat, bool to_flat);
 void block_request_clear(BlockRequest *req);
 
 /* queue.c: @req is over; @done runs from the loop, never from inside the call that started it. */
 void block_queue_finish(BlockRequest *req, int result, bool from_engine);
 
-/* gate.c: asks to write through the gate of the node; false when @req has to wait, it is then begun
- * again in its own loop. */
+/* gate.c: asks to write through the gate of the node; false when @req has to wait, it is then gone
+ * on with in its own loop. */
 bool block_gate_enter(BlockRequest *req, bool exclusive);
 void block_gate_leave(BlockRequest *req);
 /* For every queue of a node, from its making to its end. */

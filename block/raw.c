@@ -1,16 +1,22 @@
 /* raw.c - the raw format: the node below as it is, or a window of it (options offset and size).
  *
+ * A guest that owns all bytes of an image whose format is guessed could make another format of it,
+ * one that names files of the host. So where raw was guessed, first bytes that would be taken for
+ * another format are not written.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "block/driver.h"
+#include <errno.h>
+#include <string.h>
 
+#include "block/open.h"
 #include "util/error.h"
 
 static bool
-raw_open(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **err)
+raw_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **err)
 {
     uint64_t below = node->file->size, size = UINT64_MAX;
 
-    (void)ops;
+    (void)opening;
     if (!block_options_take_size(opts, "offset", &node->window_offset, err) ||
         !block_options_take_size(opts, "size", &size, err))
         return false;
@@ -31,18 +37,131 @@ raw_open(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **
     return true;
 }
 
-static int
-raw_map(const BlockNode *node, uint64_t offset, BlockExtent *ret)
+static bool
+raw_is_guarded(const BlockNode *node, uint64_t offset)
 {
-    int r = node->file->driver->map(node->file, node->window_offset + offset, ret);
-
-    if (r == 0)
-        ret->length = MIN(ret->length, node->size - offset);
-    return r;
+    return node->probed && offset < BLOCK_PROBE_HEAD;
 }
+
+static int
+raw_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, BlockExtent *ret)
+{
+    if (what == BLOCK_MAP_WRITE && raw_is_guarded(node, offset)) {
+        *ret = (BlockExtent){ .kind = BLOCK_EXTENT_SLOW, .length = length };
+        return 0;
+    }
+    return block_node_map(node->file, node->window_offset + offset, length, what, ret);
+}
+
+static int
+raw_pread(BlockNode *node, uint64_t offset, void *buf, size_t length)
+{
+    return block_node_pread(node->file, node->window_offset + offset, buf, length);
+}
+
+/* 0 when the first bytes still look like nothing with @buf at @offset. */
+static int
+raw_guard(BlockNode *node, uint64_t offset, const void *buf, size_t length)
+{
+    uint8_t head[BLOCK_PROBE_HEAD] = { 0 };
+    size_t size = MIN(node->size, sizeof(head));
+    int r = raw_pread(node, 0, head, size);
+
+    if (r < 0)
+        return r;
+    memcpy(head + offset, buf, MIN(length, size - offset));
+    return strcmp(block_image_probe(head, size, block_node_filename(node)), "raw") ? -EPERM : 0;
+}
+
+static int
+raw_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, BlockFlags flags)
+{
+    int r = raw_is_guarded(node, offset) ? raw_guard(node, offset, buf, length) : 0;
+
+    return r < 0 ? r
+                 : block_node_pwrite(node->file, node->window_offset + offset, buf, length, flags);
+}
+
+static int
+raw_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags)
+{
+    return block_node_write_zeroes(node->file, node->window_offset + offset, length, flags);
+}
+
+static int
+raw_discard(BlockNode *node, uint64_t offset, uint64_t length)
+{
+    return block_node_discard(node->file, node->window_offset + offset, length);
+}
+
+static int
+raw_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret)
+{
+    return block_node_status(node->file, node->window_offset + offset, length, ret);
+}
+
+static uint64_t
+raw_options_size(GHashTable *options)
+{
+    const char *text = g_hash_table_lookup(options, "size");
+
+    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+static bool
+raw_create(BlockNode *file, GHashTable *options, const BlockImageOptions *image, GError **err)
+{
+    BlockPrealloc prealloc = BLOCK_PREALLOC_OFF;
+
+    (void)image;
+    return block_prealloc_parse(g_hash_table_lookup(options, "preallocation"), &prealloc, err) &&
+           file->driver->resize &&
+           file->driver->resize(file, raw_options_size(options), prealloc, err);
+}
+
+static bool
+raw_resize(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **err)
+{
+    if (node->window_offset > 0 || !node->file->driver->resize)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "image '%s': a window of a larger image is not resized",
+                              block_node_filename(node));
+    if (!node->file->driver->resize(node->file, size, prealloc, err))
+        return false;
+    node->size = node->file->fixed ? node->file->size
+                                   : (size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
+    return true;
+}
+
+static bool
+raw_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GError **err)
+{
+    uint64_t size = source ? source->size : raw_options_size(options);
+
+    (void)err;
+    size = (size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
+    *ret = (BlockMeasure){ .required = size, .fully_allocated = size };
+    return true;
+}
+
+static const BlockCreateOption raw_create_options[] = {
+    { "size", "Virtual disk size", NULL, BLOCK_OPTION_SIZE, false },
+    { "preallocation", "Preallocation mode (allowed values: off, falloc, full)", NULL,
+      BLOCK_OPTION_STRING, false },
+    { 0 },
+};
 
 const BlockDriver block_raw_driver = {
     .name = "raw",
+    .create_options = raw_create_options,
     .open = raw_open,
     .map = raw_map,
+    .pread = raw_pread,
+    .pwrite = raw_pwrite,
+    .write_zeroes = raw_write_zeroes,
+    .discard = raw_discard,
+    .status = raw_status,
+    .create = raw_create,
+    .resize = raw_resize,
+    .measure = raw_measure,
 };

@@ -1,11 +1,11 @@
 /* request.c - the life of one request: chunks, alignment, zeroes, short transfers.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "block/queue_private.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "block/slow.h"
 
 enum {
     BOUNCE_MAX = 1 << 20, /* most bytes copied for one step */
@@ -61,8 +61,8 @@ slice_zeroes(BlockRequest *req, uint64_t len)
     }
 }
 
-static void
-copy_slice(BlockRequest *req, uint8_t *flat, bool to_flat)
+void
+block_request_copy(BlockRequest *req, uint8_t *flat, bool to_flat)
 {
     for (unsigned i = 0; i < req->n_slice; i++) {
         if (to_flat)
@@ -104,6 +104,22 @@ step_start(BlockRequest *req)
     req->queue->engine->start(req->queue, req);
 }
 
+/* The chunk under way lets go what it holds. */
+static void
+chunk_release(BlockRequest *req)
+{
+    block_gate_leave(req);
+    block_extent_release(&req->at);
+    req->at.holder = NULL;
+}
+
+static void
+request_finish(BlockRequest *req, int result, bool from_engine)
+{
+    chunk_release(req);
+    block_queue_finish(req, result, from_engine);
+}
+
 /* Makes the step for the units around the chunk, through the bounce buffer. */
 static bool
 step_bounce(BlockRequest *req, const BlockExtent *at, unsigned unit, BlockOp op)
@@ -136,9 +152,10 @@ step_bounce(BlockRequest *req, const BlockExtent *at, unsigned unit, BlockOp op)
 
 /* A chunk of data, to or from the caller's buffers or the zero buffer, all in req->slice. */
 static void
-chunk_transfer(BlockRequest *req, const BlockExtent *at)
+chunk_transfer(BlockRequest *req)
 {
-    BlockNode *protocol = block_node_protocol(req->queue->node);
+    const BlockExtent *at = &req->at;
+    BlockNode *protocol = at->protocol;
     BlockOp op = req->op == BLOCK_OP_READ ? BLOCK_OP_READ : BLOCK_OP_WRITE;
     unsigned unit = protocol->request_align;
     bool whole = (at->offset | req->chunk) % unit == 0;
@@ -161,12 +178,11 @@ chunk_transfer(BlockRequest *req, const BlockExtent *at)
     }
     req->phase = whole || op == BLOCK_OP_READ ? PHASE_BOUNCE : PHASE_RMW_READ;
     if (!step_bounce(req, at, unit, req->phase == PHASE_RMW_READ ? BLOCK_OP_READ : op)) {
-        block_gate_leave(req);
-        block_queue_finish(req, -ENOMEM, false);
+        request_finish(req, -ENOMEM, false);
         return;
     }
     if (req->phase == PHASE_BOUNCE && op == BLOCK_OP_WRITE)
-        copy_slice(req, req->bounce + req->bounce_head, true);
+        block_request_copy(req, req->bounce + req->bounce_head, true);
     step_start(req);
 }
 
@@ -177,33 +193,25 @@ request_wants_fallocate(const BlockRequest *req)
 }
 
 static void
-request_next_chunk(BlockRequest *req)
+chunk_fallocate(BlockRequest *req)
 {
-    uint64_t left = req->length - req->done_bytes;
-    BlockNode *node = req->queue->node;
-    BlockNode *protocol = block_node_protocol(node);
-    BlockExtent at;
-    int r = node->driver->map(node, req->offset + req->done_bytes, &at);
+    req->chunk = MIN(req->chunk, (uint64_t)FALLOC_MAX);
+    req->phase = PHASE_PLAIN;
+    req->step = (BlockStep){
+        .op = BLOCK_OP_ZERO,
+        .punch = req->op == BLOCK_OP_DISCARD || req->flags & BLOCK_UNMAP,
+        .fd = req->at.fd,
+        .offset = req->at.offset,
+        .length = req->chunk,
+    };
+    step_start(req);
+}
 
-    if (r < 0) {
-        block_queue_finish(req, r, false);
-        return;
-    }
-    req->chunk = MIN(left, at.length);
-    if (request_wants_fallocate(req)) {
-        req->chunk = MIN(req->chunk, (uint64_t)FALLOC_MAX);
-        req->phase = PHASE_PLAIN;
-        req->step = (BlockStep){
-            .op = BLOCK_OP_ZERO,
-            .punch = req->op == BLOCK_OP_DISCARD || req->flags & BLOCK_UNMAP,
-            .fd = at.fd,
-            .offset = at.offset,
-            .length = req->chunk,
-        };
-        step_start(req);
-        return;
-    }
-    if (protocol->mem_align > 1)
+/* Buffers of the chunk; cuts it to what they stand for. */
+static void
+chunk_slice(BlockRequest *req, bool bounce)
+{
+    if (bounce)
         req->chunk = MIN(req->chunk, (uint64_t)BOUNCE_MAX);
     if (req->op == BLOCK_OP_ZERO) {
         req->chunk = MIN(req->chunk, (uint64_t)ZERO_IOV * BLOCK_ZEROES);
@@ -211,7 +219,85 @@ request_next_chunk(BlockRequest *req)
     } else {
         slice_iov(req, req->iov, req->n_iov, req->done_bytes, req->chunk);
     }
-    chunk_transfer(req, &at);
+}
+
+static void
+chunk_slow(BlockRequest *req)
+{
+    if (req->op == BLOCK_OP_READ || req->op == BLOCK_OP_WRITE)
+        chunk_slice(req, true);
+    req->phase = PHASE_SLOW;
+    block_slow_start(req);
+}
+
+static BlockMapFor
+request_maps_for(const BlockRequest *req)
+{
+    if (req->op == BLOCK_OP_READ)
+        return BLOCK_MAP_READ;
+    return req->op == BLOCK_OP_WRITE ? BLOCK_MAP_WRITE : BLOCK_MAP_ZERO;
+}
+
+static void
+request_next_chunk(BlockRequest *req)
+{
+    BlockNode *node = req->queue->node;
+
+    while (req->done_bytes < req->length) {
+        uint64_t left = req->length - req->done_bytes;
+        int r = block_node_map(node, req->offset + req->done_bytes, left, request_maps_for(req),
+                               &req->at);
+
+        if (r < 0) {
+            req->at.holder = NULL;
+            block_queue_finish(req, r, false);
+            return;
+        }
+        req->chunk = MIN(left, req->at.length);
+        if (req->at.kind == BLOCK_EXTENT_SLOW) {
+            chunk_slow(req);
+            return;
+        }
+        if (req->at.kind == BLOCK_EXTENT_DATA) {
+            if (request_wants_fallocate(req)) {
+                chunk_fallocate(req);
+            } else {
+                chunk_slice(req, req->at.protocol->mem_align > 1);
+                chunk_transfer(req);
+            }
+            return;
+        }
+        chunk_slice(req, false);
+        for (unsigned i = 0; i < req->n_slice; i++)
+            memset(req->slice[i].iov_base, 0, req->slice[i].iov_len);
+        req->done_bytes += req->chunk;
+    }
+    block_queue_finish(req, 0, false);
+}
+
+void
+block_request_resume(BlockRequest *req)
+{
+    chunk_transfer(req);
+}
+
+/* Zeroes and FUA: what was done must be on stable storage, and what leads to it. */
+static void
+request_sync(BlockRequest *req)
+{
+    BlockNode *node = req->queue->node;
+
+    req->chunk = 0;
+    if (!block_node_is_clean(node)) {
+        req->at = (BlockExtent){ .kind = BLOCK_EXTENT_SLOW };
+        req->op = BLOCK_OP_FLUSH;
+        req->phase = PHASE_SYNC;
+        block_slow_start(req);
+        return;
+    }
+    req->phase = PHASE_SYNC;
+    req->step = (BlockStep){ .op = BLOCK_OP_FLUSH, .fd = block_node_protocol(node)->fd };
+    step_start(req);
 }
 
 void
@@ -222,13 +308,12 @@ block_request_begin(BlockRequest *req)
 
     switch (req->op) {
     case BLOCK_OP_FLUSH:
-        if (block_node_no_flush(node) || block_node_read_only(node)) {
+        if (block_node_read_only(node) ||
+            (block_node_no_flush(node) && block_node_is_clean(node))) {
             block_queue_finish(req, 0, false);
             return;
         }
-        req->phase = PHASE_SYNC;
-        req->step = (BlockStep){ .op = BLOCK_OP_FLUSH, .fd = block_node_protocol(node)->fd };
-        step_start(req);
+        request_sync(req);
         return;
     case BLOCK_OP_DISCARD:
         if (!block_node_can_discard(node)) {
@@ -259,24 +344,44 @@ result_is_unsupported(int64_t result)
     return result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV || result == -EINVAL;
 }
 
+/* Whether a write that asked for it is not durable by its steps alone: its zeroes were made by
+ * fallocate(2), or the metadata that leads to it waits. */
+static bool
+request_needs_sync(const BlockRequest *req)
+{
+    BlockNode *node = req->queue->node;
+
+    if (!(req->flags & BLOCK_FUA) || block_node_no_flush(node))
+        return false;
+    if (!block_node_is_clean(node))
+        return req->op == BLOCK_OP_ZERO || req->op == BLOCK_OP_WRITE;
+    return req->op == BLOCK_OP_ZERO && !req->zero_by_writing;
+}
+
 /* The chunk's bytes are where they belong. */
 static void
 chunk_done(BlockRequest *req)
 {
-    block_gate_leave(req);
+    chunk_release(req);
     req->done_bytes += req->chunk;
     if (req->done_bytes < req->length) {
         request_next_chunk(req);
         return;
     }
-    if (req->op == BLOCK_OP_ZERO && req->flags & BLOCK_FUA && !req->zero_by_writing &&
-        !block_node_no_flush(req->queue->node)) {
-        req->phase = PHASE_SYNC;
-        req->step.op = BLOCK_OP_FLUSH;
-        step_start(req);
+    if (req->phase != PHASE_SLOW && request_needs_sync(req)) {
+        request_sync(req);
         return;
     }
     block_queue_finish(req, 0, true);
+}
+
+void
+block_request_slow_done(BlockRequest *req, int result)
+{
+    if (result < 0 || req->phase == PHASE_SYNC)
+        block_queue_finish(req, result, true);
+    else
+        chunk_done(req);
 }
 
 static void
@@ -289,7 +394,7 @@ step_complete(BlockRequest *req)
         block_queue_finish(req, 0, true);
         return;
     case PHASE_RMW_READ:
-        copy_slice(req, own, true);
+        block_request_copy(req, own, true);
         req->phase = PHASE_RMW_WRITE;
         req->rest[0] = (struct iovec){ .iov_base = req->bounce, .iov_len = req->step.length };
         req->step.op = BLOCK_OP_WRITE;
@@ -300,10 +405,11 @@ step_complete(BlockRequest *req)
         return;
     case PHASE_BOUNCE:
         if (req->op == BLOCK_OP_READ)
-            copy_slice(req, own, false);
+            block_request_copy(req, own, false);
         break;
     case PHASE_PLAIN:
     case PHASE_RMW_WRITE:
+    case PHASE_SLOW:
         break;
     }
     chunk_done(req);
@@ -364,7 +470,7 @@ block_request_step_done(BlockRequest *req, int64_t result)
     }
     if (result < 0 && step->op == BLOCK_OP_ZERO && result_is_unsupported(result)) {
         if (req->op == BLOCK_OP_DISCARD) {
-            block_queue_finish(req, 0, true);
+            request_finish(req, 0, true);
             return;
         }
         if (step->punch) {
@@ -373,12 +479,12 @@ block_request_step_done(BlockRequest *req, int64_t result)
         } else {
             req->zero_by_writing = true;
         }
+        chunk_release(req);
         request_next_chunk(req);
         return;
     }
     if (result < 0) {
-        block_gate_leave(req);
-        block_queue_finish(req, result, true);
+        request_finish(req, result, true);
         return;
     }
     if (step->op != BLOCK_OP_READ && step->op != BLOCK_OP_WRITE) {
@@ -394,8 +500,7 @@ block_request_step_done(BlockRequest *req, int64_t result)
         step_zero_rest(req);
         step_complete(req);
     } else {
-        block_gate_leave(req);
-        block_queue_finish(req, -ENOSPC, true);
+        request_finish(req, -ENOSPC, true);
     }
 }
 

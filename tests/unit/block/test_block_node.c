@@ -71,7 +71,7 @@ test_refusals_name_the_option(void **state)
     refuse(f, "", ", \"offset\": 100", VIR_ERR_CONFIG_UNSUPPORTED, "multiple of 512");
     refuse(f, "", ", \"offset\": 512, \"size\": 4096", VIR_ERR_CONFIG_UNSUPPORTED, "size 4096");
     refuse(f, "", ", \"detect-zeroes\": \"unmap\"", VIR_ERR_CONFIG_UNSUPPORTED, "discard");
-    refuse(f, "", ", \"discard\": [1]", VIR_ERR_CONFIG_UNSUPPORTED, "'discard'");
+    refuse(f, "", ", \"discard\": [1]", VIR_ERR_CONFIG_UNSUPPORTED, "'discard.0'");
     g_unlink(f->path);
     refuse(f, "", "", VIR_ERR_SYSTEM_ERROR, f->path);
     assert_int_equal(g_mkdir(f->path, 0700), 0);

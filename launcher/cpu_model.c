@@ -1,8 +1,8 @@
 /* cpu_model.c - the processor that -cpu asks for.
  *
  * Models and features are those of libvirt's CPU map (util/cpumap.h); the switches of qemu(1) that
- * are not features are the table at the end. "host" is everything KVM offers. Left out: Hyper-V
- * enlightenments.
+ * are not features are the table at the end. "host" is everything KVM offers. Hyper-V
+ * enlightenments are in hyperv.c.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/cpu_model.h"
@@ -22,7 +22,8 @@ enum { LEAF_XSAVE = 0xd, LEAF_PMU = 0xa, LEAF_SGX = 0x12, LEAF_PT = 0x14, XSAVE_
 #define LEAF_EXT_POWER 0x80000007u
 #define LEAF_EXT_SIZES 0x80000008u
 #define EXT_POWER_EDX_INVTSC (1u << 8)
-#define EXT_EDX_ALIASES 0x0183f3ffu /* bits that AMD repeats from leaf 1 EDX */
+#define KVM_HINT_DEDICATED (1u << 0) /* EDX: vCPUs are never preempted for long */
+#define EXT_EDX_ALIASES 0x0183f3ffu  /* bits that AMD repeats from leaf 1 EDX */
 
 /* Paravirtual features: Linux Documentation/virt/kvm/x86/cpuid.rst, by QEMU's names. */
 static const struct {
@@ -76,6 +77,15 @@ cpu_spec_switch(CpuSpec *spec, const char *name, bool on)
     g_array_append_val(spec->switches, s);
 }
 
+/* Names are spelled with dashes; older ones with underlines stand for the same. */
+static bool
+cpu_is_name(const char *name, const char *key)
+{
+    g_autofree char *dashed = g_strdelimit(g_strdup(key), "_", '-');
+
+    return !strcmp(name, dashed);
+}
+
 /* One member after the model: "+f", "-f", "f=on", "key=value", or a bare "f". */
 static bool
 cpu_spec_item(CpuSpec *spec, JsonObject *obj, const char *key, GError **err)
@@ -97,14 +107,15 @@ cpu_spec_item(CpuSpec *spec, JsonObject *obj, const char *key, GError **err)
         return keyval_uint("-cpu", obj, key, 32, 52, &spec->phys_bits, err);
     if (!strcmp(key, "tsc-frequency"))
         return keyval_uint("-cpu", obj, key, 1000000, UINT64_C(100000000000), &spec->tsc_hz, err);
-    if (g_str_has_prefix(key, "hv-") || g_str_has_prefix(key, "hv_"))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-cpu: %s: Hyper-V enlightenments are not offered yet", key);
+    if (hyperv_is_option(key))
+        return hyperv_spec_item(&spec->hyperv, obj, key, err);
     if (g_strv_contains(hints, key))
         return true;
     if (!keyval_bool("-cpu", obj, key, &on, err))
         return false;
-    if (!strcmp(key, "enforce")) {
+    if (cpu_is_name("kvm-hint-dedicated", key)) {
+        spec->hint_dedicated = on;
+    } else if (!strcmp(key, "enforce")) {
         spec->enforce = on;
     } else if (!strcmp(key, "check")) {
         spec->check = on;
@@ -210,10 +221,8 @@ cpu_set_bit(CpuDefinition *d, const Cpuid *supported, const CpuMapBit *bit, bool
 static uint32_t
 cpu_kvm_bit(const char *name)
 {
-    g_autofree char *dashed = g_strdelimit(g_strdup(name), "_", '-');
-
     for (size_t i = 0; i < G_N_ELEMENTS(kvm_bits); i++)
-        if (!strcmp(kvm_bits[i].name, dashed))
+        if (cpu_is_name(kvm_bits[i].name, name))
             return kvm_bits[i].mask;
     return 0;
 }
@@ -236,6 +245,8 @@ cpu_apply_switches(CpuDefinition *d, const CpuSpec *spec, const Cpuid *supported
     const struct kvm_cpuid_entry2 *have =
         cpuid_find((Cpuid *)supported, LEAF_KVM_BITS, CPUID_ANY_SUBLEAF);
 
+    if (kvm)
+        kvm->edx = spec->hint_dedicated ? KVM_HINT_DEDICATED : 0;
     for (guint i = 0; i < spec->switches->len; i++) {
         const CpuSwitch *s = &g_array_index(spec->switches, CpuSwitch, i);
         const CpuMapFeature *feature = map ? cpumap_find_feature(map, s->name) : NULL;
@@ -352,6 +363,33 @@ cpu_trim_xsave(CpuDefinition *d)
     }
 }
 
+/* A guest that believes in more address bits than the processor has would lose what it stores. */
+static bool
+cpu_set_physical_bits(CpuDefinition *d, uint64_t bits, GError **err)
+{
+    struct kvm_cpuid_entry2 *e = cpuid_find(&d->cpuid, LEAF_EXT_SIZES, 0);
+    unsigned host = cpuid_physical_bits(&d->cpuid);
+
+    if (bits > host)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-cpu: phys-bits=%u is beyond the %u of this host", (unsigned)bits,
+                              host);
+    if (bits && e)
+        e->eax = (e->eax & ~0xffu) | (uint32_t)bits;
+    return true;
+}
+
+static bool
+cpu_set_hyperv(CpuDefinition *d, const HypervSpec *spec, int kvm_fd, GError **err)
+{
+    HypervHost host;
+
+    d->hyperv = hyperv_spec_asks(spec);
+    return !d->hyperv ||
+           hyperv_define(spec, kvm_fd >= 0 && hyperv_host_read(kvm_fd, &host) ? &host : NULL,
+                         &d->cpuid, &d->hyperv_set, err);
+}
+
 static void
 cpu_finish(CpuDefinition *d, const CpuSpec *spec, bool named)
 {
@@ -369,9 +407,6 @@ cpu_finish(CpuDefinition *d, const CpuSpec *spec, bool named)
         cpuid_remove(&d->cpuid, LEAF_KVM);
         cpuid_remove(&d->cpuid, LEAF_KVM_BITS);
     }
-    e = cpuid_find(&d->cpuid, LEAF_EXT_SIZES, 0);
-    if (spec->phys_bits && e)
-        e->eax = (e->eax & ~0xffu) | MIN((uint32_t)spec->phys_bits, e->eax & 0xff);
     cpu_trim_xsave(d);
 }
 
@@ -423,6 +458,9 @@ cpu_define(const CpuSpec *spec, const Cpuid *supported, const char *map_dir, int
     if (!cpu_apply_switches(d, spec, supported, map, kvm_fd, ret_missing, err))
         return NULL;
     cpu_finish(d, spec, named);
+    if (!cpu_set_physical_bits(d, spec->phys_bits, err) ||
+        !cpu_set_hyperv(d, &spec->hyperv, kvm_fd, err))
+        return NULL;
     if (spec->enforce && ret_missing->len > 0) {
         cpu_refuse_missing(spec, ret_missing, err);
         return NULL;
@@ -443,6 +481,10 @@ cpu_help(const char *map_dir)
         g_string_append_printf(text, " %s", (*f)->name);
     for (size_t i = 0; i < G_N_ELEMENTS(kvm_bits); i++)
         g_string_append_printf(text, " %s", kvm_bits[i].name);
+    g_string_append(text, " kvm-hint-dedicated");
+    g_string_append(text, "\n\nHyper-V enlightenments: hv-passthrough hv-spinlocks= hv-vendor-id=");
+    for (int i = 0; i < HYPERV_FEATURES; i++)
+        g_string_append_printf(text, " hv-%s", hyperv_facts[i].name);
     g_string_append_c(text, '\n');
     return g_string_free(text, FALSE);
 }

@@ -1,7 +1,8 @@
 /* vcpu.c - the thread of a virtual processor: KVM_RUN and what comes out of it.
  *
- * Linux Documentation/virt/kvm/api.rst, sections 5 and 8.6 (KVM_CAP_IMMEDIATE_EXIT). Port and
- * memory accesses go to the machine's address maps, in this thread.
+ * Linux Documentation/virt/kvm/api.rst, sections 5, 6.13 (KVM_CAP_HYPERV_SYNIC2) and 8.6
+ * (KVM_CAP_IMMEDIATE_EXIT). Port and memory accesses go to the machine's address maps, in this
+ * thread.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/vcpu.h"
@@ -20,6 +21,11 @@
 #include "util/error.h"
 
 enum { KICK = SIGUSR1, STACK = 256 * 1024 };
+
+/* TLFS 6.0b, 11.9: addresses of the controller's pages; appendix B: a hypercall's result. */
+#define HYPERV_MSR_SIEFP 0x40000082u
+#define HYPERV_MSR_SIMP 0x40000083u
+enum { HYPERV_PAGE_ON = 1, HYPERV_ACCESS_DENIED = 6 };
 
 static __thread Vcpu *vcpu_self;
 
@@ -196,6 +202,29 @@ vcpu_system_event(Vcpu *v)
     v->ops.event(v->ops.opaque, v, event, NULL);
 }
 
+/* KVM keeps the registers; what it leaves to us is that a page of messages or events begins empty,
+ * and the two hypercalls that would send some, for which no guest has the privilege. */
+static void
+vcpu_hyperv(Vcpu *v)
+{
+    struct kvm_hyperv_exit *e = &v->run->hyperv;
+    uint64_t page;
+
+    if (e->type == KVM_EXIT_HYPERV_HCALL) {
+        e->u.hcall.result = HYPERV_ACCESS_DENIED;
+        return;
+    }
+    if (e->type != KVM_EXIT_HYPERV_SYNIC) {
+        vcpu_fail(v, "a Hyper-V exit of KVM that nobody asked for");
+        return;
+    }
+    page = e->u.synic.msr == HYPERV_MSR_SIEFP  ? e->u.synic.evt_page
+           : e->u.synic.msr == HYPERV_MSR_SIMP ? e->u.synic.msg_page
+                                               : 0;
+    if (page & HYPERV_PAGE_ON)
+        v->ops.clear_page(v->ops.opaque, page & ~(uint64_t)(HYPERV_PAGE_SIZE - 1));
+}
+
 static void
 vcpu_exit(Vcpu *v)
 {
@@ -218,6 +247,9 @@ vcpu_exit(Vcpu *v)
         return;
     case KVM_EXIT_SYSTEM_EVENT:
         vcpu_system_event(v);
+        return;
+    case KVM_EXIT_HYPERV:
+        vcpu_hyperv(v);
         return;
     case KVM_EXIT_INTERNAL_ERROR:
         vcpu_internal_error(v);

@@ -33,6 +33,8 @@ typedef struct {
     /* In the new thread before it first runs the guest: puts it under its seccomp list. False: the
      * thread ends. NULL when there is none. */
     bool (*confine)(void *opaque);
+    /* The page at @gpa becomes one of the vCPU's synthetic interrupt controller: clears it. */
+    void (*clear_page)(void *opaque, uint64_t gpa);
 } VcpuOps;
 
 /* Makes vCPU @index with @cpu's CPUID put in place by @topology. Main thread. The caller owns it.

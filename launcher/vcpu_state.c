@@ -71,6 +71,21 @@ vcpu_set_tsc_rate(Vcpu *v, GError **err)
                           want, have);
 }
 
+/* What KVM has to be told of before it sees the leaves. */
+static bool
+vcpu_enable_hyperv(Vcpu *v, GError **err)
+{
+    uint16_t version = 0;
+    struct kvm_enable_cap synic = { .cap = KVM_CAP_HYPERV_SYNIC2 };
+    struct kvm_enable_cap evmcs = { .cap = KVM_CAP_HYPERV_ENLIGHTENED_VMCS,
+                                    .args = { (uintptr_t)&version } };
+
+    return (!(v->cpu->hyperv_set & HYPERV_BIT(HYPERV_SYNIC)) ||
+            vcpu_ioctl(v, KVM_ENABLE_CAP, "KVM_CAP_HYPERV_SYNIC2", &synic, err)) &&
+           (!(v->cpu->hyperv_set & HYPERV_BIT(HYPERV_EVMCS)) ||
+            vcpu_ioctl(v, KVM_ENABLE_CAP, "KVM_CAP_HYPERV_ENLIGHTENED_VMCS", &evmcs, err));
+}
+
 bool
 vcpu_set_identity(Vcpu *v, const Topology *topology, GError **err)
 {
@@ -81,7 +96,8 @@ vcpu_set_identity(Vcpu *v, const Topology *topology, GError **err)
     raw = g_malloc0(sizeof(*raw) + cpuid->n * sizeof(raw->entries[0]));
     raw->nent = cpuid->n;
     memcpy(raw->entries, cpuid->e, cpuid->n * sizeof(raw->entries[0]));
-    if (!VCPU_IOCTL(v, KVM_SET_CPUID2, raw, err) || !vcpu_set_tsc_rate(v, err))
+    if (!vcpu_enable_hyperv(v, err) || !VCPU_IOCTL(v, KVM_SET_CPUID2, raw, err) ||
+        !vcpu_set_tsc_rate(v, err))
         return false;
     for (guint i = 0; i < v->cpu->msrs->len; i++) {
         const CpuMsr *m = &g_array_index(v->cpu->msrs, CpuMsr, i);
@@ -94,8 +110,8 @@ vcpu_set_identity(Vcpu *v, const Topology *topology, GError **err)
     return true;
 }
 
-/* Registers that a reset must not write back: clocks that run on, and what is part of other state.
- */
+/* Registers that a reset must not write back: clocks that run on, what is part of other state, and
+ * Hyper-V's, which have an order of their own. */
 static bool
 vcpu_msr_is_kept(uint32_t index)
 {
@@ -154,10 +170,27 @@ vcpu_record_power_on(Vcpu *v, GError **err)
 }
 
 static bool
+vcpu_reset_hyperv(Vcpu *v, GError **err)
+{
+    for (const HypervReset *r = hyperv_resets; v->cpu->hyperv && r->count; r++)
+        for (uint32_t i = 0; !(r->needs & ~v->cpu->hyperv_set) && i < r->count; i++) {
+            int ret = kvm_set_msr(v->fd, r->index + i, r->value);
+
+            if (ret < 0)
+                return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,
+                                            "vCPU %u: reset of Hyper-V's MSR 0x%x", v->index,
+                                            r->index + i);
+        }
+    return true;
+}
+
+static bool
 vcpu_restore_power_on(Vcpu *v, GError **err)
 {
     VcpuPowerOn *p = v->power_on;
 
+    if (!vcpu_reset_hyperv(v, err))
+        return false;
     /* The local APIC after the special registers, whose APIC base decides its format; what waits to
      * be injected after both. */
     if (!VCPU_IOCTL(v, KVM_SET_SREGS, &p->sregs, err) ||

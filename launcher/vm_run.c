@@ -423,6 +423,15 @@ run_confine(void *opaque)
     return !vm->confine || vm->confine(vm);
 }
 
+static void
+run_clear_page(void *opaque, uint64_t gpa)
+{
+    Vm *vm = opaque;
+
+    /* Where the guest has no memory, KVM finds none either. */
+    guest_memory_zero(vm->machine->memory, gpa, HYPERV_PAGE_SIZE);
+}
+
 bool
 vm_start_vcpus(Vm *vm, GError **err)
 {
@@ -439,4 +448,5 @@ const char *const vm_watchdog_actions[] = { "reset", "shutdown", "poweroff",   "
 const VcpuOps vm_vcpu_ops = {
     .event = run_vcpu_event,
     .confine = run_confine,
+    .clear_page = run_clear_page,
 };

@@ -45,6 +45,19 @@ typedef enum {
     DOMAIN_FEATURE_FORBID,
 } DomainFeaturePolicy;
 
+typedef enum {
+    DOMAIN_CPU_CACHE_ABSENT,
+    DOMAIN_CPU_CACHE_EMULATE,
+    DOMAIN_CPU_CACHE_PASSTHROUGH,
+    DOMAIN_CPU_CACHE_DISABLE,
+} DomainCpuCache;
+
+typedef enum {
+    DOMAIN_CPU_PHYSADDR_ABSENT,
+    DOMAIN_CPU_PHYSADDR_EMULATE,
+    DOMAIN_CPU_PHYSADDR_PASSTHROUGH,
+} DomainCpuPhysaddr;
+
 typedef struct {
     int policy; /* DomainFeaturePolicy; set after completion (require) */
     char *name;
@@ -90,8 +103,8 @@ typedef struct {
     char *vendor;
     DomainTopology *topology;
     uint64_t cache_level;
-    int cache_mode;       /* 0, 1 emulate, 2 passthrough, 3 disable */
-    int maxphysaddr_mode; /* 0, 1 emulate, 2 passthrough */
+    int cache_mode;       /* DomainCpuCache */
+    int maxphysaddr_mode; /* DomainCpuPhysaddr */
     uint64_t maxphysaddr_bits;
     GPtrArray *features; /* DomainCpuFeature */
     DomainNuma *numa;

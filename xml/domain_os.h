@@ -48,8 +48,14 @@ typedef struct {
     int64_t bios_reboot_timeout; /* ms */
 } DomainOs;
 
+typedef enum {
+    DOMAIN_HYPERV_ABSENT,
+    DOMAIN_HYPERV_PASSTHROUGH,
+    DOMAIN_HYPERV_CUSTOM,
+} DomainHypervMode;
+
 typedef struct {
-    int mode; /* 0, 1 passthrough, 2 custom */
+    int mode; /* DomainHypervMode */
     int relaxed, vapic, spinlocks, vpindex, runtime, synic, stimer, stimer_direct, reset, vendor_id,
         frequencies, reenlightenment, tlbflush, ipi, evmcs, avic; /* on/off */
     uint64_t retries;                                             /* spinlocks */

@@ -108,12 +108,8 @@ check_features(const DomainDef *def, GError **err)
 
     if (!f)
         return true;
-    if (f->hyperv || f->viridian)
-        return refuse(err, "<%s> in <features>", f->hyperv ? "hyperv" : "viridian");
-    if (f->kvm && f->kvm->hidden == TRISTATE_ON)
-        return refuse(err, "<hidden state='on'/> of feature kvm");
-    if (f->kvm && f->kvm->hint_dedicated == TRISTATE_ON)
-        return refuse(err, "<hint-dedicated state='on'/> of feature kvm");
+    if (f->viridian)
+        return refuse(err, "<viridian> in <features>");
     if (f->kvm && f->kvm->dirty_ring == TRISTATE_ON)
         return refuse(err, "<dirty-ring state='on'/> of feature kvm");
     if (f->smm && f->smm_state != TRISTATE_OFF)
@@ -138,10 +134,12 @@ check_cpu(const DomainDef *def, GError **err)
         return true;
     if (cpu->vendor_id)
         return refuse(err, "vendor_id of a CPU model");
-    if (cpu->cache_mode)
-        return refuse(err, "<cache> in <cpu>");
-    if (cpu->maxphysaddr_mode)
-        return refuse(err, "<maxphysaddr> in <cpu>");
+    /* The guest is told of the host's caches, whatever the model. */
+    if (cpu->cache_mode && cpu->cache_mode != DOMAIN_CPU_CACHE_PASSTHROUGH)
+        return refuse(err, "<cache mode='%s'> in <cpu> (use 'passthrough')",
+                      cpu->cache_mode == DOMAIN_CPU_CACHE_EMULATE ? "emulate" : "disable");
+    if (cpu->cache_mode && cpu->cache_level != XML_UNSET)
+        return refuse(err, "level of <cache mode='passthrough'> in <cpu>");
     if (cpu->numa && cpu->numa->interconnects)
         return refuse(err, "<interconnects> of NUMA cells");
     for (guint i = 0; cpu->numa && i < cpu->numa->cells->len; i++)
@@ -187,10 +185,8 @@ check_board(const DomainDef *def, GError **err)
     for (guint i = 0; i < def->clock.timers->len; i++) {
         const DomainTimer *timer = def->clock.timers->pdata[i];
 
-        if (timer->present != TRISTATE_OFF && timer->name == DOMAIN_TIMER_HYPERVCLOCK)
-            return refuse(err, "timer '%s'", domain_timer_names[timer->name]);
-        if (timer->frequency != XML_UNSET || timer->mode)
-            return refuse(err, "frequency or mode of timer '%s'", domain_timer_names[timer->name]);
+        if (timer->mode)
+            return refuse(err, "mode of timer '%s'", domain_timer_names[timer->name]);
     }
     return true;
 }

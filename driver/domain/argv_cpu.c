@@ -6,6 +6,7 @@
 
 #include "driver/domain/argv.h"
 #include "util/error.h"
+#include "util/hyperv.h"
 
 void
 argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host)
@@ -37,6 +38,112 @@ argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host)
     }
 }
 
+/* The enlightenments that <hyperv> and the timer "hypervclock" ask for. */
+static uint32_t
+hyperv_set(const DomainDef *def)
+{
+    const DomainHyperv *hv = def->features ? def->features->hyperv : NULL;
+    uint32_t set = 0;
+
+    for (guint i = 0; i < def->clock.timers->len; i++) {
+        const DomainTimer *timer = def->clock.timers->pdata[i];
+
+        if (timer->name == DOMAIN_TIMER_HYPERVCLOCK && timer->present == TRISTATE_ON)
+            set |= HYPERV_BIT(HYPERV_TIME);
+    }
+    if (hv) {
+        const int states[HYPERV_FEATURES] = {
+            [HYPERV_RELAXED] = hv->relaxed,
+            [HYPERV_VAPIC] = hv->vapic,
+            [HYPERV_VPINDEX] = hv->vpindex,
+            [HYPERV_RUNTIME] = hv->runtime,
+            [HYPERV_SYNIC] = hv->synic,
+            [HYPERV_STIMER] = hv->stimer,
+            [HYPERV_STIMER_DIRECT] = hv->stimer == TRISTATE_ON ? hv->stimer_direct : 0,
+            [HYPERV_RESET] = hv->reset,
+            [HYPERV_FREQUENCIES] = hv->frequencies,
+            [HYPERV_REENLIGHTENMENT] = hv->reenlightenment,
+            [HYPERV_TLBFLUSH] = hv->tlbflush,
+            [HYPERV_IPI] = hv->ipi,
+            [HYPERV_AVIC] = hv->avic,
+            [HYPERV_EVMCS] = hv->evmcs,
+        };
+
+        for (int i = 0; i < HYPERV_FEATURES; i++)
+            set |= states[i] == TRISTATE_ON ? HYPERV_BIT(i) : 0;
+    }
+    return set;
+}
+
+static bool
+cpu_hyperv(const DomainDef *def, GString *text, GError **err)
+{
+    const DomainHyperv *hv = def->features ? def->features->hyperv : NULL;
+    uint32_t set = hyperv_set(def);
+
+    if (hv && hv->mode == DOMAIN_HYPERV_PASSTHROUGH) {
+        g_string_append(text, ",hv-passthrough=on");
+        return true;
+    }
+    if (!hyperv_check_needs(set, err))
+        return false;
+    for (int i = 0; i < HYPERV_FEATURES; i++)
+        if (set & HYPERV_BIT(i))
+            g_string_append_printf(text, ",hv-%s=on", hyperv_facts[i].name);
+    if (hv && hv->spinlocks == TRISTATE_ON) {
+        if (hv->retries == XML_UNSET)
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "<spinlocks state='on'> of feature hyperv needs 'retries'");
+        g_string_append_printf(text, ",hv-spinlocks=0x%" G_GINT64_MODIFIER "x", hv->retries);
+    }
+    if (hv && hv->vendor_id == TRISTATE_ON) {
+        if (!hv->vendor)
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "<vendor_id state='on'> of feature hyperv needs 'value'");
+        g_string_append_printf(text, ",hv-vendor-id=%s", hv->vendor);
+    }
+    return true;
+}
+
+static void
+cpu_sizes(const DomainCpu *cpu, GString *text)
+{
+    if (cpu && cpu->cache_mode == DOMAIN_CPU_CACHE_PASSTHROUGH)
+        g_string_append(text, ",host-cache-info=on,l3-cache=off");
+    if (cpu && cpu->maxphysaddr_mode == DOMAIN_CPU_PHYSADDR_PASSTHROUGH)
+        g_string_append(text, ",host-phys-bits=on");
+    if (cpu && cpu->maxphysaddr_mode == DOMAIN_CPU_PHYSADDR_EMULATE)
+        g_string_append_printf(text, ",phys-bits=%" G_GUINT64_FORMAT, cpu->maxphysaddr_bits);
+}
+
+/* What is not said stays as the model has it. */
+static void
+cpu_switch(GString *text, const char *name, int state)
+{
+    if (state == TRISTATE_ON || state == TRISTATE_OFF)
+        g_string_append_printf(text, ",%s=%s", name, state == TRISTATE_ON ? "on" : "off");
+}
+
+static void
+cpu_paravirtual(const DomainFeatures *features, GString *text)
+{
+    const DomainKvmFeatures *kvm = features->kvm;
+
+    if (kvm && kvm->hidden == TRISTATE_ON)
+        g_string_append(text, ",kvm=off");
+    if (kvm) {
+        cpu_switch(text, "kvm-hint-dedicated", kvm->hint_dedicated);
+        cpu_switch(text, "kvm-poll-control", kvm->poll_control);
+        cpu_switch(text, "kvm-pv-ipi", kvm->pv_ipi);
+    }
+    cpu_switch(text, "kvm-pv-eoi", features->apic_eoi);
+    cpu_switch(text, "kvm-pv-unhalt",
+               features->pvspinlock && !features->pvspinlock_state ? TRISTATE_ON
+                                                                   : features->pvspinlock_state);
+    cpu_switch(text, "pmu",
+               features->pmu && !features->pmu_state ? TRISTATE_ON : features->pmu_state);
+}
+
 static void
 cpu_features(const DomainDef *def, GString *text)
 {
@@ -59,10 +166,8 @@ cpu_features(const DomainDef *def, GString *text)
         if (timer->name == DOMAIN_TIMER_TSC && timer->frequency != XML_UNSET)
             g_string_append_printf(text, ",tsc-frequency=%" G_GUINT64_FORMAT, timer->frequency);
     }
-    if (def->features && def->features->kvm && def->features->kvm->hidden == TRISTATE_ON)
-        g_string_append(text, ",kvm=off");
-    if (def->features && def->features->pmu_state == TRISTATE_OFF)
-        g_string_append(text, ",pmu=off");
+    if (def->features)
+        cpu_paravirtual(def->features, text);
     /* a model or a feature that the host lacks is an error unless the definition says otherwise */
     if (required || (cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->check != DOMAIN_CPU_CHECK_NONE))
         g_string_append(text, ",enforce");
@@ -98,6 +203,9 @@ argv_cpu(Argv *argv, GError **err)
     g_string_append(text,
                     cpu && cpu->mode == DOMAIN_CPU_CUSTOM && cpu->model ? cpu->model : "host");
     cpu_features(argv->def, text);
+    cpu_sizes(cpu, text);
+    if (!cpu_hyperv(argv->def, text, err))
+        return false;
     argv_add(argv, "-cpu", text->str);
     argv_smp(argv);
     for (guint i = 0; i < argv->def->iothread_ids->len; i++) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/hyperv.h"
 
 #define CPUID_1_ECX_X2APIC (1u << 21)
 #define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
@@ -108,6 +109,7 @@ cpu_facts_read_kvm(const CpuMap *map, GError **err)
     g_autoptr(CpuFacts) facts = g_new0(CpuFacts, 1);
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), max;
     CpuMapLeaf *one;
+    HypervHost hyperv;
 
     if (fd < 0) {
         kiln_error_set_errno(err, VIR_ERR_CONFIG_UNSUPPORTED, errno,
@@ -127,6 +129,7 @@ cpu_facts_read_kvm(const CpuMap *map, GError **err)
             one->reg[CPUMAP_ECX] |= CPUID_1_ECX_TSC_DEADLINE;
     }
     max = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+    facts->hyperv = hyperv_host_read(fd, &hyperv) ? hyperv_host_set(&hyperv) : 0;
     facts->max_vcpus = max > 0 && max < NODE_MAX_VCPUS ? (unsigned)max : NODE_MAX_VCPUS;
     close(fd);
     return g_steal_pointer(&facts);

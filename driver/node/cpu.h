@@ -22,6 +22,7 @@ typedef struct {
     size_t n_leaves;
     GArray *msrs;       /* CpuMsrValue; NULL: not known, no MSR feature is there */
     unsigned max_vcpus; /* KVM's limit for one guest; 0 for the host itself */
+    uint32_t hyperv;    /* KVM's enlightenments, of HYPERV_BIT() (util/hyperv.h) */
 } CpuFacts;
 
 void cpu_facts_free(CpuFacts *facts);

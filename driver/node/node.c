@@ -139,7 +139,9 @@ node_get_offers(Node *node, const NodeMachine *machine)
     char *text = g_hash_table_lookup(node->offers, machine);
 
     if (!text) {
-        text = node_format_offers(node->paths->vmm, machine);
+        const CpuFacts *kvm = node_need_kvm(node, NULL);
+
+        text = node_format_offers(node->paths->vmm, machine, kvm ? kvm->hyperv : 0);
         g_hash_table_insert(node->offers, (gpointer)machine, text);
     }
     return text;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "driver/node/node_private.h"
+#include "util/hyperv.h"
 #include "xml/domain.h"
 
 /* Where the XML of a probe goes. */
@@ -98,14 +99,16 @@ static const Offer offers_features[] = {
     { "backup", NULL, IN_FEATURES, NULL, NULL },
     { "sev", NULL, IN_FEATURES, NULL, NULL },
     { "sgx", NULL, IN_FEATURES, NULL, NULL },
-    { "hyperv", "features", IN_FEATURES,
-      TEXTS("<hyperv mode='custom'><%s state='on'/></hyperv>",
-            "<hyperv mode='custom'><%s state='on' retries='8191'/></hyperv>",
-            "<hyperv mode='custom'><vpindex state='on'/><synic state='on'/><%s state='on'/>"
-            "</hyperv>"),
-      TEXTS("relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset",
-            "vendor_id", "frequencies", "reenlightenment", "tlbflush", "ipi", "evmcs", "avic") },
     { 0 },
+};
+
+static const Offer offer_hyperv = {
+    "hyperv",
+    "features",
+    IN_FEATURES,
+    TEXTS("<hyperv mode='custom'><%s state='on'/></hyperv>"),
+    TEXTS("relaxed", "vapic", "spinlocks", "vpindex", "runtime", "synic", "stimer", "reset",
+          "vendor_id", "frequencies", "reenlightenment", "tlbflush", "ipi", "evmcs", "avic"),
 };
 
 static const char boot_kernel[] = "<kernel>/nonexistent</kernel>";
@@ -191,8 +194,38 @@ format_rows(GString *xml, unsigned depth, const char *vmm, const NodeMachine *ma
         offer = format_element(xml, depth, vmm, machine, offer);
 }
 
+/* The array of values ends with NULL. */
+static gboolean
+offer_equal(gconstpointer a, gconstpointer b)
+{
+    return g_strcmp0(a, b) == 0;
+}
+
+/* What a guest may ask for, and KVM has. Those that are no bit of KVM's come with any other. */
+static void
+format_hyperv(GString *xml, unsigned depth, const char *vmm, const NodeMachine *machine,
+              uint32_t hyperv)
+{
+    g_autoptr(GPtrArray) values = offer_values(vmm, machine, &offer_hyperv);
+
+    for (int i = 0; i < HYPERV_FEATURES; i++) {
+        guint at;
+
+        if (!(hyperv & HYPERV_BIT(i)) &&
+            g_ptr_array_find_with_equal_func(values, hyperv_facts[i].name, offer_equal, &at))
+            g_ptr_array_remove_index(values, at);
+    }
+    if (!hyperv || values->len < 2) {
+        xml_line(xml, depth, "<%s supported='no'/>", offer_hyperv.element);
+        return;
+    }
+    xml_line(xml, depth, "<%s supported='yes'>", offer_hyperv.element);
+    xml_enum(xml, depth + 1, offer_hyperv.name, (const char *const *)values->pdata);
+    xml_line(xml, depth, "</%s>", offer_hyperv.element);
+}
+
 char *
-node_format_offers(const char *vmm, const NodeMachine *machine)
+node_format_offers(const char *vmm, const NodeMachine *machine, uint32_t hyperv)
 {
     GString *xml = g_string_new(NULL);
 
@@ -202,6 +235,7 @@ node_format_offers(const char *vmm, const NodeMachine *machine)
     xml_line(xml, 1, "</devices>");
     xml_line(xml, 1, "<features>");
     format_rows(xml, 2, vmm, machine, offers_features);
+    format_hyperv(xml, 2, vmm, machine, hyperv);
     xml_line(xml, 1, "</features>");
     return g_string_free(xml, FALSE);
 }

@@ -10,6 +10,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A board. */
 typedef struct {
@@ -29,8 +30,9 @@ const NodeMachine **node_machines(const char *vmm);
 bool node_offers_firmware(const char *vmm, const NodeMachine *machine);
 bool node_offers_uefi(const char *vmm, const NodeMachine *machine);
 
-/* <memoryBacking>, <devices> and <features> of domain capabilities. Asks some hundred times: keep
- * the answer. g_free() it. */
-char *node_format_offers(const char *vmm, const NodeMachine *machine);
+/* <memoryBacking>, <devices> and <features> of domain capabilities; of Hyper-V's enlightenments
+ * those in @hyperv (set of HYPERV_BIT()), which KVM has. Asks some hundred times: keep the answer.
+ * g_free() it. */
+char *node_format_offers(const char *vmm, const NodeMachine *machine, uint32_t hyperv);
 
 #endif

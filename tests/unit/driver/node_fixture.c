@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/hyperv.h"
+
 static const char small_map[] =
     "<cpus>"
     "<vendor name='Intel' string='GenuineIntel'/><vendor name='AMD' string='AuthenticAMD'/>"
@@ -66,15 +68,18 @@ fake_read_host(const CpuMap *map)
         0);
 }
 
-/* KVM gives no svm here. */
+/* KVM gives no svm here, and two of Hyper-V's enlightenments. */
 static CpuFacts *
 fake_read_kvm(const CpuMap *map, GError **err)
 {
+    CpuFacts *facts = fake_facts(map,
+                                 (const char *const[]){ "fpu", "sse2", "sse4.1", "aes", "lm",
+                                                        "invtsc", "x2apic", "hypervisor", NULL },
+                                 1);
+
     (void)err;
-    return fake_facts(map,
-                      (const char *const[]){ "fpu", "sse2", "sse4.1", "aes", "lm", "invtsc",
-                                             "x2apic", "hypervisor", NULL },
-                      1);
+    facts->hyperv = HYPERV_BIT(HYPERV_RELAXED) | HYPERV_BIT(HYPERV_VAPIC);
+    return facts;
 }
 
 void

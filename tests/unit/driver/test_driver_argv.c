@@ -255,12 +255,43 @@ test_refusals_name_what_is_missing(void **state)
                   "raw");
 }
 
+/* An enlightenment without the one it needs is refused before kiln-vmm runs. */
+static void
+test_hyperv_refusals(void **state)
+{
+    static const struct {
+        const char *features, *why;
+    } cases[] = {
+        { "<synic state='on'/>", "'synic' needs 'vpindex'" },
+        { "<vpindex state='on'/><synic state='on'/><stimer state='on'/>", "timer 'hypervclock'" },
+        { "<spinlocks state='on'/>", "needs 'retries'" },
+        { "<vendor_id state='on'/>", "needs 'value'" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml =
+            g_strdup_printf("<domain type='kvm'><name>x</name><memory>65536</memory><os>"
+                            "<type arch='x86_64' machine='q35'>hvm</type><kernel>/k</kernel></os>"
+                            "<features><hyperv mode='custom'>%s</hyperv></features></domain>",
+                            cases[i].features);
+        g_autoptr(DomainDef) def = parse(xml);
+        g_autoptr(DomainDef) live = domain_live_new(def, 1);
+        g_autoptr(GError) err = NULL;
+
+        assert_null(build(live, &err));
+        if (!strstr(err->message, cases[i].why))
+            fail_msg("'%s' does not name '%s'", err->message, cases[i].why);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_files),
         cmocka_unit_test(test_refusals_name_what_is_missing),
+        cmocka_unit_test(test_hyperv_refusals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

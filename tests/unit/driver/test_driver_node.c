@@ -289,6 +289,9 @@ test_offers(void **state)
         assert_false(offers(caps, "channel", "type", "spicevmc"));
         assert_true(offers(caps, "memoryBacking", "sourceType", "memfd"));
         assert_non_null(strstr(caps, "<hostdev supported='no'/>"));
+        assert_true(offers(caps, "hyperv", "features", "relaxed"));
+        assert_true(offers(caps, "hyperv", "features", "spinlocks"));
+        assert_false(offers(caps, "hyperv", "features", "vpindex"));
     }
     assert_ptr_equal(node_machine_find(NULL), machines[0]);
     assert_ptr_equal(node_machine_find("pc-q35-7.2"), machines[0]);

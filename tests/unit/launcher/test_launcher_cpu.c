@@ -100,9 +100,6 @@ test_switches(void **state)
     assert_null(define("host,+no-such-feature", h, missing, &err));
     assert_non_null(strstr(err->message, "no-such-feature"));
     g_clear_error(&err);
-    assert_null(define("host,hv-time", h, missing, &err));
-    assert_non_null(strstr(err->message, "Hyper-V"));
-    g_clear_error(&err);
     assert_null(define("NoSuchModel", h, missing, &err));
     assert_non_null(strstr(err->message, "NoSuchModel"));
 }
@@ -194,6 +191,222 @@ test_place_amd_and_dies(void **state)
     assert_int_equal(cpuid_find(c, 0, CPUID_ANY_SUBLEAF)->eax, 0x1f);
 }
 
+static void
+test_physical_bits(void **state)
+{
+    g_autofree Cpuid *h = host("GenuineIntel");
+    g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(CpuDefinition) d = define("host,phys-bits=40", h, missing, &err);
+
+    (void)state;
+    assert_non_null(d);
+    assert_int_equal(cpuid_physical_bits(&d->cpuid), 40);
+    cpuid_find(h, 0x80000008, 0)->eax = 0x3027;
+    assert_null(define("host,phys-bits=40", h, missing, &err));
+    assert_non_null(strstr(err->message, "phys-bits=40 is beyond the 39"));
+}
+
+/* All that Linux 6.1 offers but the enlightened VMCS: arch/x86/kvm/hyperv.c. */
+static const HypervHost hyperv_host = {
+    .privileges = 0x2aff,
+    .features = 0x8c912,
+    .advice = 0x0e2c,
+    .spinlocks = 0xfff,
+    .vendor = { 0x756e694c, 0x564b2078, 0x7648204d }, /* "Linux KVM Hv" */
+};
+
+/* A guest's table with -cpu @text on @kvm; NULL with @err. */
+static Cpuid *
+hyperv(const char *text, const HypervHost *kvm, uint32_t *ret_set, GError **err)
+{
+    g_autofree Cpuid *c = host("GenuineIntel");
+    g_autoptr(CpuSpec) spec = cpu_spec_parse(text, err);
+
+    if (!spec)
+        return NULL;
+    assert_true(hyperv_spec_asks(&spec->hyperv));
+    return hyperv_define(&spec->hyperv, kvm, c, ret_set, err) ? g_steal_pointer(&c) : NULL;
+}
+
+static void
+check_leaf(Cpuid *c, uint32_t leaf, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+    const struct kvm_cpuid_entry2 *e = cpuid_find(c, leaf, CPUID_ANY_SUBLEAF);
+
+    if (!e)
+        fail_msg("no leaf 0x%x", leaf);
+    assert_int_equal(e->eax, eax);
+    assert_int_equal(e->ebx, ebx);
+    assert_int_equal(e->ecx, ecx);
+    assert_int_equal(e->edx, edx);
+}
+
+/* What virt-install writes for Windows. TLFS 2.4.1 to 2.4.6. */
+static void
+test_hyperv_windows(void **state)
+{
+    g_autoptr(GError) err = NULL;
+    uint32_t set = 0;
+    g_autofree Cpuid *c = hyperv("host,hv-time=on,hv_relaxed,hv-vapic=on,hv-spinlocks=0x1fff",
+                                 &hyperv_host, &set, &err);
+
+    (void)state;
+    if (!c)
+        fail_msg("%s", err->message);
+    assert_int_equal(set, HYPERV_BIT(HYPERV_TIME) | HYPERV_BIT(HYPERV_RELAXED) |
+                              HYPERV_BIT(HYPERV_VAPIC));
+    check_leaf(c, 0x40000000, 0x40000005, 0x7263694d, 0x666f736f, 0x76482074);
+    check_leaf(c, 0x40000001, 0x31237648, 0, 0, 0);
+    check_leaf(c, 0x40000002, 14393, 10 << 16, 0, 0);
+    /* hypercalls 5; reference counter 1 and page 9; APIC registers 4 */
+    check_leaf(c, 0x40000003, 0x232, 0, 0, 0);
+    /* relaxed 5, APIC by registers 3 */
+    check_leaf(c, 0x40000004, 0x28, 0x1fff, 0, 0);
+    check_leaf(c, 0x40000005, 0xffffffff, 64, 0, 0);
+    /* KVM behind it, with its last leaf */
+    check_leaf(c, 0x40000100, 0x40000101, 0x4b4d564b, 0x564b4d56, 0x4d);
+    check_leaf(c, 0x40000101, 0x01007efb, 0, 0, 0);
+}
+
+static void
+test_hyperv_each(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t privileges, features, advice;
+    } cases[] = {
+        { "hv-relaxed", 0, 0, 1 << 5 },
+        { "hv-vapic", 1 << 4, 0, 1 << 3 },
+        { "hv-time", 1 << 1 | 1 << 9, 0, 0 },
+        { "hv-vpindex", 1 << 6, 0, 0 },
+        { "hv-runtime", 1 << 0, 0, 0 },
+        { "hv-vpindex,hv-synic", 1 << 6 | 1 << 2, 0, 0 },
+        { "hv-vpindex,hv-synic,hv-time,hv-stimer", 0x24e, 0, 0 },
+        { "hv-vpindex,hv-synic,hv-time,hv-stimer,hv-stimer-direct", 0x24e, 1 << 19, 0 },
+        { "hv-reset", 1 << 7, 0, 0 },
+        { "hv-frequencies", 1 << 11, 1 << 8, 0 },
+        { "hv-reenlightenment", 1 << 13, 0, 0 },
+        { "hv-vpindex,hv-tlbflush", 1 << 6, 0, 1 << 2 | 1 << 11 },
+        { "hv-vpindex,hv-ipi", 1 << 6, 0, 1 << 10 | 1 << 11 },
+        { "hv-avic", 0, 0, 1 << 9 },
+        { "hv_apicv,hv-relaxed=off,hv-evmcs=off", 0, 0, 1 << 9 },
+        { "hv-spinlocks=4095", 0, 0, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strconcat("host,", cases[i].text, NULL);
+        g_autoptr(GError) err = NULL;
+        uint32_t set;
+        g_autofree Cpuid *c = hyperv(text, &hyperv_host, &set, &err);
+
+        if (!c)
+            fail_msg("%s: %s", text, err->message);
+        check_leaf(c, 0x40000003, 1 << 5 | cases[i].privileges, 0, 0, cases[i].features);
+        check_leaf(c, 0x40000004, cases[i].advice,
+                   strstr(text, "spinlocks") ? 4095 : HYPERV_NEVER_NOTIFY, 0, 0);
+    }
+}
+
+static void
+test_hyperv_vendor_and_passthrough(void **state)
+{
+    g_autoptr(GError) err = NULL;
+    uint32_t set;
+    g_autofree Cpuid *c = hyperv("host,hv-relaxed,hv-vendor-id=Kiln", &hyperv_host, &set, &err);
+    g_autoptr(CpuSpec) name_only = cpu_spec_parse("host,hv-vendor-id=Kiln", NULL);
+
+    (void)state;
+    check_leaf(c, 0x40000000, 0x40000005, 0x6e6c694b, 0, 0);
+    assert_false(hyperv_spec_asks(&name_only->hyperv));
+    g_free(c);
+    c = hyperv("host,hv-passthrough", &hyperv_host, &set, &err);
+    assert_int_equal(set, (HYPERV_BIT(HYPERV_FEATURES) - 1) & ~HYPERV_BIT(HYPERV_EVMCS));
+    check_leaf(c, 0x40000000, 0x40000005, 0x756e694c, 0x564b2078, 0x7648204d);
+    check_leaf(c, 0x40000003, 0x2aff, 0, 0, 0x80100);
+    check_leaf(c, 0x40000004, 0x0e2c, 0xfff, 0, 0);
+}
+
+/* Only Intel's processors have a VMCS. TLFS 2.4.11. */
+static void
+test_hyperv_enlightened_vmcs(void **state)
+{
+    HypervHost intel = hyperv_host;
+    g_autoptr(GError) err = NULL;
+    uint32_t set;
+    g_autofree Cpuid *c = NULL;
+
+    (void)state;
+    intel.advice |= 1u << 14;
+    intel.nested = 0x101;
+    assert_null(hyperv("host,hv-evmcs", &intel, &set, &err));
+    assert_non_null(strstr(err->message, "'evmcs' needs 'vapic'"));
+    g_clear_error(&err);
+    c = hyperv("host,hv-vapic,hv-evmcs", &intel, &set, &err);
+    if (!c)
+        fail_msg("%s", err->message);
+    assert_int_equal(cpuid_find(c, 0x40000000, CPUID_ANY_SUBLEAF)->eax, 0x4000000a);
+    check_leaf(c, 0x40000004, 1u << 3 | 1u << 14, HYPERV_NEVER_NOTIFY, 0, 0);
+    check_leaf(c, 0x4000000a, 0x101, 0, 0, 0);
+}
+
+static void
+test_hint_dedicated(void **state)
+{
+    g_autofree Cpuid *h = host("GenuineIntel");
+    g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(CpuDefinition) with = define("host,kvm-hint-dedicated=on,enforce", h, missing, &err);
+    g_autoptr(CpuDefinition) without = define("host", h, missing, &err);
+    g_autoptr(CpuDefinition) hidden = define("host,kvm=off", h, missing, &err);
+
+    (void)state;
+    assert_int_equal(cpuid_find(&with->cpuid, 0x40000001, CPUID_ANY_SUBLEAF)->edx, 1);
+    assert_int_equal(cpuid_find(&without->cpuid, 0x40000001, CPUID_ANY_SUBLEAF)->edx, 0);
+    assert_null(cpuid_find(&hidden->cpuid, 0x40000000, CPUID_ANY_SUBLEAF));
+}
+
+static void
+test_hyperv_refusals(void **state)
+{
+    static const struct {
+        const char *text, *part;
+        bool none; /* a KVM without any */
+    } cases[] = {
+        { "host,hv-vapic,hv-evmcs", "KVM has no hv-evmcs", false },
+        { "host,hv-syndbg", "hv-syndbg: this Hyper-V enlightenment is not offered", false },
+        { "host,hv-crash=on", "hv-crash: this", false },
+        { "host,hv-spinlocks=100", "hv-spinlocks=100 is outside", false },
+        { "host,hv-vendor-id=thirteen bytes", "at most 12 bytes", false },
+        { "host,hv-synic", "'synic' needs 'vpindex'", false },
+        { "host,hv-vpindex,hv-synic,hv-stimer", "'stimer' needs 'time'", false },
+        { "host,hv-time,hv-stimer", "'stimer' needs 'synic'", false },
+        { "host,hv-stimer-direct", "'stimer-direct' needs 'stimer'", false },
+        { "host,hv-tlbflush", "'tlbflush' needs 'vpindex'", false },
+        { "host,hv-ipi", "'ipi' needs 'vpindex'", false },
+        { "host,hv-relaxed,hv-reset", "KVM has no hv-relaxed, hv-reset", true },
+        { "host,hv-spinlocks=8191", "so no hv-spinlocks", true },
+        { "host,hv-passthrough", "so no hv-passthrough", true },
+    };
+    HypervHost poor = hyperv_host;
+    g_autoptr(GError) err = NULL;
+    uint32_t set;
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) why = NULL;
+
+        if (hyperv(cases[i].text, cases[i].none ? NULL : &hyperv_host, &set, &why))
+            fail_msg("%s is not refused", cases[i].text);
+        if (!strstr(why->message, cases[i].part))
+            fail_msg("'%s' lacks '%s'", why->message, cases[i].part);
+    }
+    poor.privileges &= ~(1u << 7);
+    assert_null(hyperv("host,hv-relaxed,hv-reset", &poor, &set, &err));
+    assert_non_null(strstr(err->message, "this host's KVM has no hv-reset"));
+}
+
 int
 main(void)
 {
@@ -204,6 +417,13 @@ main(void)
         cmocka_unit_test(test_xsave_follows_features),
         cmocka_unit_test(test_place_intel),
         cmocka_unit_test(test_place_amd_and_dies),
+        cmocka_unit_test(test_physical_bits),
+        cmocka_unit_test(test_hyperv_windows),
+        cmocka_unit_test(test_hyperv_each),
+        cmocka_unit_test(test_hyperv_vendor_and_passthrough),
+        cmocka_unit_test(test_hyperv_enlightened_vmcs),
+        cmocka_unit_test(test_hint_dedicated),
+        cmocka_unit_test(test_hyperv_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

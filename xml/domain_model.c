@@ -59,14 +59,22 @@ domain_model_is_built(const char *model)
     return model != NULL;
 }
 
+/* A virtio device's names by its model. */
+#define VIRTIO_NAMES(name)                                                                         \
+    {                                                                                              \
+        name, [DOMAIN_VIRTIO] = name, [DOMAIN_VIRTIO_TRANSITIONAL] = name "-transitional",         \
+              [DOMAIN_VIRTIO_NON_TRANSITIONAL] = name "-non-transitional",                         \
+    }
+
 const char *
 domain_disk_model(const DomainDisk *disk)
 {
+    static const char *const virtio[] = VIRTIO_NAMES("virtio-blk-pci");
     bool cdrom = disk->device == DOMAIN_DISK_DEVICE_CDROM;
 
     switch (disk->bus) {
     case DOMAIN_BUS_VIRTIO:
-        return "virtio-blk-pci";
+        return virtio[disk->model];
     case DOMAIN_BUS_SCSI:
         return disk->device == DOMAIN_DISK_DEVICE_LUN ? "scsi-block"
                : cdrom                                ? "scsi-cd"
@@ -134,8 +142,8 @@ scsi_model(const DomainController *c)
         [DOMAIN_SCSI_VMPVSCSI] = "pvscsi",
         [DOMAIN_SCSI_VIRTIO] = "virtio-scsi-pci",
         [DOMAIN_SCSI_LSISAS1078] = "megasas",
-        [DOMAIN_SCSI_VIRTIO_TRANSITIONAL] = "virtio-scsi-pci",
-        [DOMAIN_SCSI_VIRTIO_NON_TRANSITIONAL] = "virtio-scsi-pci",
+        [DOMAIN_SCSI_VIRTIO_TRANSITIONAL] = "virtio-scsi-pci-transitional",
+        [DOMAIN_SCSI_VIRTIO_NON_TRANSITIONAL] = "virtio-scsi-pci-non-transitional",
         [DOMAIN_SCSI_DC390] = "dc390",
         [DOMAIN_SCSI_AM53C974] = "am53c974",
     };
@@ -146,6 +154,7 @@ scsi_model(const DomainController *c)
 const char *
 domain_controller_model(const DomainDef *def, const DomainController *c)
 {
+    static const char *const serial[] = VIRTIO_NAMES("virtio-serial-pci");
     bool pc = domain_def_is_pc(def);
 
     switch (c->type) {
@@ -160,7 +169,7 @@ domain_controller_model(const DomainDef *def, const DomainController *c)
     case DOMAIN_CONTROLLER_IDE:
         return c->index == 0 && pc ? "" : NULL;
     case DOMAIN_CONTROLLER_VIRTIO_SERIAL:
-        return "virtio-serial-pci";
+        return serial[c->virtio_model];
     case DOMAIN_CONTROLLER_FDC:
         return "isa-fdc";
     case DOMAIN_CONTROLLER_CCID:
@@ -178,12 +187,38 @@ domain_interface_model(const DomainInterface *net)
         "ne2k_pci", "pcnet",  "rtl8139", "tulip",   "usb-net",  "vmxnet3",
     };
 
-    if (strcmp(net->model, "virtio") == 0 || g_str_has_prefix(net->model, "virtio-"))
+    if (strcmp(net->model, "virtio") == 0)
         return "virtio-net-pci";
+    if (strcmp(net->model, "virtio-transitional") == 0)
+        return "virtio-net-pci-transitional";
+    if (strcmp(net->model, "virtio-non-transitional") == 0)
+        return "virtio-net-pci-non-transitional";
     for (size_t i = 0; i < G_N_ELEMENTS(cards); i++)
         if (strcmp(cards[i], net->model) == 0)
             return cards[i];
     return NULL;
+}
+
+const char *
+domain_rng_model(const DomainRng *rng)
+{
+    static const char *const virtio[] = VIRTIO_NAMES("virtio-rng-pci");
+
+    return virtio[rng->model];
+}
+
+const char *
+domain_balloon_model(const DomainBalloon *balloon)
+{
+    static const char *const names[] = {
+        "virtio-balloon-pci",
+        [DOMAIN_BALLOON_VIRTIO] = "virtio-balloon-pci",
+        [DOMAIN_BALLOON_VIRTIO_TRANSITIONAL] = "virtio-balloon-pci-transitional",
+        [DOMAIN_BALLOON_VIRTIO_NON_TRANSITIONAL] = "virtio-balloon-pci-non-transitional",
+        [DOMAIN_BALLOON_NONE] = "",
+    };
+
+    return names[balloon->model];
 }
 
 const char *

@@ -11,6 +11,8 @@
 const char *domain_disk_model(const DomainDisk *disk);
 const char *domain_controller_model(const DomainDef *def, const DomainController *c);
 const char *domain_interface_model(const DomainInterface *net);
+const char *domain_rng_model(const DomainRng *rng);
+const char *domain_balloon_model(const DomainBalloon *balloon);
 const char *domain_input_model(const DomainInput *input);
 const char *domain_video_model(const DomainVideo *video, bool primary);
 const char *domain_watchdog_model(const DomainWatchdog *watchdog);

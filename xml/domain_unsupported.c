@@ -53,7 +53,7 @@ check_kept(const GPtrArray *kept, const char *where, GError **err)
 }
 
 static bool
-check_virtio(const DomainVirtioOptions *v, int model, const char *what, GError **err)
+check_virtio(const DomainVirtioOptions *v, const char *what, GError **err)
 {
     if (v->iommu == TRISTATE_ON)
         return refuse(err, "iommu='on' of %s", what);
@@ -63,8 +63,6 @@ check_virtio(const DomainVirtioOptions *v, int model, const char *what, GError *
         return refuse(err, "packed='on' of %s", what);
     if (v->page_per_vq == TRISTATE_ON)
         return refuse(err, "page_per_vq='on' of %s", what);
-    if (model == DOMAIN_VIRTIO_TRANSITIONAL)
-        return refuse(err, "model 'virtio-transitional' of %s (virtio 1 only: use 'virtio')", what);
     return true;
 }
 
@@ -232,8 +230,7 @@ check_disk(const DomainDisk *disk, GError **err)
                       what);
     if (disk->cyls != XML_UNSET || disk->heads != XML_UNSET || disk->secs != XML_UNSET)
         return refuse(err, "<geometry> of %s", what);
-    return check_virtio(&disk->virtio, disk->model, what, err) &&
-           check_kept(disk->kept, where, err);
+    return check_virtio(&disk->virtio, what, err) && check_kept(disk->kept, where, err);
 }
 
 static bool
@@ -255,13 +252,9 @@ check_controller(const DomainDef *def, const DomainController *c, GError **err)
     if (c->pcihole64 != XML_UNSET)
         return refuse(err, "<pcihole64>");
     if (c->type == DOMAIN_CONTROLLER_SCSI)
-        return check_virtio(&c->virtio,
-                            c->scsi_model == DOMAIN_SCSI_VIRTIO_TRANSITIONAL
-                                ? DOMAIN_VIRTIO_TRANSITIONAL
-                                : DOMAIN_VIRTIO,
-                            "a SCSI controller", err);
+        return check_virtio(&c->virtio, "a SCSI controller", err);
     return c->type != DOMAIN_CONTROLLER_VIRTIO_SERIAL ||
-           check_virtio(&c->virtio, c->virtio_model, "a virtio-serial controller", err);
+           check_virtio(&c->virtio, "a virtio-serial controller", err);
 }
 
 static bool
@@ -282,8 +275,6 @@ check_interface(const DomainInterface *net, GError **err)
         return refuse(err, "type '%s' of %s", domain_net_types[net->type], what);
     if (!need(domain_interface_model(net), thing, err))
         return false;
-    if (strcmp(net->model, "virtio-transitional") == 0)
-        return refuse(err, "model '%s' of %s (use 'virtio')", net->model, what);
     if (net->backend_type)
         return refuse(err, "<backend type='%s'/> of %s", net->backend_type, what);
     if (net->backend_tap || net->backend_vhost || net->backend_log)
@@ -306,8 +297,7 @@ check_interface(const DomainInterface *net, GError **err)
         return refuse(err, "rss of %s", what);
     if (has_offloads(&net->host) || has_offloads(&net->guest))
         return refuse(err, "choosing offloads (<host>, <guest> in <driver>) of %s", what);
-    return check_virtio(&net->virtio, DOMAIN_VIRTIO_NONE, what, err) &&
-           check_kept(net->kept, where, err);
+    return check_virtio(&net->virtio, what, err) && check_kept(net->kept, where, err);
 }
 
 static bool
@@ -433,7 +423,7 @@ check_others(const DomainDef *def, GError **err)
 
         if (rng->backend == DOMAIN_RNG_EGD)
             return refuse(err, "<backend model='egd'> of an rng");
-        if (!check_virtio(&rng->virtio, rng->model, "an rng", err))
+        if (!check_virtio(&rng->virtio, "an rng", err))
             return false;
     }
     for (guint i = 0; i < def->inputs->len; i++) {
@@ -443,9 +433,12 @@ check_others(const DomainDef *def, GError **err)
             g_strdup_printf("input '%s'%s%s", domain_input_types[input->type],
                             input->bus ? " on bus " : "", domain_input_buses[input->bus]);
 
-        if (!need(domain_input_model(input), what, err) ||
-            (input->bus == DOMAIN_INPUT_BUS_VIRTIO &&
-             !check_virtio(&input->virtio, input->model, what, err)))
+        if (!need(domain_input_model(input), what, err))
+            return false;
+        if (input->bus == DOMAIN_INPUT_BUS_VIRTIO && input->model == DOMAIN_VIRTIO_TRANSITIONAL)
+            return refuse(err, "model 'virtio-transitional' of %s (it has no legacy interface)",
+                          what);
+        if (input->bus == DOMAIN_INPUT_BUS_VIRTIO && !check_virtio(&input->virtio, what, err))
             return false;
     }
     for (guint i = 0; i < def->videos->len; i++) {
@@ -462,7 +455,7 @@ check_others(const DomainDef *def, GError **err)
     }
     if (def->balloon->model == DOMAIN_BALLOON_XEN)
         return refuse(err, "memballoon model 'xen'");
-    return check_virtio(&def->balloon->virtio, def->balloon->model, "the memballoon", err);
+    return check_virtio(&def->balloon->virtio, "the memballoon", err);
 }
 
 /* What any device may say. */

@@ -110,7 +110,7 @@ argv_controllers(Argv *argv, GError **err)
 static bool
 argv_rng(Argv *argv, const DomainRng *rng, GError **err)
 {
-    g_autoptr(GString) text = g_string_new("virtio-rng-pci");
+    g_autoptr(GString) text = g_string_new(domain_rng_model(rng));
     g_autofree char *name = NULL;
 
     if (rng->backend == DOMAIN_RNG_EGD)
@@ -134,7 +134,7 @@ argv_rng(Argv *argv, const DomainRng *rng, GError **err)
 static void
 argv_balloon(Argv *argv, const DomainBalloon *balloon)
 {
-    g_autoptr(GString) text = g_string_new("virtio-balloon-pci");
+    g_autoptr(GString) text = g_string_new(domain_balloon_model(balloon));
 
     g_string_append_printf(text, ",id=%s", balloon->info.alias);
     argv_pci_address(argv, &balloon->info, text);

@@ -139,7 +139,7 @@ net_device(Argv *argv, const DomainInterface *net, const char *netdev, GError **
     argv_uint(text, "bootindex", argv_net_boot_order(argv->def, net));
     if (!net_rom(argv, &net->info, text, err))
         return false;
-    if (strcmp(model, "virtio-net-pci") == 0)
+    if (g_str_has_prefix(model, "virtio-net-pci"))
         net_virtio(net, text);
     argv_add(argv, "-device", text->str);
     return true;

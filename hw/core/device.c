@@ -199,10 +199,28 @@ fail:
     return NULL;
 }
 
+/* @props with what the variant adds where they do not say otherwise. */
+static GHashTable *
+device_variant_props(const DeviceVariant *variant, GHashTable *props)
+{
+    GHashTable *all = g_hash_table_new(g_str_hash, g_str_equal);
+    GHashTableIter iter;
+    gpointer name, value;
+
+    for (unsigned i = 0; variant->defaults[i]; i += 2)
+        g_hash_table_insert(all, (char *)variant->defaults[i], (char *)variant->defaults[i + 1]);
+    g_hash_table_iter_init(&iter, props);
+    while (g_hash_table_iter_next(&iter, &name, &value))
+        g_hash_table_insert(all, name, value);
+    return all;
+}
+
 Device *
 device_new(Machine *machine, const char *driver, GHashTable *props, GError **err)
 {
     const DeviceClass *class = device_class_find(driver);
+    const DeviceVariant *variant = class ? device_variant_find(class, driver) : NULL;
+    g_autoptr(GHashTable) all = variant ? device_variant_props(variant, props) : NULL;
 
     if (!class || class->abstract) {
         const char *nearest = NULL;
@@ -229,7 +247,7 @@ device_new(Machine *machine, const char *driver, GHashTable *props, GError **err
                        "device model '%s' is part of the board and cannot be added", driver);
         return NULL;
     }
-    return device_make(machine, class, props, err);
+    return device_make(machine, class, all ? all : props, err);
 }
 
 Device *
@@ -300,6 +318,8 @@ device_help_classes(void)
         g_string_append_printf(text, "name \"%s\"%s", class->name, buses[class->bus]);
         for (size_t j = 0; class->aliases && class->aliases[j]; j++)
             g_string_append_printf(text, ", alias \"%s\"", class->aliases[j]);
+        for (const DeviceVariant *v = class->variants; v && v->name; v++)
+            g_string_append_printf(text, ", alias \"%s\"", v->name);
         if (class->description)
             g_string_append_printf(text, ", desc \"%s\"", class->description);
         g_string_append_c(text, '\n');

@@ -92,12 +92,19 @@ typedef struct {
     const char *help;
 } DeviceProp;
 
+/* A name under which a class has other defaults: NAME, VALUE, … NULL. */
+typedef struct {
+    const char *name; /* NULL ends a list */
+    const char *defaults[6];
+} DeviceVariant;
+
 /* A model. Functions may be NULL. Those of a base class run too: realize base first, all others
  * derived first. All are called in the main thread without the device's lock, vCPUs possibly
  * running. */
 struct DeviceClass {
     const char *name;           /* as in -device */
     const char *const *aliases; /* NULL-terminated, may be NULL */
+    const DeviceVariant *variants; /* may be NULL */
     const char *description;
     const DeviceClass *base;
     BusKind bus;
@@ -135,8 +142,10 @@ struct Device {
     GSource *unplug; /* about to be freed */
 };
 
-/* A class by name or alias; NULL when there is none. */
+/* A class by name, alias or variant; NULL when there is none. */
 const DeviceClass *device_class_find(const char *name);
+/* The variant of @class that @name says; NULL for the class itself. */
+const DeviceVariant *device_variant_find(const DeviceClass *class, const char *name);
 /* All classes of hw/devices.def in its order. */
 const DeviceClass *const *device_class_list(size_t *ret_n);
 

@@ -22,6 +22,16 @@ device_class_list(size_t *ret_n)
     return device_classes;
 }
 
+const DeviceVariant *
+device_variant_find(const DeviceClass *class, const char *name)
+{
+    for (const DeviceVariant *variant = class->variants; variant && variant->name; variant++) {
+        if (strcmp(variant->name, name) == 0)
+            return variant;
+    }
+    return NULL;
+}
+
 const DeviceClass *
 device_class_find(const char *name)
 {
@@ -29,7 +39,8 @@ device_class_find(const char *name)
         const DeviceClass *class = device_classes[i];
 
         if (strcmp(class->name, name) == 0 ||
-            (class->aliases && g_strv_contains(class->aliases, name)))
+            (class->aliases && g_strv_contains(class->aliases, name)) ||
+            device_variant_find(class, name))
             return class;
     }
     return NULL;

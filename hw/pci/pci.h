@@ -211,6 +211,13 @@ struct PciBus {
     PciDevice *devices[256]; /* by devfn */
 };
 
+/* True for the bus behind a PCI Express port. */
+static inline bool
+pci_bus_is_link(const PciBus *bus)
+{
+    return bus->bridge && bus->slots <= 1;
+}
+
 /* The host bridge's own state: bus 0 and the ways into configuration space. Root's lock: see above.
  */
 struct PciRoot {

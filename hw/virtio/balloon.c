@@ -133,8 +133,8 @@ inflate_handle(VirtQueue *q, bool inflate)
         size_t len = MIN(balloon->chain.out_len, (uint64_t)MAX_PAGES * 4), at = 0;
 
         while (inflate && at + 4 <= len) {
-            size_t n = iov_read(virt_chain_out(&balloon->chain), balloon->chain.n_out, at,
-                                     pfns, MIN(len - at, sizeof(pfns)));
+            size_t n = iov_read(virt_chain_out(&balloon->chain), balloon->chain.n_out, at, pfns,
+                                MIN(len - at, sizeof(pfns)));
 
             pages_discard(memory, pfns, n / 4);
             at += n;
@@ -461,6 +461,7 @@ static const DeviceProp balloon_props[] = {
 static const VirtioClass balloon_virtio_class = {
     .name = "virtio-balloon",
     .id = VIRTIO_ID_BALLOON,
+    .legacy_id = 0x1002,
     .class_code = 0x00ff00,
     .config_size = CONFIG_SIZE,
     .realize = balloon_realize,
@@ -472,16 +473,14 @@ static const VirtioClass balloon_virtio_class = {
     .reset = balloon_reset,
 };
 
-static const char *const balloon_aliases[] = {
-    "virtio-balloon-pci-non-transitional",
-    "virtio-balloon",
-    NULL,
-};
+static const char *const balloon_aliases[] = { "virtio-balloon", NULL };
+static const DeviceVariant balloon_variants[] = VIRTIO_VARIANTS("virtio-balloon-pci");
 static const char *const balloon_syscalls[] = { "madvise", NULL };
 
 const DeviceClass virtio_balloon_pci_class = {
     .name = "virtio-balloon-pci",
     .aliases = balloon_aliases,
+    .variants = balloon_variants,
     .description = "virtio memory balloon",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

@@ -484,6 +484,7 @@ static const DeviceProp blk_props[] = {
 static const VirtioClass blk_virtio_class = {
     .name = "virtio-blk",
     .id = VIRTIO_ID_BLOCK,
+    .legacy_id = 0x1001,
     .class_code = 0x010000,
     .config_size = CONFIG_SIZE,
     .realize = blk_realize,
@@ -495,7 +496,8 @@ static const VirtioClass blk_virtio_class = {
     .reset = blk_reset,
 };
 
-static const char *const blk_aliases[] = { "virtio-blk-pci-non-transitional", "virtio-blk", NULL };
+static const char *const blk_aliases[] = { "virtio-blk", NULL };
+static const DeviceVariant blk_variants[] = VIRTIO_VARIANTS("virtio-blk-pci");
 
 static char *
 blk_firmware_node(Device *dev)
@@ -507,6 +509,7 @@ blk_firmware_node(Device *dev)
 const DeviceClass virtio_blk_pci_class = {
     .name = "virtio-blk-pci",
     .aliases = blk_aliases,
+    .variants = blk_variants,
     .description = "virtio disk",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

@@ -31,6 +31,10 @@ struct Vring {
     uint16_t *used;  /* flags, index, VringUsedElem[size], available event */
 };
 
+/* Offered through the legacy interface only. */
+#define VIRTIO_LEGACY_ONLY                                                                         \
+    (VIRTIO_F(VIRTIO_F_NOTIFY_ON_EMPTY_BIT) | VIRTIO_F(VIRTIO_F_ANY_LAYOUT_BIT))
+
 /* Bytes of the three parts for @size descriptors, with the event fields. */
 static inline uint64_t
 vring_desc_bytes(unsigned size)
@@ -62,6 +66,10 @@ extern const SavedTable virt_queue_saved;
 /* ---- virtio.c: register writes; the device's lock held ---- */
 
 void virtio_set_status(VirtioDevice *dev, uint8_t value);
+/* Starts the queues when all is there that it takes; stops them; and puts all back. */
+void virtio_start(VirtioDevice *dev);
+void virtio_stop(VirtioDevice *dev);
+void virtio_clear(VirtioDevice *dev);
 void virtio_queue_enable(VirtQueue *queue);
 /* Stops the queue and puts its registers back (2.6.1). */
 void virtio_queue_clear(VirtQueue *queue);
@@ -77,5 +85,17 @@ bool virtio_pci_realize(VirtioDevice *dev, GError **err);
 void virtio_pci_unrealize(VirtioDevice *dev);
 /* Raise interrupts without asking the ring. Any thread. */
 void virtio_config_interrupt(VirtioDevice *dev);
+/* The interrupt status, which reading takes (4.1.4.5). Device's lock. */
+uint64_t virtio_isr_take(VirtioDevice *dev);
+/* The driver's accesses to the device's configuration. Device's lock. */
+uint64_t virtio_config_load(VirtioDevice *dev, uint64_t offset, unsigned size);
+void virtio_config_store(VirtioDevice *dev, uint64_t offset, uint64_t value, unsigned size);
+
+/* ---- legacy.c: the interface of before virtio 1.0 ---- */
+
+/* Adds its BAR. */
+void virtio_legacy_realize(VirtioDevice *dev);
+/* Gives the doorbells of a driver that uses it to the kernel, or takes them back. Device's lock. */
+void virtio_legacy_doorbells(VirtioDevice *dev, bool add);
 
 #endif

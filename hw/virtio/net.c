@@ -51,18 +51,18 @@ rx_read(NetPair *p)
     const struct iovec *in = virt_chain_in(&p->rx_chain);
     struct iovec iov[VIRTIO_NET_PIECES + 1];
     unsigned n = MIN(p->rx_chain.n_in, (unsigned)VIRTIO_NET_PIECES);
-    uint8_t header[VIRTIO_NET_HEADER] = { 0 };
+    uint8_t header[VIRTIO_NET_HEADER_MAX] = { 0 };
     ssize_t len;
 
     if (net->header) {
         memcpy(iov, in, n * sizeof(*iov));
     } else {
-        iov_write(in, n, 0, header, sizeof(header));
-        n = iov_slice(in, n, sizeof(header), SIZE_MAX, iov);
+        iov_write(in, n, 0, header, net->header_len);
+        n = iov_slice(in, n, net->header_len, SIZE_MAX, iov);
     }
     iov[n++] = (struct iovec){ p->bounce, VIRTIO_NET_BOUNCE };
     len = net_queue_receive(net->backend, p->index, iov, (int)n);
-    return len >= 0 && !net->header ? len + VIRTIO_NET_HEADER : len;
+    return len >= 0 && !net->header ? len + net->header_len : len;
 }
 
 static size_t
@@ -96,17 +96,19 @@ rx_deliver(NetPair *p, size_t len)
             return false;
         }
         piece = iov_write(virt_chain_in(&p->rx_more), p->rx_more.n_in, 0,
-                               p->bounce + (len - first - left), left);
+                          p->bounce + (len - first - left), left);
         virt_queue_fill(q, p->rx_more.head, piece, n++);
         left -= piece;
     }
-    bytes_store(num_buffers, n, 2);
-    iov_write(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_NUM_BUFFERS,
-                   num_buffers, 2);
+    if (p->net->header_len > VIRTIO_NET_NUM_BUFFERS) {
+        bytes_store(num_buffers, n, 2);
+        iov_write(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_NUM_BUFFERS,
+                  num_buffers, 2);
+    }
     virt_queue_publish(q, n);
     p->rx_have = false;
     p->net->stats.rx_packets++;
-    p->net->stats.rx_bytes += len - VIRTIO_NET_HEADER;
+    p->net->stats.rx_bytes += len - p->net->header_len;
     return true;
 }
 
@@ -122,7 +124,7 @@ rx_chain(NetPair *p)
         if (r < 0)
             return false;
         if (r > 0) {
-            if (p->rx_chain.in_len < VIRTIO_NET_HEADER) {
+            if (p->rx_chain.in_len < p->net->header_len) {
                 virtio_device_break(q->dev);
                 return false;
             }
@@ -156,8 +158,8 @@ rx_wanted(const NetPair *p, size_t len)
 
     if (p->net->filter.promisc)
         return true;
-    n = iov_read(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, VIRTIO_NET_HEADER, frame,
-                      MIN(len - VIRTIO_NET_HEADER, sizeof(frame)));
+    n = iov_read(virt_chain_in(&p->rx_chain), p->rx_chain.n_in, p->net->header_len, frame,
+                 MIN(len - p->net->header_len, sizeof(frame)));
     return virtio_net_filter_pass(p->net, frame, n);
 }
 
@@ -183,7 +185,7 @@ rx_run(NetPair *p)
             net_queue_want_packets(net->backend, p->index, false);
             return;
         }
-        if (len < VIRTIO_NET_HEADER || !rx_wanted(p, (size_t)len) ||
+        if (len < net->header_len || !rx_wanted(p, (size_t)len) ||
             ((size_t)len > rx_first_room(p) &&
              !virtio_has_feature(&net->virtio, VIRTIO_NET_F_MRG_RXBUF))) {
             net->stats.rx_dropped++;
@@ -228,7 +230,7 @@ tx_send(NetPair *p)
     ssize_t len = -EMSGSIZE;
 
     if (!net->header) {
-        n = n <= VIRTIO_NET_PIECES ? iov_slice(iov, n, VIRTIO_NET_HEADER, SIZE_MAX, bare) : 0;
+        n = n <= VIRTIO_NET_PIECES ? iov_slice(iov, n, net->header_len, SIZE_MAX, bare) : 0;
         iov = bare;
     }
     if (!link_is_up(net))
@@ -241,7 +243,7 @@ tx_send(NetPair *p)
         net->stats.tx_dropped++;
     } else {
         net->stats.tx_packets++;
-        net->stats.tx_bytes += chain->out_len - VIRTIO_NET_HEADER;
+        net->stats.tx_bytes += chain->out_len - net->header_len;
     }
     p->tx_have = false;
     virt_queue_push(p->tx, chain->head, 0);
@@ -257,7 +259,7 @@ tx_handle(VirtQueue *q)
     if (!p->open || (p->tx_have && !tx_send(p)))
         return;
     while (virt_queue_next(q, &p->tx_chain, &turn)) {
-        if (p->tx_chain.out_len < VIRTIO_NET_HEADER) {
+        if (p->tx_chain.out_len < p->net->header_len) {
             virtio_device_break(q->dev);
             return;
         }
@@ -390,8 +392,14 @@ static int
 net_start(VirtioDevice *dev)
 {
     VirtioNet *net = (VirtioNet *)dev;
-    int r = net->header ? net_backend_set_header_len(net->backend, VIRTIO_NET_HEADER) : 0;
+    int r = 0;
 
+    /* 5.1.6.1: without the feature the legacy interface has a header without num_buffers */
+    net->header_len = virtio_modern(dev) || virtio_has_feature(dev, VIRTIO_NET_F_MRG_RXBUF)
+                          ? VIRTIO_NET_HEADER_MAX
+                          : VIRTIO_NET_NUM_BUFFERS;
+    if (net->header)
+        r = net_backend_set_header_len(net->backend, net->header_len);
     if (r == 0 && !virtio_net_apply_offloads(net, net->guest_offloads))
         r = -EINVAL;
     if (r == 0)
@@ -465,6 +473,20 @@ net_config_read(VirtioDevice *dev, uint8_t *config)
                 2);
     bytes_store(config + 8, net->n_pairs, 2);
     bytes_store(config + 10, net->host_mtu, 2);
+}
+
+/* A legacy driver without the command for it writes its address here. */
+static void
+net_config_write(VirtioDevice *dev, const uint8_t *config, unsigned offset, unsigned size)
+{
+    VirtioNet *net = (VirtioNet *)dev;
+    uint64_t mac = 0;
+
+    (void)size;
+    if (offset >= 6 || virtio_modern(dev) || virtio_has_feature(dev, VIRTIO_NET_F_CTRL_MAC_ADDR))
+        return;
+    memcpy(&mac, config, 6);
+    __atomic_store_n(&net->current_mac, mac, __ATOMIC_RELAXED);
 }
 
 static void
@@ -782,11 +804,13 @@ static const DeviceProp net_props[] = {
 static const VirtioClass net_virtio_class = {
     .name = "virtio-net",
     .id = VIRTIO_ID_NET,
+    .legacy_id = 0x1000,
     .class_code = 0x020000,
     .config_size = CONFIG_SIZE,
     .realize = net_realize,
     .unrealize = net_unrealize,
     .config_read = net_config_read,
+    .config_write = net_config_write,
     .features_ok = net_features_ok,
     .start = net_start,
     .stop = net_stop,
@@ -796,7 +820,8 @@ static const VirtioClass net_virtio_class = {
     .reset = net_reset,
 };
 
-static const char *const net_aliases[] = { "virtio-net-pci-non-transitional", "virtio-net", NULL };
+static const char *const net_aliases[] = { "virtio-net", NULL };
+static const DeviceVariant net_variants[] = VIRTIO_VARIANTS("virtio-net-pci");
 
 static char *
 net_firmware_node(Device *dev)
@@ -808,6 +833,7 @@ net_firmware_node(Device *dev)
 const DeviceClass virtio_net_pci_class = {
     .name = "virtio-net-pci",
     .aliases = net_aliases,
+    .variants = net_variants,
     .description = "virtio network card",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

@@ -32,8 +32,8 @@ enum {
     VIRTIO_NET_F_MQ = 22,
     VIRTIO_NET_F_CTRL_MAC_ADDR = 23,
 
-    VIRTIO_NET_HEADER = 12,      /* struct virtio_net_hdr with num_buffers (5.1.6) */
-    VIRTIO_NET_NUM_BUFFERS = 10, /* its offset */
+    VIRTIO_NET_HEADER_MAX = 12,  /* struct virtio_net_hdr with num_buffers (5.1.6) */
+    VIRTIO_NET_NUM_BUFFERS = 10, /* its offset, or the length of a header without */
     VIRTIO_NET_S_LINK_UP = 1,
     VIRTIO_NET_S_ANNOUNCE = 2,
     VIRTIO_NET_MAC_TABLE = 64, /* addresses filtered; with more everything passes */
@@ -83,8 +83,9 @@ struct VirtioNet {
     IoLoop *loop;
     NetPair *pairs;
     unsigned n_pairs;
-    bool header; /* the back end has virtio-net headers */
-    bool vhost;  /* the kernel moves the packets */
+    bool header;        /* the back end has virtio-net headers */
+    uint8_t header_len; /* bytes, in the guest's buffers */
+    bool vhost;         /* the kernel moves the packets */
     bool vhost_running;
     uint64_t vhost_features;
     VirtChain ctrl_chain;

@@ -16,7 +16,8 @@
 #define RING_FEATURES                                                                              \
     (VIRTIO_F(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT) |                     \
      VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT) | VIRTIO_F(VIRTIO_F_VERSION_1_BIT) |                         \
-     VIRTIO_F(VIRTIO_F_RING_RESET_BIT))
+     VIRTIO_F(VIRTIO_F_RING_RESET_BIT) | VIRTIO_F(VIRTIO_F_NOTIFY_ON_EMPTY_BIT) |                  \
+     VIRTIO_F(VIRTIO_F_ANY_LAYOUT_BIT))
 
 bool
 virtio_net_vhost_init(VirtioNet *net, GError **err)

@@ -1,4 +1,4 @@
-/* pci.c - virtio over PCI, the modern interface (virtio 1.2, section 4.1).
+/* pci.c - virtio over PCI: interrupts, and the modern interface (virtio 1.2, section 4.1).
  *
  * One 64-bit BAR holds common configuration, interrupt status, device configuration and doorbells;
  * another holds the MSI-X table. A doorbell is an eventfd that the kernel signals; where it does
@@ -7,7 +7,7 @@
  * Interrupts go through MSI-X from whatever thread has them. INTx is driven by the main loop alone,
  * because driving it takes the device's lock, which an I/O thread must not wait for.
  *
- * Leaves out: the legacy and transitional interface, notification data, shared memory.
+ * Leaves out: notification data, shared memory.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/core/bytes.h"
@@ -170,7 +170,7 @@ common_read(void *opaque, uint64_t offset, unsigned size)
     case REG_DEVICE_FEATURE_SELECT:
         return dev->host_features_select;
     case REG_DEVICE_FEATURE:
-        return features_half(dev->host_features, dev->host_features_select);
+        return features_half(dev->host_features & ~VIRTIO_LEGACY_ONLY, dev->host_features_select);
     case REG_DRIVER_FEATURE_SELECT:
         return dev->guest_features_select;
     case REG_DRIVER_FEATURE:
@@ -195,7 +195,8 @@ features_write(VirtioDevice *dev, uint32_t value)
 {
     unsigned shift = 32 * dev->guest_features_select;
 
-    if (dev->guest_features_select >= 2 || (virtio_status(dev) & VIRTIO_STATUS_FEATURES_OK))
+    if (dev->guest_features_select >= 2 || dev->early || dev->started ||
+        (virtio_status(dev) & (VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK)))
         return;
     dev->guest_features &= ~(UINT64_C(0xffffffff) << shift);
     dev->guest_features |= (uint64_t)value << shift;
@@ -287,25 +288,25 @@ common_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
     }
 }
 
-/* Reading the status takes it (4.1.4.5). */
-static uint64_t
-isr_read(void *opaque, uint64_t offset, unsigned size)
+uint64_t
+virtio_isr_take(VirtioDevice *dev)
 {
-    VirtioDevice *dev = opaque;
-    guint value;
+    guint value = g_atomic_int_and((guint *)&dev->isr, 0);
 
-    (void)size;
-    if (offset != 0)
-        return 0;
-    value = g_atomic_int_and((guint *)&dev->isr, 0);
     pci_intx_set(&dev->pci, false);
     return value;
 }
 
 static uint64_t
-config_read(void *opaque, uint64_t offset, unsigned size)
+isr_read(void *opaque, uint64_t offset, unsigned size)
 {
-    VirtioDevice *dev = opaque;
+    (void)size;
+    return offset == 0 ? virtio_isr_take(opaque) : 0;
+}
+
+uint64_t
+virtio_config_load(VirtioDevice *dev, uint64_t offset, unsigned size)
+{
     uint8_t config[VIRTIO_CONFIG_MAX + 8] = { 0 };
 
     if (offset >= dev->class->config_size || dev->gone)
@@ -314,10 +315,15 @@ config_read(void *opaque, uint64_t offset, unsigned size)
     return bytes_load(config + offset, size);
 }
 
-static void
-config_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+static uint64_t
+config_read(void *opaque, uint64_t offset, unsigned size)
 {
-    VirtioDevice *dev = opaque;
+    return virtio_config_load(opaque, offset, size);
+}
+
+void
+virtio_config_store(VirtioDevice *dev, uint64_t offset, uint64_t value, unsigned size)
+{
     uint8_t config[VIRTIO_CONFIG_MAX + 8] = { 0 };
 
     if (offset + size > dev->class->config_size || dev->gone || !dev->class->config_write)
@@ -325,6 +331,12 @@ config_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
     dev->class->config_read(dev, config);
     bytes_store(config + offset, value, size);
     dev->class->config_write(dev, config, (unsigned)offset, size);
+}
+
+static void
+config_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    virtio_config_store(opaque, offset, value, size);
 }
 
 /* Without a lock: it only signals, and the loop looks whether the queue is running. */
@@ -471,6 +483,39 @@ main_loop(Machine *machine, GError **err)
     return loop;
 }
 
+static void
+modern_realize(VirtioDevice *dev)
+{
+    PciDevice *pci = &dev->pci;
+    GMutex *lock = &pci->device.lock;
+
+    pci_bar_add(pci, BAR, PCI_BAR_MEM64, true, BAR_SIZE);
+    pci_bar_add_region(pci, BAR, COMMON, AREA, &common_ops, dev, lock, "virtio-common");
+    pci_bar_add_region(pci, BAR, ISR, AREA, &isr_ops, dev, lock, "virtio-isr");
+    pci_bar_add_region(pci, BAR, CONFIG, AREA, &config_ops, dev, lock, "virtio-config");
+    pci_bar_add_region(pci, BAR, NOTIFY, AREA, &notify_ops, dev, NULL, "virtio-notify");
+    for (unsigned i = 0; i < dev->n_queues; i++) {
+        VirtQueue *q = &dev->queues[i];
+
+        pci_doorbell_add(pci, BAR, NOTIFY + NOTIFY_STEP * i, 0, false, 0, q->kick.fd);
+        q->doorbell = true;
+    }
+}
+
+/* 4.1.2: a transitional device has ids of its own. */
+static void
+ids_set(VirtioDevice *dev)
+{
+    const VirtioClass *class = dev->class;
+
+    if (dev->legacy)
+        pci_set_ids(&dev->pci, PCI_SUBSYSTEM_VENDOR, class->legacy_id, PCI_SUBSYSTEM_VENDOR,
+                    class->id, class->class_code, 0);
+    else
+        pci_set_ids(&dev->pci, PCI_SUBSYSTEM_VENDOR, (uint16_t)(MODERN_ID_BASE + class->id),
+                    PCI_SUBSYSTEM_VENDOR, PCI_SUBSYSTEM_DEVICE, class->class_code, MODERN_REVISION);
+}
+
 bool
 virtio_pci_realize(VirtioDevice *dev, GError **err)
 {
@@ -480,26 +525,18 @@ virtio_pci_realize(VirtioDevice *dev, GError **err)
     dev->intx_loop = main_loop(device->machine, err);
     if (!dev->intx_loop)
         return false;
-    pci_set_ids(pci, PCI_SUBSYSTEM_VENDOR, (uint16_t)(MODERN_ID_BASE + dev->class->id),
-                PCI_SUBSYSTEM_VENDOR, PCI_SUBSYSTEM_DEVICE, dev->class->class_code,
-                MODERN_REVISION);
+    ids_set(dev);
     pci_intx_init(pci);
-    pci_bar_add(pci, BAR, PCI_BAR_MEM64, true, BAR_SIZE);
-    pci_bar_add_region(pci, BAR, COMMON, AREA, &common_ops, dev, &device->lock, "virtio-common");
-    pci_bar_add_region(pci, BAR, ISR, AREA, &isr_ops, dev, &device->lock, "virtio-isr");
-    pci_bar_add_region(pci, BAR, CONFIG, AREA, &config_ops, dev, &device->lock, "virtio-config");
-    pci_bar_add_region(pci, BAR, NOTIFY, AREA, &notify_ops, dev, NULL, "virtio-notify");
-    if (pci->bus->bridge && !pci_express_add(pci, PCI_EXP_TYPE_ENDPOINT, 0))
+    if (dev->legacy)
+        virtio_legacy_realize(dev);
+    if (pci_bus_is_link(pci->bus) && !pci_express_add(pci, PCI_EXP_TYPE_ENDPOINT, 0))
         goto full;
     if (!msix_add(dev, err))
         return false;
-    if (!caps_add(dev))
-        goto full;
-    for (unsigned i = 0; i < dev->n_queues; i++) {
-        VirtQueue *q = &dev->queues[i];
-
-        pci_doorbell_add(pci, BAR, NOTIFY + NOTIFY_STEP * i, 0, false, 0, q->kick.fd);
-        q->doorbell = true;
+    if (dev->modern) {
+        if (!caps_add(dev))
+            goto full;
+        modern_realize(dev);
     }
     return true;
 full:

@@ -92,6 +92,7 @@ virt_queue_map(VirtQueue *q)
     q->avail_seen = q->last_avail;
     q->signalled_valid = false;
     q->notify_enabled = true;
+    q->notify_on_empty = virtio_has_feature(q->dev, VIRTIO_F_NOTIFY_ON_EMPTY_BIT);
     q->event_idx = virtio_has_feature(q->dev, VIRTIO_F_EVENT_IDX_BIT);
     q->indirect = virtio_has_feature(q->dev, VIRTIO_F_INDIRECT_DESC_BIT);
     return 0;
@@ -398,6 +399,8 @@ queue_wants_interrupt(VirtQueue *q)
     bool valid = q->signalled_valid;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (q->notify_on_empty && q->taken == 0 && q->last_avail == ring_load16(q->ring->avail + 1))
+        return true;
     if (!q->event_idx)
         return !(ring_load16(avail_flags(q)) & VRING_AVAIL_NO_INTERRUPT);
     event = ring_load16(avail_used_event(q));

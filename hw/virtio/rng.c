@@ -247,6 +247,7 @@ static const DeviceProp rng_props[] = {
 static const VirtioClass rng_virtio_class = {
     .name = "virtio-rng",
     .id = VIRTIO_ID_ENTROPY,
+    .legacy_id = 0x1005,
     .class_code = 0x00ff00,
     .realize = rng_realize,
     .unrealize = rng_unrealize,
@@ -254,12 +255,14 @@ static const VirtioClass rng_virtio_class = {
     .queue_stop = rng_queue_stop,
 };
 
-static const char *const rng_aliases[] = { "virtio-rng-pci-non-transitional", "virtio-rng", NULL };
+static const char *const rng_aliases[] = { "virtio-rng", NULL };
+static const DeviceVariant rng_variants[] = VIRTIO_VARIANTS("virtio-rng-pci");
 static const char *const rng_syscalls[] = { "getrandom", "read", NULL };
 
 const DeviceClass virtio_rng_pci_class = {
     .name = "virtio-rng-pci",
     .aliases = rng_aliases,
+    .variants = rng_variants,
     .description = "virtio entropy device",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

@@ -624,6 +624,7 @@ static const DeviceProp scsi_props[] = {
 static const VirtioClass scsi_virtio_class = {
     .name = "virtio-scsi",
     .id = VIRTIO_ID_SCSI,
+    .legacy_id = 0x1004,
     .class_code = 0x010000,
     .config_size = CONFIG_SIZE,
     .realize = scsi_realize,
@@ -635,12 +636,13 @@ static const VirtioClass scsi_virtio_class = {
     .reset = scsi_reset,
 };
 
-static const char *const scsi_aliases[] = { "virtio-scsi-pci-non-transitional", "virtio-scsi",
-                                            NULL };
+static const char *const scsi_aliases[] = { "virtio-scsi", NULL };
+static const DeviceVariant scsi_variants[] = VIRTIO_VARIANTS("virtio-scsi-pci");
 
 const DeviceClass virtio_scsi_pci_class = {
     .name = "virtio-scsi-pci",
     .aliases = scsi_aliases,
+    .variants = scsi_variants,
     .description = "virtio SCSI host adapter",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

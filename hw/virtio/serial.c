@@ -375,6 +375,7 @@ static const DeviceProp serial_props[] = {
 static const VirtioClass serial_virtio_class = {
     .name = "virtio-serial",
     .id = VIRTIO_ID_CONSOLE,
+    .legacy_id = 0x1003,
     .class_code = 0x078000,
     .config_size = CONFIG_SIZE,
     .realize = serial_realize,
@@ -385,15 +386,13 @@ static const VirtioClass serial_virtio_class = {
     .reset = serial_reset,
 };
 
-static const char *const serial_aliases[] = {
-    "virtio-serial-pci-non-transitional",
-    "virtio-serial",
-    NULL,
-};
+static const char *const serial_aliases[] = { "virtio-serial", NULL };
+static const DeviceVariant serial_variants[] = VIRTIO_VARIANTS("virtio-serial-pci");
 
 const DeviceClass virtio_serial_pci_class = {
     .name = "virtio-serial-pci",
     .aliases = serial_aliases,
+    .variants = serial_variants,
     .description = "virtio console device, a bus of ports",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

@@ -140,11 +140,11 @@ queues_call(VirtioDevice *dev, bool start)
     }
 }
 
-static void
-device_start(VirtioDevice *dev)
+void
+virtio_start(VirtioDevice *dev)
 {
     if (dev->started || !dev->vm_running || dev->gone || virtio_device_broken(dev) ||
-        !(virtio_status(dev) & VIRTIO_STATUS_DRIVER_OK))
+        !(dev->early || (virtio_status(dev) & VIRTIO_STATUS_DRIVER_OK)))
         return;
     if (dev->class->start && dev->class->start(dev) < 0) {
         virtio_device_break(dev);
@@ -152,13 +152,15 @@ device_start(VirtioDevice *dev)
     }
     dev->started = true;
     queues_call(dev, true);
+    virtio_legacy_doorbells(dev, true);
 }
 
-static void
-device_stop(VirtioDevice *dev)
+void
+virtio_stop(VirtioDevice *dev)
 {
     if (!dev->started)
         return;
+    virtio_legacy_doorbells(dev, false);
     queues_call(dev, false);
     if (dev->class->stop)
         dev->class->stop(dev);
@@ -234,16 +236,17 @@ virtio_config_changed(VirtioDevice *dev)
         virtio_config_interrupt(dev);
 }
 
-static void
-device_clear(VirtioDevice *dev)
+void
+virtio_clear(VirtioDevice *dev)
 {
-    device_stop(dev);
+    virtio_stop(dev);
     if (dev->class->reset)
         dev->class->reset(dev);
     for (unsigned i = 0; i < dev->n_queues; i++)
         virtio_queue_clear(&dev->queues[i]);
     virtio_config_set_vector(dev, VIRTIO_NO_VECTOR);
     dev->guest_features = 0;
+    dev->early = false;
     dev->host_features_select = dev->guest_features_select = 0;
     dev->queue_select = 0;
     g_atomic_int_set(&dev->isr, 0);
@@ -268,8 +271,7 @@ virtio_queue_clear(VirtQueue *q)
 static bool
 features_ok(VirtioDevice *dev)
 {
-    if (!virtio_has_feature(dev, VIRTIO_F_VERSION_1_BIT) ||
-        (dev->guest_features & ~dev->host_features))
+    if (!virtio_modern(dev) || (dev->guest_features & ~(dev->host_features & ~VIRTIO_LEGACY_ONLY)))
         return false;
     return !dev->class->features_ok || dev->class->features_ok(dev, dev->guest_features);
 }
@@ -280,7 +282,7 @@ virtio_set_status(VirtioDevice *dev, uint8_t value)
     int old = virtio_status(dev);
 
     if (value == 0) {
-        device_clear(dev);
+        virtio_clear(dev);
         return;
     }
     /* bits are only ever added (2.1.1); FEATURES_OK only if the choice can be had */
@@ -293,7 +295,7 @@ virtio_set_status(VirtioDevice *dev, uint8_t value)
     }
     g_atomic_int_or((guint *)&dev->status, value);
     if (value & VIRTIO_STATUS_DRIVER_OK)
-        device_start(dev);
+        virtio_start(dev);
 }
 
 void
@@ -318,7 +320,6 @@ props_check(VirtioDevice *dev, GError **err)
         const char *name;
         size_t offset;
     } unbuilt[] = {
-        { "disable-modern", offsetof(VirtioDevice, disable_modern) },
         { "packed", offsetof(VirtioDevice, packed) },
         { "iommu_platform", offsetof(VirtioDevice, iommu_platform) },
         { "ats", offsetof(VirtioDevice, ats) },
@@ -330,9 +331,29 @@ props_check(VirtioDevice *dev, GError **err)
             return device_error(virtio_base(dev), err, VIR_ERR_CONFIG_UNSUPPORTED,
                                 "property '%s' is not supported and must be off", unbuilt[i].name);
     }
-    if (dev->disable_legacy == ONOFFAUTO_OFF)
+    return true;
+}
+
+/* As QEMU has it: behind a PCI Express port, where I/O space is dear, the legacy interface is there
+ * only if asked for. */
+static bool
+interfaces_choose(VirtioDevice *dev, GError **err)
+{
+    if (dev->disable_legacy == ONOFFAUTO_OFF && !dev->class->legacy_id)
         return device_error(virtio_base(dev), err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "the legacy virtio interface is not supported: set disable-legacy=on");
+                            "it has no legacy interface: set disable-legacy=on");
+    dev->modern = !dev->disable_modern;
+    dev->legacy = dev->class->legacy_id != 0 &&
+                  (dev->disable_legacy == ONOFFAUTO_OFF ||
+                   (dev->disable_legacy == ONOFFAUTO_AUTO && !pci_bus_is_link(dev->pci.bus)));
+    if (!dev->modern && !dev->legacy)
+        return device_error(virtio_base(dev), err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "it would have neither interface: set disable-modern=off%s",
+                            dev->class->legacy_id ? " or disable-legacy=off" : "");
+    if (dev->modern)
+        dev->host_features = VIRTIO_F(VIRTIO_F_VERSION_1_BIT) | VIRTIO_F(VIRTIO_F_RING_RESET_BIT);
+    if (dev->legacy)
+        dev->host_features |= VIRTIO_LEGACY_ONLY;
     return true;
 }
 
@@ -355,9 +376,8 @@ virtio_realize(Device *device, GError **err)
     g_mutex_init(&dev->interrupt_lock);
     dev->config_vector = VIRTIO_NO_VECTOR;
     dev->initialized = true;
-    if (!props_check(dev, err))
+    if (!props_check(dev, err) || !interfaces_choose(dev, err))
         return false;
-    dev->host_features = VIRTIO_F(VIRTIO_F_VERSION_1_BIT) | VIRTIO_F(VIRTIO_F_RING_RESET_BIT);
     if (dev->use_event_idx)
         dev->host_features |= VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT);
     if (dev->use_indirect)
@@ -384,7 +404,7 @@ virtio_unrealize(Device *device)
         return;
     virtio_device_lock(dev);
     dev->gone = true;
-    device_stop(dev);
+    virtio_stop(dev);
     virtio_device_unlock(dev);
     virtio_pci_unrealize(dev);
     if (dev->class->unrealize)
@@ -407,7 +427,7 @@ virtio_reset(Device *device)
     VirtioDevice *dev = virtio_device(device);
 
     virtio_device_lock(dev);
-    device_clear(dev);
+    virtio_clear(dev);
     virtio_device_unlock(dev);
 }
 
@@ -419,9 +439,9 @@ virtio_set_running(Device *device, bool running)
     virtio_device_lock(dev);
     dev->vm_running = running;
     if (running)
-        device_start(dev);
+        virtio_start(dev);
     else
-        device_stop(dev);
+        virtio_stop(dev);
     virtio_device_unlock(dev);
 }
 
@@ -475,6 +495,7 @@ static const SavedField virtio_fields[] = {
     SAVED(VirtioDevice, saved_status, 1),
     SAVED(VirtioDevice, saved_isr, 1),
     SAVED(VirtioDevice, generation, 1),
+    SAVED(VirtioDevice, early, 1),
     SAVED_STRUCTS_PTR(VirtioDevice, queues, n_queues, virt_queue_saved, 1),
 };
 
@@ -492,9 +513,9 @@ static const DeviceProp virtio_props[] = {
     { "vectors", PROP_UINT32, offsetof(VirtioDevice, vectors), "4294967295",
       .help = "MSI-X vectors; the default is one per queue and one for changes" },
     { "disable-legacy", PROP_ONOFFAUTO, offsetof(VirtioDevice, disable_legacy), "auto",
-      .help = "only the modern interface is built" },
+      .help = "no legacy interface; auto: none behind a PCI Express port" },
     { "disable-modern", PROP_BOOL, offsetof(VirtioDevice, disable_modern), "off",
-      .help = "must be off" },
+      .help = "no modern interface" },
     { "event_idx", PROP_BOOL, offsetof(VirtioDevice, use_event_idx), "on",
       .help = "offer event index" },
     { "indirect_desc", PROP_BOOL, offsetof(VirtioDevice, use_indirect), "on",

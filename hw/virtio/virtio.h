@@ -47,6 +47,8 @@ enum {
 
 #define VIRTIO_F(bit) (UINT64_C(1) << (bit))
 enum {
+    VIRTIO_F_NOTIFY_ON_EMPTY_BIT = 24, /* of the legacy interface */
+    VIRTIO_F_ANY_LAYOUT_BIT = 27,      /* of the legacy interface */
     VIRTIO_F_INDIRECT_DESC_BIT = 28,
     VIRTIO_F_EVENT_IDX_BIT = 29,
     VIRTIO_F_VERSION_1_BIT = 32,
@@ -115,7 +117,7 @@ struct VirtQueue {
     bool notify_enabled;
     bool scheduled;       /* the handler is deferred to the loop's next turn */
     bool flush_scheduled; /* an interrupt check is deferred */
-    bool event_idx, indirect;
+    bool event_idx, indirect, notify_on_empty;
     unsigned taken; /* chains taken and not yet given back */
 };
 
@@ -123,6 +125,7 @@ struct VirtQueue {
 typedef struct {
     const char *name;     /* "virtio-blk", for messages */
     uint16_t id;          /* VIRTIO_ID_ */
+    uint16_t legacy_id;   /* PCI device id of a transitional one; 0: there is none */
     uint32_t class_code;  /* PCI class */
     unsigned config_size; /* bytes, at most VIRTIO_CONFIG_MAX */
 
@@ -137,7 +140,8 @@ typedef struct {
      * Device's lock. */
     void (*config_write)(VirtioDevice *dev, const uint8_t *config, unsigned offset, unsigned size);
 
-    /* False refuses the driver's choice of features. Device's lock. */
+    /* False refuses the driver's choice of features, which may come several times. Device's lock.
+     */
     bool (*features_ok)(VirtioDevice *dev, uint64_t features);
 
     /* Before queues start (DRIVER_OK, and when a paused guest goes on): -errno breaks the device.
@@ -164,6 +168,8 @@ struct VirtioDevice {
     uint32_t queues_room;
     uint32_t default_vectors; /* set by realize; 0: one per queue and one for changes */
     bool vm_running, started, gone, initialized;
+    bool legacy, modern;   /* interfaces it has */
+    bool legacy_doorbells; /* are the kernel's */
 
     /* properties */
     uint32_t vectors;   /* UINT32_MAX: one per queue and one for changes */
@@ -174,6 +180,7 @@ struct VirtioDevice {
     uint64_t guest_features; /* chosen by the driver */
     uint32_t host_features_select, guest_features_select;
     uint16_t queue_select, config_vector;
+    bool early;       /* used by a legacy driver before DRIVER_OK */
     int status;       /* atomic: loops set NEEDS_RESET */
     int isr;          /* atomic: bit 0 queue, bit 1 configuration */
     int intx_pending; /* atomic: the main loop will look at isr */
@@ -186,6 +193,15 @@ struct VirtioDevice {
     uint32_t saved_status, saved_isr;
     uint16_t saved_config_vector;
 };
+
+/* The other names of a device that has the legacy interface: DeviceClass.variants. */
+#define VIRTIO_VARIANTS(name)                                                                      \
+    {                                                                                              \
+        { name "-transitional", { "disable-legacy", "off", "disable-modern", "off", NULL } },      \
+            { name "-non-transitional",                                                            \
+              { "disable-legacy", "on", "disable-modern", "off", NULL } },                         \
+            { NULL, { NULL } },                                                                    \
+    }
 
 /* Base of all virtio devices, on pci_device_class. */
 extern const DeviceClass virtio_device_class;
@@ -217,6 +233,13 @@ static inline bool
 virtio_has_feature(const VirtioDevice *dev, unsigned bit)
 {
     return (dev->guest_features >> bit & 1) != 0;
+}
+
+/* True when the driver uses the device as virtio 1.0 and later has it. */
+static inline bool
+virtio_modern(const VirtioDevice *dev)
+{
+    return virtio_has_feature(dev, VIRTIO_F_VERSION_1_BIT);
 }
 
 static inline int

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { RECORD = 12, RAM = 2 << 20, QUEUES = 6, SIZE = 16, DISK = 64 << 10 };
+enum { RECORD = 12, RAM = 2 << 20, QUEUES = 6, SIZE = 16, DISK = 64 << 10, PORT = 0xc000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -120,6 +120,30 @@ begin(VirtioDriver *drv, uint64_t features)
     virtio_driver_ok(drv);
 }
 
+/* The same through the legacy interface, with rings wherever their sizes put them. */
+static void
+begin_legacy(VirtioDriver *drv, uint64_t features)
+{
+    drv->heap = 0x1000;
+    fake_out(drv->fake, PORT + 0x12, 1, 0);
+    fake_out(drv->fake, PORT + 0x12, 1, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    fake_out(drv->fake, PORT + 4, 4, (uint32_t)features);
+    for (unsigned i = 0; i < MIN(drv->dev->n_queues, (uint32_t)QUEUES); i++) {
+        DriverQueue *q = &drv->q[i];
+        uint64_t size = drv->dev->queues[i].max_size;
+
+        *q = (DriverQueue){ .index = (uint16_t)i, .size = (uint16_t)size };
+        drv->heap = (drv->heap + 4095) & ~UINT64_C(4095);
+        q->desc = virtio_driver_alloc(drv, 24 * size + 8192);
+        q->avail = q->desc + 16 * size;
+        q->used = (q->avail + 6 + 2 * size + 4095) & ~UINT64_C(4095);
+        fake_out(drv->fake, PORT + 0xe, 2, i);
+        fake_out(drv->fake, PORT + 8, 4, q->desc >> 12);
+    }
+    if (features >> 63)
+        fake_out(drv->fake, PORT + 0x12, 1, UINT8_MAX);
+}
+
 static void
 run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
 {
@@ -128,7 +152,7 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
     uint16_t len = bytes_load16(r + 8), next = r[10];
     uint64_t at = number % (RAM + 0x1000);
 
-    switch (r[0] % 8) {
+    switch (r[0] % 10) {
     case 0:
         virtio_driver_desc(drv, q, r[2] % SIZE, number, len, r[3], next);
         break;
@@ -156,6 +180,13 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
     case 7:
         begin(drv, features);
         break;
+    case 8:
+        fake_out(drv->fake, (uint16_t)(PORT + r[2] % 0x80), 1u << (r[3] & 3), number);
+        fake_in(drv->fake, (uint16_t)(PORT + r[2] % 0x80), 1u << (r[3] & 3));
+        break;
+    case 9:
+        begin_legacy(drv, features);
+        break;
     }
 }
 
@@ -171,6 +202,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake = fake_machine_new_q35(RAM);
     features = bytes_load64(data + 1);
     virtio_driver_init(&drv, fake, make_device(fake, data[0] % 6));
+    pci_config_write(fake->machine->pci, drv.bdf, PCI_BASE_ADDRESS_0, 4, PORT);
+    pci_config_write(fake->machine->pci, drv.bdf, PCI_COMMAND, 2,
+                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     begin(&drv, features);
     for (size_t at = 9; at + RECORD <= size; at += RECORD)
         run_record(&drv, data + at, features);

@@ -649,7 +649,7 @@ test_bridges(void **state)
     machine_reset(fake->machine);
     assert_true(board_prepare_boot(fake->machine, &rsdp, &err));
     assert_int_equal(pci_config_read(fake->machine->pci, 0x0100 | PCI_DEVFN(5, 0), 0, 4),
-                     0x10431af4);
+                     0x10031af4);
     assert_int_equal(pci_config_read(fake->machine->pci, 0x0200 | PCI_DEVFN(31, 0), 0, 4),
                      0x00111b36);
     /* The register behind two bridges answers, and says so when written. */

@@ -39,7 +39,8 @@ static Device *
 make_rng(FakeMachine *fake)
 {
     add_source(fake, "rng-builtin", "r0");
-    return fake_device(fake, "virtio-rng-pci", "id", "rng0", "rng", "r0", "addr", "0x5", NULL);
+    return fake_device(fake, "virtio-rng-pci", "id", "rng0", "rng", "r0", "addr", "0x5",
+                       "disable-legacy", "on", NULL);
 }
 
 static int
@@ -106,10 +107,6 @@ test_refused_props(void **state)
 
     add_source(f->fake, "rng-builtin", "r1");
     fake_device_refused(f->fake, "packed", "virtio-rng-pci", "rng", "r1", "packed", "on", NULL);
-    fake_device_refused(f->fake, "disable-legacy", "virtio-rng-pci", "rng", "r1", "disable-legacy",
-                        "off", NULL);
-    fake_device_refused(f->fake, "virtio-rng-pci-transitional", "virtio-rng-pci-transitional",
-                        "rng", "r0", NULL);
 }
 
 static void

@@ -124,6 +124,18 @@ class Grub(unittest.TestCase):
                         Guest("-M", machine, "-drive", drive) as guest:
                     guest.wait("GRUB loading", "serial")
 
+    def test_legacy_virtio_disk(self):
+        """Disks that have no other interface than that of before virtio 1.0."""
+        drive = "file=%s,if=none,id=d,format=raw,readonly=on" % GRUB
+        for machine in ("q35", "pc"):
+            for device in (["virtio-blk-pci,drive=d"], ["virtio-scsi-pci,id=s", "scsi-hd,drive=d"]):
+                device[0] += ",disable-modern=on"
+                options = [x for d in device for x in ("-device", d)]
+                with self.subTest(machine=machine, device=device), \
+                        Guest("-M", machine, "-drive", drive, *options) as guest:
+                    guest.wait("GRUB loading", "serial")
+                    self.assertNotIn("using modern", guest.said("debug"))
+
     def test_ata_disk(self):
         """SATA on q35, IDE on pc: disks that cannot be read-only."""
         with tempfile.NamedTemporaryFile() as copy, open(GRUB, "rb") as grub:

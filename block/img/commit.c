@@ -1,0 +1,193 @@
+/* commit.c - kiln-img commit: writes what an overlay changed into its backing file, or into one
+ * further down, and empties the overlay.
+ *
+ * The layers are opened each by itself, from the bottom up: what one says of a range is copied,
+ * what it leaves to its backing file is there already.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/img/img.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "util/error.h"
+
+enum { PIECE = 1 << 20 };
+
+typedef struct {
+    BlockNode *from, *to;
+    ImgProgress *progress;
+    uint64_t done, total; /* bytes, of all layers */
+    uint64_t rate;
+    gint64 started;
+    BlockFlags flags;
+} Layer;
+
+static void
+keep_rate(const Layer *layer)
+{
+    gint64 ahead;
+
+    if (layer->rate == 0)
+        return;
+    ahead = (gint64)((double)layer->done / (double)layer->rate * G_USEC_PER_SEC) -
+            (g_get_monotonic_time() - layer->started);
+    if (ahead > 0)
+        g_usleep((gulong)ahead);
+}
+
+static bool
+commit_layer(Layer *layer, GError **err)
+{
+    uint64_t size = block_node_size(layer->from);
+    g_autofree char *buf = g_malloc(PIECE);
+
+    for (uint64_t at = 0; at < size;) {
+        BlockStatus status;
+        int r = block_node_status(layer->from, at, size - at, &status);
+        uint64_t length = status.length;
+
+        if (r == 0 && status.flags & BLOCK_STATUS_ZERO && status.flags & BLOCK_STATUS_ALLOCATED) {
+            r = block_node_write_zeroes(layer->to, at, length, BLOCK_UNMAP | layer->flags);
+        } else if (r == 0 && status.flags & BLOCK_STATUS_ALLOCATED) {
+            length = MIN(length, (uint64_t)PIECE);
+            r = block_node_pread(layer->from, at, buf, length);
+            if (r == 0)
+                r = block_node_pwrite(layer->to, at, buf, length, layer->flags);
+        }
+        if (r < 0)
+            return kiln_error_set_errno(
+                err, VIR_ERR_SYSTEM_ERROR, r, "committing '%s' into '%s' at byte %" PRIu64,
+                block_node_filename(layer->from), block_node_filename(layer->to), at);
+        at += length;
+        layer->done += length;
+        img_progress_set(layer->progress, (double)layer->done / (double)layer->total);
+        keep_rate(layer);
+    }
+    return true;
+}
+
+/* Opens the layers above the base, top first, and the base itself for writing. */
+static bool
+open_layers(ImgArgs *args, GPtrArray *layers, BlockNode **ret_base, char **ret_base_path,
+            GError **err)
+{
+    g_autofree char *path = g_strdup(args->files[0]);
+    g_autofree char *format = g_strdup(args->format);
+    unsigned how = args->image_opts ? IMG_OPEN_OPTIONS : 0;
+
+    for (;;) {
+        /* only the top is changed, by being emptied */
+        BlockNode *node = img_open(args, path, format,
+                                   how | (layers->len == 0 && !args->keep_top ? IMG_OPEN_WRITE : 0),
+                                   args->cache, err);
+        const char *backing = node ? block_node_backing_filename(node) : NULL;
+
+        if (!node)
+            return false;
+        g_ptr_array_add(layers, node);
+        if (!backing && layers->len == 1)
+            return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                                  "'%s': Image does not have a backing file", args->files[0]);
+        if (!backing || layers->len > BLOCK_CHAIN_MAX)
+            return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "'%s' is no backing file of '%s'",
+                                  args->backing, args->files[0]);
+        g_free(path);
+        path = img_backing_path(block_node_filename(node), backing);
+        g_free(format);
+        format = g_strdup(block_node_backing_format(node));
+        how = IMG_OPEN_QUIET;
+        if (!args->backing || strcmp(args->backing, backing) == 0 ||
+            strcmp(args->backing, path) == 0)
+            break;
+    }
+    *ret_base = img_open(args, path, format, IMG_OPEN_WRITE | IMG_OPEN_CHAIN | IMG_OPEN_QUIET,
+                         args->cache, err);
+    *ret_base_path = g_steal_pointer(&path);
+    return *ret_base != NULL;
+}
+
+static bool
+commit_all(ImgArgs *args, GPtrArray *layers, BlockNode *base, ImgProgress *progress, GError **err)
+{
+    BlockNode *top = layers->pdata[0];
+    Layer layer = {
+        .to = base,
+        .progress = progress,
+        .rate = args->rate == IMG_UNSET ? 0 : args->rate,
+        .started = g_get_monotonic_time(),
+        .flags = img_cache_is_writethrough(args->cache) ? BLOCK_FUA : 0,
+    };
+    int r;
+
+    for (guint i = 0; i < layers->len; i++)
+        layer.total += block_node_size(layers->pdata[i]);
+    if (block_node_size(base) < block_node_size(top) &&
+        !block_image_resize(base, block_node_size(top), BLOCK_PREALLOC_OFF, false, err))
+        return false;
+    for (guint i = layers->len; i-- > 0;) {
+        layer.from = layers->pdata[i];
+        /* the top's size counts: a larger layer below is cut off by it */
+        if (block_node_size(layer.from) > block_node_size(base))
+            return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
+                                  "'%s' is larger than '%s': commit it by itself first",
+                                  block_node_filename(layer.from), block_node_filename(base));
+        if (!commit_layer(&layer, err))
+            return false;
+    }
+    r = block_node_flush(base);
+    if (r < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' could not be flushed",
+                                    block_node_filename(base));
+    if (args->keep_top || layers->len > 1)
+        return true;
+    return block_image_make_empty(top, err);
+}
+
+static int
+commit_run(ImgArgs *args)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func((GDestroyNotify)block_node_unref);
+    g_autoptr(BlockNode) base = NULL;
+    g_autofree char *base_path = NULL;
+    ImgProgress *progress;
+    bool done;
+
+    if (args->n_files != 1)
+        return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
+                        "information");
+    /* with a base further down the layers between still need the top as it is */
+    args->keep_top |= args->backing != NULL;
+    if (!open_layers(args, layers, &base, &base_path, &err) || !img_sandbox_enter(&err))
+        return img_fail_error(err);
+    progress = img_progress_new(args->progress && !args->quiet);
+    done = commit_all(args, layers, base, progress, &err);
+    img_progress_free(progress);
+    if (!done)
+        return img_fail_error(err);
+    if (!args->quiet)
+        puts("Image committed.");
+    return IMG_OK;
+}
+
+static const ImgOption commit_options[] = {
+    { 0, "object", "OBJECT", IMG_LIST, IMG_AT(objects) },
+    { 0, "image-opts", NULL, IMG_FLAG, IMG_AT(image_opts) },
+    { 'q', NULL, NULL, IMG_FLAG, IMG_AT(quiet) },
+    { 'f', NULL, "FORMAT", IMG_TEXT, IMG_AT(format) },
+    { 't', NULL, "CACHE", IMG_TEXT, IMG_AT(cache) },
+    { 'b', NULL, "BASE", IMG_TEXT, IMG_AT(backing) },
+    { 'r', NULL, "rate limit", IMG_SIZE, IMG_AT(rate) },
+    { 'd', NULL, NULL, IMG_FLAG, IMG_AT(keep_top) },
+    { 'p', NULL, NULL, IMG_FLAG, IMG_AT(progress) },
+    { 0 },
+};
+
+const ImgCommand img_commit = {
+    .name = "commit",
+    .operands = "FILE",
+    .summary = "writes what an overlay changed into its backing file",
+    .options = commit_options,
+    .run = commit_run,
+};

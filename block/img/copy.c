@@ -1,0 +1,367 @@
+/* copy.c - copies what one chain of images reads as into another image: the heart of convert, dd,
+ * commit and rebase.
+ *
+ * Several threads take pieces from one cursor. Holes stay holes: what the source's status calls
+ * zero is not read, and what was read is searched for zeroes. Data that lies as it is in a file
+ * goes to a raw target by sharing the blocks (FICLONERANGE) where the file system can.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/driver.h"
+#include "block/img/img.h"
+
+#include <linux/fs.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+enum {
+    PIECE = 1 << 20,       /* bytes read and written at once: stays in the processor's cache */
+    RANGE_MAX = 1 << 30,   /* bytes whose status is asked for at once */
+    CLONE_MAX = 128 << 20, /* blocks shared by one call, so that progress is seen */
+    CLONE_ALIGN = 4096,
+    SALVAGE_UNIT = BLOCK_SECTOR,
+};
+
+typedef struct {
+    const ImgCopy *copy;
+    GMutex lock; /* all below */
+    uint64_t cursor, done;
+    ImgRange range; /* what is known from the cursor on; length 0: nothing */
+    bool clone;     /* still worth trying */
+    gint64 started; /* for the rate */
+    GError *failed;
+    uint64_t failed_at;
+} Copying;
+
+bool
+img_is_zero(const void *buf, size_t length)
+{
+    const char *bytes = buf;
+
+    return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
+}
+
+unsigned
+img_threads(uint64_t limit)
+{
+    cpu_set_t set;
+    int n = 1;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        n = CPU_COUNT(&set);
+    return (unsigned)MAX(MIN((uint64_t)MAX(n, 1), limit), 1u);
+}
+
+int
+img_range(BlockNode *node, BlockNode *base, uint64_t offset, uint64_t length, ImgRange *ret)
+{
+    unsigned depth = 0;
+
+    for (BlockNode *n = node; n && n != base; n = block_node_backing(n), depth++) {
+        BlockNode *below = block_node_backing(n);
+        BlockStatus status = { 0 };
+        uint64_t size = block_node_size(n);
+        int r;
+
+        if (offset >= size) {
+            *ret = (ImgRange){ .kind = IMG_COPY_ZERO, .length = length };
+            ret->status =
+                (BlockStatus){ .flags = BLOCK_STATUS_ZERO, .length = length, .depth = depth };
+            return 0;
+        }
+        length = MIN(length, size - offset);
+        r = block_node_status(n, offset, length, &status);
+        if (r < 0)
+            return r;
+        length = MIN(length, status.length);
+        if (!(status.flags & (BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_DATA | BLOCK_STATUS_ZERO))) {
+            if (below && offset < block_node_size(below)) {
+                length = MIN(length, block_node_size(below) - offset);
+                continue;
+            }
+            status.flags |= BLOCK_STATUS_ZERO;
+        }
+        status.length = length;
+        status.layer = n;
+        status.depth = depth;
+        *ret = (ImgRange){
+            .kind = status.flags & BLOCK_STATUS_ZERO ? IMG_COPY_ZERO : IMG_COPY_DATA,
+            .length = length,
+            .status = status,
+        };
+        return 0;
+    }
+    *ret = (ImgRange){ .kind = IMG_COPY_SKIP, .length = length };
+    return 0;
+}
+
+/* The first failure by place in the image is the one that is told. */
+static void
+copy_fail(Copying *state, uint64_t at, bool reading, int r)
+{
+    const ImgCopy *copy = state->copy;
+
+    g_mutex_lock(&state->lock);
+    if (!state->failed || at < state->failed_at) {
+        g_clear_error(&state->failed);
+        kiln_error_set_errno(
+            &state->failed, VIR_ERR_SYSTEM_ERROR, r, "error while %s '%s' at byte %" PRIu64,
+            reading ? "reading" : "writing", reading ? copy->source_name : copy->target_name, at);
+        state->failed_at = at;
+    }
+    g_mutex_unlock(&state->lock);
+}
+
+/* Shares the blocks of @range's first @length bytes with a raw target. False: it has to be copied.
+ */
+static bool
+clone_range(Copying *state, const BlockStatus *status, uint64_t at, uint64_t length)
+{
+    const ImgCopy *copy = state->copy;
+    BlockNode *from = status->file, *to = block_node_protocol(copy->target);
+    struct file_clone_range range = {
+        .src_offset = status->host_offset,
+        .src_length = length,
+        .dest_offset = copy->target_offset + at + copy->target->window_offset,
+    };
+    loff_t in, out;
+
+    if (!(status->flags & BLOCK_STATUS_OFFSET) || !from || from->fd < 0 || to->fd < 0 ||
+        from->is_device || to->is_device)
+        return false;
+    range.src_fd = from->fd;
+    if ((range.src_offset | range.src_length | range.dest_offset) % CLONE_ALIGN == 0 &&
+        ioctl(to->fd, FICLONERANGE, &range) == 0)
+        return true;
+    if (!copy->offload)
+        return false;
+    in = (loff_t)range.src_offset;
+    out = (loff_t)range.dest_offset;
+    while (length > 0) {
+        ssize_t n = copy_file_range(from->fd, &in, to->fd, &out, length, 0);
+
+        if (n <= 0)
+            return false;
+        length -= (uint64_t)n;
+    }
+    return true;
+}
+
+static int
+write_zeroes(const ImgCopy *copy, uint64_t at, uint64_t length)
+{
+    if (copy->target_zero)
+        return 0;
+    return block_node_write_zeroes(copy->target, copy->target_offset + at, length,
+                                   BLOCK_UNMAP | copy->write_flags);
+}
+
+/* Writes @buf without its runs of zeroes. */
+static int
+write_sparse(const ImgCopy *copy, uint64_t at, const char *buf, size_t length)
+{
+    uint64_t unit = copy->sparse, place = copy->target_offset + at;
+    size_t from = 0;
+
+    if (unit == 0)
+        return block_node_pwrite(copy->target, place, buf, length, copy->write_flags);
+    while (from < length) {
+        /* units of the target, not of the buffer */
+        size_t end = MIN(length, from + unit - (place + from) % unit);
+        bool zero = img_is_zero(buf + from, end - from);
+        int r;
+
+        while (end < length && img_is_zero(buf + end, MIN(unit, (uint64_t)(length - end))) == zero)
+            end = MIN(length, end + unit);
+        r = zero ? write_zeroes(copy, at + from, end - from)
+                 : block_node_pwrite(copy->target, place + from, buf + from, end - from,
+                                     copy->write_flags);
+        if (r < 0)
+            return r;
+        from = end;
+    }
+    return 0;
+}
+
+static int
+read_salvaged(const ImgCopy *copy, uint64_t at, char *buf, size_t length)
+{
+    int r = block_node_pread(copy->source, copy->source_offset + at, buf, length);
+
+    if (r == 0 || !copy->salvage)
+        return r;
+    for (size_t from = 0; from < length; from += SALVAGE_UNIT) {
+        size_t part = MIN((size_t)SALVAGE_UNIT, length - from);
+
+        r = block_node_pread(copy->source, copy->source_offset + at + from, buf + from, part);
+        if (r < 0) {
+            img_warn("error while reading '%s' at byte %" PRIu64 ": %s; zeroes are put there",
+                     copy->source_name, copy->source_offset + at + from, g_strerror(-r));
+            memset(buf + from, 0, part);
+        }
+    }
+    return 0;
+}
+
+/* Takes the next piece; false when there is none. */
+static bool
+next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
+{
+    const ImgCopy *copy = state->copy;
+    uint64_t unit = copy->compress ? block_node_cluster_size(copy->target) : 0;
+    uint64_t left, at;
+    int r = 0;
+
+    g_mutex_lock(&state->lock);
+    if (state->failed || state->cursor >= copy->length) {
+        g_mutex_unlock(&state->lock);
+        return false;
+    }
+    at = *ret_at = state->cursor;
+    left = copy->length - at;
+    if (state->range.length == 0)
+        r = img_range(copy->source, copy->base, copy->source_offset + at,
+                      MIN(left, (uint64_t)RANGE_MAX), &state->range);
+    if (r < 0) {
+        state->cursor = copy->length;
+        g_mutex_unlock(&state->lock);
+        copy_fail(state, copy->source_offset + at, true, r);
+        return false;
+    }
+    *ret = state->range;
+    if (unit && ret->length < MIN(unit, left)) {
+        /* a cluster of several kinds is read whole */
+        ret->kind = IMG_COPY_DATA;
+        ret->status.flags = 0;
+        ret->length = MIN(unit, left);
+        state->range.length = 0;
+    } else {
+        if (unit && (ret->kind == IMG_COPY_DATA))
+            ret->length = MIN(unit, left);
+        else if (unit && ret->length < left)
+            ret->length -= ret->length % unit;
+        else if (ret->kind == IMG_COPY_DATA &&
+                 !(state->clone && ret->status.flags & BLOCK_STATUS_OFFSET))
+            ret->length = MIN(ret->length, PIECE - (copy->target_offset + at) % PIECE);
+        else if (ret->kind == IMG_COPY_DATA)
+            ret->length = MIN(ret->length, (uint64_t)CLONE_MAX);
+        state->range.length -= ret->length;
+        state->range.status.host_offset += ret->length;
+    }
+    state->cursor += ret->length;
+    g_mutex_unlock(&state->lock);
+    return true;
+}
+
+static void
+piece_done(Copying *state, uint64_t length)
+{
+    const ImgCopy *copy = state->copy;
+    gint64 ahead = 0;
+
+    g_mutex_lock(&state->lock);
+    state->done += length;
+    if (copy->rate > 0)
+        ahead = (gint64)((double)state->done / (double)copy->rate * G_USEC_PER_SEC) -
+                (g_get_monotonic_time() - state->started);
+    if (copy->progress_total > 0)
+        img_progress_set(copy->progress, (double)(copy->progress_done + state->done) /
+                                             (double)copy->progress_total);
+    g_mutex_unlock(&state->lock);
+    if (ahead > 0)
+        g_usleep((gulong)ahead);
+}
+
+/* Data that has to go through memory, at most the buffer's size. */
+static bool
+copy_data(Copying *state, uint64_t at, char *buf, size_t length)
+{
+    const ImgCopy *copy = state->copy;
+    int r = read_salvaged(copy, at, buf, length);
+
+    if (r < 0) {
+        copy_fail(state, copy->source_offset + at, true, r);
+        return false;
+    }
+    if (!copy->compress)
+        r = write_sparse(copy, at, buf, length);
+    else if (copy->sparse > 0 && img_is_zero(buf, length))
+        r = write_zeroes(copy, at, length);
+    else
+        r = block_node_pwrite_compressed(copy->target, copy->target_offset + at, buf, length);
+    if (r < 0) {
+        copy_fail(state, copy->target_offset + at, false, r);
+        return false;
+    }
+    return true;
+}
+
+static gpointer
+worker(gpointer opaque)
+{
+    Copying *state = opaque;
+    const ImgCopy *copy = state->copy;
+    size_t room = MAX((size_t)PIECE, copy->compress ? block_node_cluster_size(copy->target) : 0u);
+    char *buf = g_aligned_alloc(1, room, 4096);
+    ImgRange range;
+    uint64_t at;
+
+    while (next_piece(state, &range, &at)) {
+        bool cloned = false;
+
+        if (range.kind == IMG_COPY_ZERO && copy->sparse > 0) {
+            int r = write_zeroes(copy, at, range.length);
+
+            if (r < 0)
+                copy_fail(state, copy->target_offset + at, false, r);
+        } else if (range.kind != IMG_COPY_SKIP) {
+            if (range.kind == IMG_COPY_DATA && state->clone && !copy->compress) {
+                cloned = clone_range(state, &range.status, at, range.length);
+                if (!cloned) {
+                    g_mutex_lock(&state->lock);
+                    state->clone = false;
+                    g_mutex_unlock(&state->lock);
+                }
+            }
+            for (uint64_t from = 0; !cloned && from < range.length; from += room)
+                if (!copy_data(state, at + from, buf, MIN((uint64_t)room, range.length - from)))
+                    break;
+        }
+        piece_done(state, range.length);
+    }
+    g_aligned_free(buf);
+    return NULL;
+}
+
+/* Only a raw target has places of the file that are places of the disk. */
+static bool
+target_is_plain(const BlockNode *node)
+{
+    return node->driver->is_protocol ||
+           (strcmp(node->driver->name, "raw") == 0 && node->file->driver->is_protocol);
+}
+
+bool
+img_copy(const ImgCopy *copy, GError **err)
+{
+    Copying state = { .copy = copy, .started = g_get_monotonic_time() };
+    unsigned n = CLAMP(copy->threads, 1u, 64u);
+    g_autofree GThread **threads = g_new0(GThread *, n);
+
+    g_mutex_init(&state.lock);
+    state.clone = !copy->compress && copy->sparse > 0 && target_is_plain(copy->target);
+    for (unsigned i = 1; i < n; i++)
+        threads[i] = g_thread_new("copy", worker, &state);
+    worker(&state);
+    for (unsigned i = 1; i < n; i++)
+        g_thread_join(threads[i]);
+    g_mutex_clear(&state.lock);
+    if (!state.failed)
+        return true;
+    g_propagate_error(err, state.failed);
+    return false;
+}

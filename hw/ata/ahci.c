@@ -195,7 +195,9 @@ ahci_realize(Device *device, GError **err)
     ahci->ghc = GHC_AE;
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
         AhciPort *port = &ahci->ports[i];
-        bool first = !bus_find(device->machine, BUS_IDE, "ide.0", NULL) || ahci->buses;
+        /* The board's own has no name of its own; it may also be made after another. */
+        bool first =
+            !device->id && (ahci->buses || !bus_find(device->machine, BUS_IDE, "ide.0", NULL));
 
         ahci->buses = first;
         port->ahci = ahci;

@@ -478,18 +478,43 @@ test_refused(void **state)
     close(fd);
 }
 
+/* One that the user names is known by that name, whether or not the board's own is there before. */
+static void
+test_names(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+
+    (void)state;
+    fake_device(fake, "ich9-ahci", "id", "sata1", NULL);
+    assert_null(bus_find(fake->machine, BUS_IDE, "ide.0", NULL));
+    fake_device(fake, "ich9-ahci", "addr", "1f.2", NULL);
+    fake_device(fake, "ide-cd", "bus", "sata1.0", NULL);
+    fake_device(fake, "ide-cd", "bus", "ide.0", NULL);
+    fake_machine_free(fake);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_links),       TEST(test_identify),         TEST(test_read_write),
-        TEST(test_queued),      TEST(test_queued_error_log), TEST(test_out_of_range),
-        TEST(test_dma_to_mmio), TEST(test_odd_tables),       TEST(test_reset_in_flight),
-        TEST(test_packet),      TEST(test_medium),           TEST(test_save),
-        TEST(test_save_in_reset), TEST(test_nothing_begins_in_a_paused_guest),
+        TEST(test_links),
+        TEST(test_identify),
+        TEST(test_read_write),
+        TEST(test_queued),
+        TEST(test_queued_error_log),
+        TEST(test_out_of_range),
+        TEST(test_dma_to_mmio),
+        TEST(test_odd_tables),
+        TEST(test_reset_in_flight),
+        TEST(test_packet),
+        TEST(test_medium),
+        TEST(test_save),
+        TEST(test_save_in_reset),
+        TEST(test_nothing_begins_in_a_paused_guest),
         TEST(test_refused),
+        cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,6 +146,9 @@ argv_machine(Argv *argv, GError **err)
             g_string_append_printf(machine, ",hpet=%s",
                                    timer->present == TRISTATE_OFF ? "off" : "on");
     }
+    /* SeaBIOS and what it boots speak on the serial line where the machine has no screen. */
+    if (argv->def->os.bios_useserial == TRISTATE_ON)
+        g_string_append(machine, ",graphics=off");
     argv_add(argv, "-machine", machine->str);
     argv_addf(argv, "-accel", "kvm,device=%s", kvm);
     return true;

@@ -372,6 +372,41 @@ complete_devices(DomainDef *def)
 }
 
 static bool
+is_ich9_usb(const DomainController *c)
+{
+    return c->type == DOMAIN_CONTROLLER_USB && c->usb_model >= DOMAIN_USB_ICH9_EHCI1 &&
+           c->usb_model <= DOMAIN_USB_ICH9_UHCI3;
+}
+
+/* An EHCI controller and its companions have one index. Without one of its own the controller, the
+ * @n-th, joins the USB controller before it, if that is one of them and the index has none of this
+ * model yet. Returns that index, or XML_UNSET. */
+static uint64_t
+companion_index(const DomainDef *def, guint n)
+{
+    const DomainController *c = def->controllers->pdata[n], *before = NULL;
+
+    if (!is_ich9_usb(c))
+        return XML_UNSET;
+    for (guint i = 0; i < n; i++) {
+        const DomainController *other = def->controllers->pdata[i];
+
+        if (other->type == DOMAIN_CONTROLLER_USB)
+            before = other;
+    }
+    if (!before || !is_ich9_usb(before))
+        return XML_UNSET;
+    for (guint i = 0; i < def->controllers->len; i++) {
+        const DomainController *other = def->controllers->pdata[i];
+
+        if (other->type == DOMAIN_CONTROLLER_USB && other->index == before->index &&
+            other->usb_model == c->usb_model)
+            return XML_UNSET;
+    }
+    return before->index;
+}
+
+static bool
 complete_controllers(DomainDef *def, GError **err)
 {
     GPtrArray *sorted;
@@ -383,6 +418,8 @@ complete_controllers(DomainDef *def, GError **err)
                              ? 1
                              : 0;
 
+        if (c->index == XML_UNSET)
+            c->index = companion_index(def, i);
         if (c->index != XML_UNSET)
             continue;
         while (domain_def_controller(def, (DomainControllerType)c->type, index))

@@ -170,6 +170,9 @@ bool device_unplug(Device *dev, GError **err);
 /* The guest has let go: the device, and what is plugged into it, is freed in the main loop with
  * DEVICE_DELETED events. Any thread, with any lock. */
 void device_unplug_later(Device *dev);
+/* Frees the device now, and what is plugged into it before it, with DEVICE_DELETED events. Main
+ * thread. */
+void device_delete(Device *dev);
 /* The guest will not let go: DEVICE_UNPLUG_GUEST_ERROR. Any thread. */
 void device_unplug_refused(Device *dev);
 

@@ -83,9 +83,8 @@ hotplug_event(const Device *dev)
     return data;
 }
 
-/* What is plugged into a device goes before it. */
-static void
-hotplug_free(Device *dev)
+void
+device_delete(Device *dev)
 {
     Machine *machine = dev->machine;
     JsonObject *data = hotplug_event(dev);
@@ -94,7 +93,7 @@ hotplug_free(Device *dev)
         Device *child = g_ptr_array_index(machine->devices, i - 1);
 
         if (child->bus && child->bus->owner == dev)
-            hotplug_free(child);
+            device_delete(child);
     }
     device_free(dev);
     machine->ops->event(machine->host, "DEVICE_DELETED", data);
@@ -103,7 +102,7 @@ hotplug_free(Device *dev)
 static gboolean
 hotplug_free_source(gpointer opaque)
 {
-    hotplug_free(opaque);
+    device_delete(opaque);
     return G_SOURCE_REMOVE;
 }
 

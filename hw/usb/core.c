@@ -35,11 +35,9 @@ usb_bus_init(UsbBus *bus, Device *owner, const char *name, const UsbBusOps *ops,
             bus->name = g_strdup_printf("%s.%u", name, number++);
         } while (g_hash_table_contains(owner->machine->buses, bus->name));
     }
-    bus->bus = (Bus){ .name = bus->name,
-                      .kind = BUS_USB,
-                      .owner = owner,
-                      .impl = bus,
-                      .hotplug = &usb_hotplug };
+    bus->bus = (Bus){
+        .name = bus->name, .kind = BUS_USB, .owner = owner, .impl = bus, .hotplug = &usb_hotplug
+    };
     return bus_add(owner->machine, &bus->bus, err);
 }
 
@@ -51,6 +49,58 @@ usb_bus_fini(UsbBus *bus)
     g_clear_pointer(&bus->ports, g_free);
     g_clear_pointer(&bus->name, g_free);
     bus->n_ports = 0;
+}
+
+bool
+usb_bus_join(UsbBus *bus, Device *device, unsigned first, unsigned n,
+             const UsbCompanionOps *companion, void *opaque, GError **err)
+{
+    if (!bus->ops->joined)
+        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "masterbus=%s: the controller of that bus (%s) has no companions; it "
+                            "has to be an EHCI one",
+                            bus->bus.name, bus->bus.owner->class->name);
+    if (first > bus->n_ports || n > bus->n_ports - first)
+        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "firstport=%u: bus '%s' has %u ports, so that it may be 0 to %u", first,
+                            bus->bus.name, bus->n_ports, bus->n_ports - n);
+    for (unsigned i = 0; i < n; i++) {
+        if (bus->ports[first + i].companion)
+            return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                "firstport=%u: port %u of bus '%s' has a companion controller "
+                                "already",
+                                first, first + i, bus->bus.name);
+    }
+    g_mutex_lock(bus->lock);
+    for (unsigned i = 0; i < n; i++) {
+        UsbPort *port = &bus->ports[first + i];
+
+        port->companion = companion;
+        port->companion_opaque = opaque;
+        port->companion_port = i;
+        port->speeds |= 1u << USB_LOW | 1u << USB_FULL;
+        bus->ops->joined(bus, port);
+    }
+    g_mutex_unlock(bus->lock);
+    return true;
+}
+
+void
+usb_bus_leave(UsbBus *bus, void *opaque)
+{
+    g_mutex_lock(bus->lock);
+    for (unsigned i = 0; i < bus->n_ports; i++) {
+        UsbPort *port = &bus->ports[i];
+
+        if (!port->companion || port->companion_opaque != opaque)
+            continue;
+        port->companion = NULL;
+        port->speeds &= ~(1u << USB_LOW | 1u << USB_FULL);
+        if (port->given)
+            port->enabled = false;
+        port->given = false;
+    }
+    g_mutex_unlock(bus->lock);
 }
 
 char *
@@ -129,17 +179,26 @@ free_port(UsbPort *ports, unsigned n)
     return NULL;
 }
 
-/* The fastest that device and port have in common; USB_SPEEDS: none. */
-static UsbSpeed
-device_speed(const UsbDevice *dev, const UsbPort *port)
+UsbSpeed
+usb_device_best_speed(const UsbDevice *dev, unsigned speeds)
 {
     for (int speed = USB_SUPER; speed >= USB_LOW; speed--) {
         if (dev->usb_version == 1 && speed > USB_FULL)
             continue;
-        if (dev->class->config[speed] && (port->speeds & 1u << speed))
+        if (dev->class->config[speed] && (speeds & 1u << speed))
             return (UsbSpeed)speed;
     }
     return USB_SPEEDS;
+}
+
+UsbPort *
+usb_device_root_port(const UsbDevice *dev)
+{
+    UsbPort *port = dev->port;
+
+    while (port->hub)
+        port = port->hub->port;
+    return port;
 }
 
 static bool
@@ -165,7 +224,7 @@ usb_device_realize(Device *device, GError **err)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "it is behind %u hubs, at most %d may follow one another",
                             port_depth(port), USB_DEPTH_MAX);
-    dev->speed = device_speed(dev, port);
+    dev->speed = usb_device_best_speed(dev, port->speeds);
     if (dev->speed == USB_SPEEDS)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "it has no speed in common with port %u of bus '%s'", port->number,
@@ -346,12 +405,11 @@ usb_device_firmware_node(Device *device)
     enum { INTERFACE_CLASS = 14, CLASS_STORAGE = 8 };
     UsbDevice *dev = usb_device(device);
     const uint8_t *config = dev->class->config[dev->speed];
-    g_autofree char *before = dev->port->hub
-                                  ? usb_device_firmware_node(&dev->port->hub->device)
-                                  : NULL;
-    const char *name = dev->class->ports                           ? "hub"
+    g_autofree char *before =
+        dev->port->hub ? usb_device_firmware_node(&dev->port->hub->device) : NULL;
+    const char *name = dev->class->ports                          ? "hub"
                        : config[INTERFACE_CLASS] == CLASS_STORAGE ? "storage"
-                                                                   : "usb-device";
+                                                                  : "usb-device";
 
     return g_strdup_printf("%s%s%s@%x", before ? before : "", before ? "/" : "", name,
                            dev->port->number);

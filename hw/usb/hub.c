@@ -243,7 +243,7 @@ hub_unrealize(Device *device)
 
     for (unsigned i = 0; i < hub->n_ports; i++) {
         if (hub->ports[i].dev)
-            device_free(&hub->ports[i].dev->device);
+            device_delete(&hub->ports[i].dev->device);
     }
 }
 
@@ -261,9 +261,9 @@ hub_after_load(void *state, GError **err)
 }
 
 static const uint8_t hub_config[] = {
-    9, 2, 25, 0, 1, 1, 0, 0xe0, 0,   /* self-powered, remote wakeup */
-    9, 4, 0, 0, 1, 9, 0, 0, 0,       /* hub */
-    7, 5, 0x81, 3, 2, 0, 0xff,       /* changes, polled every 255 ms */
+    9, 2, 25,   0, 1, 1, 0,    0xe0, 0, /* self-powered, remote wakeup */
+    9, 4, 0,    0, 1, 9, 0,    0,    0, /* hub */
+    7, 5, 0x81, 3, 2, 0, 0xff,          /* changes, polled every 255 ms */
 };
 
 static const SavedField hub_port_fields[] = {

@@ -1,13 +1,15 @@
-/* uhci.c - the UHCI controllers piix3-usb-uhci, piix4-usb-uhci and ich9-usb-uhci1 to 3.
+/* uhci.c - the UHCI controllers piix3-usb-uhci, piix4-usb-uhci and ich9-usb-uhci1 to 6.
  *
  * Universal Host Controller Interface Design Guide 1.1. Two ports. The frame list is walked in the
  * I/O loop, a frame for each millisecond of the guest's time; while nothing moves, several frames
  * at a time, and not at all while nothing is plugged in. What a frame may visit is bounded, however
  * the guest's lists loop.
  *
+ * With masterbus= its ports are two of an EHCI controller's (EHCI 1.0, 4.2): it sees a device there
+ * while the other has given the port away. Everything is then guarded by the master's lock.
+ *
  * Leaves out: isochronous transfers beyond their being carried out as any other, legacy keyboard
- * emulation (USBLEGSUP is kept and does nothing), being the companion of an EHCI controller
- * (masterbus= is refused).
+ * emulation (USBLEGSUP is kept and does nothing).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/usb/usb.h"
@@ -75,9 +77,11 @@ enum {
 
 typedef struct {
     PciDevice pci; /* first */
-    UsbBus bus;
+    UsbBus bus;    /* not a companion's */
     char *masterbus;
     uint32_t firstport;
+    UsbBus *on;     /* the bus that its ports are of: its own or its master's */
+    UsbPort *roots; /* the first of them */
 
     uint16_t cmd, sts, intr, frnum;
     uint8_t why, sofmod;
@@ -87,10 +91,33 @@ typedef struct {
 
     IoTimer *timer; /* the loop's */
     bool paused, scheduled;
-    unsigned idle; /* turns */
+    unsigned idle;  /* turns */
     uint32_t bytes; /* of this frame */
     bool moved;     /* a transfer of this frame has ended */
 } Uhci;
+
+static bool
+uhci_is_companion(const Uhci *uhci)
+{
+    return uhci->on != &uhci->bus;
+}
+
+/* Its port, NULL while that is the master's. */
+static UsbPort *
+uhci_port(Uhci *uhci, unsigned i)
+{
+    UsbPort *port = &uhci->roots[i];
+
+    return uhci_is_companion(uhci) && !port->given ? NULL : port;
+}
+
+static UsbDevice *
+uhci_device(Uhci *uhci, unsigned i)
+{
+    UsbPort *port = uhci_port(uhci, i);
+
+    return port && port->dev && !port->dev->gone ? port->dev : NULL;
+}
 
 static void
 uhci_interrupt(Uhci *uhci)
@@ -101,7 +128,11 @@ uhci_interrupt(Uhci *uhci)
                  ((uhci->sts & STS_RESUME) && (uhci->intr & INTR_RESUME)) ||
                  (uhci->sts & (STS_SYSTEM_ERROR | STS_PROCESS_ERROR));
 
+    if (uhci_is_companion(uhci))
+        g_mutex_lock(&uhci->pci.device.lock);
     pci_intx_set(&uhci->pci, level);
+    if (uhci_is_companion(uhci))
+        g_mutex_unlock(&uhci->pci.device.lock);
 }
 
 static bool
@@ -126,8 +157,8 @@ static UsbDevice *
 uhci_find(Uhci *uhci, uint8_t address)
 {
     for (unsigned i = 0; i < PORTS; i++) {
-        UsbDevice *dev =
-            uhci->ports[i] & PORT_ENABLED ? usb_port_find(&uhci->bus.ports[i], address) : NULL;
+        UsbPort *port = uhci->ports[i] & PORT_ENABLED ? uhci_port(uhci, i) : NULL;
+        UsbDevice *dev = port ? usb_port_find(port, address) : NULL;
 
         if (dev)
             return dev;
@@ -297,10 +328,10 @@ uhci_tick(void *opaque)
     Uhci *uhci = opaque;
     bool moved = false;
 
-    g_mutex_lock(&uhci->pci.device.lock);
+    g_mutex_lock(uhci->on->lock);
     uhci->scheduled = false;
     if (uhci->paused || !uhci_running(uhci) || !uhci_has_devices(uhci)) {
-        g_mutex_unlock(&uhci->pci.device.lock);
+        g_mutex_unlock(uhci->on->lock);
         return;
     }
     if (uhci_frames_due(uhci) > FRAMES_LATE)
@@ -313,7 +344,7 @@ uhci_tick(void *opaque)
     uhci->idle = moved ? 0 : MIN(uhci->idle + 1, IDLE_AFTER);
     io_timer_set(uhci->timer,
                  io_clock_ns() + FRAME_NS * (uhci->idle >= IDLE_AFTER ? IDLE_FRAMES : 1));
-    g_mutex_unlock(&uhci->pci.device.lock);
+    g_mutex_unlock(uhci->on->lock);
 }
 
 static void
@@ -323,7 +354,7 @@ uhci_schedule(Uhci *uhci)
         return;
     uhci->scheduled = true;
     uhci->idle = 0;
-    io_loop_defer(uhci->bus.loop, uhci_tick, uhci);
+    io_loop_defer(uhci->on->loop, uhci_tick, uhci);
 }
 
 /* ---- ports ---- */
@@ -331,13 +362,15 @@ uhci_schedule(Uhci *uhci)
 static void
 uhci_port_settle(Uhci *uhci, unsigned i)
 {
-    UsbDevice *dev = uhci->bus.ports[i].dev;
+    UsbDevice *dev = uhci_device(uhci, i);
+    UsbPort *port = uhci_port(uhci, i);
     uint16_t old = uhci->ports[i];
 
     /* The port on which something has changed is no longer enabled. */
     uhci->ports[i] = PORT_ALWAYS | (old & PORT_CONNECT_CHANGE);
-    uhci->bus.ports[i].enabled = false;
-    if (dev && !dev->gone)
+    if (port)
+        port->enabled = false;
+    if (dev)
         uhci->ports[i] |= PORT_CONNECTED | (dev->speed == USB_LOW ? PORT_LOW_SPEED : 0);
     if ((old ^ uhci->ports[i]) & PORT_CONNECTED)
         uhci->ports[i] |= PORT_CONNECT_CHANGE;
@@ -355,48 +388,58 @@ uhci_resume_detected(Uhci *uhci)
 }
 
 static void
-uhci_attached(UsbBus *bus, UsbPort *port, bool attached)
+uhci_port_changed(void *opaque, unsigned i)
 {
-    Uhci *uhci = bus->opaque;
-
-    if (!attached)
-        port->dev = NULL;
-    uhci_port_settle(uhci, port->number - 1);
-    uhci_resume_detected(uhci);
+    uhci_port_settle(opaque, i);
+    uhci_resume_detected(opaque);
 }
 
 static void
-uhci_wakeup(UsbBus *bus, UsbDevice *dev, unsigned endpoint)
+uhci_port_wakeup(void *opaque, unsigned i, UsbDevice *dev)
 {
-    Uhci *uhci = bus->opaque;
-    UsbPort *root = dev->port;
+    Uhci *uhci = opaque;
 
-    (void)endpoint;
-    while (root->hub)
-        root = root->hub->port;
-    if (dev->remote_wakeup && (uhci->ports[root->number - 1] & PORT_SUSPEND)) {
-        uhci->ports[root->number - 1] |= PORT_RESUME;
+    if (dev->remote_wakeup && (uhci->ports[i] & PORT_SUSPEND)) {
+        uhci->ports[i] |= PORT_RESUME;
         uhci_resume_detected(uhci);
     }
     if (uhci_running(uhci) && uhci->idle >= IDLE_AFTER)
         uhci_schedule(uhci);
 }
 
-static const UsbBusOps uhci_bus_ops = { uhci_attached, uhci_wakeup };
+static const UsbCompanionOps uhci_companion_ops = { uhci_port_changed, uhci_port_wakeup };
+
+static void
+uhci_attached(UsbBus *bus, UsbPort *port, bool attached)
+{
+    if (!attached)
+        port->dev = NULL;
+    uhci_port_changed(bus->opaque, port->number - 1);
+}
+
+static void
+uhci_wakeup(UsbBus *bus, UsbDevice *dev, unsigned endpoint)
+{
+    (void)endpoint;
+    uhci_port_wakeup(bus->opaque, usb_device_root_port(dev)->number - 1, dev);
+}
+
+static const UsbBusOps uhci_bus_ops = { .attached = uhci_attached, .wakeup = uhci_wakeup };
 
 static void
 uhci_port_write(Uhci *uhci, unsigned i, uint16_t value)
 {
     uint16_t *port = &uhci->ports[i];
-    UsbDevice *dev = uhci->bus.ports[i].dev;
+    UsbDevice *dev = uhci_device(uhci, i);
 
-    if ((value & PORT_RESET) && !(*port & PORT_RESET) && dev && !dev->gone)
+    if ((value & PORT_RESET) && !(*port & PORT_RESET) && dev)
         usb_device_reset(dev);
     *port &= (uint16_t) ~(value & (PORT_CONNECT_CHANGE | PORT_ENABLE_CHANGE));
     *port = (uint16_t)((*port & ~PORT_WRITABLE) | (value & PORT_WRITABLE));
     if (!(*port & PORT_CONNECTED) || (*port & PORT_RESET))
         *port &= (uint16_t)~PORT_ENABLED;
-    uhci->bus.ports[i].enabled = *port & PORT_ENABLED;
+    if (uhci_port(uhci, i))
+        uhci_port(uhci, i)->enabled = *port & PORT_ENABLED;
     if (*port & PORT_ENABLED) {
         if (uhci_running(uhci) && uhci_frames_due(uhci) > 0)
             uhci_skip_frames(uhci, uhci_frames_due(uhci));
@@ -417,10 +460,10 @@ uhci_power_on(Uhci *uhci)
     uhci->list = 0;
     uhci->frame_at = machine_clock_ns(uhci->pci.device.machine);
     for (unsigned i = 0; i < PORTS; i++) {
-        UsbDevice *dev = uhci->bus.ports[i].dev;
+        UsbDevice *dev = uhci_device(uhci, i);
 
         uhci->ports[i] = PORT_ALWAYS;
-        if (dev && !dev->gone)
+        if (dev)
             usb_device_reset(dev);
         uhci_port_settle(uhci, i);
     }
@@ -523,36 +566,63 @@ uhci_make_timer(void *opaque)
 {
     Uhci *uhci = opaque;
 
-    uhci->timer = io_timer_new(uhci->bus.loop, uhci_tick, uhci);
+    uhci->timer = io_timer_new(uhci->on->loop, uhci_tick, uhci);
+}
+
+/* Finds its ports: two of its own, or of its master. */
+static bool
+uhci_find_ports(Uhci *uhci, GError **err)
+{
+    Device *device = &uhci->pci.device;
+    IoLoop *loop;
+    Bus *bus;
+
+    if (uhci->masterbus) {
+        bus = bus_find(device->machine, BUS_USB, uhci->masterbus, err);
+        if (!bus) {
+            g_prefix_error(err, "device %s: masterbus: ", device->class->name);
+            return false;
+        }
+        uhci->on = bus->impl;
+        uhci->roots = uhci->on->ports + MIN(uhci->firstport, uhci->on->n_ports);
+        return true;
+    }
+    if (uhci->firstport > 0)
+        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "firstport=%u is a port of the masterbus, and there is none",
+                            uhci->firstport);
+    loop = machine_io_loop(device->machine, err);
+    if (!loop)
+        return false;
+    uhci->on = &uhci->bus;
+    if (!usb_bus_init(&uhci->bus, device, "usb-bus", &uhci_bus_ops, uhci, loop, PORTS,
+                      1u << USB_LOW | 1u << USB_FULL, err))
+        return false;
+    uhci->roots = uhci->bus.ports;
+    return true;
 }
 
 static bool
 uhci_realize(Device *device, GError **err)
 {
     Uhci *uhci = (Uhci *)device;
-    IoLoop *loop = machine_io_loop(device->machine, err);
 
-    if (!loop)
+    if (!uhci_find_ports(uhci, err))
         return false;
-    if (uhci->masterbus)
-        return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "masterbus=%s: being an EHCI controller's companion is not offered; "
-                            "leave it out, or use qemu-xhci",
-                            uhci->masterbus);
     pci_config_set(&uhci->pci, 0x60, 1, 0x10); /* SBRN: USB 1.0 */
     pci_config_set(&uhci->pci, 0xc0, 2, 0x2000);
     pci_config_mask(&uhci->pci, 0xc0, 2, 0x20bf);
     pci_bar_add(&uhci->pci, IO_BAR, PCI_BAR_IO, false, IO_BYTES);
-    pci_bar_add_region(&uhci->pci, IO_BAR, 0, IO_BYTES, &uhci_ops, uhci, &device->lock, "uhci");
+    pci_bar_add_region(&uhci->pci, IO_BAR, 0, IO_BYTES, &uhci_ops, uhci, uhci->on->lock, "uhci");
     pci_intx_init(&uhci->pci);
-    if (!usb_bus_init(&uhci->bus, device, "usb-bus", &uhci_bus_ops, uhci, loop, PORTS,
-                      1u << USB_LOW | 1u << USB_FULL, err))
-        return false;
     uhci->paused = true;
-    io_loop_run_sync(loop, uhci_make_timer, uhci);
-    g_mutex_lock(&device->lock);
+    io_loop_run_sync(uhci->on->loop, uhci_make_timer, uhci);
+    if (uhci->masterbus &&
+        !usb_bus_join(uhci->on, device, uhci->firstport, PORTS, &uhci_companion_ops, uhci, err))
+        return false;
+    g_mutex_lock(uhci->on->lock);
     uhci_power_on(uhci);
-    g_mutex_unlock(&device->lock);
+    g_mutex_unlock(uhci->on->lock);
     return true;
 }
 
@@ -561,10 +631,10 @@ uhci_stop(void *opaque)
 {
     Uhci *uhci = opaque;
 
-    g_mutex_lock(&uhci->pci.device.lock);
+    g_mutex_lock(uhci->on->lock);
     uhci->paused = true;
-    g_mutex_unlock(&uhci->pci.device.lock);
-    io_loop_cancel(uhci->bus.loop, uhci_tick, uhci);
+    g_mutex_unlock(uhci->on->lock);
+    io_loop_cancel(uhci->on->loop, uhci_tick, uhci);
     uhci->scheduled = false;
     if (uhci->timer)
         io_timer_cancel(uhci->timer);
@@ -584,8 +654,13 @@ uhci_unrealize(Device *device)
 {
     Uhci *uhci = (Uhci *)device;
 
-    if (!uhci->bus.ports)
+    if (!uhci->on)
         return;
+    if (uhci_is_companion(uhci)) {
+        usb_bus_leave(uhci->on, uhci);
+        io_loop_run_sync(uhci->on->loop, uhci_free_timer, uhci);
+        return;
+    }
     for (unsigned i = 0; i < PORTS; i++) {
         if (uhci->bus.ports[i].dev)
             device_free(&uhci->bus.ports[i].dev->device);
@@ -599,9 +674,9 @@ uhci_reset(Device *device)
 {
     Uhci *uhci = (Uhci *)device;
 
-    g_mutex_lock(&device->lock);
+    g_mutex_lock(uhci->on->lock);
     uhci_power_on(uhci);
-    g_mutex_unlock(&device->lock);
+    g_mutex_unlock(uhci->on->lock);
 }
 
 static void
@@ -610,13 +685,13 @@ uhci_set_running(Device *device, bool running)
     Uhci *uhci = (Uhci *)device;
 
     if (!running) {
-        io_loop_run_sync(uhci->bus.loop, uhci_stop, uhci);
+        io_loop_run_sync(uhci->on->loop, uhci_stop, uhci);
         return;
     }
-    g_mutex_lock(&device->lock);
+    g_mutex_lock(uhci->on->lock);
     uhci->paused = false;
     uhci_schedule(uhci);
-    g_mutex_unlock(&device->lock);
+    g_mutex_unlock(uhci->on->lock);
 }
 
 static bool
@@ -628,18 +703,22 @@ uhci_after_load(void *state, GError **err)
     uhci->frnum &= 0x7ff;
     uhci->list &= ~0xfffu;
     uhci->frame_at = machine_clock_ns(uhci->pci.device.machine);
-    for (unsigned i = 0; i < PORTS; i++)
-        uhci->bus.ports[i].enabled = uhci->bus.ports[i].dev && (uhci->ports[i] & PORT_ENABLED);
-    g_mutex_lock(&uhci->pci.device.lock);
+    g_mutex_lock(uhci->on->lock);
+    /* The master, which stands before its companions, has said whose the ports are. */
+    for (unsigned i = 0; i < PORTS; i++) {
+        UsbPort *port = uhci_port(uhci, i);
+
+        if (port)
+            port->enabled = port->dev && (uhci->ports[i] & PORT_ENABLED);
+    }
     uhci_interrupt(uhci);
-    g_mutex_unlock(&uhci->pci.device.lock);
+    g_mutex_unlock(uhci->on->lock);
     return true;
 }
 
 static const SavedField uhci_fields[] = {
-    SAVED(Uhci, cmd, 1),   SAVED(Uhci, sts, 1),    SAVED(Uhci, intr, 1),
-    SAVED(Uhci, frnum, 1), SAVED(Uhci, why, 1),    SAVED(Uhci, sofmod, 1),
-    SAVED(Uhci, list, 1),  SAVED_ARRAY(Uhci, ports, 1),
+    SAVED(Uhci, cmd, 1), SAVED(Uhci, sts, 1),    SAVED(Uhci, intr, 1), SAVED(Uhci, frnum, 1),
+    SAVED(Uhci, why, 1), SAVED(Uhci, sofmod, 1), SAVED(Uhci, list, 1), SAVED_ARRAY(Uhci, ports, 1),
 };
 
 static const SavedTable uhci_saved = {
@@ -652,8 +731,10 @@ static const SavedTable uhci_saved = {
 };
 
 static const DeviceProp uhci_props[] = {
-    { "masterbus", PROP_STRING, offsetof(Uhci, masterbus), .help = "refused" },
-    { "firstport", PROP_UINT32, offsetof(Uhci, firstport), "0", .help = "0 only", .max = 4 },
+    { "masterbus", PROP_STRING, offsetof(Uhci, masterbus),
+      .help = "bus of the EHCI controller whose companion it is" },
+    { "firstport", PROP_UINT32, offsetof(Uhci, firstport), "0",
+      .help = "first of its two ports there, from 0" },
 };
 
 #define UHCI_DEVICE(symbol, text, id, rev)                                                         \
@@ -684,3 +765,6 @@ UHCI_DEVICE(piix4_usb_uhci_class, "piix4-usb-uhci", 0x7112, 1);
 UHCI_DEVICE(ich9_usb_uhci1_class, "ich9-usb-uhci1", 0x2934, 3);
 UHCI_DEVICE(ich9_usb_uhci2_class, "ich9-usb-uhci2", 0x2935, 3);
 UHCI_DEVICE(ich9_usb_uhci3_class, "ich9-usb-uhci3", 0x2936, 3);
+UHCI_DEVICE(ich9_usb_uhci4_class, "ich9-usb-uhci4", 0x2937, 3);
+UHCI_DEVICE(ich9_usb_uhci5_class, "ich9-usb-uhci5", 0x2938, 3);
+UHCI_DEVICE(ich9_usb_uhci6_class, "ich9-usb-uhci6", 0x2939, 3);

@@ -7,8 +7,8 @@
  * USB_NAK and calls usb_wakeup() later: nothing is ever in flight, so that a reset, an unplug or a
  * cancelled transfer leaves no request behind that could complete.
  *
- * Threads: all of a bus is guarded by its controller's lock. Packets are handled in the
- * controller's I/O loop, with that lock held.
+ * Threads: all of a bus is guarded by its controller's lock, also for companion controllers, whose
+ * own locks come behind it. Packets are handled in the controller's I/O loop, with that lock held.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_HW_USB_USB_H
@@ -22,6 +22,7 @@
 typedef struct UsbBus UsbBus;
 typedef struct UsbPort UsbPort;
 typedef struct UsbDevice UsbDevice;
+typedef struct UsbCompanionOps UsbCompanionOps;
 
 typedef enum { USB_LOW, USB_FULL, USB_HIGH, USB_SUPER, USB_SPEEDS } UsbSpeed;
 typedef enum { USB_OUT, USB_IN, USB_SETUP } UsbToken;
@@ -36,10 +37,10 @@ typedef enum {
 } UsbStatus;
 
 enum {
-    USB_DEPTH_MAX = 5,    /* hubs one behind another */
-    USB_PORTS_MAX = 15,   /* of a root hub, in each speed */
+    USB_DEPTH_MAX = 5,      /* hubs one behind another */
+    USB_PORTS_MAX = 15,     /* of a root hub, in each speed */
     USB_CONTROL_MAX = 4096, /* most bytes of a control transfer's data */
-    USB_ENDPOINTS = 32,   /* number, + 16 for IN */
+    USB_ENDPOINTS = 32,     /* number, + 16 for IN */
 };
 
 typedef struct {
@@ -87,11 +88,24 @@ typedef struct {
 /* One place to plug a device into. */
 struct UsbPort {
     UsbBus *bus;
-    UsbDevice *hub; /* NULL: the root hub's */
+    UsbDevice *hub;  /* NULL: the root hub's */
     unsigned number; /* from 1 */
     unsigned speeds; /* bits 1 << UsbSpeed it takes */
     bool enabled;    /* passes packets on: the controller or hub sets it */
     UsbDevice *dev;
+    const UsbCompanionOps *companion; /* of the controller that also has the port; NULL: none */
+    void *companion_opaque;
+    unsigned companion_port; /* its number there, from 0 */
+    bool given;              /* the companion has it now, not the bus's own controller */
+};
+
+/* What a companion controller (EHCI 1.0, 4.2) is told of the ports that it shares with its master,
+ * the bus's own controller. Calls with the bus's lock held. */
+struct UsbCompanionOps {
+    /* The port has been given or taken away, or what is plugged into it has come or gone. */
+    void (*changed)(void *opaque, unsigned i);
+    /* A device behind the port, which the companion has, has something to say. */
+    void (*wakeup)(void *opaque, unsigned i, UsbDevice *dev);
 };
 
 typedef struct {
@@ -99,6 +113,8 @@ typedef struct {
     void (*attached)(UsbBus *bus, UsbPort *port, bool attached);
     /* An endpoint (number, + 16 for IN) has something to say. */
     void (*wakeup)(UsbBus *bus, UsbDevice *dev, unsigned endpoint);
+    /* A companion has joined at the port. NULL: the controller has none. */
+    void (*joined)(UsbBus *bus, UsbPort *port);
 } UsbBusOps;
 
 struct UsbBus {
@@ -123,8 +139,8 @@ struct UsbDevice {
     char *port_path; /* "1.2"; NULL: the first free one */
     char *serial;
     uint32_t usb_version; /* 1: no more than full speed */
-    bool msos;     /* accepted */
-    char *display; /* accepted */
+    bool msos;            /* accepted */
+    char *display;        /* accepted */
 
     /* registers */
     uint8_t address, configuration;
@@ -150,6 +166,17 @@ usb_device(Device *dev)
 bool usb_bus_init(UsbBus *bus, Device *owner, const char *name, const UsbBusOps *ops, void *opaque,
                   IoLoop *loop, unsigned n, unsigned speeds, GError **err);
 void usb_bus_fini(UsbBus *bus);
+
+/* Makes @companion's owner, @device, a companion of the bus's controller for @n ports from @first
+ * (0 is the first) on. It then uses the bus's lock and loop. */
+bool usb_bus_join(UsbBus *bus, Device *device, unsigned first, unsigned n,
+                  const UsbCompanionOps *companion, void *opaque, GError **err);
+void usb_bus_leave(UsbBus *bus, void *opaque);
+
+/* The fastest of @speeds (bits 1 << UsbSpeed) that the device runs at; USB_SPEEDS: none. */
+UsbSpeed usb_device_best_speed(const UsbDevice *dev, unsigned speeds);
+/* The root port behind which the device is. */
+UsbPort *usb_device_root_port(const UsbDevice *dev);
 
 /* Carries @packet out. Loop, lock held; @dev may be NULL. */
 void usb_packet_run(UsbDevice *dev, UsbPacket *packet);

@@ -73,8 +73,8 @@ add_node(FakeMachine *fake, const char *json)
 static void
 make_machine(Fixture *f)
 {
-    g_autofree char *file = g_strdup_printf(
-        "{\"driver\":\"file\",\"filename\":\"%s\",\"node-name\":\"s\"}", f->path);
+    g_autofree char *file =
+        g_strdup_printf("{\"driver\":\"file\",\"filename\":\"%s\",\"node-name\":\"s\"}", f->path);
 
     f->fake = fake_machine_new_q35(XD_RAM);
     add_node(f->fake, file);
@@ -225,6 +225,30 @@ device_behind_a_hub_is_reached_by_route(void **state)
     slot = xd_attach(&f->xd, 1, 2);
     assert_int_equal(xd_control(&f->xd, slot, get_device, NULL), CC_SUCCESS);
     assert_int_equal(bytes_load16(f->fake->ram + XD_BUFFER + 8), 0x0627);
+}
+
+static void
+hub_goes_with_what_is_plugged_into_it(void **state)
+{
+    Fixture *f = *state;
+    GPtrArray *qmp = f->fake->qmp;
+    guint before;
+
+    fake_device(f->fake, "usb-hub", "id", "h", "port", "1", NULL);
+    fake_device(f->fake, "usb-hub", "id", "h2", "port", "1.1", NULL);
+    fake_device(f->fake, "usb-kbd", "id", "k", "port", "1.1.1", NULL);
+    fake_device(f->fake, "usb-tablet", "id", "t", "port", "1.2", NULL);
+    fake_device(f->fake, "usb-mouse", "id", "m", "port", "2", NULL);
+    start(f);
+    before = qmp->len;
+    assert_true(device_unplug(machine_device_find(f->fake->machine, "h"), NULL));
+    fake_iterate(f->fake);
+    assert_int_equal(qmp->len, before + 4);
+    for (guint i = before; i < qmp->len; i++)
+        assert_string_equal(g_ptr_array_index(qmp, i), "DEVICE_DELETED");
+    for (const char *const *id = (const char *const[]){ "h", "h2", "k", "t", NULL }; *id; id++)
+        assert_null(machine_device_find(f->fake->machine, *id));
+    assert_non_null(machine_device_find(f->fake->machine, "m"));
 }
 
 /* Hole class: a device pulled out of a hub while its port is reset. */
@@ -385,8 +409,9 @@ nonsense_instead_of_a_command_stalls(void **state)
     memset(f->fake->ram + XD_BUFFER, 0x5a, 64);
     assert_int_equal(xd_transfer(&f->xd, slot, 4, XD_BUFFER, 31, NULL), CC_STALL);
     assert_int_equal(xd_command(&f->xd, 0, 14 << 10 | slot << 24 | 4 << 16, NULL), CC_SUCCESS);
-    assert_int_equal(xd_command(&f->xd, (f->xd.rings[slot][4].base + f->xd.rings[slot][4].at * 16) |
-                                            f->xd.rings[slot][4].cycle,
+    assert_int_equal(xd_command(&f->xd,
+                                (f->xd.rings[slot][4].base + f->xd.rings[slot][4].at * 16) |
+                                    f->xd.rings[slot][4].cycle,
                                 16 << 10 | slot << 24 | 4 << 16, NULL),
                      CC_SUCCESS);
     assert_int_equal(xd_control(&f->xd, slot, bot_reset, NULL), CC_SUCCESS);
@@ -655,8 +680,6 @@ missing_ports_and_speeds_are_named(void **state)
     for (int i = 0; i < 4; i++)
         fake_device(f->fake, "usb-mouse", "bus", "usb.0", NULL);
     fake_device_refused(f->fake, "every port", "usb-mouse", "bus", "usb.0", NULL);
-
-
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -668,6 +691,7 @@ main(void)
         TEST(tablet_is_found_and_tells_positions),
         TEST(keyboard_types_and_has_lights),
         TEST(device_behind_a_hub_is_reached_by_route),
+        TEST(hub_goes_with_what_is_plugged_into_it),
         TEST(port_of_a_device_that_left_is_reset),
         TEST(disk_keeps_what_is_written),
         TEST(sense_of_a_failed_command_can_be_asked_for),

@@ -146,6 +146,20 @@ class Grub(unittest.TestCase):
                         Guest("-M", machine, "-hda", copy.name) as guest:
                     guest.wait("GRUB loading", "serial")
 
+    def test_usb_disk(self):
+        """At EHCI, with the companions that libvirt gives it."""
+        companions = []
+        for number in range(3):
+            companions += ["-device", "ich9-usb-uhci%d,masterbus=usb.0,firstport=%d,addr=0x1d.%d,"
+                           "multifunction=on" % (number + 1, 2 * number, number)]
+        with Guest("-device", "ich9-usb-ehci1,id=usb,addr=0x1d.7,multifunction=on", *companions,
+                   "-drive", "if=none,id=d0,format=raw,readonly=on,file=" + GRUB,
+                   "-device", "usb-storage,bus=usb.0,port=4,drive=d0,bootindex=1",
+                   "-device", "usb-tablet,bus=usb.0,port=1") as guest:
+            guest.wait("GRUB loading", "serial")
+            self.assertIn("1: /pci@i0cf8/usb@1d,7/storage@4/channel@0/disk@0,0",
+                          guest.said("debug"))
+
     def test_cd(self):
         for machine in ("q35", "pc"):
             for drive in ("ide", "scsi"):

@@ -27,11 +27,17 @@ enum {
     OP_ARG0 = 0x68,
     OP_IF = 0xa0,
     OP_ELSE = 0xa1,
+    EXT_MUTEX = 0x01,
+    EXT_ACQUIRE = 0x23,
+    EXT_RELEASE = 0x27,
+    WAIT_FOREVER = 0xffff,
     EXT_REGION = 0x80,
     EXT_FIELD = 0x81,
     EXT_DEVICE = 0x82,
+    REGION_IO = 1,
     REGION_PCI_CONFIG = 2,
     FIELD_BYTE_ACCESS = 1,
+    FIELD_DWORD_ACCESS = 3,
     NAME_SEGMENT = 4,
     RESOURCE_END = 0x79,
     RESOURCE_IO = 0x47,
@@ -322,33 +328,85 @@ aml_no_target(Aml *aml)
     aml_byte(aml, OP_ZERO);
 }
 
-void
-aml_pci_region(Aml *aml, const char *name, unsigned offset, unsigned length)
+static void
+aml_region(Aml *aml, const char *name, unsigned space, unsigned offset, unsigned length)
 {
     aml_byte(aml, OP_EXT);
     aml_byte(aml, EXT_REGION);
     aml_path(aml, name);
-    aml_byte(aml, REGION_PCI_CONFIG);
+    aml_byte(aml, space);
     aml_integer(aml, offset);
     aml_integer(aml, length);
 }
 
 void
-aml_byte_fields(Aml *aml, const char *region, const char *const *names, unsigned n)
+aml_pci_region(Aml *aml, const char *name, unsigned offset, unsigned length)
+{
+    aml_region(aml, name, REGION_PCI_CONFIG, offset, length);
+}
+
+void
+aml_io_region(Aml *aml, const char *name, uint16_t port, unsigned length)
+{
+    aml_region(aml, name, REGION_IO, port, length);
+}
+
+/* A field's length is a PkgLength without a package: one byte holds 6 bits of it. */
+static void
+aml_fields(Aml *aml, const char *region, unsigned access, unsigned bits, const char *const *names,
+           unsigned n)
 {
     aml_byte(aml, OP_EXT);
     aml_byte(aml, EXT_FIELD);
     aml_open(aml);
     aml_path(aml, region);
-    aml_byte(aml, FIELD_BYTE_ACCESS);
+    aml_byte(aml, access);
     for (unsigned i = 0; i < n; i++) {
         if (names[i])
             aml_segment(aml, names[i], strlen(names[i]));
         else
             aml_byte(aml, 0); /* reserved field */
-        aml_byte(aml, 8);
+        aml_byte(aml, bits);
     }
     aml_close(aml);
+}
+
+void
+aml_byte_fields(Aml *aml, const char *region, const char *const *names, unsigned n)
+{
+    aml_fields(aml, region, FIELD_BYTE_ACCESS, 8, names, n);
+}
+
+void
+aml_dword_fields(Aml *aml, const char *region, const char *const *names, unsigned n)
+{
+    aml_fields(aml, region, FIELD_DWORD_ACCESS, 32, names, n);
+}
+
+void
+aml_mutex(Aml *aml, const char *name)
+{
+    aml_byte(aml, OP_EXT);
+    aml_byte(aml, EXT_MUTEX);
+    aml_path(aml, name);
+    aml_byte(aml, 0);
+}
+
+void
+aml_acquire(Aml *aml, const char *name)
+{
+    aml_byte(aml, OP_EXT);
+    aml_byte(aml, EXT_ACQUIRE);
+    aml_path(aml, name);
+    aml_number(aml, WAIT_FOREVER, 2);
+}
+
+void
+aml_release(Aml *aml, const char *name)
+{
+    aml_byte(aml, OP_EXT);
+    aml_byte(aml, EXT_RELEASE);
+    aml_path(aml, name);
 }
 
 void

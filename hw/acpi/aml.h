@@ -58,6 +58,7 @@ typedef enum {
     AML_OR = 0x7d, /* a, b, target (aml_no_target() for none) */
     AML_LNOT = 0x92,
     AML_LEQUAL = 0x93,
+    AML_SHIFT_LEFT = 0x79, /* a, b, target */
     AML_RETURN = 0xa4,
     AML_CREATE_DWORD_FIELD = 0x8a, /* buffer, byte offset, name */
 } AmlOp;
@@ -68,6 +69,15 @@ void aml_no_target(Aml *aml);
  * NULL skips eight bits. */
 void aml_pci_region(Aml *aml, const char *name, unsigned offset, unsigned length);
 void aml_byte_fields(Aml *aml, const char *region, const char *const *names, unsigned n);
+
+/* The same of I/O ports, with fields of 32 bits. */
+void aml_io_region(Aml *aml, const char *name, uint16_t port, unsigned length);
+void aml_dword_fields(Aml *aml, const char *region, const char *const *names, unsigned n);
+
+/* Mutexes; an acquisition waits for ever. */
+void aml_mutex(Aml *aml, const char *name);
+void aml_acquire(Aml *aml, const char *name);
+void aml_release(Aml *aml, const char *name);
 
 /* Resource descriptors, inside aml_resources(). Ends are inclusive. */
 void aml_io(Aml *aml, uint16_t base, uint8_t length);

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/acpi/aml.h"
 #include "hw/acpi/build.h"
+#include "hw/acpi/pci_hotplug.h"
 #include "hw/acpi/pm.h"
 #include "hw/firmware/vmgenid.h"
 #include "hw/isa/pvpanic.h"
@@ -472,6 +473,7 @@ acpi_dsdt(Machine *machine, GByteArray *out)
     aml_scope(&aml, "\\_SB.PCI0");
     dsdt_host_prt(&aml, machine->board);
     aml_close(&aml);
+    acpi_dsdt_hotplug(&aml, machine);
 
     if (config->s3)
         dsdt_sleep_state(&aml, "\\_S3", ACPI_SLEEP_TYPE_S3);

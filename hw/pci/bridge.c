@@ -1,9 +1,12 @@
 /* bridge.c - bridges to conventional PCI buses (PCI-to-PCI Bridge 1.2; PCI Express to PCI Bridge
  * 1.0): pci-bridge on a conventional bus, pcie-to-pci-bridge on a PCI Express one.
  *
- * Leaves out: hot plugging behind them (no SHPC), prefetch and posting, secondary bus reset.
+ * Devices behind a pci-bridge of the conventional machine come and go by ACPI.
+ *
+ * Leaves out: the standard hot-plug controller (SHPC), prefetch and posting, secondary bus reset.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/acpi/pci_hotplug.h"
 #include "hw/pci/board.h"
 #include "hw/pci/internal.h"
 #include "util/error.h"
@@ -33,7 +36,10 @@ bridge_add_bus(Bridge *bridge, GError **err)
         pci_msi_init(dev, 1);
     dev->secondary = &bridge->bus;
     bridge->bus.slots = BRIDGE_SLOTS;
-    return pci_bus_init(&bridge->bus, dev->bus->root, dev, name, err);
+    if (!pci_bus_init(&bridge->bus, dev->bus->root, dev, name, err))
+        return false;
+    acpi_pci_hotplug_add_bus(&bridge->bus);
+    return true;
 }
 
 static bool
@@ -60,6 +66,7 @@ bridge_unrealize(Device *device)
     Bridge *bridge = (Bridge *)device;
 
     bridge->pci.secondary = NULL;
+    acpi_pci_hotplug_remove_bus(&bridge->bus);
     pci_bus_fini(&bridge->bus);
 }
 

@@ -35,10 +35,17 @@ pc_pm_base(const Machine *machine)
 }
 
 static const BoardDevice pc_devices[] = {
-    { "pcihost", NULL, false },    { "i440FX", "0", false },     { "PIIX3", "1.0", true },
-    { "piix3-ide", "1.1", false }, { "PIIX4_PM", "1.3", false }, { "mc146818rtc", NULL, false },
-    { "port92", NULL, false },     { "fw_cfg", NULL, false },    { "i8042", NULL, false },
+    { "pcihost", NULL, false },
+    { "i440FX", "0", false },
+    { "PIIX3", "1.0", true },
+    { "piix3-ide", "1.1", false },
+    { "PIIX4_PM", "1.3", false },
+    { "mc146818rtc", NULL, false },
+    { "port92", NULL, false },
+    { "fw_cfg", NULL, false },
+    { "i8042", NULL, false },
     { "hpet", NULL, false },
+    { "acpi-pci-hotplug", NULL, false },
 };
 
 static const char *const pc_aliases[] = { "pc", NULL };

@@ -208,6 +208,7 @@ struct PciBus {
     PciRoot *root;
     PciDevice *bridge;       /* NULL for bus 0 */
     unsigned slots;          /* 1 behind a port, 32 elsewhere; 0 stands for those */
+    unsigned hotplug_number; /* the bus's in ACPI's registers for hot plugging, from 1; 0: none */
     PciDevice *devices[256]; /* by devfn */
 };
 

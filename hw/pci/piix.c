@@ -1,18 +1,19 @@
 /* piix.c - PIIX3's ISA bridge (Intel 290550, section 2.1) and PIIX4's power management function
  * (Intel 290562, chapter 7).
  *
- * Leaves out: the functions' own decode ranges (ISA devices always decode), the SMBus controller
- * behind SMBBA, device monitors.
+ * Leaves out: the functions' own decode ranges (ISA devices always decode), device monitors.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/core/bytes.h"
 #include "hw/pci/board.h"
 #include "hw/pci/i440fx.h"
+#include "hw/pci/smbus.h"
 
 enum {
     PIIX_XBCS = 0x4e,
     PIIX_SMBBA = 0x90,
     PIIX_SMBHSTCFG = 0xd2,
+    SMBHSTCFG_ENABLE = 1,
     DEVACTB_APMC = 0x02000000, /* says to firmware that SMM is not for it to set up */
     PIIX_PM_SIZE = 64,
 };
@@ -26,6 +27,9 @@ typedef struct {
     PciDevice pci;
     AcpiPm pm;
     uint32_t pm_at; /* where the registers are mapped, 0: nowhere */
+    Smbus smbus;
+    IoRegion smbus_region;
+    uint32_t smbus_at; /* likewise */
 } PiixPm;
 
 static void
@@ -76,23 +80,28 @@ piix_isa_unrealize(Device *device)
 }
 
 static void
-piix_pm_map(PiixPm *piix, uint32_t want)
+piix_map(PiixPm *piix, IoRegion *region, uint32_t *at, uint32_t want)
 {
     AddressMap *map = piix->pci.device.machine->pio;
 
-    if (piix->pm_at == want)
+    if (*at == want)
         return;
-    if (piix->pm_at)
-        address_map_remove(map, &piix->pm.region);
-    piix->pm_at = want && address_map_add(map, &piix->pm.region, want) == 0 ? want : 0;
+    if (*at)
+        address_map_remove(map, region);
+    *at = want && address_map_add(map, region, want) == 0 ? want : 0;
 }
 
 static void
 piix_pm_update(PciDevice *dev)
 {
+    PiixPm *piix = (PiixPm *)dev;
     uint32_t base = pci_config_get(dev, PIIX_PMBA, 4) & 0xffc0;
+    uint32_t smbus = pci_config_get(dev, PIIX_SMBBA, 4) & 0xfff0;
 
-    piix_pm_map((PiixPm *)dev, dev->config[PIIX_PMREGMISC] & PIIX_PM_ENABLE ? base : 0);
+    piix->smbus.enabled = dev->config[PIIX_SMBHSTCFG] & SMBHSTCFG_ENABLE;
+    piix_map(piix, &piix->pm.region, &piix->pm_at,
+             dev->config[PIIX_PMREGMISC] & PIIX_PM_ENABLE ? base : 0);
+    piix_map(piix, &piix->smbus_region, &piix->smbus_at, piix->smbus.enabled ? smbus : 0);
 }
 
 static void
@@ -123,6 +132,9 @@ piix_pm_realize(Device *device, GError **err)
     pci_config_mask(dev, PIIX_SMBHSTCFG, 1, 0x0f);
     acpi_pm_init(&piix->pm, device->machine, &device->lock, PIIX_PM_SIZE);
     acpi_pm_place_gpe(&piix->pm, PIIX_GPE_BASE, PIIX_GPE_SIZE);
+    smbus_init(&piix->smbus, dev, SMBUS_PIIX4_SIZE);
+    piix->smbus_region = (IoRegion){ "smbus",       &smbus_ops,       &piix->smbus,
+                                     &device->lock, SMBUS_PIIX4_SIZE, IO_PRIORITY_BOARD };
     return true;
 }
 
@@ -132,7 +144,11 @@ piix_pm_reset(Device *device)
     PiixPm *piix = (PiixPm *)device;
 
     acpi_pm_reset(&piix->pm);
-    piix_pm_map(piix, 0);
+    piix_map(piix, &piix->pm.region, &piix->pm_at, 0);
+    piix_map(piix, &piix->smbus_region, &piix->smbus_at, 0);
+    g_mutex_lock(&device->lock);
+    smbus_reset(&piix->smbus);
+    g_mutex_unlock(&device->lock);
 }
 
 static void
@@ -142,12 +158,14 @@ piix_pm_unrealize(Device *device)
 
     if (!piix->pm.machine)
         return;
-    piix_pm_map(piix, 0);
+    piix_map(piix, &piix->pm.region, &piix->pm_at, 0);
+    piix_map(piix, &piix->smbus_region, &piix->smbus_at, 0);
     acpi_pm_fini(&piix->pm);
 }
 
 static const SavedField piix_pm_fields[] = {
     SAVED_STRUCT(PiixPm, pm, acpi_pm_saved, 1),
+    SAVED_STRUCT(PiixPm, smbus, smbus_saved, 1),
 };
 
 static const SavedTable piix_pm_saved = {

@@ -49,9 +49,9 @@ q35_ecam(const Machine *machine)
 }
 
 static const BoardDevice q35_devices[] = {
-    { "pcihost", NULL, false },     { "mch", "0", false },     { "ICH9-LPC", "1f", true },
-    { "mc146818rtc", NULL, false }, { "port92", NULL, false }, { "fw_cfg", NULL, false },
-    { "i8042", NULL, false },       { "hpet", NULL, false },
+    { "pcihost", NULL, false },    { "mch", "0", false },          { "ICH9-LPC", "1f", true },
+    { "ICH9-SMB", "1f.3", false }, { "mc146818rtc", NULL, false }, { "port92", NULL, false },
+    { "fw_cfg", NULL, false },     { "i8042", NULL, false },       { "hpet", NULL, false },
 };
 
 static const char *const q35_aliases[] = { "q35", NULL };

@@ -69,6 +69,8 @@ typedef struct {
     bool (*allow)(void *opaque, const char *filename, GError **err);
     /* The bytes of secret @id; the caller frees them. NULL refuses encrypted images. */
     uint8_t *(*secret)(void *opaque, const char *id, size_t *ret_len, GError **err);
+    /* TLS credentials @id for a client of the server @hostname, borrowed; NULL refuses TLS. */
+    struct NbdTls *(*tls)(void *opaque, const char *id, const char *hostname, GError **err);
 } BlockImageOptions;
 
 /* Opens @filename: a path, "json:{…}", "nbd://…", "nbd+unix://…", "file:…" or a host device.

@@ -102,7 +102,7 @@ block_filename_options(const char *filename, GError **err)
         if (g_str_has_prefix(filename, "///"))
             filename += 2;
     } else if (g_str_has_prefix(filename, "nbd:") || g_str_has_prefix(filename, "nbd://") ||
-               g_str_has_prefix(filename, "nbd+")) {
+               g_str_has_prefix(filename, "nbd+") || g_str_has_prefix(filename, "nbds")) {
         json_object_set_string_member(object, "driver", "nbd");
         json_object_set_string_member(object, "filename", filename);
         return g_steal_pointer(&object);

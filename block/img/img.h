@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "block/image.h"
+#include "block/tools/sandbox.h"
 
 /* Exit codes that qemu-img documents. */
 enum {
@@ -175,11 +176,17 @@ typedef struct {
     const char *source_name, *target_name;
 } ImgCopy;
 bool img_copy(const ImgCopy *copy, GError **err);
+/* Shorter runs of zeroes are not worth leaving out: they share a cluster with data. */
+uint64_t img_sparse_unit(const BlockNode *target);
 /* Processors to use: what the scheduler gives us, at most @limit. */
 unsigned img_threads(uint64_t limit);
 bool img_is_zero(const void *buf, size_t length);
 
-/* sandbox.c: no new files, no sockets, no programs from here on; every thread. */
-bool img_sandbox_enter(GError **err);
+/* Once all files of a command are open. */
+static inline bool
+img_sandbox_enter(GError **err)
+{
+    return tool_sandbox_enter(NULL, err);
+}
 
 #endif

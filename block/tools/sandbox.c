@@ -1,11 +1,12 @@
-/* sandbox.c - what kiln-img gives up once its files are open: the names of all other files
+/* sandbox.c - what a tool gives up once its files are open: the names of all other files
  * (Landlock, Linux 5.13) and every system call but those of reading, writing and threads (seccomp).
  *
  * Images are hostile: whoever takes over the process by one has only the open images.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "block/img/img.h"
+#include "block/tools/sandbox.h"
 
+#include <errno.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
@@ -37,10 +38,24 @@ landlock_enter(void)
     close(fd);
 }
 
-static bool
-seccomp_enter(GError **err)
+static int
+seccomp_allow(scmp_filter_ctx ctx, const char *const *names)
 {
-    static const char *const allowed[] = {
+    int r = 0;
+
+    for (; names && *names && r == 0; names++) {
+        int number = seccomp_syscall_resolve_name(*names);
+
+        if (number != __NR_SCMP_ERROR)
+            r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
+    }
+    return r;
+}
+
+static bool
+seccomp_enter(const char *const *more, GError **err)
+{
+    static const char *const common[] = {
         "read",
         "write",
         "readv",
@@ -115,16 +130,15 @@ seccomp_enter(GError **err)
         "shutdown",
         "getsockopt",
         "membarrier",
+        NULL,
     };
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int r = ctx ? seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1) : -ENOMEM;
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed) && r == 0; i++) {
-        int number = seccomp_syscall_resolve_name(allowed[i]);
-
-        if (number != __NR_SCMP_ERROR)
-            r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
-    }
+    if (r == 0)
+        r = seccomp_allow(ctx, common);
+    if (r == 0)
+        r = seccomp_allow(ctx, more);
     /* newfstatat is also fstat() of newer C libraries: allowed, it reveals no content */
     if (r == 0)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
@@ -142,9 +156,10 @@ seccomp_enter(GError **err)
 }
 
 bool
-img_sandbox_enter(GError **err)
+tool_sandbox_enter(const char *const *more, GError **err)
 {
 #if defined(__SANITIZE_ADDRESS__)
+    (void)more;
     (void)err; /* its report at the end starts programs and reads /proc */
     (void)seccomp_enter;
     (void)landlock_enter;
@@ -155,6 +170,6 @@ img_sandbox_enter(GError **err)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
                                     "new privileges cannot be given up");
     landlock_enter();
-    return seccomp_enter(err);
+    return seccomp_enter(more, err);
 #endif
 }

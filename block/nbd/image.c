@@ -1,0 +1,136 @@
+/* image.c - the image that kiln-nbd serves.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "block/nbd/serve.h"
+#include "block/open.h"
+#include "util/error.h"
+
+static NbdTls *
+image_tls(void *opaque, const char *id, const char *hostname, GError **err)
+{
+    const NbdArgs *args = opaque;
+
+    return nbd_objects_tls(args->objects, id, false, hostname, err);
+}
+
+/* "key=value,key=value", with ",," for a comma in a value. */
+static JsonObject *
+options_object(const char *text, GError **err)
+{
+    g_autoptr(JsonObject) object = json_object_new();
+    g_autoptr(GString) word = g_string_new(NULL);
+
+    for (const char *p = text;; p++) {
+        char *equals;
+
+        if (*p == ',' && p[1] == ',') {
+            g_string_append_c(word, *p++);
+            continue;
+        }
+        if (*p && *p != ',') {
+            g_string_append_c(word, *p);
+            continue;
+        }
+        equals = strchr(word->str, '=');
+        if (!equals) {
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "--image-opts: '%s' is not KEY=VALUE",
+                           word->str);
+            return NULL;
+        }
+        *equals = '\0';
+        json_object_set_string_member(object, word->str, equals + 1);
+        g_string_truncate(word, 0);
+        if (!*p)
+            return g_steal_pointer(&object);
+    }
+}
+
+static void
+set_default(JsonObject *object, const char *key, const char *value)
+{
+    if (!json_object_has_member(object, key))
+        json_object_set_string_member(object, key, value);
+}
+
+static JsonObject *
+image_object(const NbdArgs *args, GError **err)
+{
+    JsonObject *object, *file;
+
+    if (args->image_opts) {
+        object = options_object(args->file, err);
+    } else if (g_str_has_prefix(args->file, "json:")) {
+        object = block_filename_options(args->file, err);
+    } else {
+        file = block_filename_options(args->file, err);
+        if (!file)
+            return NULL;
+        if (args->aio)
+            json_object_set_string_member(file, "aio", args->aio);
+        if (!args->ignore_discard)
+            json_object_set_string_member(file, "discard", "unmap");
+        object = json_object_new();
+        json_object_set_object_member(object, "file", file);
+        if (args->format)
+            json_object_set_string_member(object, "driver", args->format);
+    }
+    if (!object)
+        return NULL;
+    set_default(object, "discard", args->ignore_discard ? "ignore" : "unmap");
+    if (args->detect_zeroes)
+        set_default(object, "detect-zeroes", args->detect_zeroes);
+    return object;
+}
+
+static BlockNode *
+window_find(void *opaque, const char *name)
+{
+    (void)name;
+    return opaque;
+}
+
+/* A window on @node from --offset on. */
+static BlockNode *
+image_window(const NbdArgs *args, BlockNode *node, GError **err)
+{
+    const BlockOpenOps ops = { .opaque = node, .find_node = window_find };
+    g_autoptr(JsonObject) object = json_object_new();
+
+    if (args->offset == 0)
+        return block_node_ref(node);
+    if (args->offset > block_node_size(node)) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "--offset %" G_GUINT64_FORMAT " lies behind the %" G_GUINT64_FORMAT
+                       " bytes of '%s'",
+                       args->offset, block_node_size(node), args->file);
+        return NULL;
+    }
+    json_object_set_string_member(object, "driver", "raw");
+    json_object_set_string_member(object, "file", "image");
+    json_object_set_int_member(object, "offset", (gint64)args->offset);
+    return block_node_open(object, &ops, err);
+}
+
+BlockNode *
+nbd_image_open(const NbdArgs *args, GError **err)
+{
+    const char *cache = args->cache ? args->cache : "writeback";
+    BlockImageOptions options = {
+        .ops = { .opaque = (void *)args },
+        .read_only = args->read_only,
+        .follow_backing = true,
+        .direct = strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0,
+        .no_flush = strcmp(cache, "unsafe") == 0,
+        .tls = image_tls,
+    };
+    g_autoptr(JsonObject) object = image_object(args, err);
+    g_autoptr(BlockNode) node = object ? block_image_open_options(object, &options, err) : NULL;
+
+    if (!node)
+        return NULL;
+    if (args->load_snapshot && !block_image_snapshot_show(node, args->load_snapshot, err))
+        return NULL;
+    return image_window(args, node, err);
+}

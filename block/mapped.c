@@ -83,9 +83,10 @@ mapped_refuse(const BlockNode *node, GError **err, const char *format, ...)
 }
 
 bool
-mapped_head(BlockNode *node, uint64_t at, void *buf, size_t length, GError **err)
+mapped_head_from(BlockNode *node, BlockNode *file, uint64_t at, void *buf, size_t length,
+                 GError **err)
 {
-    int r = mapped_file_read(node->file, at, buf, length);
+    int r = mapped_file_read(file, at, buf, length);
 
     if (r == -EUCLEAN)
         return mapped_refuse(node, err,
@@ -98,7 +99,8 @@ mapped_head(BlockNode *node, uint64_t at, void *buf, size_t length, GError **err
 }
 
 void *
-mapped_load(BlockNode *node, uint64_t at, uint64_t count, size_t entry, GError **err)
+mapped_load_from(BlockNode *node, BlockNode *file, uint64_t at, uint64_t count, size_t entry,
+                 GError **err)
 {
     g_autofree void *map = NULL;
 
@@ -107,7 +109,7 @@ mapped_load(BlockNode *node, uint64_t at, uint64_t count, size_t entry, GError *
                       count, (unsigned)(MAPPED_MAP_MAX / entry));
         return NULL;
     }
-    if (at > node->file->size || count * entry > node->file->size - at) {
+    if (at > file->size || count * entry > file->size - at) {
         mapped_refuse(node, err,
                       "its map of %" G_GUINT64_FORMAT " entries at byte %" G_GUINT64_FORMAT
                       " runs past the end of the file",
@@ -119,9 +121,21 @@ mapped_load(BlockNode *node, uint64_t at, uint64_t count, size_t entry, GError *
         mapped_refuse(node, err, "no memory for a map of %" G_GUINT64_FORMAT " entries", count);
         return NULL;
     }
-    if (!mapped_head(node, at, map, count * entry, err))
+    if (!mapped_head_from(node, file, at, map, count * entry, err))
         return NULL;
     return g_steal_pointer(&map);
+}
+
+bool
+mapped_head(BlockNode *node, uint64_t at, void *buf, size_t length, GError **err)
+{
+    return mapped_head_from(node, node->file, at, buf, length, err);
+}
+
+void *
+mapped_load(BlockNode *node, uint64_t at, uint64_t count, size_t entry, GError **err)
+{
+    return mapped_load_from(node, node->file, at, count, entry, err);
 }
 
 int

@@ -74,8 +74,13 @@ uint8_t *mapped_table(BlockNode *node, BlockNode *file, uint64_t at, size_t leng
 int mapped_file_read(BlockNode *file, uint64_t at, void *buf, size_t length);
 /* For open(): a map of @count entries of @entry bytes at @at, bounded. NULL with @err set. */
 void *mapped_load(BlockNode *node, uint64_t at, uint64_t count, size_t entry, GError **err);
-/* For open(): the first @length bytes. */
+/* The same from a further file of the image. */
+void *mapped_load_from(BlockNode *node, BlockNode *file, uint64_t at, uint64_t count, size_t entry,
+                       GError **err);
+/* For open(): @length bytes at @at. */
 bool mapped_head(BlockNode *node, uint64_t at, void *buf, size_t length, GError **err);
+bool mapped_head_from(BlockNode *node, BlockNode *file, uint64_t at, void *buf, size_t length,
+                      GError **err);
 /* "FORMAT image 'NAME': MESSAGE"; returns false. */
 bool mapped_refuse(const BlockNode *node, GError **err, const char *format, ...)
     G_GNUC_PRINTF(3, 4);

@@ -220,6 +220,15 @@ copy_bitmaps(const Converting *c, GError **err)
     return true;
 }
 
+/* The grains of a streamOptimized image are packed, whether -c is given or not. */
+static bool
+wants_compression(const Converting *c)
+{
+    const char *subformat = g_hash_table_lookup(c->options, "subformat");
+
+    return c->args->compress || (subformat && strcmp(subformat, "streamOptimized") == 0);
+}
+
 static bool
 copy_all(const Converting *c, GError **err)
 {
@@ -230,9 +239,9 @@ copy_all(const Converting *c, GError **err)
     ImgCopy copy = {
         .target = c->target,
         .threads = img_threads(args->parallel == IMG_UNSET ? THREADS_DEFAULT : args->parallel),
-        .sparse = sparse > 0 ? MAX(sparse, block_node_cluster_size(c->target)) : 0,
+        .sparse = sparse > 0 ? MAX(sparse, img_sparse_unit(c->target)) : 0,
         .target_zero = target_is_zero(c),
-        .compress = args->compress,
+        .compress = wants_compression(c),
         .offload = args->copy_offload,
         .salvage = args->salvage,
         .rate = args->rate == IMG_UNSET ? 0 : args->rate,
@@ -245,7 +254,7 @@ copy_all(const Converting *c, GError **err)
     for (guint i = 0; i < c->sources->len; i++) {
         BlockNode *source = c->sources->pdata[i];
 
-        if (args->compress && done % block_node_cluster_size(c->target) != 0)
+        if (copy.compress && done % block_node_cluster_size(c->target) != 0)
             return kiln_error_set(
                 err, VIR_ERR_INVALID_ARG,
                 "-c with several sources needs each but the last to be a multiple "

@@ -24,6 +24,7 @@ enum {
     CLONE_MAX = 128 << 20, /* blocks shared by one call, so that progress is seen */
     CLONE_ALIGN = 4096,
     SALVAGE_UNIT = BLOCK_SECTOR,
+    SPARSE_UNIT_MAX = 65536,
 };
 
 typedef struct {
@@ -43,6 +44,12 @@ img_is_zero(const void *buf, size_t length)
     const char *bytes = buf;
 
     return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
+}
+
+uint64_t
+img_sparse_unit(const BlockNode *target)
+{
+    return MIN((uint64_t)block_node_cluster_size(target), (uint64_t)SPARSE_UNIT_MAX);
 }
 
 unsigned

@@ -93,7 +93,7 @@ dd_run(ImgArgs *args)
         .source_offset = skip,
         .length = size,
         .threads = img_threads(16),
-        .sparse = MAX(SPARSE, block_node_cluster_size(target)),
+        .sparse = MAX((uint64_t)SPARSE, img_sparse_unit(target)),
         .source_name = o.in,
         .target_name = o.out,
     };

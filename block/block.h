@@ -58,6 +58,9 @@ bool block_node_can_discard(const BlockNode *node); /* discard=unmap and the hos
 bool block_node_direct(const BlockNode *node);      /* cache.direct */
 bool block_node_no_flush(const BlockNode *node);    /* cache.no-flush */
 
+/* Whether reading the node, or what lies behind it, calls libzstd. */
+bool block_node_needs_zstd(const BlockNode *node);
+
 /* Puts all that was written to the node onto stable storage, waiting for it; nothing to do for a
  * read-only node. With cache.no-flush metadata is written, but nothing waits for the storage. For
  * the end of a node's use, when no request is in flight: the caller does it before the last

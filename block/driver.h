@@ -130,6 +130,7 @@ struct BlockDriver {
     int (*pwrite_compressed)(BlockNode *node, uint64_t offset, const void *buf, size_t length);
     int (*status)(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret);
     uint32_t (*cluster_size)(const BlockNode *node);
+    bool (*needs_zstd)(const BlockNode *node);
 
     /* Upkeep; see image.h. @file: an empty writable protocol node. */
     bool (*create)(BlockNode *file, GHashTable *options, const BlockImageOptions *image,

@@ -103,6 +103,14 @@ block_node_no_flush(const BlockNode *node)
     return node->no_flush || (node->file && block_node_no_flush(node->file));
 }
 
+bool
+block_node_needs_zstd(const BlockNode *node)
+{
+    return (node->driver->needs_zstd && node->driver->needs_zstd(node)) ||
+           (node->file && block_node_needs_zstd(node->file)) ||
+           (node->backing && block_node_needs_zstd(node->backing));
+}
+
 BlockNode *
 block_node_file(const BlockNode *node)
 {

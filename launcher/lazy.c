@@ -58,14 +58,22 @@
     F(PNG, png_set_write_fn)                                                                       \
     F(PNG, png_write_end)                                                                          \
     F(PNG, png_write_info)                                                                         \
-    F(PNG, png_write_row)
+    F(PNG, png_write_row)                                                                          \
+    F(DEFLATE, libdeflate_alloc_compressor)                                                        \
+    F(DEFLATE, libdeflate_deflate_compress)                                                        \
+    F(DEFLATE, libdeflate_free_compressor)                                                         \
+    F(ZSTD, ZSTD_compress)                                                                         \
+    F(ZSTD, ZSTD_DCtx_setParameter)                                                                \
+    F(ZSTD, ZSTD_createDStream)                                                                    \
+    F(ZSTD, ZSTD_decompressStream)                                                                 \
+    F(ZSTD, ZSTD_freeDStream)                                                                      \
+    F(ZSTD, ZSTD_isError)
 
 /* soname, as the headers were built against */
 static const char *const lazy_files[LAZY_LIBRARIES] = {
-    [LAZY_SLIRP] = "libslirp.so.0",
-    [LAZY_GNUTLS] = "libgnutls.so.30",
-    [LAZY_NETTLE] = "libnettle.so.8",
-    [LAZY_PNG] = "libpng16.so.16",
+    [LAZY_SLIRP] = "libslirp.so.0",   [LAZY_GNUTLS] = "libgnutls.so.30",
+    [LAZY_NETTLE] = "libnettle.so.8", [LAZY_PNG] = "libpng16.so.16",
+    [LAZY_ZSTD] = "libzstd.so.1",     [LAZY_DEFLATE] = "libdeflate.so.0",
 };
 
 static void G_GNUC_NORETURN

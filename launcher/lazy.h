@@ -7,7 +7,15 @@
 #include <glib.h>
 #include <stdbool.h>
 
-typedef enum { LAZY_SLIRP, LAZY_GNUTLS, LAZY_NETTLE, LAZY_PNG, LAZY_LIBRARIES } LazyLibrary;
+typedef enum {
+    LAZY_SLIRP,
+    LAZY_GNUTLS,
+    LAZY_NETTLE,
+    LAZY_PNG,
+    LAZY_ZSTD,
+    LAZY_DEFLATE, /* compresses images, which no guest asks for: never loaded */
+    LAZY_LIBRARIES
+} LazyLibrary;
 
 /* Loads @library, unless it is loaded. Its functions can be called from then on; before, a call
  * ends the process. VIR_ERR_CONFIG_UNSUPPORTED names the library that is missing. Main thread,

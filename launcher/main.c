@@ -126,6 +126,13 @@ main_load_libraries(const Options *options, GError **err)
            (on || lazy_load(LAZY_PNG, err));
 }
 
+/* An image that comes when nothing can be loaded any more is refused. */
+static bool
+main_need_zstd(GError **err)
+{
+    return lazy_load(LAZY_ZSTD, err);
+}
+
 /* The kernel shows 15 bytes of it. */
 static void
 main_set_name(const Options *options)
@@ -142,6 +149,7 @@ main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
     g_autoptr(Sandbox) sandbox = sandbox_new(options, err);
     int signals = sandbox ? main_take_signals(err) : -1;
 
+    vm->need_zstd = main_need_zstd;
     if (signals < 0 || !main_load_libraries(options, err) || !vm_create(vm, err))
         return false;
     if (displays_get(vm->machine->displays, 0) && !lazy_load(LAZY_PNG, err))

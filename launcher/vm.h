@@ -63,6 +63,7 @@ struct Vm {
     GPtrArray *vcpus;   /* of Vcpu */
     int kernel_fd, initrd_fd;
 
+    bool (*need_zstd)(GError **err); /* before an image compressed by it is read; NULL: is there */
     VmState state;
     bool booted;                 /* not for the first time: -boot once= is over */
     bool ran;                    /* the guest has run before: its clock has a value to keep */

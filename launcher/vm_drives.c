@@ -58,26 +58,41 @@ drives_close_node(void *opaque)
     block_node_unref(node);
 }
 
-bool
-vm_add_blockdev(Vm *vm, JsonObject *options, GError **err)
+/* The format of @options without a driver is guessed by the image's first bytes. */
+static bool
+drives_add_node(Vm *vm, JsonObject *options, GError **err)
 {
     const BlockOpenOps ops = {
         .opaque = vm,
         .open_file = drives_open_file,
         .find_node = drives_find_node,
     };
-    BlockNode *node;
+    bool guess = !keyval_text(options, "driver");
+    BlockNode *node =
+        guess ? block_node_open_probed(options, &ops, err) : block_node_open(options, &ops, err);
 
-    if (!keyval_text(options, "node-name"))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-blockdev: wants node-name=");
-    node = block_node_open(options, &ops, err);
     if (!node)
         return false;
-    if (machine_object_add(vm->machine, OBJECT_BLOCK_NODE, keyval_text(options, "node-name"), node,
+    if (guess && !strcmp(block_node_driver(node), "raw") && !block_node_read_only(node))
+        vm_warn("image '%s' has no format= and looks raw: the guest may not write first bytes that "
+                "look like another format; say format=raw to let it",
+                block_node_filename(node));
+    if ((!block_node_needs_zstd(node) || !vm->need_zstd || vm->need_zstd(err)) &&
+        machine_object_add(vm->machine, OBJECT_BLOCK_NODE, keyval_text(options, "node-name"), node,
                            drives_close_node, err))
         return true;
     block_node_unref(node);
     return false;
+}
+
+bool
+vm_add_blockdev(Vm *vm, JsonObject *options, GError **err)
+{
+    if (!keyval_text(options, "node-name"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-blockdev: wants node-name=");
+    if (!keyval_text(options, "driver"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-blockdev: wants driver=");
+    return drives_add_node(vm, options, err);
 }
 
 static const char *
@@ -258,13 +273,12 @@ drives_add_image(Vm *vm, JsonObject *drive, JsonObject *file, const DrivePlace *
     drives_move(drive, "file.locking", file, "locking");
     drives_move(drive, "discard", file, "discard");
     drives_set(format, "discard", keyval_text(file, "discard"));
-    drives_set(format, "driver",
-               keyval_text(drive, "format") ? keyval_text(drive, "format") : "raw");
+    drives_set(format, "driver", keyval_text(drive, "format"));
     drives_set(format, "node-name", name);
     drives_set(format, "read-only", place->read_only ? "on" : "off");
     drives_set(format, "file", file_node);
     drives_move(drive, "detect-zeroes", format, "detect-zeroes");
-    return vm_add_blockdev(vm, file, err) && vm_add_blockdev(vm, format, err);
+    return drives_add_node(vm, file, err) && drives_add_node(vm, format, err);
 }
 
 /* What vm_add_drive_devices() will make; "#…" is for us. */

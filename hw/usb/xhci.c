@@ -138,9 +138,6 @@ xhci_reset_registers(Xhci *xhci)
 static uint32_t
 xhci_capability(const Xhci *xhci, unsigned offset)
 {
-    unsigned first2 = xhci->super_first ? xhci->p3 + 1 : 1;
-    unsigned first3 = xhci->super_first ? 1 : xhci->p2 + 1;
-
     switch (offset) {
     case 0x00: /* CAPLENGTH, HCIVERSION */
         return 0x01100000 | CAP_BYTES;
@@ -164,9 +161,9 @@ xhci_capability(const Xhci *xhci, unsigned offset)
     case EXTENDED + 0x14:
         return 0x20425355; /* "USB " */
     case EXTENDED + 8:
-        return xhci->p2 << 8 | first2;
+        return xhci->p2 << 8 | (xhci->p3 + 1);
     case EXTENDED + 0x18:
-        return xhci->p3 << 8 | first3;
+        return xhci->p3 << 8 | 1;
     default:
         return 0;
     }
@@ -450,7 +447,7 @@ xhci_realize(Device *device, GError **err)
     if (xhci->p2 == 0)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "p2=0: a controller without a USB 2 port is not offered");
-    xhci->nec = xhci->super_first = details->vendor == 0x1033;
+    xhci->nec = details->vendor == 0x1033;
     pci_config_set(pci, 0x60, 1, 0x30); /* SBRN: USB 3.0 */
     pci_config_set(pci, 0x61, 1, 0x20); /* FLADJ */
     pci_config_mask(pci, 0x61, 1, 0x3f);

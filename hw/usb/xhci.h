@@ -138,7 +138,6 @@ typedef struct {
     PciDevice pci; /* first */
     UsbBus bus;
     uint32_t p2, p3; /* properties */
-    bool super_first; /* USB 3 ports come first (NEC) */
     bool nec;
 
     uint32_t usbcmd, usbsts, dnctrl, config;

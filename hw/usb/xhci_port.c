@@ -260,15 +260,15 @@ xhci_ports_reset(Xhci *xhci)
     }
 }
 
+/* USB 3 ports come first: OVMF takes the connector of a boot disk for the number of its port. */
 void
 xhci_ports_init(Xhci *xhci)
 {
     xhci->n_ports = xhci->p2 + xhci->p3;
     for (unsigned i = 0; i < xhci->n_ports; i++) {
-        unsigned first = xhci->super_first ? xhci->p3 : xhci->p2;
-        unsigned connector = i < first ? i : i - first;
+        unsigned connector = i < xhci->p3 ? i : i - xhci->p3;
 
-        xhci->ports[i].super = (i < first) == xhci->super_first;
+        xhci->ports[i].super = i < xhci->p3;
         xhci->ports[i].port = &xhci->bus.ports[connector];
         xhci->bus.ports[connector].speeds |=
             xhci->ports[i].super ? 1u << USB_SUPER

@@ -32,7 +32,8 @@ enum {
     INTERRUPT_IN = 7,
     T_TRANSFER = 32,
     T_PORT = 34,
-    SUPER = 5, /* first USB 3 port of a controller with p2=4 */
+    SUPER = 1, /* first USB 3 port */
+    HIGH = 5,  /* first USB 2 port of a controller with p3=4 */
 };
 
 typedef struct {
@@ -136,7 +137,7 @@ tablet_is_found_and_tells_positions(void **state)
     start(f);
     data = f->fake->ram + XD_BUFFER;
     assert_false(input_is_absolute(input));
-    slot = xd_attach(&f->xd, 2, 0);
+    slot = xd_attach(&f->xd, HIGH + 1, 0);
     assert_int_equal(xd_control(&f->xd, slot, get_device, &len), CC_SUCCESS);
     assert_int_equal(len, 18);
     assert_int_equal(bytes_load16(data + 8), 0x0627);
@@ -181,7 +182,7 @@ keyboard_types_and_has_lights(void **state)
     fake_device(f->fake, "usb-kbd", NULL);
     start(f);
     data = f->fake->ram + XD_BUFFER;
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     input_send_key(input, KEYCODE_shift, true);
     input_send_key(input, KEYCODE_a, true);
@@ -214,7 +215,7 @@ device_behind_a_hub_is_reached_by_route(void **state)
     fake_device_refused(f->fake, "too high", "usb-kbd", "port", "1.9", NULL);
     fake_device_refused(f->fake, "there is no hub", "usb-kbd", "port", "1.2.1", NULL);
     start(f);
-    hub = xd_attach(&f->xd, 1, 0);
+    hub = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, hub, 3, INTERRUPT_IN);
     assert_int_equal(xd_transfer(&f->xd, hub, 3, XD_BUFFER, 2, NULL), CC_SUCCESS);
     assert_int_equal(f->fake->ram[XD_BUFFER], 4);
@@ -222,7 +223,7 @@ device_behind_a_hub_is_reached_by_route(void **state)
     assert_int_equal(xd_control(&f->xd, hub, reset, NULL), CC_SUCCESS);
     assert_int_equal(xd_control(&f->xd, hub, status, NULL), CC_SUCCESS);
     assert_int_equal(bytes_load32(f->fake->ram + XD_BUFFER), 0x00110103);
-    slot = xd_attach(&f->xd, 1, 2);
+    slot = xd_attach(&f->xd, HIGH, 2);
     assert_int_equal(xd_control(&f->xd, slot, get_device, NULL), CC_SUCCESS);
     assert_int_equal(bytes_load16(f->fake->ram + XD_BUFFER + 8), 0x0627);
 }
@@ -264,7 +265,7 @@ port_of_a_device_that_left_is_reset(void **state)
     fake_device(f->fake, "usb-hub", "id", "h", "port", "1", NULL);
     mouse = fake_device(f->fake, "usb-mouse", "port", "1.2", NULL);
     start(f);
-    hub = xd_attach(&f->xd, 1, 0);
+    hub = xd_attach(&f->xd, HIGH, 0);
     assert_int_equal(xd_control(&f->xd, hub, status, NULL), CC_SUCCESS);
     assert_int_equal(bytes_load16(f->fake->ram + XD_BUFFER) & 1, 1);
     device_free(mouse);
@@ -449,7 +450,7 @@ endless_transfer_is_given_up(void **state)
 
     fake_device(f->fake, "usb-kbd", NULL);
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     for (unsigned i = 0; i < XD_RING_TRBS - 1; i++) {
         uint8_t *trb = f->fake->ram + f->xd.rings[slot][3].base + i * 16;
@@ -477,7 +478,7 @@ transfer_to_registers_is_refused(void **state)
 
     fake_device(f->fake, "usb-kbd", NULL);
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     input_send_key(f->fake->machine->input, KEYCODE_a, true);
     input_sync(f->fake->machine->input);
@@ -492,7 +493,7 @@ transfer_beyond_ram_is_refused(void **state)
 
     fake_device(f->fake, "usb-kbd", NULL);
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     assert_int_equal(xd_transfer(&f->xd, slot, 3, XD_RAM - 4, 8, NULL), CC_DATA_BUFFER);
 }
@@ -508,7 +509,7 @@ control_data_longer_than_the_buffer_stalls(void **state)
 
     fake_device(f->fake, "usb-kbd", NULL);
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     assert_int_equal(xd_control(&f->xd, slot, in, &len), CC_SUCCESS);
     assert_int_equal(len, 34);
     assert_int_equal(xd_control(&f->xd, slot, out, NULL), CC_STALL);
@@ -533,7 +534,7 @@ full_event_ring_holds_transfers_back(void **state)
             assert_int_equal(xd_expect(&f->xd, 33, &event), CC_SUCCESS);
     }
     fake_device(f->fake, "usb-kbd", NULL);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     assert_int_equal(xd_control(&f->xd, slot, get_device, NULL), CC_SUCCESS);
 }
 
@@ -546,7 +547,7 @@ unplugged_device_ends_its_transfers(void **state)
     Device *dev = fake_device(f->fake, "usb-tablet", NULL);
 
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     xd_queue(&f->xd, slot, 3, XD_BUFFER, 8);
     assert_false(xd_event(&f->xd, 20, &event));
@@ -556,9 +557,9 @@ unplugged_device_ends_its_transfers(void **state)
         assert_int_equal(xd_expect(&f->xd, T_TRANSFER, &event), CC_TRANSACTION);
     else
         assert_int_equal(event.status >> 24, CC_TRANSACTION);
-    assert_false(xd_read(&f->xd, 0x440) & 1);
+    assert_false(xd_read(&f->xd, 0x480) & 1);
     fake_device(f->fake, "usb-mouse", NULL);
-    assert_true(xd_read(&f->xd, 0x440) & 1);
+    assert_true(xd_read(&f->xd, 0x480) & 1);
 }
 
 /* A command under way when the guest resets the controller must write nothing afterwards. */
@@ -596,7 +597,7 @@ stopped_endpoint_tells_where(void **state)
 
     fake_device(f->fake, "usb-tablet", NULL);
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     xd_queue(&f->xd, slot, 3, XD_BUFFER, 8);
     assert_false(xd_event(&f->xd, 20, &event));
@@ -623,7 +624,7 @@ state_is_kept_with_a_transfer_waiting(void **state)
     fake_device(f->fake, "usb-tablet", NULL);
     fake_device(f->fake, "usb-storage", "drive", "d", NULL);
     start(f);
-    slot = xd_attach(&f->xd, 1, 0);
+    slot = xd_attach(&f->xd, HIGH, 0);
     xd_configure(&f->xd, slot, 3, INTERRUPT_IN);
     xd_queue(&f->xd, slot, 3, XD_BUFFER, 8);
     assert_false(xd_event(&f->xd, 20, &event));
@@ -659,16 +660,16 @@ state_is_kept_with_a_transfer_waiting(void **state)
 static void
 ports_are_written_while_the_controller_goes(void **state)
 {
-    enum { PORTSC1 = 0x440, DISABLE = 2, RESET = 1 << 4 };
+    enum { PORTSC5 = 0x480, DISABLE = 2, RESET = 1 << 4 };
     Fixture *f = *state;
 
     fake_device(f->fake, "usb-tablet", "port", "1", NULL);
     start(f);
-    xd_attach(&f->xd, 1, 0);
+    xd_attach(&f->xd, HIGH, 0);
     f->controller->class->unrealize(f->controller);
-    xd_write(&f->xd, PORTSC1, DISABLE);
-    xd_write(&f->xd, PORTSC1, RESET);
-    assert_int_equal(xd_read(&f->xd, PORTSC1), 0);
+    xd_write(&f->xd, PORTSC5, DISABLE);
+    xd_write(&f->xd, PORTSC5, RESET);
+    assert_int_equal(xd_read(&f->xd, PORTSC5), 0);
 }
 
 static void

@@ -104,6 +104,19 @@ check_write_refcounts(Qcow2Checker *c, uint64_t own, uint64_t room)
     return 0;
 }
 
+/* Refcounts that can say how often each cluster is referred to; version 2 has one width only. */
+static void
+widen(Qcow2Checker *c)
+{
+    uint64_t end = qcow2_counts_end(c->counts);
+    unsigned order = c->g.refcount_order;
+
+    for (uint64_t i = 0; i < end && c->h->version >= 3; i++)
+        while (qcow2_counts_get(c->counts, i) > qcow2_refcount_max(order))
+            order++;
+    c->g.refcount_order = c->h->refcount_order = order;
+}
+
 int
 check_rebuild(Qcow2Checker *c)
 {
@@ -111,6 +124,7 @@ check_rebuild(Qcow2Checker *c)
     int r;
 
     forget_old(c);
+    widen(c);
     own = c->file->is_device ? qcow2_counts_end(c->counts) : c->n_clusters;
     r = check_write_refcounts(c, own, UINT64_MAX);
     if (r == 0)

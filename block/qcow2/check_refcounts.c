@@ -89,13 +89,18 @@ compare_one(Qcow2Checker *c, uint8_t *block, uint64_t i, uint64_t cluster, uint6
     c->look_at_copied = true;
     if (c->must_rebuild && check_mends(c))
         return false; /* all of them are written anew */
+    if (!fits && fix && c->h->version >= 3) {
+        /* wider refcounts can say it: made anew like that */
+        c->must_rebuild = true;
+        fits = true;
+    }
     fix &= fits;
     check_report(c, leak ? FINDING_LEAK : FINDING_CORRUPTION, fix,
                  "%s cluster %" G_GUINT64_FORMAT " refcount=%" G_GUINT64_FORMAT
                  " reference=%" G_GUINT64_FORMAT,
                  leak ? "Leaked" : "ERROR", cluster, on_disk, found);
     c->must_mistrust |= !fix;
-    if (fix)
+    if (fix && found <= qcow2_refcount_max(c->g.refcount_order))
         qcow2_refcount_put(block, i, c->g.refcount_order, found);
     return fix;
 }

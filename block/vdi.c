@@ -68,7 +68,7 @@ vdi_find(BlockNode *node, uint64_t offset, MappedRun *ret)
     uint32_t at = GUINT32_FROM_LE(v->map[offset / VDI_BLOCK]);
 
     if (at == VDI_FREE || at == VDI_ZERO) {
-        ret->flags = BLOCK_STATUS_ZERO | (at == VDI_ZERO ? BLOCK_STATUS_ALLOCATED : 0);
+        ret->flags = BLOCK_STATUS_ZERO | BLOCK_STATUS_ALLOCATED; /* there is no parent */
         return 0;
     }
     if (at >= v->blocks)

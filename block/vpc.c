@@ -93,7 +93,7 @@ vpc_find(BlockNode *node, uint64_t offset, MappedRun *ret)
     uint32_t block = v->mapped.block, at = GUINT32_FROM_BE(v->table[offset / block]);
 
     if (at == VPC_FREE) {
-        ret->flags = BLOCK_STATUS_ZERO;
+        ret->flags = BLOCK_STATUS_ZERO | BLOCK_STATUS_ALLOCATED; /* there is no parent */
         return 0;
     }
     ret->flags = BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_DATA;

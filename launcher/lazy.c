@@ -62,6 +62,7 @@
     F(DEFLATE, libdeflate_alloc_compressor)                                                        \
     F(DEFLATE, libdeflate_deflate_compress)                                                        \
     F(DEFLATE, libdeflate_free_compressor)                                                         \
+    F(DEFLATE, libdeflate_zlib_compress)                                                           \
     F(ZSTD, ZSTD_compress)                                                                         \
     F(ZSTD, ZSTD_DCtx_setParameter)                                                                \
     F(ZSTD, ZSTD_createDStream)                                                                    \

@@ -132,6 +132,10 @@ shrink(BlockNode *node, uint64_t size)
         r = qcow2_flush_locked(q);
     if (r == 0)
         file_trim(q);
+    /* a device keeps its length; what is mapped again there is zeroed then */
+    if (r == 0 && q->has_data_file && !q->data->is_device && !q->data->fixed &&
+        !block_image_resize(q->data, size, BLOCK_PREALLOC_OFF, true, NULL))
+        r = -EIO;
     return r;
 }
 
@@ -146,7 +150,17 @@ write_zero_buffers(BlockNode *node, uint64_t offset, uint64_t length)
     return r;
 }
 
-/* Fresh space of the file for guest clusters, as @prealloc says. */
+/* Zeroes in [offset, offset + bytes) of @node, with or without space, as @prealloc says. */
+static int
+space_zero(BlockNode *node, uint64_t offset, uint64_t bytes, BlockPrealloc prealloc)
+{
+    if (prealloc == BLOCK_PREALLOC_FULL)
+        return write_zero_buffers(node, offset, bytes);
+    return block_node_write_zeroes(node, offset, bytes,
+                                   prealloc == BLOCK_PREALLOC_METADATA ? BLOCK_UNMAP : 0);
+}
+
+/* Fresh space of the file for guest clusters. */
 static int
 space_take(Qcow2 *q, uint64_t bytes, BlockPrealloc prealloc, uint64_t *ret)
 {
@@ -156,15 +170,12 @@ space_take(Qcow2 *q, uint64_t bytes, BlockPrealloc prealloc, uint64_t *ret)
 
     if (r < 0)
         return r;
-    if (prealloc == BLOCK_PREALLOC_FULL)
-        return write_zero_buffers(file, *ret, bytes);
     if (prealloc == BLOCK_PREALLOC_METADATA && zero) {
         if (*ret + bytes <= file->size || file->is_device)
             return 0;
         return block_image_resize(file, *ret + bytes, BLOCK_PREALLOC_OFF, false, NULL) ? 0 : -EIO;
     }
-    return block_node_write_zeroes(file, *ret, bytes,
-                                   prealloc == BLOCK_PREALLOC_METADATA ? BLOCK_UNMAP : 0);
+    return space_zero(file, *ret, bytes, prealloc);
 }
 
 /* Maps guest clusters [first, end), none of which is mapped. */
@@ -178,7 +189,9 @@ preallocate(Qcow2 *q, uint64_t first, uint64_t end, BlockPrealloc prealloc)
     while (first < end && r == 0) {
         uint64_t n = MIN(end - first, per - first % per), at = first << bits;
 
-        if (!q->has_data_file)
+        if (q->has_data_file)
+            r = space_zero(q->data, at, MIN(n << bits, MAX(q->data->size, at) - at), prealloc);
+        else
             r = space_take(q, n << bits, prealloc, &at);
         for (uint64_t i = 0; i < n && r == 0; i++)
             r = qcow2_entry_set(q, first + i,

@@ -296,6 +296,10 @@ args_check(NbdArgs *args, int n_files)
         nbd_fail("--image-opts names the format as driver=…: leave --format out");
         return false;
     }
+    if (args->temporary && args->image_opts) {
+        nbd_fail("--snapshot needs the name of an image, not --image-opts");
+        return false;
+    }
     if (args->temporary && args->read_only) {
         nbd_fail("--snapshot keeps what is written, --read-only lets nothing be written");
         return false;

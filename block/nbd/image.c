@@ -1,7 +1,9 @@
 /* image.c - the image that kiln-nbd serves.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "block/nbd/serve.h"
 #include "block/open.h"
@@ -113,6 +115,42 @@ image_window(const NbdArgs *args, BlockNode *node, GError **err)
     return block_node_open(object, &ops, err);
 }
 
+/* What is written goes to a file without a name, over the image. */
+static BlockNode *
+open_temporary(const NbdArgs *args, BlockImageOptions options, GError **err)
+{
+    const char *dir = g_getenv("TMPDIR");
+    g_autofree char *overlay = g_strdup_printf("%s/kiln-nbd-XXXXXX", dir ? dir : "/var/tmp");
+    g_autoptr(GHashTable) create = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autofree char *image = NULL;
+    g_autoptr(BlockNode) base = NULL;
+    BlockNode *node = NULL;
+    int fd;
+
+    image =
+        strstr(args->file, ":") ? g_strdup(args->file) : g_canonicalize_filename(args->file, NULL);
+    options.read_only = true;
+    base = block_image_open(image, args->format, &options, err);
+    if (!base)
+        return NULL;
+    fd = g_mkstemp(overlay);
+    if (fd < 0) {
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot make a temporary file '%s'",
+                             overlay);
+        return NULL;
+    }
+    close(fd);
+    g_hash_table_insert(create, g_strdup("size"),
+                        g_strdup_printf("%" G_GUINT64_FORMAT, block_node_size(base)));
+    g_hash_table_insert(create, g_strdup("backing_file"), g_strdup(image));
+    g_hash_table_insert(create, g_strdup("backing_fmt"), g_strdup(block_node_driver(base)));
+    options.read_only = false;
+    if (block_image_create(overlay, "qcow2", create, &options, err))
+        node = block_image_open(overlay, "qcow2", &options, err);
+    unlink(overlay);
+    return node;
+}
+
 BlockNode *
 nbd_image_open(const NbdArgs *args, GError **err)
 {
@@ -125,9 +163,15 @@ nbd_image_open(const NbdArgs *args, GError **err)
         .no_flush = strcmp(cache, "unsafe") == 0,
         .tls = image_tls,
     };
-    g_autoptr(JsonObject) object = image_object(args, err);
-    g_autoptr(BlockNode) node = object ? block_image_open_options(object, &options, err) : NULL;
+    g_autoptr(JsonObject) object = NULL;
+    g_autoptr(BlockNode) node = NULL;
 
+    if (args->temporary) {
+        node = open_temporary(args, options, err);
+    } else {
+        object = image_object(args, err);
+        node = object ? block_image_open_options(object, &options, err) : NULL;
+    }
     if (!node)
         return NULL;
     if (args->load_snapshot && !block_image_snapshot_show(node, args->load_snapshot, err))

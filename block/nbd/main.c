@@ -113,8 +113,10 @@ run(const NbdArgs *args, int ready_fd)
     if (server < 0)
         return nbd_fail("cannot start a process: %s", g_strerror(errno));
     if (server > 0) {
-        if (ready_fd >= 0)
+        if (ready_fd >= 0) {
             close(ready_fd);
+            dup2(STDOUT_FILENO, STDERR_FILENO); /* in the background: /dev/null */
+        }
         return supervise(args, server);
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);

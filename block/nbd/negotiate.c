@@ -406,7 +406,7 @@ option_read(Negotiation *n, GError **err)
         r = nbd_stream_skip(n->c->stream, length);
         return r < 0 ? r : reply_error(n, NBD_REP_ERR_TOO_BIG, "this option is too long");
     }
-    data = g_malloc(length);
+    data = g_malloc(length + 1); /* not NULL, also for options without data */
     r = nbd_stream_read(n->c->stream, data, length);
     if (r < 0)
         return r;

@@ -43,6 +43,7 @@ tell_ready(void *opaque)
     if (s->ready_fd >= 0) {
         (void)!write(s->ready_fd, "1", 1);
         close(s->ready_fd);
+        dup2(STDOUT_FILENO, STDERR_FILENO); /* in the background: /dev/null */
     }
     s->ready_fd = -1;
 }
@@ -201,6 +202,8 @@ export_new(const NbdArgs *args, BlockNode *node, GError **err)
     export_->description = g_strdup(args->description);
     export_->node = block_node_ref(node);
     export_->read_only = block_node_read_only(node);
+    export_->write_through =
+        g_strcmp0(args->cache, "writethrough") == 0 || g_strcmp0(args->cache, "directsync") == 0;
     /* all clients write to one node: what one has flushed, the others read */
     export_->multi_conn = args->shared != 1;
     export_->allocation_depth = args->allocation_depth;
@@ -257,7 +260,7 @@ serve_set_up(Serve *s, GError **err)
 static bool
 serve_run(Serve *s, GError **err)
 {
-    static const char *const more[] = { "accept4", "setsockopt", "signalfd4", NULL };
+    static const char *const more[] = { "accept4", "setsockopt", "dup2", "dup3", NULL };
     int r;
 
     if (s->args->connect) {

@@ -14,6 +14,7 @@ typedef struct {
     char *description; /* NULL for none */
     BlockNode *node;
     bool read_only;
+    bool write_through;    /* whatever is written is durable when it is answered */
     bool multi_conn;       /* several clients may rely on each other's flushes */
     bool allocation_depth; /* offers qemu:allocation-depth */
     char **bitmaps;        /* offered as qemu:dirty-bitmap:NAME; NULL for none */

@@ -20,6 +20,7 @@ typedef struct {
     gnutls_certificate_credentials_t x509;
     gnutls_psk_server_credentials_t psk_server;
     gnutls_psk_client_credentials_t psk_client;
+    GHashTable *keys; /* hexadecimal texts by name: files are out of reach when a client comes */
 } Credentials;
 
 static void
@@ -33,6 +34,7 @@ credentials_free(NbdTls *tls)
         gnutls_psk_free_server_credentials(creds->psk_server);
     if (creds->psk_client)
         gnutls_psk_free_client_credentials(creds->psk_client);
+    g_clear_pointer(&creds->keys, g_hash_table_unref);
     g_free(creds->hostname);
     g_free(creds);
 }
@@ -120,6 +122,7 @@ credentials_start(NbdTls *tls, NbdStream *stream, GError **err)
 
     if (r < 0)
         return kiln_error_set(err, VIR_ERR_RPC, "TLS: %s", gnutls_strerror(r));
+    gnutls_session_set_ptr(session, (void *)creds);
     gnutls_transport_set_int(session, nbd_stream_fd(stream));
     r = session_set_up(creds, session);
     while (r >= 0) {
@@ -185,10 +188,11 @@ nbd_tls_new_x509(const char *dir, bool server, bool verify_peer, const char *hos
     return NULL;
 }
 
-/* The key of @username in a file of lines NAME:HEX, as hexadecimal text. */
-static char *
-psk_find(const char *path, const char *username, GError **err)
+/* The lines NAME:HEX of a file as texts by name. */
+static GHashTable *
+psk_load(const char *path, GError **err)
 {
+    g_autoptr(GHashTable) keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
     gsize length;
@@ -203,51 +207,59 @@ psk_find(const char *path, const char *username, GError **err)
     }
     lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line; line++) {
-        const char *colon = strchr(*line, ':');
+        char *colon = strchr(*line, ':');
 
-        if (colon && (size_t)(colon - *line) == strlen(username) &&
-            strncmp(*line, username, strlen(username)) == 0)
-            return g_strchomp(g_strdup(colon + 1));
+        if (colon && colon > *line)
+            g_hash_table_replace(keys, g_strndup(*line, (gsize)(colon - *line)),
+                                 g_strchomp(g_strdup(colon + 1)));
     }
-    kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "TLS: '%s' has no key for the name '%s'", path,
-                   username);
-    return NULL;
+    return g_steal_pointer(&keys);
+}
+
+/* GnuTLS asks for the key of a client that connects. */
+static int
+psk_of_client(gnutls_session_t session, const char *username, gnutls_datum_t *key)
+{
+    const Credentials *creds = gnutls_session_get_ptr(session);
+    const char *hex = g_hash_table_lookup(creds->keys, username);
+    gnutls_datum_t text = { .data = (unsigned char *)hex, .size = hex ? (unsigned)strlen(hex) : 0 };
+
+    return hex ? gnutls_hex_decode2(&text, key) : GNUTLS_E_INSUFFICIENT_CREDENTIALS;
 }
 
 NbdTls *
 nbd_tls_new_psk(const char *dir, bool server, const char *username, GError **err)
 {
     g_autofree char *path = g_build_filename(dir, "keys.psk", NULL);
-    g_autofree char *key = NULL;
     Credentials *creds = credentials_new(server);
-    int r;
+    const char *name = username ? username : "qemu", *key = NULL;
+    int r = -1;
 
-    if (!username)
-        username = "qemu";
-    if (server) {
+    creds->keys = psk_load(path, err);
+    if (creds->keys)
+        key = g_hash_table_lookup(creds->keys, name);
+    if (!creds->keys) {
+        /* said already */
+    } else if (server) {
         r = gnutls_psk_allocate_server_credentials(&creds->psk_server);
         if (r >= 0)
-            r = gnutls_psk_set_server_credentials_file(creds->psk_server, path);
-        if (r >= 0 && access(path, R_OK) < 0)
-            r = GNUTLS_E_FILE_ERROR;
-    } else {
-        gnutls_datum_t datum;
+            gnutls_psk_set_server_credentials_function(creds->psk_server, psk_of_client);
+    } else if (key) {
+        gnutls_datum_t text = { .data = (unsigned char *)key, .size = (unsigned)strlen(key) };
 
-        key = psk_find(path, username, err);
-        if (!key) {
-            credentials_free(&creds->tls);
-            return NULL;
-        }
-        datum = (gnutls_datum_t){ .data = (unsigned char *)key, .size = (unsigned)strlen(key) };
         r = gnutls_psk_allocate_client_credentials(&creds->psk_client);
         if (r >= 0)
-            r = gnutls_psk_set_client_credentials(creds->psk_client, username, &datum,
+            r = gnutls_psk_set_client_credentials(creds->psk_client, name, &text,
                                                   GNUTLS_PSK_KEY_HEX);
+    } else {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "TLS: '%s' has no key for the name '%s'",
+                       path, name);
     }
     if (r >= 0)
         return &creds->tls;
-    kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "TLS: cannot use '%s': %s", path,
-                   gnutls_strerror(r));
+    if (creds->keys && (server || key))
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "TLS: cannot use '%s': %s", path,
+                       gnutls_strerror(r));
     credentials_free(&creds->tls);
     return NULL;
 }

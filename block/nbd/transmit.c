@@ -292,7 +292,7 @@ request_run(Worker *w, const Request *req)
 {
     NbdConnection *c = w->c;
     BlockNode *node = c->export_->node;
-    BlockFlags fua = req->flags & NBD_CMD_FUA ? BLOCK_FUA : 0;
+    BlockFlags fua = req->flags & NBD_CMD_FUA || c->export_->write_through ? BLOCK_FUA : 0;
     int r = -EINVAL;
 
     switch (req->type) {

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "block/slow.h"
 #include "util/error.h"
 
 BlockNode *
@@ -185,7 +186,7 @@ protocol_release(BlockNode *protocol)
 }
 
 bool
-block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err)
+block_node_lock(BlockNode *node, bool writable, bool share_rw, GError **err)
 {
     BlockNode *protocol = block_node_protocol(node);
     guint extents = 0;
@@ -197,17 +198,23 @@ block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err)
     if (!protocol_claim(protocol, writable, share_rw, err))
         return false;
     while (node->extents && extents < node->extents->len) {
-        if (!block_node_claim(node->extents->pdata[extents], writable, share_rw, err))
+        if (!block_node_lock(node->extents->pdata[extents], writable, share_rw, err))
             goto fail;
         extents++;
     }
-    if (!node->backing || block_node_claim(node->backing, false, false, err))
+    if (!node->backing || block_node_lock(node->backing, false, false, err))
         return true;
 fail:
     while (extents > 0)
         block_node_release(node->extents->pdata[--extents]);
     protocol_release(protocol);
     return false;
+}
+
+bool
+block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err)
+{
+    return block_slow_prepare(node, err) && block_node_lock(node, writable, share_rw, err);
 }
 
 void

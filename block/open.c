@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "block/slow.h"
 #include "util/error.h"
 
 static BlockNode *node_open(BlockOptions *opts, BlockOpening *opening, bool protocol, GError **err);
@@ -252,9 +251,7 @@ node_open_format(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GEr
         !block_options_finish(opts, driver->name, err))
         return false;
     node->size = (node->size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
-    if (driver->opened && !driver->opened(node, opening, err))
-        return false;
-    return block_slow_prepare(node, err);
+    return !driver->opened || driver->opened(node, opening, err);
 }
 
 /* @protocol: a node that says no driver is a protocol's, by its file name; otherwise its format is
@@ -398,7 +395,7 @@ image_claim(BlockNode *opened, const BlockImageOptions *options, GError **err)
     g_autoptr(BlockNode) node = opened;
 
     if (!node || options->force_share ||
-        block_node_claim(node, !block_node_read_only(node), false, err))
+        block_node_lock(node, !block_node_read_only(node), false, err))
         return g_steal_pointer(&node);
     return NULL;
 }

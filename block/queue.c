@@ -218,9 +218,12 @@ block_queue_drain(BlockQueue *queue)
 BlockQueue *
 block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
 {
-    BlockQueue *queue = g_new0(BlockQueue, 1);
+    BlockQueue *queue;
     g_autoptr(GError) why = NULL;
 
+    if (node && !block_slow_prepare(node, err))
+        return NULL;
+    queue = g_new0(BlockQueue, 1);
     queue->node = node ? block_node_ref(node) : NULL;
     queue->loop = loop;
     queue->depth = CLAMP(depth, 1u, 4096u);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOW_THREADS = 8, SLOW_WAIT_US = 1000 };
+enum { SLOW_THREADS = 4, SLOW_WAIT_US = 1000 };
 
 /* One run of bytes for the drivers: the request's buffer, or the bounce buffer. */
 static int
@@ -97,9 +97,11 @@ slow_is_needed(const BlockNode *node)
 bool
 block_slow_prepare(BlockNode *node, GError **err)
 {
-    if (slow_is_needed(node))
-        node->slow = g_thread_pool_new(slow_thread, node, SLOW_THREADS, FALSE, err);
-    return node->slow || !slow_is_needed(node);
+    if (node->slow || !slow_is_needed(node))
+        return true;
+    /* all threads at once: the threads that ask for work may be forbidden to start others */
+    node->slow = g_thread_pool_new(slow_thread, node, SLOW_THREADS, TRUE, err);
+    return node->slow != NULL;
 }
 
 void

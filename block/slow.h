@@ -6,7 +6,8 @@
 
 #include "block/queue_private.h"
 
-/* For a node whose map() may say SLOW: its threads, which start when they are needed. */
+/* Starts the threads of a node whose map() may say SLOW, unless they run. Main thread; before a
+ * queue gets the node. */
 bool block_slow_prepare(BlockNode *node, GError **err);
 /* Runs the chunk of @req (of a flush: all) by the node's blocking calls, with the buffers of
  * req->slice; block_request_slow_done() follows in the queue's loop. */

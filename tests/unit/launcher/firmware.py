@@ -8,6 +8,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -145,6 +146,33 @@ class Grub(unittest.TestCase):
                 with self.subTest(machine=machine), \
                         Guest("-M", machine, "-hda", copy.name) as guest:
                     guest.wait("GRUB loading", "serial")
+
+    @unittest.skipUnless(shutil.which("qemu-img"), "no qemu-img (Debian package qemu-utils)")
+    def test_qcow2_disk(self):
+        """Compressed clusters behind an overlay with subclusters, its format guessed, in the
+        sandbox; a disk that is written; an overlay given node by node."""
+        with tempfile.TemporaryDirectory() as directory:
+            base, top = os.path.join(directory, "base"), os.path.join(directory, "top.qcow2")
+            node = '{"node-name":"%s","driver":"%s",%s}'
+            file = '"file":{"driver":"file","filename":"%s"}'
+            for kind in ("zlib", "zstd"):
+                for line in (["convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-o",
+                              "compression_type=" + kind, GRUB, base],
+                             ["create", "-q", "-f", "qcow2", "-o", "extended_l2=on", "-b", "base",
+                              "-F", "qcow2", top]):
+                    subprocess.run(["qemu-img", *line], check=True)
+                with self.subTest(compression=kind), \
+                        Guest("-drive", "file=%s,if=virtio" % top) as guest:
+                    guest.wait("GRUB loading", "serial")
+            with self.subTest("SATA"), Guest("-hda", top) as guest:
+                guest.wait("GRUB loading", "serial")
+            nodes = (node % ("base", "qcow2", '"read-only":true,"backing":null,' + file % base),
+                     node % ("top", "qcow2", '"backing":"base",' + file % top))
+            with self.subTest("nodes"), \
+                    Guest("-blockdev", nodes[0], "-blockdev", nodes[1],
+                          "-device", "virtio-blk-pci,drive=top") as guest:
+                guest.wait("GRUB loading", "serial")
+            subprocess.run(["qemu-img", "check", "-q", top], check=True)
 
     def test_usb_disk(self):
         """At EHCI, with the companions that libvirt gives it."""

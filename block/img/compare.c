@@ -181,10 +181,9 @@ compare_run(ImgArgs *args)
     uint64_t common;
     int code = IMG_COMPARE_FAILED;
 
-    if (args->n_files != 2) {
-        img_fail("Expecting two image file names\nTry 'kiln-img --help' for more information");
-        return IMG_COMPARE_FAILED;
-    }
+    if (args->n_files != 2)
+        return img_fail("Expecting two image file names\nTry 'kiln-img --help' for more "
+                        "information");
     for (unsigned i = 0; i < 2; i++) {
         c.node[i] = img_open(args, args->files[i], formats[i], how, args->src_cache, &err);
         if (!c.node[i]) {

@@ -33,6 +33,7 @@ typedef struct {
     uint64_t cursor, done;
     ImgRange range; /* what is known from the cursor on; length 0: nothing */
     bool clone;     /* still worth trying */
+    bool cloned;    /* it has worked: larger pieces pay */
     gint64 started; /* for the rate */
     GError *failed;
     uint64_t failed_at;
@@ -251,11 +252,10 @@ next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
             ret->length = MIN(unit, left);
         else if (unit && ret->length < left)
             ret->length -= ret->length % unit;
-        else if (ret->kind == IMG_COPY_DATA &&
-                 !(state->clone && ret->status.flags & BLOCK_STATUS_OFFSET))
-            ret->length = MIN(ret->length, PIECE - (copy->target_offset + at) % PIECE);
-        else if (ret->kind == IMG_COPY_DATA)
+        else if (ret->kind == IMG_COPY_DATA && state->cloned)
             ret->length = MIN(ret->length, (uint64_t)CLONE_MAX);
+        else if (ret->kind == IMG_COPY_DATA)
+            ret->length = MIN(ret->length, PIECE - (copy->target_offset + at) % PIECE);
         state->range.length -= ret->length;
         state->range.status.host_offset += ret->length;
     }
@@ -328,11 +328,9 @@ worker(gpointer opaque)
         } else if (range.kind != IMG_COPY_SKIP) {
             if (range.kind == IMG_COPY_DATA && state->clone && !copy->compress) {
                 cloned = clone_range(state, &range.status, at, range.length);
-                if (!cloned) {
-                    g_mutex_lock(&state->lock);
-                    state->clone = false;
-                    g_mutex_unlock(&state->lock);
-                }
+                g_mutex_lock(&state->lock);
+                state->clone = state->cloned = cloned;
+                g_mutex_unlock(&state->lock);
             }
             for (uint64_t from = 0; !cloned && from < range.length; from += room)
                 if (!copy_data(state, at + from, buf, MIN((uint64_t)room, range.length - from)))

@@ -78,9 +78,10 @@ dd_run(ImgArgs *args)
     skip = o.skip > size / o.block ? size : o.skip * o.block;
     if (o.skip > 0 && o.skip > size / o.block && o.skip * o.block != size)
         img_warn("'%s' ends before the %" PRIu64 " blocks that are skipped", o.in, o.skip);
-    size -= skip;
+    /* as with qemu-img, what is skipped counts */
     if (o.counted && o.count <= size / o.block)
         size = o.count * o.block;
+    size = size > skip ? size - skip : 0;
     g_hash_table_insert(options, g_strdup("size"), g_strdup_printf("%" PRIu64, size));
     if (!img_create(args, o.out, format, options, &err))
         return img_fail_error(err);

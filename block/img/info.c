@@ -124,8 +124,8 @@ info_run(ImgArgs *args)
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
     bool ok, json = img_output_is_json(args, &ok);
-    unsigned how = IMG_OPEN_CHECK | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
-                   (args->backing_chain ? IMG_OPEN_CHAIN : 0);
+    unsigned how =
+        (args->image_opts ? IMG_OPEN_OPTIONS : 0) | (args->backing_chain ? IMG_OPEN_CHAIN : 0);
     g_autoptr(JsonNode) root = NULL;
     JsonArray *array;
 
@@ -135,6 +135,11 @@ info_run(ImgArgs *args)
         return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
                         "information");
     top = img_open(args, args->files[0], args->format, how, NULL, &err);
+    /* a damaged image still says what it is */
+    if (!top)
+        top = img_open(args, args->files[0], args->format, how | IMG_OPEN_CHECK, NULL, NULL);
+    if (top)
+        g_clear_error(&err);
     if (!top || !img_sandbox_enter(&err))
         return img_fail_error(err);
     if (json && !args->backing_chain) {

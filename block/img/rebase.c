@@ -58,16 +58,16 @@ rebase_range(Rebasing *b, uint64_t at, uint64_t *length)
         r = reads_as_zero(b->new, at, length, &zero[1]);
     if (r < 0 || (zero[0] && zero[1]))
         return r;
-    if (zero[0])
-        return block_node_write_zeroes(b->top, at, *length, b->flags);
     *length = part = (size_t)MIN(*length, PIECE - at % PIECE);
     r = read_backing(b->old, at, b->buf[0], part);
     if (r == 0)
         r = read_backing(b->new, at, b->buf[1], part);
     for (size_t from = 0, unit; from < part && r == 0; from += unit) {
         unit = MIN((size_t)(UNIT - (at + from) % UNIT), part - from);
-        if (memcmp(b->buf[0] + from, b->buf[1] + from, unit) != 0)
-            r = block_node_pwrite(b->top, at + from, b->buf[0] + from, unit, b->flags);
+        if (memcmp(b->buf[0] + from, b->buf[1] + from, unit) == 0)
+            continue;
+        r = zero[0] ? block_node_write_zeroes(b->top, at + from, unit, b->flags)
+                    : block_node_pwrite(b->top, at + from, b->buf[0] + from, unit, b->flags);
     }
     return r;
 }

@@ -16,7 +16,6 @@ make(BlockNode *node, const char *name, GError **err)
         .name = (char *)name,
         .date_sec = now / G_USEC_PER_SEC,
         .date_nsec = (uint32_t)(now % G_USEC_PER_SEC * 1000),
-        .icount = 0, /* as qemu-img, though nothing was counted */
     };
 
     return block_image_snapshot_create(node, &snapshot, err);

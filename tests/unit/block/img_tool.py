@@ -1,0 +1,295 @@
+#!/usr/bin/python3
+"""img_tool.py KILN-IMG - kiln-img beside qemu-img: the same words, given to both on equal images in two
+directories, end with the same status and print the same text, but for how much room an image takes
+on the host. Exit status 77 (skipped) without qemu-img.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+KILN = os.path.abspath(sys.argv[1])
+QEMU = shutil.which("qemu-img")
+HOST = re.compile(r"^ *(disk size: .*|\"actual-size\": .*|Image end offset: .*|"
+                  r"\"image-end-offset\": .*|\"fragmented-clusters\": .*)$\n?", re.M)
+MOVES = re.compile(r"[0-9.]+% fragmented|20\d\d-\d\d-\d\d \d\d:\d\d:\d\d|\"date-n?sec\": \d+|"
+                   r", \"offset\": \d+|\"(required|fully-allocated)\": \d+|c?cid: \d+|"
+                   r"\"(parent-)?cid\": \d+")
+SIZE = 5 << 20
+
+
+def plain(text):
+    return MOVES.sub("", HOST.sub("", text))
+
+
+class Beside(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(dir=os.environ.get("KILN_BUILD_ROOT"))
+        self.at = {KILN: os.path.join(self.directory.name, "kiln"),
+                   QEMU: os.path.join(self.directory.name, "qemu")}
+        rng = random.Random(7)
+        disk = bytearray(SIZE)
+        for _ in range(12):
+            place = rng.randrange(SIZE // 512) * 512
+            part = rng.randbytes(rng.choice((512, 65536, 200000)))
+            disk[place:place + len(part)] = part[:SIZE - place]
+        for where in self.at.values():
+            os.mkdir(where)
+            with open(os.path.join(where, "base.raw"), "wb") as stream:
+                stream.write(disk)
+
+    def tearDown(self):
+        self.directory.cleanup()
+
+    def run_one(self, tool, words):
+        return subprocess.run([tool, *words], cwd=self.at[tool], capture_output=True, text=True,
+                              check=False, timeout=120)
+
+    def both(self, line, same_text=True, status=None):
+        """Runs @line with both; their results must agree."""
+        words = line.split()
+        kiln, qemu = self.run_one(KILN, words), self.run_one(QEMU, words)
+        told = "%s\nkiln-img: %s%s\nqemu-img: %s%s" % (line, kiln.stdout, kiln.stderr, qemu.stdout,
+                                                      qemu.stderr)
+        self.assertEqual(kiln.returncode, qemu.returncode, told)
+        if status is not None:
+            self.assertEqual(kiln.returncode, status, told)
+        if same_text:
+            self.assertEqual(plain(kiln.stdout), plain(qemu.stdout), told)
+        if kiln.returncode not in (0, 2, 3) and "compare" not in line:
+            self.assertTrue(kiln.stderr.startswith("kiln-img: "), told)
+        return kiln
+
+    def lines(self, text):
+        for line in text.strip().splitlines():
+            with self.subTest(line=line.strip()):
+                self.both(line)
+
+    def test_raw(self):
+        self.lines("""
+            create -f raw a.raw 3M
+            info a.raw
+            info --output=json a.raw
+            map --output=json base.raw
+            map base.raw
+            map --output=json -s 1000 -l 70000 base.raw
+            map --output=json --start-offset=1M --max-length=1 base.raw
+            convert base.raw b.raw
+            compare base.raw b.raw
+            compare -s base.raw b.raw
+            compare base.raw a.raw
+            compare -q base.raw a.raw
+            compare -s base.raw a.raw
+            measure base.raw
+            measure --output=json --size 1G
+            measure -O qcow2 base.raw
+            resize -f raw a.raw 5M
+            resize -f raw a.raw +1M
+            resize -f raw a.raw -1M
+            resize -f raw --shrink a.raw -1M
+            resize -f raw a.raw 7x
+            info a.raw
+            check a.raw
+            snapshot -l a.raw
+            dd bs=1M skip=1 count=3 if=base.raw of=c.raw
+            info c.raw
+            dd bs=7 count=9 skip=2 if=base.raw of=d.raw
+            dd bs=1M skip=100 if=base.raw of=e.raw
+            convert base.raw base.raw two.raw
+            info two.raw
+            compare two.raw base.raw
+        """)
+
+    def test_qcow2(self):
+        self.lines("""
+            create -f qcow2 a.qcow2 5M
+            info a.qcow2
+            info --output=json a.qcow2
+            check a.qcow2
+            create -f qcow2 -b base.raw -F raw o.qcow2
+            info o.qcow2
+            info --output=json o.qcow2
+            info --backing-chain o.qcow2
+            info --backing-chain --output=json o.qcow2
+            map o.qcow2
+            map --output=json o.qcow2
+            convert -O qcow2 base.raw c.qcow2
+            check c.qcow2
+            check --output=json c.qcow2
+            map --output=json c.qcow2
+            compare c.qcow2 base.raw
+            convert -c -O qcow2 base.raw cc.qcow2
+            check cc.qcow2
+            compare cc.qcow2 base.raw
+            convert -c -O qcow2 -o compression_type=zstd base.raw cz.qcow2
+            info cz.qcow2
+            compare cz.qcow2 base.raw
+            convert -O qcow2 -o compat=0.10 base.raw old.qcow2
+            info old.qcow2
+            measure -O qcow2 c.qcow2
+            measure -O raw c.qcow2
+            create -f qcow2 -o size=5M,cluster_size=4k small.qcow2
+            info small.qcow2
+            resize c.qcow2 9M
+            resize --shrink c.qcow2 2M
+            info c.qcow2
+            check c.qcow2
+            amend -o compat=0.10 a.qcow2
+            info a.qcow2
+            info --image-opts driver=qcow2,file.filename=a.qcow2
+            info json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}}
+        """)
+
+    def test_snapshots(self):
+        self.lines("""
+            create -f qcow2 a.qcow2 5M
+            snapshot -c first a.qcow2
+            convert -n -O qcow2 base.raw a.qcow2
+            snapshot -c second a.qcow2
+            convert -l first -O raw a.qcow2 first.raw
+            convert -l snapshot.name=second -O raw a.qcow2 second.raw
+            compare second.raw base.raw
+            compare first.raw base.raw
+            snapshot -a first a.qcow2
+            compare a.qcow2 first.raw
+            snapshot -d first a.qcow2
+            snapshot -d first a.qcow2
+            check a.qcow2
+            convert -l nothing -O raw a.qcow2 nothing.raw
+        """)
+
+    def test_bitmaps(self):
+        self.lines("""
+            create -f qcow2 a.qcow2 5M
+            bitmap --add a.qcow2 b0
+            bitmap --add -g 128k a.qcow2 b1
+            bitmap --add a.qcow2 b0
+            info a.qcow2
+            bitmap --merge b0 a.qcow2 b1
+            bitmap --disable a.qcow2 b0
+            info --output=json a.qcow2
+            convert -O qcow2 --bitmaps a.qcow2 b.qcow2
+            info b.qcow2
+            bitmap --remove a.qcow2 b0
+            bitmap --remove a.qcow2 b0
+            bitmap a.qcow2 b1
+            info a.qcow2
+        """)
+
+    def test_chains(self):
+        self.lines("""
+            convert -O qcow2 base.raw mid.qcow2
+            create -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2
+            compare top.qcow2 base.raw
+            rebase -b base.raw -F raw top.qcow2
+            map --output=json top.qcow2
+            compare top.qcow2 base.raw
+            rebase -u -b mid.qcow2 -F qcow2 top.qcow2
+            info top.qcow2
+            rebase -b base.raw top.qcow2
+            convert -n -O qcow2 mid.qcow2 top.qcow2
+            commit -d top.qcow2
+            compare mid.qcow2 base.raw
+            commit base.raw
+            convert -O qcow2 -B mid.qcow2 -F qcow2 top.qcow2 thin.qcow2
+            compare thin.qcow2 base.raw
+            create -f qcow2 -b mid.qcow2 x.qcow2
+            create -f qcow2 -b nothing -F raw x.qcow2
+            create -f qcow2 -u -b nothing -F raw x.qcow2 1M
+            info x.qcow2
+            convert -O raw x.qcow2 x.raw
+        """)
+
+    def test_refused(self):
+        for line in """
+            create
+            create -f raw x
+            create -f raw x 1Z
+            create -f nothing x 1M
+            create -f qcow2 -o nothing=1 x 1M
+            create -f qcow2 -o cluster_size=3 x 1M
+            info
+            info nothing
+            info --output=xml base.raw
+            info --nothing base.raw
+            info -f qcow2 base.raw
+            check -r nothing base.raw
+            convert base.raw
+            convert -O nothing base.raw x
+            convert -c -O raw base.raw x
+            convert --target-is-zero -O raw base.raw x
+            convert -n -O raw base.raw nothing
+            convert -t nothing base.raw x
+            convert -m 17 base.raw x
+            compare base.raw
+            compare base.raw nothing
+            resize base.raw
+            resize base.raw 0
+            amend -o size=1G base.raw
+            measure
+            measure --size 1G base.raw
+            rebase base.raw
+            dd if=base.raw
+            dd if=base.raw of=x nothing=1
+            bench -c 1 --flush-interval 4 base.raw
+            nothing
+        """.strip().splitlines():
+            with self.subTest(line=line.strip()):
+                self.both(line, same_text=False)
+
+    def test_bench(self):
+        for line in ("bench -f raw -c 100 -d 4 base.raw",
+                     "bench -w -f raw -c 500 --flush-interval 64 --pattern 3 base.raw"):
+            first = self.both(line, same_text=False, status=0).stdout.splitlines()
+            self.assertRegex(first[0], r"^Sending \d+ (read|write) requests, 4096 bytes each")
+            self.assertRegex(first[-1], r"^Run completed in [0-9.]+ seconds\.$")
+        self.both("compare base.raw base.raw")
+
+    def test_secrets(self):
+        for line in ("info --object secret,id=a,data=x base.raw",
+                     "info --object secret,data=x base.raw", "info --object secret,id=a base.raw",
+                     "info --object nothing,id=a base.raw"):
+            self.both(line)
+
+    def test_progress(self):
+        """-p ends at 100; SIGUSR1 tells how far it is."""
+        text = self.both("convert -p -O raw base.raw x.raw", same_text=False, status=0).stdout
+        # carriage returns are line ends to Python
+        self.assertTrue(text.startswith("    (0.00/100%)\n"), text)
+        self.assertTrue(text.endswith("(100.00/100%)\n"), text)
+        with subprocess.Popen([KILN, "convert", "-r", "3M", "base.raw", "slow.raw"],
+                              cwd=self.at[KILN], stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(0.7)
+            process.send_signal(signal.SIGUSR1)
+            self.assertRegex(process.communicate(timeout=60)[1], r"^    \([0-9.]+/100%\)\n$")
+            self.assertEqual(process.returncode, 0)
+
+    def test_locks(self):
+        """An image in use is refused, and -U looks at it all the same."""
+        self.both("create -q -f qcow2 a.qcow2 1M")
+        with subprocess.Popen(["qemu-io", "-f", "qcow2", "a.qcow2"], cwd=self.at[KILN],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+            user.stdin.write(b"read 0 512\n")
+            user.stdin.flush()
+            user.stdout.readline()
+            busy = self.run_one(KILN, ["info", "a.qcow2"])
+            shared = self.run_one(KILN, ["info", "-U", "a.qcow2"])
+            changed = self.run_one(KILN, ["resize", "a.qcow2", "2M"])
+            user.communicate(b"quit\n")
+        self.assertEqual((busy.returncode, shared.returncode, changed.returncode), (1, 0, 1))
+
+
+if __name__ == "__main__":
+    if not QEMU:
+        print("skipped: no qemu-img")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1])

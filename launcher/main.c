@@ -92,11 +92,6 @@ main_prepare(const Options *options, GError **err)
                                         options->log_file);
         close(fd);
     }
-    for (guint i = 0; i < options->monitors->len; i++)
-        if (strcmp(g_ptr_array_index(options->monitors, i), "none"))
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "-monitor %s: the human monitor is not offered; use -qmp",
-                                  (char *)g_ptr_array_index(options->monitors, i));
     return vm_display_check(options, err);
 }
 

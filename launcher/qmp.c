@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "hw/char/chardev.h"
+#include "launcher/chardev_words.h"
+#include "launcher/hmp.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
 #include "launcher/qmp_stream.h"
@@ -27,6 +29,7 @@ struct QmpSession {
     GArray *fds;                    /* of int, received and not yet asked for */
     bool open, negotiated, waiting; /* waiting: input stopped until output has gone */
     bool quit_after;
+    Hmp *hmp; /* a human is at the other end; else NULL */
 };
 
 struct Qmp {
@@ -200,8 +203,9 @@ session_free(void *opaque)
 {
     QmpSession *s = opaque;
 
+    hmp_free(s->hmp);
     if (s->chardev)
-        chardev_detach(s->chardev);
+        chardev_detach(s->chardev, s);
     session_drop_fds(s);
     qmp_stream_clear(&s->in);
     g_byte_array_unref(s->out);
@@ -210,7 +214,7 @@ session_free(void *opaque)
 }
 
 static bool
-qmp_add_session(Qmp *qmp, const char *id, GError **err)
+qmp_add_session(Qmp *qmp, const char *id, bool human, GError **err)
 {
     Chardev *chardev = machine_object_find(qmp->vm->machine, OBJECT_CHARDEV, id);
     QmpSession *s;
@@ -223,6 +227,10 @@ qmp_add_session(Qmp *qmp, const char *id, GError **err)
     s->out = g_byte_array_new();
     s->fds = g_array_new(FALSE, FALSE, sizeof(int));
     g_ptr_array_add(qmp->sessions, s);
+    if (human) {
+        s->hmp = hmp_new(s, chardev, err);
+        return s->hmp != NULL;
+    }
     if (!chardev_attach(chardev, &session_frontend, s, err))
         return false;
     s->chardev = chardev;
@@ -300,6 +308,20 @@ qmp_free(Qmp *qmp)
     g_free(qmp);
 }
 
+/* -monitor: the words of a character device, or one that is there. */
+static bool
+qmp_add_monitor(Qmp *qmp, const char *words, unsigned index, GError **err)
+{
+    g_autofree char *id = g_strdup_printf("monitor%u", index);
+
+    if (!strcmp(words, "none"))
+        return true;
+    if (g_str_has_prefix(words, "chardev:"))
+        return qmp_add_session(qmp, words + strlen("chardev:"), true, err);
+    return vm_add_chardev_words(qmp->vm, "-monitor", words, id, err) &&
+           qmp_add_session(qmp, id, true, err);
+}
+
 Qmp *
 qmp_new(Vm *vm, GError **err)
 {
@@ -314,13 +336,12 @@ qmp_new(Vm *vm, GError **err)
         JsonObject *mon = g_ptr_array_index(o->mons, i);
         const char *id = keyval_text(mon, "chardev"), *mode = keyval_text(mon, "mode");
 
-        if (g_strcmp0(mode, "control")) {
+        if (mode && strcmp(mode, "control") && strcmp(mode, "readline")) {
             kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                           "-mon: mode=%s: the human monitor is not offered; use mode=control",
-                           mode ? mode : "readline");
+                           "-mon: mode=%s: expected readline or control", mode);
             return NULL;
         }
-        if (!id || !qmp_add_session(qmp, id, err)) {
+        if (!id || !qmp_add_session(qmp, id, g_strcmp0(mode, "control") != 0, err)) {
             if (!id)
                 kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: wants chardev=ID");
             return NULL;
@@ -330,7 +351,16 @@ qmp_new(Vm *vm, GError **err)
         g_autofree char *id = g_strdup_printf("compat_monitor%u", i);
 
         if (!vm_add_chardev_words(vm, "-qmp", g_ptr_array_index(o->qmps, i), id, err) ||
-            !qmp_add_session(qmp, id, err))
+            !qmp_add_session(qmp, id, false, err))
+            return NULL;
+    }
+    for (guint i = 0; i < o->monitors->len; i++)
+        if (!qmp_add_monitor(qmp, g_ptr_array_index(o->monitors, i), i, err))
+            return NULL;
+    for (guint i = 0; i < MAX(o->serials->len, 1); i++) {
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+
+        if (chardev_words_shared(o, i) && !qmp_add_session(qmp, id, true, err))
             return NULL;
     }
     vm->emit_opaque = qmp;

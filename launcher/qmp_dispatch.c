@@ -176,3 +176,16 @@ qmp_dispatch(const QmpCommandTable *table, QmpSession *session, bool *negotiated
         *negotiated = true;
     return dispatch_return(value, id);
 }
+
+JsonNode *
+qmp_call(const QmpCommandTable *table, QmpSession *session, const char *name, JsonObject *args,
+         GError **err)
+{
+    const QmpCommand *command = dispatch_find(table, name);
+
+    if (!command || !command->handler) {
+        kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED, "%s is not offered", name);
+        return NULL;
+    }
+    return dispatch_check(command, args, err) ? command->handler(session, args, err) : NULL;
+}

@@ -32,6 +32,10 @@ typedef struct {
 JsonObject *qmp_dispatch(const QmpCommandTable *table, QmpSession *session, bool *negotiated,
                          JsonObject *message);
 
+/* Runs command @name as if a client had sent it; its value as a handler gives it. Main thread. */
+JsonNode *qmp_call(const QmpCommandTable *table, QmpSession *session, const char *name,
+                   JsonObject *args, GError **err);
+
 /* {"error": {"class": @class, "desc": @desc}, "id": @id}; @id may be NULL and is copied. */
 JsonObject *qmp_error(const char *class, const char *desc, JsonNode *id);
 

@@ -70,6 +70,11 @@ QMP_HANDLER(qmp_add_fd);
 QMP_HANDLER(qmp_remove_fd);
 QMP_HANDLER(qmp_query_fdsets);
 
+/* qmp_chardev.c */
+QMP_HANDLER(qmp_ringbuf_write);
+QMP_HANDLER(qmp_ringbuf_read);
+QMP_HANDLER(qmp_human_monitor_command);
+
 /* qmp_display.c */
 QMP_HANDLER(qmp_screendump);
 QMP_HANDLER(qmp_query_vnc);

@@ -9,6 +9,7 @@
 #include "hw/char/chardev.h"
 #include "hw/core/device.h"
 #include "hw/virtio/rng.h"
+#include "launcher/chardev_words.h"
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
 #include "launcher/vm_display.h"
@@ -107,8 +108,12 @@ devices_add_chardev(Vm *vm, JsonObject *options, GError **err)
 
     if (!chardev)
         return false;
-    return machine_object_add(vm->machine, OBJECT_CHARDEV, chardev_id(chardev), chardev,
-                              (GDestroyNotify)chardev_free, err);
+    if (!machine_object_add(vm->machine, OBJECT_CHARDEV, chardev_id(chardev), chardev,
+                            (GDestroyNotify)chardev_free, err))
+        return false;
+    if (chardev_is_mux(chardev))
+        machine_object_share(vm->machine, OBJECT_CHARDEV, chardev_id(chardev));
+    return true;
 }
 
 static int
@@ -235,23 +240,9 @@ devices_add_nic(Vm *vm, JsonObject *nic, unsigned index, GError **err)
 bool
 vm_add_chardev_words(Vm *vm, const char *what, const char *text, const char *id, GError **err)
 {
-    g_autoptr(JsonObject) chardev = NULL;
-    g_autofree char *options = NULL;
-    const char *rest = strchr(text, ':');
+    g_autofree char *options = chardev_words(what, text, id, err);
+    g_autoptr(JsonObject) chardev = options ? keyval_parse(what, options, "backend", err) : NULL;
 
-    if (!strcmp(text, "mon:stdio"))
-        text = "stdio";
-    if (!strcmp(text, "stdio") || !strcmp(text, "pty") || !strcmp(text, "null"))
-        options = g_strdup_printf("%s,id=%s", text, id);
-    else if (g_str_has_prefix(text, "file:"))
-        options = g_strdup_printf("file,id=%s,path=%s", id, rest + 1);
-    else if (g_str_has_prefix(text, "unix:"))
-        options = g_strdup_printf("socket,id=%s,path=%s", id, rest + 1);
-    else
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "%s %s; it can be: stdio, pty, null, file:FILE, unix:PATH,…", what,
-                              text);
-    chardev = keyval_parse(what, options, "backend", err);
     return chardev && devices_add_chardev(vm, chardev, err);
 }
 
@@ -282,8 +273,8 @@ vm_add_devices(Vm *vm, GError **err)
     for (guint i = 0; i < o->serials->len; i++)
         if (!devices_add_serial(vm, g_ptr_array_index(o->serials, i), i, err))
             return false;
-    if (o->nographic && o->serials->len == 0 && !o->nodefaults &&
-        !devices_add_serial(vm, "stdio", 0, err))
+    if (chardev_words_on_terminal(o) &&
+        !devices_add_serial(vm, chardev_words_shared(o, 0) ? "mon:stdio" : "stdio", 0, err))
         return false;
     if (!vm_usb_add_controller(vm, err))
         return false;

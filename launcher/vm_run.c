@@ -329,6 +329,10 @@ run_requests(void *opaque)
         vm_quit(vm, "guest-shutdown", true, value);
         return G_SOURCE_REMOVE;
     }
+    if (requests & 1u << MACHINE_QUIT) {
+        vm_quit(vm, "host-ui", false, EXIT_SUCCESS);
+        return G_SOURCE_REMOVE;
+    }
     if (requests & 1u << VM_REQUEST_FAILED) {
         vm_warn("%s", detail ? detail : "a vCPU cannot go on");
         vm_pause(vm, VM_INTERNAL_ERROR);

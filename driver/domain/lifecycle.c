@@ -271,6 +271,23 @@ domain_resume(Domain *domain, GError **err)
     return ok;
 }
 
+/* A line for the human monitor; what it says, with lines ended as virsh prints them. */
+static char *
+human_command(DomainRun *run, const char *command, GError **err)
+{
+    JsonObject *args = json_object_new();
+    g_autoptr(JsonNode) value = NULL;
+    g_autoptr(GString) text = NULL;
+
+    json_object_set_string_member(args, "command-line", command);
+    value = qmp_execute(run->qmp, "human-monitor-command", args, DOMAIN_QMP_SECONDS, err);
+    if (!value)
+        return NULL;
+    text = g_string_new(JSON_NODE_HOLDS_VALUE(value) ? json_node_get_string(value) : "");
+    g_string_replace(text, "\r\n", "\n", 0);
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
 char *
 domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **err)
 {
@@ -281,11 +298,8 @@ domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **e
 
     if (!run)
         return NULL;
-    if (hmp) {
-        kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                       "kiln-vmm has no human monitor; send a QMP command (without --hmp)");
-        return NULL;
-    }
+    if (hmp)
+        return human_command(run, command, err);
     if (!(request = qmp_parse_object(command, strlen(command), err)))
         return NULL;
     if (!json_object_has_member(request, "execute")) {

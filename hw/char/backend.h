@@ -8,6 +8,7 @@
 
 enum {
     CHARDEV_BUFFER = 64 << 10, /* bytes of output kept while the other end is slow */
+    CHARDEV_WRITE = 32 << 10,  /* most bytes of one system call: a datagram takes as many */
     CHARDEV_MAX_FDS = 16,      /* descriptors in one message */
 };
 
@@ -28,13 +29,16 @@ typedef struct {
      * come. */
     void (*wake)(Chardev *chardev);
     char *(*filename)(Chardev *chardev);
+    /* Takes output where there is no descriptor for it. Main thread. */
+    void (*output)(Chardev *chardev, const uint8_t *data, size_t len);
     bool keeps_fds;
     /* The end of the input leaves the output open: hung_up alone says what becomes of both. Never
      * closed in between, for what is written then would be lost. */
     bool keeps_output;
 } ChardevBackend;
 
-extern const ChardevBackend chardev_pty, chardev_file, chardev_null, chardev_stdio, chardev_socket;
+extern const ChardevBackend chardev_pty, chardev_file, chardev_null, chardev_stdio, chardev_socket,
+    chardev_udp, chardev_pipe, chardev_ringbuf;
 
 void *chardev_state(Chardev *chardev);
 Machine *chardev_machine(Chardev *chardev);

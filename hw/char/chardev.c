@@ -3,7 +3,7 @@
  * Writers, in any thread, only put bytes into the buffer and wake the main loop; the main loop does
  * all reading and writing of descriptors. A burst of single bytes thus costs one write.
  *
- * Leaves out: mux, terminal parameters of real serial lines, TLS.
+ * Leaves out: terminal parameters of real serial lines, TLS.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/char/private.h"
@@ -115,13 +115,16 @@ chardev_flush(Chardev *chardev)
 
         g_mutex_unlock(&chardev->lock);
         if (open)
-            done = write(chardev->out, data, n);
+            done = write(chardev->out, data, MIN(n, CHARDEV_WRITE));
+        else if (chardev->backend->output)
+            chardev->backend->output(chardev, data, n);
         if (done < 0 && errno == EINTR)
             done = 0;
         else if (done < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             blocked = true;
         else if (done < 0)
-            done = (ssize_t)n; /* the hang-up is seen by the input side; a file drops it */
+            done = (ssize_t)MIN(
+                n, CHARDEV_WRITE); /* the hang-up is seen by the input side; a file drops it */
         if (done > 0)
             chardev_log(chardev, data, (size_t)done);
         g_mutex_lock(&chardev->lock);
@@ -445,9 +448,14 @@ chardev_frontend_open(Chardev *chardev)
 bool
 chardev_attach(Chardev *chardev, const ChardevFrontend *frontend, void *opaque, GError **err)
 {
-    if (chardev->frontend)
+    if (chardev->frontend && !chardev->mux)
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                             "it has a front end already");
+                             "it has a front end already: with mux=on it can have several");
+    if (chardev->mux) {
+        chardev_mux_add(chardev->mux, frontend, opaque);
+        frontend = &chardev_mux_frontend;
+        opaque = chardev;
+    }
     chardev->frontend = frontend;
     chardev->frontend_opaque = opaque;
     chardev->announced = false;
@@ -455,9 +463,17 @@ chardev_attach(Chardev *chardev, const ChardevFrontend *frontend, void *opaque, 
     return true;
 }
 
-void
-chardev_detach(Chardev *chardev)
+bool
+chardev_is_mux(const Chardev *chardev)
 {
+    return chardev->mux != NULL;
+}
+
+void
+chardev_detach(Chardev *chardev, const void *opaque)
+{
+    if (chardev->mux && chardev_mux_remove(chardev->mux, opaque))
+        return;
     chardev->frontend = NULL;
     chardev->frontend_opaque = NULL;
     chardev->announced = false;

@@ -1,6 +1,7 @@
 /* chardev.h - character devices: what a serial port, a console or a monitor is connected to.
  *
- * A Chardev is one back end (pty, file, socket, stdio, null) and at most one front end. Input
+ * A Chardev is one back end (pty, file, socket, stdio, …) and at most one front end, or with mux=on
+ * several, of which one has the input. Input
  * arrives in the main loop; output may be written from any thread and is buffered up to a bound,
  * after which writers are told that it is full.
  *
@@ -31,6 +32,8 @@ typedef struct {
     /* Descriptors that came with input on a unix socket, before the read() they came with; the
      * callee owns them. NULL: none are received. */
     void (*fds)(void *opaque, const int *fds, unsigned n);
+    /* One of several has got the input. */
+    void (*focus)(void *opaque);
 } ChardevFrontend;
 
 /* Makes a back end from a property map (char * to char *) of -chardev: "backend" (or the key
@@ -42,10 +45,14 @@ Chardev *chardev_new(Machine *machine, GHashTable *props, GError **err);
 void chardev_free(Chardev *chardev);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Chardev, chardev_free)
 
-/* Connects the front end (one at a time; false with @err when there is one). If the other end is
+/* Connects the front end (one at a time, unless chardev_is_mux(); false with @err when there is
+ * one). If the other end is
  * open already, event(CHARDEV_OPENED) follows from the main loop. Main thread. */
 bool chardev_attach(Chardev *chardev, const ChardevFrontend *frontend, void *opaque, GError **err);
-void chardev_detach(Chardev *chardev);
+/* @opaque: as it was attached. */
+void chardev_detach(Chardev *chardev, const void *opaque);
+/* Made with mux=on. */
+bool chardev_is_mux(const Chardev *chardev);
 
 /* Writes or buffers @data and returns how many bytes were taken: all, or fewer when the buffer is
  * full. With nobody at the other end everything is taken and dropped (pty, socket). Any thread. */
@@ -65,6 +72,11 @@ bool chardev_is_open(Chardev *chardev);
  * Any thread. */
 void chardev_set_frontend_open(Chardev *chardev, bool open);
 bool chardev_frontend_open(Chardev *chardev);
+
+/* Appends to, and takes at most @max bytes from, what a ring buffer ("ringbuf") holds. False when
+ * the back end is another. Main thread. */
+bool chardev_ringbuf_write(Chardev *chardev, const uint8_t *data, size_t len);
+bool chardev_ringbuf_read(Chardev *chardev, size_t max, GByteArray *ret);
 
 const char *chardev_id(const Chardev *chardev);
 /* As query-chardev shows it: "pty:/dev/pts/3", "unix:…,server=on", "disconnected:…".

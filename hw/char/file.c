@@ -1,4 +1,5 @@
-/* file.c - character devices without another process: a file, standard input and output, nothing.
+/* file.c - character devices without a connection: a file, named pipes, standard input and output,
+ * nothing.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/char/backend.h"
@@ -40,6 +41,40 @@ static char *
 file_filename(Chardev *chardev)
 {
     return g_strdup_printf("file:%s", chardev_option(chardev, "path"));
+}
+
+/* PATH.in and PATH.out; or PATH for both ways. Opened for both, a named pipe has no end. */
+static bool
+pipe_open(Chardev *chardev, GError **err)
+{
+    const char *path = chardev_option(chardev, "path");
+    g_autofree char *in_name = NULL, *out_name = NULL;
+    int in, out;
+
+    if (!path)
+        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED, "a pipe needs path=");
+    in_name = g_strconcat(path, ".in", NULL);
+    out_name = g_strconcat(path, ".out", NULL);
+    in = machine_open_file(chardev_machine(chardev), in_name, O_RDWR, 0, NULL);
+    out = machine_open_file(chardev_machine(chardev), out_name, O_RDWR, 0, NULL);
+    if (in < 0 || out < 0) {
+        if (in >= 0)
+            close(in);
+        if (out >= 0)
+            close(out);
+        in = out = machine_open_file(chardev_machine(chardev), path, O_RDWR, 0, err);
+    }
+    if (in < 0)
+        return false;
+    chardev_set_fds(chardev, in, out, true);
+    chardev_set_open(chardev, true);
+    return true;
+}
+
+static char *
+pipe_filename(Chardev *chardev)
+{
+    return g_strdup_printf("pipe:%s", chardev_option(chardev, "path"));
 }
 
 static bool
@@ -117,6 +152,7 @@ stdio_hung_up(Chardev *chardev)
 }
 
 static const char *const file_options[] = { "path", "append", NULL };
+static const char *const pipe_options[] = { "path", NULL };
 static const char *const stdio_options[] = { "signal", NULL };
 static const char *const null_options[] = { NULL };
 
@@ -126,6 +162,14 @@ const ChardevBackend chardev_file = {
     .options = file_options,
     .open = file_open,
     .filename = file_filename,
+};
+
+const ChardevBackend chardev_pipe = {
+    .name = "pipe",
+    .help = "named pipes: path= with .in and .out behind it, or itself",
+    .options = pipe_options,
+    .open = pipe_open,
+    .filename = pipe_filename,
 };
 
 const ChardevBackend chardev_null = {

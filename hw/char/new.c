@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 static const ChardevBackend *const chardev_backends[] = {
-    &chardev_pty, &chardev_socket, &chardev_file, &chardev_stdio, &chardev_null,
+    &chardev_pty,  &chardev_socket, &chardev_udp,  &chardev_pipe,
+    &chardev_file, &chardev_stdio,  &chardev_null, &chardev_ringbuf,
 };
 
 bool
@@ -88,8 +89,7 @@ chardev_check_options(Chardev *chardev, GError **err)
     if (!chardev_option_bool(chardev, "mux", false, &mux, err))
         return false;
     if (mux)
-        return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                             "mux=on is not supported: give each user a chardev of its own");
+        chardev->mux = chardev_mux_new();
     return true;
 }
 
@@ -168,6 +168,7 @@ chardev_free(Chardev *chardev)
     g_source_unref(chardev->source);
     g_hash_table_unref(chardev->options);
     g_mutex_clear(&chardev->lock);
+    chardev_mux_free(chardev->mux);
     g_free(chardev->buffer);
     g_free(chardev->state);
     g_free(chardev->id);

@@ -6,6 +6,8 @@
 
 #include "hw/char/backend.h"
 
+typedef struct ChardevMux ChardevMux;
+
 struct Chardev {
     Machine *machine;
     char *id;
@@ -21,7 +23,8 @@ struct Chardev {
     bool fd_passing;
     const ChardevFrontend *frontend;
     void *frontend_opaque;
-    int log; /* logfile, -1 for none */
+    ChardevMux *mux; /* the front ends of one with mux=on; NULL: one at most */
+    int log;         /* logfile, -1 for none */
     int64_t wake_at;
     bool announced; /* the front end has heard that it is open */
 
@@ -37,5 +40,13 @@ struct Chardev {
  */
 void chardev_add_source(Chardev *chardev);
 void chardev_flush(Chardev *chardev);
+
+/* mux.c: the front end, whose opaque is the Chardev, that stands for the several added here. */
+extern const ChardevFrontend chardev_mux_frontend;
+ChardevMux *chardev_mux_new(void);
+void chardev_mux_free(ChardevMux *mux);
+void chardev_mux_add(ChardevMux *mux, const ChardevFrontend *frontend, void *opaque);
+/* True while others are left. */
+bool chardev_mux_remove(ChardevMux *mux, const void *opaque);
 
 #endif

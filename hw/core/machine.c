@@ -19,6 +19,7 @@ typedef struct {
     void *object;
     GDestroyNotify destroy;
     GPtrArray *users; /* Device */
+    bool shared;      /* has room for several */
 } MachineObject;
 
 static void
@@ -135,6 +136,7 @@ machine_object_add(Machine *machine, ObjectKind kind, const char *id, void *obje
     entry->object = object;
     entry->destroy = destroy;
     entry->users = g_ptr_array_new();
+    entry->shared = kind == OBJECT_IOTHREAD;
     g_hash_table_insert(machine->objects[kind], entry->id, entry);
     return true;
 }
@@ -145,6 +147,15 @@ machine_object_find(Machine *machine, ObjectKind kind, const char *id)
     MachineObject *entry = g_hash_table_lookup(machine->objects[kind], id);
 
     return entry ? entry->object : NULL;
+}
+
+void
+machine_object_share(Machine *machine, ObjectKind kind, const char *id)
+{
+    MachineObject *entry = g_hash_table_lookup(machine->objects[kind], id);
+
+    if (entry)
+        entry->shared = true;
 }
 
 static const char *
@@ -178,7 +189,7 @@ machine_object_claim(Machine *machine, ObjectKind kind, const char *id, Device *
                        machine_object_kind_name(kind), id);
         return NULL;
     }
-    if (entry->users->len > 0 && kind != OBJECT_IOTHREAD) {
+    if (entry->users->len > 0 && !entry->shared) {
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "%s '%s' is in use by device '%s' already",
                        machine_object_kind_name(kind), id, machine_user_name(entry));
         return NULL;

@@ -46,6 +46,7 @@ typedef enum {
     MACHINE_DEBUG_EXIT, /* isa-debug-exit; @value is the exit status */
     MACHINE_IO_ERROR,   /* a disk failed and its policy is to stop the guest */
     MACHINE_WATCHDOG,   /* the guest did not feed its watchdog in time */
+    MACHINE_QUIT,       /* who sits at its terminal wants it to end */
 } MachineRequest;
 
 /* What devices need from the one who runs them. Every function may be called from any thread, with
@@ -191,6 +192,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 bool machine_object_add(Machine *machine, ObjectKind kind, const char *id, void *object,
                         GDestroyNotify destroy, GError **err);
 void *machine_object_find(Machine *machine, ObjectKind kind, const char *id);
+/* Lets it have several users. */
+void machine_object_share(Machine *machine, ObjectKind kind, const char *id);
 /* Refuses, by name, an object that a device uses. */
 bool machine_object_remove(Machine *machine, ObjectKind kind, const char *id, GError **err);
 /* Finds an object and marks it used by @user (one user each); NULL with @err when it is missing or

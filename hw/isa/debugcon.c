@@ -59,7 +59,7 @@ debugcon_unrealize(Device *dev)
         return;
     address_map_remove(dev->machine->pio, &d->region);
     address_map_synchronize(dev->machine->pio);
-    chardev_detach(d->chardev.object);
+    chardev_detach(d->chardev.object, d);
 }
 
 static const DeviceProp debugcon_props[] = {

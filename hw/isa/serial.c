@@ -404,7 +404,7 @@ serial_unrealize(Device *dev)
     address_map_remove(dev->machine->pio, &s->region);
     address_map_synchronize(dev->machine->pio);
     if (s->line.machine)
-        chardev_detach(s->chardev.object);
+        chardev_detach(s->chardev.object, s);
     gsi_source_disconnect(&s->line);
 }
 

@@ -227,7 +227,7 @@ port_unrealize(Device *device)
     VirtioPort *port = (VirtioPort *)device;
 
     if (port->attached)
-        chardev_detach(port->chardev);
+        chardev_detach(port->chardev, port);
     port->attached = false;
     virtio_serial_unplug(port);
     virt_chain_clear(&port->in_chain);

@@ -6,12 +6,14 @@
 #include "hw/char/chardev.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,7 +22,7 @@
 /* What a front end has heard. */
 typedef struct {
     GString *in;
-    unsigned opened, closed, writable, fds;
+    unsigned opened, closed, writable, fds, focused;
     size_t room;
     unsigned want; /* for waiting */
     size_t want_len;
@@ -190,7 +192,7 @@ test_pty(void **state)
     getrusage(RUSAGE_SELF, &after);
     assert_false(g_main_context_pending(fake->context));
     assert_in_range(after.ru_utime.tv_sec - before.ru_utime.tv_sec, 0, 1);
-    chardev_detach(pty);
+    chardev_detach(pty, &ear);
     chardev_free(pty);
     g_string_free(ear.in, TRUE);
     fake_machine_free(fake);
@@ -216,7 +218,7 @@ test_pty_given(void **state)
     wait_opened(fake, &ear, 1);
     say(pty, "hello");
     expect(fake, slave, "hello");
-    chardev_detach(pty);
+    chardev_detach(pty, &ear);
     chardev_free(pty);
     close(slave);
     assert_null(make(fake, &message, "id", "p", "backend", "pty", "fd", "0x", NULL));
@@ -289,7 +291,7 @@ test_socket_server(void **state)
     expect(fake, second, "second");
     close(second);
     wait_closed(fake, &ear, 2);
-    chardev_detach(server);
+    chardev_detach(server, &ear);
     chardev_free(server);
     assert_int_not_equal(access(path, F_OK), 0);
     assert_int_equal(rmdir(dir), 0);
@@ -335,7 +337,7 @@ test_socket_fds(void **state)
     assert_int_equal(cmsg->cmsg_type, SCM_RIGHTS);
     memcpy(&sent, CMSG_DATA(cmsg), sizeof(int));
     close(sent);
-    chardev_detach(chardev);
+    chardev_detach(chardev, &ear);
     chardev_free(chardev);
     close(pair[1]);
     g_string_free(ear.in, TRUE);
@@ -377,7 +379,7 @@ test_refusals(void **state)
     static const struct {
         const char *option, *value, *text;
     } bad[] = {
-        { "mux", "on", "mux=on is not supported" },
+        { "mux", "maybe", "on or off" },
         { "telnet", "on", "no option 'telnet'" },
         { "server", "maybe", "'server' cannot be 'maybe'" },
         { "reconnect", "-1", "'reconnect' cannot be '-1'" },
@@ -404,6 +406,199 @@ test_refusals(void **state)
     fake_machine_free(fake);
 }
 
+/* ---- several front ends ---- */
+
+static void
+ear_focus(void *opaque)
+{
+    ((Ear *)opaque)->focused++;
+}
+
+static const ChardevFrontend focus_frontend = {
+    .can_read = ear_can_read, .read = ear_read, .event = ear_event, .focus = ear_focus
+};
+
+static void
+type_in(FakeMachine *fake, int fd, const char *text)
+{
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    for (int i = 0; i < 20; i++) {
+        fake_iterate(fake);
+        g_usleep(200);
+    }
+}
+
+static void
+test_mux(void **state)
+{
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+    Ear one = { .in = g_string_new(NULL), .room = 100 };
+    Ear two = { .in = g_string_new(NULL), .room = 100 };
+    g_autofree char *fd = NULL;
+    char help[512];
+    int pair[2];
+    ssize_t n;
+    Chardev *chardev;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
+    fd = g_strdup_printf("%d", pair[0]);
+    chardev = make(fake, NULL, "id", "m", "backend", "socket", "fd", fd, "mux", "on", NULL);
+    assert_true(chardev_is_mux(chardev));
+    assert_true(chardev_attach(chardev, &focus_frontend, &one, NULL));
+    wait_opened(fake, &one, 1);
+    assert_true(chardev_attach(chardev, &focus_frontend, &two, NULL));
+    wait_opened(fake, &two, 1);
+    assert_int_equal(one.opened, 1);
+    assert_int_equal(one.focused, 1);
+    type_in(fake, pair[1], "ab");
+    assert_string_equal(one.in->str, "ab");
+    type_in(fake, pair[1], "\001c");
+    assert_int_equal(two.focused, 1);
+    type_in(fake, pair[1], "cd\001\001e\001q");
+    assert_string_equal(two.in->str, "cd\001e");
+    type_in(fake, pair[1], "\001h");
+    n = read(pair[1], help, sizeof(help) - 1);
+    assert_true(n > 0);
+    help[n] = '\0';
+    assert_non_null(strstr(help, "C-a x"));
+    /* what a front end has no room for waits, within a bound, and Ctrl-a is heard all the same */
+    two.room = 0;
+    type_in(fake, pair[1], "xyz");
+    assert_string_equal(two.in->str, "cd\001e");
+    type_in(fake, pair[1], "\001c");
+    assert_int_equal(one.focused, 2);
+    two.room = 100;
+    type_in(fake, pair[1], "f\001c");
+    type_in(fake, pair[1], "!");
+    assert_string_equal(one.in->str, "abf");
+    assert_string_equal(two.in->str, "cd\001exyz!");
+    type_in(fake, pair[1], "\001x");
+    assert_int_equal(fake->requests->len, 1);
+    assert_int_equal(g_array_index(fake->requests, MachineRequest, 0), MACHINE_QUIT);
+    chardev_detach(chardev, &two);
+    type_in(fake, pair[1], "g");
+    assert_string_equal(one.in->str, "abfg");
+    chardev_detach(chardev, &one);
+    chardev_free(chardev);
+    close(pair[1]);
+    g_string_free(one.in, TRUE);
+    g_string_free(two.in, TRUE);
+    fake_machine_free(fake);
+}
+
+/* ---- datagrams, named pipes, memory ---- */
+
+static void
+test_udp(void **state)
+{
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+    Ear ear = { .in = g_string_new(NULL), .room = 3 };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in peer;
+    socklen_t len = sizeof(address);
+    g_autofree char *port = NULL, *name = NULL;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    Chardev *udp;
+    char buf[100];
+    ssize_t n = -1;
+
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    port = g_strdup_printf("%d", ntohs(address.sin_port));
+    udp = make(fake, NULL, "id", "u", "backend", "udp", "host", "127.0.0.1", "port", port, NULL);
+    assert_true(chardev_attach(udp, &ear_frontend, &ear, NULL));
+    name = chardev_filename(udp);
+    assert_true(g_str_has_prefix(name, "udp:127.0.0.1:"));
+    say(udp, "hello");
+    len = sizeof(peer);
+    for (int i = 0; i < 1000 && n < 0; i++) {
+        fake_iterate(fake);
+        n = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&peer, &len);
+        g_usleep(500);
+    }
+    assert_int_equal(n, 5);
+    assert_memory_equal(buf, "hello", 5);
+    assert_int_equal(sendto(fd, "0123456789", 10, 0, (struct sockaddr *)&peer, len), 10);
+    ear.want_len = 10;
+    fake_wait(fake, ear_heard, &ear);
+    assert_string_equal(ear.in->str, "0123456789");
+    chardev_detach(udp, &ear);
+    chardev_free(udp);
+    close(fd);
+    g_string_free(ear.in, TRUE);
+    fake_machine_free(fake);
+}
+
+static void
+test_pipe(void **state)
+{
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+    Ear ear = { .in = g_string_new(NULL), .room = 100 };
+    g_autofree char *dir = g_dir_make_tmp("kiln-char-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "p", NULL);
+    g_autofree char *in = g_strconcat(path, ".in", NULL), *out = g_strconcat(path, ".out", NULL);
+    g_autofree char *message = NULL;
+    int in_fd, out_fd;
+    Chardev *pipes;
+
+    (void)state;
+    make(fake, &message, "id", "p", "backend", "pipe", "path", path, NULL);
+    assert_non_null(strstr(message, path));
+    assert_int_equal(mkfifo(in, 0600), 0);
+    assert_int_equal(mkfifo(out, 0600), 0);
+    pipes = make(fake, NULL, "id", "p", "backend", "pipe", "path", path, NULL);
+    in_fd = open(in, O_WRONLY | O_CLOEXEC);
+    out_fd = open(out, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    assert_true(chardev_attach(pipes, &ear_frontend, &ear, NULL));
+    say(pipes, "out");
+    expect(fake, out_fd, "out");
+    assert_int_equal(write(in_fd, "in", 2), 2);
+    close(in_fd);
+    ear.want_len = 2;
+    fake_wait(fake, ear_heard, &ear);
+    assert_int_equal(ear.closed, 0);
+    chardev_detach(pipes, &ear);
+    chardev_free(pipes);
+    close(out_fd);
+    unlink(in);
+    unlink(out);
+    assert_int_equal(rmdir(dir), 0);
+    g_string_free(ear.in, TRUE);
+    fake_machine_free(fake);
+}
+
+static void
+test_ringbuf(void **state)
+{
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+    g_autoptr(GByteArray) got = g_byte_array_new();
+    g_autofree char *message = NULL;
+    Chardev *ring, *null;
+
+    (void)state;
+    make(fake, &message, "id", "r", "backend", "ringbuf", "size", "12", NULL);
+    assert_non_null(strstr(message, "power of two"));
+    ring = make(fake, NULL, "id", "r", "backend", "ringbuf", "size", "8", NULL);
+    say(ring, "abcde");
+    assert_true(chardev_ringbuf_read(ring, 3, got));
+    assert_int_equal(got->len, 3);
+    assert_true(chardev_ringbuf_write(ring, (const uint8_t *)"0123456789", 10));
+    assert_true(chardev_ringbuf_read(ring, 100, got));
+    assert_int_equal(got->len, 11);
+    assert_memory_equal(got->data, "abc23456789", 11);
+    assert_true(chardev_ringbuf_read(ring, 100, got));
+    assert_int_equal(got->len, 11);
+    null = make(fake, NULL, "id", "n", "backend", "null", NULL);
+    assert_false(chardev_ringbuf_read(null, 1, got));
+    chardev_free(null);
+    chardev_free(ring);
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
@@ -411,6 +606,8 @@ main(void)
         cmocka_unit_test(test_pty),           cmocka_unit_test(test_pty_given),
         cmocka_unit_test(test_socket_server), cmocka_unit_test(test_socket_fds),
         cmocka_unit_test(test_file_and_log),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_mux),           cmocka_unit_test(test_udp),
+        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_ringbuf),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "launcher/chardev_words.h"
 #include "launcher/keyval.h"
 #include "launcher/options.h"
 #include "launcher/topology.h"
@@ -196,6 +197,60 @@ test_topology(void **state)
     assert_int_equal(topology_package_bits(&t), 3);
 }
 
+static void
+test_chardev_words(void **state)
+{
+    static const struct {
+        const char *words, *options;
+    } rows[] = {
+        { "stdio", "stdio,id=x" },
+        { "mon:stdio", "stdio,id=x,mux=on,signal=off" },
+        { "mon:pty", "pty,id=x,mux=on" },
+        { "file:/a:b", "file,path=/a:b,id=x" },
+        { "pipe:/p", "pipe,path=/p,id=x" },
+        { "unix:/s,server,nowait", "socket,path=/s,id=x,server,nowait" },
+        { "tcp::4444,server=on,wait=off", "socket,port=4444,id=x,server=on,wait=off" },
+        { "tcp:[::1]:4444", "socket,host=::1,port=4444,id=x" },
+        { "udp:host:1", "udp,host=host,port=1,id=x" },
+        { "udp::1@:2", "udp,port=1,localport=2,id=x" },
+        { "udp:h:1@l:2", "udp,host=h,port=1,localaddr=l,localport=2,id=x" },
+    };
+    static const char *const bad[] = { "", "vc", "tcp:4444:", "tcp:", "udp:h:1@", "/dev/ttyS0" };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) err = NULL;
+        g_autofree char *options = chardev_words("-serial", rows[i].words, "x", &err);
+
+        assert_string_equal(options ? options : err->message, rows[i].options);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        GError *err = NULL;
+
+        assert_null(chardev_words("-serial", bad[i], "x", &err));
+        assert_refused(err, "it can be");
+    }
+}
+
+/* Who has the terminal: serial port and monitor together, unless one of them goes elsewhere. */
+static void
+test_terminal(void **state)
+{
+    g_autoptr(Options) plain = PARSE(NULL, "-nographic");
+    g_autoptr(Options) serial = PARSE(NULL, "-nographic", "-serial", "null");
+    g_autoptr(Options) monitor = PARSE(NULL, "-nographic", "-monitor", "none");
+    g_autoptr(Options) shared = PARSE(NULL, "-serial", "null", "-serial", "mon:stdio");
+    g_autoptr(Options) bare = PARSE(NULL, "-nographic", "-nodefaults");
+
+    (void)state;
+    assert_true(chardev_words_on_terminal(plain) && chardev_words_shared(plain, 0));
+    assert_false(chardev_words_on_terminal(serial) || chardev_words_shared(serial, 0));
+    assert_true(chardev_words_on_terminal(monitor) && !chardev_words_shared(monitor, 0));
+    assert_false(chardev_words_on_terminal(shared) || chardev_words_shared(shared, 0));
+    assert_true(chardev_words_shared(shared, 1));
+    assert_false(chardev_words_on_terminal(bare) || chardev_words_shared(bare, 0));
+}
+
 int
 main(void)
 {
@@ -209,6 +264,8 @@ main(void)
         cmocka_unit_test(test_forwards_collect),
         cmocka_unit_test(test_escape_goes_round),
         cmocka_unit_test(test_topology),
+        cmocka_unit_test(test_chardev_words),
+        cmocka_unit_test(test_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

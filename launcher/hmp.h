@@ -1,0 +1,38 @@
+/* hmp.h - the human monitor: lines of QEMU's, carried out as the QMP commands they stand for.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_LAUNCHER_HMP_H
+#define KILN_LAUNCHER_HMP_H
+
+#include "hw/char/chardev.h"
+#include "launcher/qmp.h"
+
+/* One line being carried out: its words, the first being the command; its text behind that; what
+ * it says. */
+typedef struct HmpCommand HmpCommand;
+typedef struct {
+    QmpSession *session;
+    const HmpCommand *commands; /* all there are */
+    char **words;
+    unsigned n_words;
+    const char *rest;
+    GString *out;
+} HmpCall;
+
+/* hmp_commands.c: carries @line out and appends what it says to @out, lines ended by "\n". Main
+ * thread. */
+void hmp_run(QmpSession *session, const char *line, GString *out);
+/* Runs a QMP command, whose arguments (NULL for none) are taken; its value, or NULL after the error
+ * was put into the call's output. */
+JsonNode *hmp_qmp(HmpCall *call, const char *command, JsonObject *args);
+
+/* hmp_info.c: "info TOPIC". */
+void hmp_info(HmpCall *call);
+void hmp_info_help(GString *out);
+
+/* hmp.c: a monitor at @chardev, which stays the caller's. */
+typedef struct Hmp Hmp;
+Hmp *hmp_new(QmpSession *session, Chardev *chardev, GError **err);
+void hmp_free(Hmp *hmp);
+
+#endif

@@ -1,0 +1,304 @@
+/* hmp_commands.c - the commands of the human monitor (names and arguments: QEMU 7.2, "QEMU
+ * Monitor").
+ *
+ * Leaves out what its table does not name; such a command is refused by name.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "launcher/hmp.h"
+#include "launcher/keyval.h"
+#include "util/error.h"
+
+struct HmpCommand {
+    const char *name, *alias, *arguments, *help;
+    unsigned min, max; /* words behind the name; max 0 with @arguments: any number */
+    void (*run)(HmpCall *call);
+    const char *qmp; /* instead of @run: this one, without arguments */
+};
+
+JsonNode *
+hmp_qmp(HmpCall *call, const char *command, JsonObject *args)
+{
+    g_autoptr(JsonObject) owned = args ? args : json_object_new();
+    g_autoptr(GError) err = NULL;
+    JsonNode *value = qmp_call(&qmp_commands, call->session, command, owned, &err);
+
+    if (err) {
+        g_string_append_printf(call->out, "Error: %s\n", err->message);
+        return NULL;
+    }
+    return value ? value : json_node_init_object(json_node_alloc(), json_object_new());
+}
+
+static void
+hmp_do(HmpCall *call, const char *command, JsonObject *args)
+{
+    g_autoptr(JsonNode) value = hmp_qmp(call, command, args);
+
+    (void)value;
+}
+
+static JsonObject *
+object_of(const char *name, const char *value)
+{
+    JsonObject *object = json_object_new();
+
+    json_object_set_string_member(object, name, value);
+    return object;
+}
+
+static bool
+number_of(HmpCall *call, const char *text, gint64 max, gint64 *ret)
+{
+    if (g_ascii_string_to_signed(text, 10, 0, max, ret, NULL))
+        return true;
+    g_string_append_printf(call->out, "Error: '%s' is not a number up to %" G_GINT64_FORMAT "\n",
+                           text, max);
+    return false;
+}
+
+static void
+run_quit(HmpCall *call)
+{
+    vm_quit(qmp_session_vm(call->session), "host-qmp-quit", false, 0);
+}
+
+static void
+run_balloon(HmpCall *call)
+{
+    JsonObject *args;
+    gint64 mib;
+
+    if (!number_of(call, call->words[1], 1 << 24, &mib))
+        return;
+    args = json_object_new();
+    json_object_set_int_member(args, "value", mib << 20);
+    hmp_do(call, "balloon", args);
+}
+
+/* KEY-KEY…, pressed together. */
+static void
+run_sendkey(HmpCall *call)
+{
+    g_auto(GStrv) keys = g_strsplit(call->words[1], "-", -1);
+    JsonObject *args;
+    JsonArray *list;
+    gint64 hold = 0;
+
+    if (call->n_words > 2 && !number_of(call, call->words[2], 60000, &hold))
+        return;
+    args = json_object_new();
+    list = json_array_new();
+    for (char **key = keys; *key; key++) {
+        JsonObject *object = object_of("type", "qcode");
+
+        json_object_set_string_member(object, "data", **key ? *key : "minus");
+        json_array_add_object_element(list, object);
+    }
+    json_object_set_array_member(args, "keys", list);
+    if (hold > 0)
+        json_object_set_int_member(args, "hold-time", hold);
+    hmp_do(call, "send-key", args);
+}
+
+/* FILE [-f FORMAT] [DEVICE [HEAD]] */
+static void
+run_screendump(HmpCall *call)
+{
+    JsonObject *args = object_of("filename", call->words[1]);
+    unsigned i = 2;
+    gint64 head;
+
+    if (call->n_words > i + 1 && strcmp(call->words[i], "-f") == 0) {
+        json_object_set_string_member(args, "format", call->words[i + 1]);
+        i += 2;
+    }
+    if (call->n_words > i)
+        json_object_set_string_member(args, "device", call->words[i++]);
+    if (call->n_words > i) {
+        if (!number_of(call, call->words[i], 64, &head)) {
+            json_object_unref(args);
+            return;
+        }
+        json_object_set_int_member(args, "head", head);
+    }
+    hmp_do(call, "screendump", args);
+}
+
+static void
+run_keyvals(HmpCall *call, const char *command, const char *first)
+{
+    g_autoptr(GError) err = NULL;
+    JsonObject *args = keyval_parse(command, call->rest, first, &err);
+
+    if (args)
+        hmp_do(call, command, args);
+    else
+        g_string_append_printf(call->out, "Error: %s\n", err->message);
+}
+
+static void
+run_device_add(HmpCall *call)
+{
+    run_keyvals(call, "device_add", "driver");
+}
+
+static void
+run_netdev_add(HmpCall *call)
+{
+    run_keyvals(call, "netdev_add", "type");
+}
+
+static void
+run_by_id(HmpCall *call)
+{
+    hmp_do(call, strcmp(call->words[0], "chardev-remove") == 0 ? "chardev-remove" : call->words[0],
+           object_of("id", call->words[1]));
+}
+
+static void
+run_eject(HmpCall *call)
+{
+    bool force = strcmp(call->words[1], "-f") == 0;
+    JsonObject *args;
+
+    if (force && call->n_words < 3) {
+        g_string_append(call->out, "Error: eject: which drive?\n");
+        return;
+    }
+    args = object_of("id", call->words[force ? 2 : 1]);
+    json_object_set_boolean_member(args, "force", force);
+    hmp_do(call, "eject", args);
+}
+
+/* DRIVE FILE [FORMAT], or vnc password PASSWORD. */
+static void
+run_change(HmpCall *call)
+{
+    JsonObject *args;
+
+    if (strcmp(call->words[1], "vnc") == 0) {
+        if (call->n_words < 4 ||
+            (strcmp(call->words[2], "password") != 0 && strcmp(call->words[2], "passwd") != 0))
+            g_string_append(call->out, "Error: of vnc only the password can be changed: change vnc "
+                                       "password PASSWORD\n");
+        else
+            hmp_do(call, "change-vnc-password", object_of("password", call->words[3]));
+        return;
+    }
+    args = object_of("id", call->words[1]);
+    json_object_set_string_member(args, "filename", call->words[2]);
+    if (call->n_words > 3)
+        json_object_set_string_member(args, "format", call->words[3]);
+    hmp_do(call, "blockdev-change-medium", args);
+}
+
+static void
+run_set_link(HmpCall *call)
+{
+    JsonObject *args = object_of("name", call->words[1]);
+
+    json_object_set_boolean_member(args, "up", strcmp(call->words[2], "on") == 0);
+    hmp_do(call, "set_link", args);
+}
+
+static void
+run_watchdog_action(HmpCall *call)
+{
+    hmp_do(call, "watchdog-set-action", object_of("action", call->words[1]));
+}
+
+static void
+help_line(GString *out, const HmpCommand *c)
+{
+    g_string_append_printf(out, "%s%s%s%s%s -- %s\n", c->name, c->alias ? "|" : "",
+                           c->alias ? c->alias : "", c->arguments ? " " : "",
+                           c->arguments ? c->arguments : "", c->help);
+}
+
+static void
+run_help(HmpCall *call)
+{
+    for (const HmpCommand *c = call->commands; c->name; c++) {
+        if (call->n_words < 2 || strcmp(call->words[1], c->name) == 0 ||
+            g_strcmp0(call->words[1], c->alias) == 0)
+            help_line(call->out, c);
+    }
+    if (call->n_words > 1 && strcmp(call->words[1], "info") == 0)
+        hmp_info_help(call->out);
+}
+
+static void
+run_command(HmpCall *call, const HmpCommand *c)
+{
+    unsigned given = call->n_words - 1;
+
+    if (given < c->min || (given > c->max && (c->max > 0 || !c->arguments))) {
+        g_string_append(call->out, "Error: usage: ");
+        help_line(call->out, c);
+    } else if (c->qmp) {
+        hmp_do(call, c->qmp, NULL);
+    } else {
+        c->run(call);
+    }
+}
+
+static const HmpCommand hmp_commands[] = {
+    { "help", "?", "[COMMAND]", "what there is", 0, 1, run_help },
+    { "info", NULL, "TOPIC", "tell about the guest; 'help info' names the topics", 0, 1, hmp_info },
+    { "quit", "q", NULL, "end the guest at once", 0, 0, run_quit },
+    { "stop", "s", NULL, "pause the guest", .qmp = "stop" },
+    { "cont", "c", NULL, "let it go on", .qmp = "cont" },
+    { "system_reset", NULL, NULL, "reset it", .qmp = "system_reset" },
+    { "system_powerdown", NULL, NULL, "press its power button", .qmp = "system_powerdown" },
+    { "nmi", NULL, NULL, "raise a non-maskable interrupt", .qmp = "inject-nmi" },
+    { "sendkey", NULL, "KEY[-KEY…] [MILLISECONDS]", "press keys together", 1, 2, run_sendkey },
+    { "screendump", NULL, "FILE [-f ppm|png] [DEVICE [HEAD]]", "save the screen", 1, 5,
+      run_screendump },
+    { "device_add", NULL, "DRIVER[,PROPERTY=VALUE…]", "plug a device in", 1, 0, run_device_add },
+    { "device_del", NULL, "ID", "ask the guest to let go of a device", 1, 1, run_by_id },
+    { "netdev_add", NULL, "TYPE,id=ID[,…]", "add a network back end", 1, 0, run_netdev_add },
+    { "netdev_del", NULL, "ID", "remove one", 1, 1, run_by_id },
+    { "chardev-remove", NULL, "ID", "remove a character back end", 1, 1, run_by_id },
+    { "set_link", NULL, "ID on|off", "a network card's link", 2, 2, run_set_link },
+    { "eject", NULL, "[-f] DRIVE", "take a medium out", 1, 2, run_eject },
+    { "change", NULL, "DRIVE FILE [FORMAT] | vnc password PASSWORD",
+      "change a medium, or the password", 2, 3, run_change },
+    { "balloon", NULL, "MIB", "let the guest have so much memory", 1, 1, run_balloon },
+    { "watchdog_action", NULL, "ACTION", "what follows a watchdog's alarm", 1, 1,
+      run_watchdog_action },
+    { NULL },
+};
+
+void
+hmp_run(QmpSession *session, const char *line, GString *out)
+{
+    g_autoptr(GError) err = NULL;
+    g_auto(GStrv) words = NULL;
+    HmpCall call = { .session = session, .out = out, .commands = hmp_commands };
+    int n;
+
+    line += strspn(line, " \t");
+    if (*line == '\0' || *line == '#')
+        return;
+    if (!g_shell_parse_argv(line, &n, &words, &err)) {
+        g_string_append_printf(out, "Error: %s\n", err->message);
+        return;
+    }
+    call.words = words;
+    call.n_words = (unsigned)n;
+    call.rest = line + strcspn(line, " \t");
+    call.rest += strspn(call.rest, " \t");
+    for (const HmpCommand *c = hmp_commands; c->name; c++) {
+        if (strcmp(c->name, words[0]) == 0 || g_strcmp0(c->alias, words[0]) == 0) {
+            run_command(&call, c);
+            return;
+        }
+    }
+    g_string_append_printf(out,
+                           "unknown command: '%s': it is none of QEMU's or not offered here; see "
+                           "'help', and QMP for the rest\n",
+                           words[0]);
+}

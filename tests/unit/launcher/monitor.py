@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""monitor.py KILN-VMM [OPTION...] - the monitor for people: on a socket, behind Ctrl-a on the terminal
+that the serial port has, and by QMP. On any /dev/kvm; the guest is paused.
+
+Exit status 77 (skipped) without a usable /dev/kvm.
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import json
+import os
+import pty
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+VMM, *ALWAYS = sys.argv[1:]
+SECONDS = 30
+PROMPT = "(qemu) "
+
+
+class Talk:
+    """What has been read from a descriptor, of which nothing is looked at twice."""
+
+    def __init__(self, fd):
+        self.fd, self.text = fd, ""
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def until(self, text):
+        end = time.monotonic() + SECONDS
+        while text not in self.text:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                raise AssertionError("no %r in %r" % (text, self.text))
+            data = os.read(self.fd, 65536)
+            if not data:
+                raise AssertionError("the end, and no %r in %r" % (text, self.text))
+            self.text += data.decode(errors="replace")
+        before, self.text = self.text.split(text, 1)
+        return before
+
+    def ask(self, line):
+        """The answer to @line, which is echoed first."""
+        self.send(line + "\r")
+        return self.until(PROMPT).replace("\r", "").split("\n", 1)[1]
+
+
+class Vmm(unittest.TestCase):
+    def start(self, *options, **more):
+        argv = [VMM, "-S", "-m", "32", "-M", "pc", *ALWAYS, *options]
+        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, **more)
+        self.addCleanup(self.process.communicate)
+        self.addCleanup(self.process.kill)
+
+    def connect(self, path):
+        end = time.monotonic() + SECONDS
+        while not os.path.exists(path):
+            self.assertIsNone(self.process.poll())
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        peer = socket.socket(socket.AF_UNIX)
+        self.addCleanup(peer.close)
+        peer.connect(path)
+        return peer
+
+    def test_socket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m")
+            self.start("-nodefaults", "-display", "none", "-monitor", "unix:%s,server,nowait" % path,
+                       "-chardev", "ringbuf,id=ring", "-device", "isa-serial,chardev=ring,id=s0")
+            talk = Talk(self.connect(path).fileno())
+            talk.until(PROMPT)
+            self.assertEqual(talk.ask("info status"), "VM status: paused (prelaunch)\n")
+            self.assertIn("ring: filename=ringbuf\n", talk.ask("info chardev"))
+            self.assertIn('dev: isa-serial, id "s0"', talk.ask("info qtree"))
+            self.assertIn("8086:1237", talk.ask("info pci"))
+            self.assertEqual(talk.ask("device_add virtio-serial-pci,id=vs0"), "")
+            self.assertIn('dev: virtio-serial-pci, id "vs0"', talk.ask("info qtree"))
+            self.assertIn("did you mean", talk.ask("device_add virtio-serial-pic"))
+            self.assertIn("usage: sendkey", talk.ask("sendkey"))
+            self.assertIn("unknown command: 'migrate_nothing'", talk.ask("migrate_nothing"))
+            self.assertIn("info status --", talk.ask("help info"))
+            # A line is edited: rubbed out, cleared, recalled.
+            self.assertEqual(talk.ask("nonsense\x15info nam\x7fme"), "")
+            self.assertIn("info status --", talk.ask("\x1b[A\x1b[A"))
+            talk.send("quit\r")
+            self.assertEqual(self.process.wait(SECONDS), 0)
+
+    def test_terminal(self):
+        here, there = pty.openpty()
+        self.start("-nographic", stdin=there, stdout=there)
+        os.close(there)
+        talk = Talk(here)
+        talk.send("\x01h")
+        self.assertIn("C-a x", talk.until("C-a C-a"))
+        talk.send("\x01c")
+        talk.until(PROMPT)
+        self.assertEqual(talk.ask("info status"), "VM status: paused (prelaunch)\n")
+        talk.send("\x01x")
+        talk.until("terminated")
+        self.assertEqual(self.process.wait(SECONDS), 0)
+        os.close(here)
+
+    def test_qmp(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "q")
+            self.start("-nodefaults", "-display", "none", "-chardev", "ringbuf,id=ring,size=16",
+                       "-qmp", "unix:%s,server=on,wait=off" % path)
+            stream = self.connect(path).makefile("rw")
+            stream.readline()
+
+            def do(command, **arguments):
+                stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+                stream.flush()
+                return json.loads(stream.readline())
+            do("qmp_capabilities")
+            self.assertEqual(do("human-monitor-command", **{"command-line": "info name"}),
+                             {"return": ""})
+            self.assertEqual(do("human-monitor-command", **{"command-line": "info kvm"}),
+                             {"return": "kvm support: enabled\r\n"})
+            do("ringbuf-write", device="ring", data="0123456789abcdefXY")
+            do("ringbuf-write", device="ring", data="Wg==", format="base64")
+            self.assertEqual(do("ringbuf-read", device="ring", size=4), {"return": "3456"})
+            self.assertEqual(do("ringbuf-read", device="ring", size=99)["return"], "789abcdefXYZ")
+            self.assertIn("not found", do("ringbuf-read", device="x", size=1)["error"]["desc"])
+
+
+if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    print("skipped: wants /dev/kvm")
+    sys.exit(77)
+unittest.main(argv=sys.argv[:1], verbosity=2)

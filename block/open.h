@@ -27,8 +27,6 @@ BlockNode *block_node_new(void);
 /* block_node_claim() without making the node ready for queues. */
 bool block_node_lock(BlockNode *node, bool writable, bool share_rw, GError **err);
 
-/* Options of the protocol node for @filename as people type it: a path, file:PATH, nbd://… */
-JsonObject *block_filename_options(const char *filename, GError **err);
 /* @name as the image @image names it, relative to that image's directory. */
 char *block_filename_beside(const BlockNode *image, const char *name, GError **err);
 

@@ -303,5 +303,5 @@ block_queue_free(BlockQueue *queue)
 
 const char *const block_queue_syscalls[] = {
     "io_uring_enter", "preadv", "pwritev2", "fallocate", "fdatasync",
-    "read",           "write",  "futex",    NULL,
+    "read",           "write",  "futex",    "sendmsg",   "recvfrom",  NULL,
 };

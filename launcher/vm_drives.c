@@ -7,9 +7,8 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
-#include <sys/stat.h>
 
-#include "block/block.h"
+#include "block/image.h"
 #include "hw/core/device.h"
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
@@ -95,22 +94,26 @@ vm_add_blockdev(Vm *vm, JsonObject *options, GError **err)
     return drives_add_node(vm, options, err);
 }
 
-static const char *
-drives_protocol(const char *filename)
+/* Options of the protocol node for a file name as people type it: a path, file:PATH, nbd://… */
+static JsonObject *
+drives_file(const char *filename, GError **err)
 {
-    struct stat st;
-
-    return stat(filename, &st) == 0 && S_ISBLK(st.st_mode) ? "host_device" : "file";
+    if (!g_str_has_prefix(filename, "json:"))
+        return block_filename_options(filename, err);
+    kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                   "'%s': a file name that is a block node is not taken here; use -blockdev",
+                   filename);
+    return NULL;
 }
 
 bool
 vm_add_image(Vm *vm, const char *node, const char *format, const char *filename, GError **err)
 {
     g_autoptr(JsonObject) options = json_object_new();
-    JsonObject *file = json_object_new();
+    JsonObject *file = drives_file(filename, err);
 
-    drives_set(file, "driver", drives_protocol(filename));
-    drives_set(file, "filename", filename);
+    if (!file)
+        return false;
     drives_set(file, "read-only", "on");
     drives_set(options, "driver", format);
     drives_set(options, "node-name", node);
@@ -258,17 +261,27 @@ drives_name(JsonObject *drive, const DrivePlace *place)
                            place->cdrom ? "cd" : "hd", (unsigned)place->unit);
 }
 
+static void
+drives_copy_member(JsonObject *from, const char *name, JsonNode *value, void *to)
+{
+    (void)from;
+    json_object_set_member(to, name, json_node_copy(value));
+}
+
 static bool
-drives_add_image(Vm *vm, JsonObject *drive, JsonObject *file, const DrivePlace *place,
+drives_add_image(Vm *vm, JsonObject *drive, JsonObject *more, const DrivePlace *place,
                  const char *name, GError **err)
 {
     g_autoptr(JsonObject) format = json_object_new();
+    g_autoptr(JsonObject) file = drives_file(keyval_text(drive, "file"), err);
     g_autofree char *file_node = g_strconcat(name, "-file", NULL);
 
-    drives_set(file, "driver", drives_protocol(keyval_text(drive, "file")));
+    if (!file)
+        return false;
+    json_object_foreach_member(more, drives_copy_member, file);
+    json_object_remove_member(drive, "file");
     drives_set(file, "node-name", file_node);
     drives_set(file, "read-only", place->read_only ? "on" : "off");
-    drives_move(drive, "file", file, "filename");
     drives_move(drive, "aio", file, "aio");
     drives_move(drive, "file.locking", file, "locking");
     drives_move(drive, "discard", file, "discard");

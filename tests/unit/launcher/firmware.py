@@ -174,6 +174,24 @@ class Grub(unittest.TestCase):
                 guest.wait("GRUB loading", "serial")
             subprocess.run(["qemu-img", "check", "-q", top], check=True)
 
+    @unittest.skipUnless(shutil.which("qemu-nbd"), "no qemu-nbd (Debian package qemu-utils)")
+    def test_nbd_disk(self):
+        """An export of a server that is not ours, in the sandbox."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            server = subprocess.Popen(["qemu-nbd", "-r", "-t", "-f", "raw", "-k", path, GRUB])
+            try:
+                deadline = time.monotonic() + 20
+                while not os.path.exists(path):
+                    self.assertLess(time.monotonic(), deadline, "qemu-nbd does not listen")
+                    time.sleep(0.05)
+                with Guest("-drive", "file=nbd+unix:///?socket=%s,format=raw,if=virtio,readonly=on"
+                           % path) as guest:
+                    guest.wait("GRUB loading", "serial")
+            finally:
+                server.terminate()
+                server.wait()
+
     def test_usb_disk(self):
         """At EHCI, with the companions that libvirt gives it."""
         companions = []

@@ -21,10 +21,13 @@ QMP_HANDLER(qmp_query_kvm);
 QMP_HANDLER(qmp_query_target);
 QMP_HANDLER(qmp_query_machines);
 QMP_HANDLER(qmp_query_current_machine);
-QMP_HANDLER(qmp_query_cpus_fast);
 QMP_HANDLER(qmp_query_memory_size_summary);
 QMP_HANDLER(qmp_query_iothreads);
 QMP_HANDLER(qmp_query_chardev);
+
+/* qmp_cpus.c */
+QMP_HANDLER(qmp_query_cpus_fast);
+QMP_HANDLER(qmp_query_hotpluggable_cpus);
 
 /* qmp_block.c */
 QMP_HANDLER(qmp_query_block);

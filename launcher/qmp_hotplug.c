@@ -10,7 +10,7 @@
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
 #include "launcher/sandbox.h"
-#include "launcher/vm.h"
+#include "launcher/vm_cpus.h"
 #include "launcher/vm_vnc.h"
 #include "util/error.h"
 
@@ -23,6 +23,8 @@ QMP_HANDLER(qmp_device_add)
         return NULL;
     if (!driver)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'driver' is missing");
+    else if (vm_cpu_is_driver(driver))
+        vm_cpu_plug(qmp_session_vm(session), "device_add", args, err);
     else
         device_plug(qmp_session_vm(session)->machine, driver, props, err);
     return NULL;
@@ -32,10 +34,13 @@ QMP_HANDLER(qmp_device_del)
 {
     const char *id = json_object_get_string_member(args, "id");
     const char *prefix = "/machine/peripheral/";
+    bool is_cpu;
     Device *dev;
 
     if (g_str_has_prefix(id, prefix))
         id += strlen(prefix);
+    if (vm_cpu_unplug(qmp_session_vm(session), id, &is_cpu, err) || is_cpu)
+        return NULL;
     dev = machine_device_find(qmp_session_vm(session)->machine, id);
     if (!dev)
         kiln_error_set(err, VIR_ERR_DEVICE_MISSING, "Device '%s' not found", id);

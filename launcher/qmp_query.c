@@ -1,4 +1,4 @@
-/* qmp_query.c - QMP commands that only tell: the guest, its processors, memory, threads.
+/* qmp_query.c - QMP commands that only tell: the guest, its memory, threads.
  *
  * Shapes of the answers: QEMU 7.2 qapi/{control,machine,machine-target,misc,run-state,char}.json.
  *
@@ -102,7 +102,7 @@ QUERY(qmp_query_machines)
         if (i == 0)
             json_object_set_boolean_member(machine, "is-default", TRUE);
         json_object_set_int_member(machine, "cpu-max", TOPOLOGY_MAX_CPUS);
-        json_object_set_boolean_member(machine, "hotpluggable-cpus", FALSE);
+        json_object_set_boolean_member(machine, "hotpluggable-cpus", TRUE);
         json_object_set_boolean_member(machine, "numa-mem-supported", TRUE);
         json_object_set_boolean_member(machine, "deprecated", FALSE);
         json_array_add_object_element(list, machine);
@@ -117,33 +117,6 @@ QUERY(qmp_query_current_machine)
     (void)session;
     json_object_set_boolean_member(machine, "wakeup-suspend-support", FALSE);
     return qmp_node_object(machine);
-}
-
-QUERY(qmp_query_cpus_fast)
-{
-    Vm *vm = qmp_session_vm(session);
-    JsonArray *list = json_array_new();
-
-    for (guint i = 0; i < vm->vcpus->len; i++) {
-        const Vcpu *vcpu = g_ptr_array_index(vm->vcpus, i);
-        TopologyPlace place = topology_place(&vm->topology, i);
-        JsonObject *cpu = json_object_new(), *props = json_object_new();
-        g_autofree char *path = g_strdup_printf("/machine/unattached/device[%u]", i);
-
-        json_object_set_int_member(cpu, "cpu-index", i);
-        json_object_set_string_member(cpu, "qom-path", path);
-        json_object_set_int_member(cpu, "thread-id", vcpu_thread_id(vcpu));
-        json_object_set_string_member(cpu, "target", "x86_64");
-        json_object_set_int_member(props, "socket-id", place.socket);
-        json_object_set_int_member(props, "die-id", place.die);
-        json_object_set_int_member(props, "core-id", place.core);
-        json_object_set_int_member(props, "thread-id", place.thread);
-        if (vm->machine->config.n_nodes > 0)
-            json_object_set_int_member(props, "node-id", vm->machine->config.cpus[i].node);
-        json_object_set_object_member(cpu, "props", props);
-        json_array_add_object_element(list, cpu);
-    }
-    return qmp_node_array(list);
 }
 
 QUERY(qmp_query_memory_size_summary)

@@ -96,18 +96,27 @@ vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefinition
 }
 
 void
+vcpu_park(Vcpu *v)
+{
+    if (!v->started)
+        return;
+    g_mutex_lock(&v->lock);
+    v->quit = true;
+    g_cond_broadcast(&v->changed);
+    g_mutex_unlock(&v->lock);
+    vcpu_stop(v);
+    pthread_join(v->thread, NULL);
+    v->started = v->quit = false;
+    v->stop = v->stopped = true;
+    v->tid = 0;
+}
+
+void
 vcpu_free(Vcpu *v)
 {
     if (!v)
         return;
-    if (v->started) {
-        g_mutex_lock(&v->lock);
-        v->quit = true;
-        g_cond_broadcast(&v->changed);
-        g_mutex_unlock(&v->lock);
-        vcpu_stop(v);
-        pthread_join(v->thread, NULL);
-    }
+    vcpu_park(v);
     vcpu_gate_remove(v->kvm->gate, v);
     address_reader_free(v->mmio);
     address_reader_free(v->pio);

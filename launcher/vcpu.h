@@ -43,6 +43,9 @@ Vcpu *vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefi
                AddressMap *mmio, AddressMap *pio, const VcpuOps *ops, GError **err);
 /* Ends the thread. */
 void vcpu_free(Vcpu *vcpu);
+/* Ends the thread and keeps the rest: KVM cannot take a vCPU away. vcpu_reset() and vcpu_start()
+ * make it a new one. Main thread. */
+void vcpu_park(Vcpu *vcpu);
 
 /* Power-on registers. The first processor begins at @entry (NULL: the reset vector), the others
  * wait for it. The vCPU must be stopped. Main thread. */

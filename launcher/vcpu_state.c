@@ -166,7 +166,8 @@ vcpu_record_power_on(Vcpu *v, GError **err)
         !VCPU_IOCTL(v, KVM_GET_XCRS, &p->xcrs, err) || !VCPU_IOCTL(v, KVM_GET_FPU, &p->fpu, err))
         return false;
     p->msrs = vcpu_read_msrs(v);
-    return true;
+    /* KVM finds the local APIC of a vCPU that comes later only once it is set. */
+    return VCPU_IOCTL(v, KVM_SET_LAPIC, &p->lapic, err);
 }
 
 static bool

@@ -10,6 +10,7 @@
 
 #include "hw/pci/board.h"
 #include "launcher/keyval.h"
+#include "launcher/vm_cpus.h"
 #include "launcher/vm_firmware.h"
 #include "launcher/vm_vnc.h"
 #include "util/error.h"
@@ -41,6 +42,7 @@ vm_free(Vm *vm)
     if (!vm)
         return;
     g_ptr_array_unref(vm->vcpus);
+    vm_cpus_free(vm->cpus);
     g_ptr_array_unref(vm->drive_devices);
     vm_vnc_free(vm->vnc);
     machine_free(vm->machine);
@@ -125,6 +127,7 @@ vm_make_machine(Vm *vm, GError **err)
             memory += ((RamBackend *)g_ptr_array_index(vm->ram->order, i))->size;
         config.ram_below_4g = MIN(memory, vm->board->ram_low_max);
         config.ram_above_4g = memory - config.ram_below_4g;
+        vm->cpus = vm_cpus_new(vm);
         vm->machine = machine_new(&config, &vm_machine_ops, vm, NULL);
         done = ram_map(vm->ram, vm->board->ram_low_max, lock, vm->machine->memory, err);
     }
@@ -133,23 +136,6 @@ vm_make_machine(Vm *vm, GError **err)
     g_free(config.nodes);
     g_free(config.cpus);
     return done;
-}
-
-static bool
-vm_make_vcpus(Vm *vm, GError **err)
-{
-    VcpuOps ops = vm_vcpu_ops;
-
-    ops.opaque = vm;
-    for (unsigned i = 0; i < vm->topology.cpus; i++) {
-        Vcpu *vcpu = vcpu_new(vm->kvm, i, &vm->topology, vm->cpu, vm->machine->mmio,
-                              vm->machine->pio, &ops, err);
-
-        if (!vcpu)
-            return false;
-        g_ptr_array_add(vm->vcpus, vcpu);
-    }
-    return true;
 }
 
 bool

@@ -55,6 +55,7 @@ struct Vm {
     Kvm *kvm;
     Ram *ram;
     Topology topology;
+    struct VmCpus *cpus; /* vm_cpus.h; @vcpus has those that are there, in order of index */
     CpuDefinition *cpu;
     const Board *board;
     Machine *machine;

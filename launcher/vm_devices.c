@@ -12,6 +12,7 @@
 #include "launcher/chardev_words.h"
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
+#include "launcher/vm_cpus.h"
 #include "launcher/vm_display.h"
 #include "launcher/vm_vnc.h"
 #include "net/net.h"
@@ -190,6 +191,8 @@ vm_add_device(Vm *vm, JsonObject *options, GError **err)
         return false;
     if (!driver)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-device: wants a name first");
+    if (vm_cpu_is_driver(driver))
+        return vm_cpu_plug(vm, "-device", options, err);
     class = device_class_find(driver);
     if (class && class->bus == BUS_IDE && !vm_need_ide(vm, err))
         return false;

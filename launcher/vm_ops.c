@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "launcher/vcpu_gate.h"
-#include "launcher/vm.h"
+#include "launcher/vm_cpus.h"
 #include "util/error.h"
 
 static void
@@ -177,6 +177,8 @@ const MachineOps vm_machine_ops = {
     .memory_dirty = ops_memory_dirty,
     .request = ops_request,
     .event = ops_event,
+    .cpu_ejected = vm_cpu_ejected,
+    .cpu_status = vm_cpu_status,
     .clock_ns = ops_clock_ns,
     .open_file = ops_open_file,
 };

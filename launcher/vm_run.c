@@ -201,8 +201,8 @@ vm_inject_nmi(Vm *vm, GError **err)
     run_stop_vcpus(vm);
     for (guint i = 0; i < vm->vcpus->len && good; i++)
         if (ioctl(vcpu_fd(g_ptr_array_index(vm->vcpus, i)), KVM_NMI, 0) < 0)
-            good =
-                kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno, "KVM_NMI of vCPU %u", i);
+            good = kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno, "KVM_NMI of vCPU %u",
+                                        vcpu_index(g_ptr_array_index(vm->vcpus, i)));
     if (vm->state == VM_RUNNING)
         run_each_vcpu(vm, vcpu_resume);
     return good;

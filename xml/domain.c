@@ -151,6 +151,21 @@ domain_def_vcpus_current(const DomainDef *def)
     return (unsigned)(def->vcpus_current == XML_UNSET ? def->vcpus : def->vcpus_current);
 }
 
+void
+domain_def_vcpu(const DomainDef *def, unsigned index, DomainVcpu *ret)
+{
+    bool on = index < domain_def_vcpus_current(def);
+
+    *ret = (DomainVcpu){ .id = index, .order = XML_UNSET };
+    for (guint i = 0; i < def->vcpu_list->len; i++)
+        if (((const DomainVcpu *)def->vcpu_list->pdata[i])->id == index)
+            *ret = *(const DomainVcpu *)def->vcpu_list->pdata[i];
+    if (!ret->enabled)
+        ret->enabled = on ? TRISTATE_ON : TRISTATE_OFF;
+    if (!ret->hotpluggable)
+        ret->hotpluggable = ret->enabled == TRISTATE_ON ? TRISTATE_OFF : TRISTATE_ON;
+}
+
 DomainController *
 domain_def_controller(const DomainDef *def, DomainControllerType type, uint64_t index)
 {

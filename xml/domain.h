@@ -189,6 +189,9 @@ bool domain_def_is_pc(const DomainDef *def);
 void domain_def_uuid(const DomainDef *def, uint8_t ret[16]);
 /* vCPUs that are on at start. */
 unsigned domain_def_vcpus_current(const DomainDef *def);
+/* Whether vCPU @index is on and whether it can come or go while the guest runs, with the defaults
+ * of those that <vcpus> does not name: the first ones are on, for good. */
+void domain_def_vcpu(const DomainDef *def, unsigned index, DomainVcpu *ret);
 /* The controller, or NULL. */
 DomainController *domain_def_controller(const DomainDef *def, DomainControllerType type,
                                         uint64_t index);

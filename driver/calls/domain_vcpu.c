@@ -68,6 +68,28 @@ call_domain_get_vcpus_flags(Call *call, const DomainFlagsArgs *args, IntRet *ret
 }
 
 bool
+call_domain_set_vcpus(Call *call, const DomainSetVcpusArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_set_vcpus(call->domain, args->count, VIR_DOMAIN_VCPU_LIVE, err);
+}
+
+bool
+call_domain_set_vcpus_flags(Call *call, const DomainSetVcpusFlagsArgs *args, WireVoid *ret,
+                            GError **err)
+{
+    (void)ret;
+    return domain_set_vcpus(call->domain, args->count, args->flags, err);
+}
+
+bool
+call_domain_set_vcpu(Call *call, const DomainSetVcpuArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_set_vcpu(call->domain, args->map, args->state, args->flags, err);
+}
+
+bool
 call_domain_get_vcpus(Call *call, const DomainGetVcpusArgs *args, DomainGetVcpusRet *ret,
                       GError **err)
 {

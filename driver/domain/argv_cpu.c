@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver/domain/argv.h"
+#include "driver/domain/vcpu_plug.h"
 #include "util/error.h"
 #include "util/hyperv.h"
 
@@ -173,18 +174,44 @@ cpu_features(const DomainDef *def, GString *text)
         g_string_append(text, ",enforce");
 }
 
-static void
-argv_smp(Argv *argv)
+/* Processors that are there for good come first; each of the rest is a device of its own. */
+static bool
+argv_smp(Argv *argv, GError **err)
 {
     const DomainTopology *topology = argv->def->cpu ? argv->def->cpu->topology : NULL;
     uint64_t most = argv->def->vcpus;
+    g_autofree char *type = domain_vcpu_driver(argv->def);
+    unsigned first = 1;
+    DomainVcpu vcpu;
+
+    for (; first < most; first++) {
+        domain_def_vcpu(argv->def, first, &vcpu);
+        if (vcpu.enabled != TRISTATE_ON || vcpu.hotpluggable == TRISTATE_ON)
+            break;
+    }
 
     argv_addf(argv, "-smp",
               "%u,maxcpus=%" G_GUINT64_FORMAT ",sockets=%" G_GUINT64_FORMAT
               ",dies=%" G_GUINT64_FORMAT ",cores=%" G_GUINT64_FORMAT ",threads=%" G_GUINT64_FORMAT,
-              domain_def_vcpus_current(argv->def), most, topology ? topology->sockets : most,
+              first, most, topology ? topology->sockets : most,
               topology && topology->dies != XML_UNSET ? topology->dies : UINT64_C(1),
               topology ? topology->cores : UINT64_C(1), topology ? topology->threads : UINT64_C(1));
+    for (unsigned i = first; i < most; i++) {
+        DomainVcpuPlace place;
+
+        domain_def_vcpu(argv->def, i, &vcpu);
+        if (vcpu.enabled != TRISTATE_ON)
+            continue;
+        if (vcpu.hotpluggable != TRISTATE_ON)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "vcpus that are not hotpluggable have to come before all others, "
+                                  "and vcpu %u does not",
+                                  i);
+        domain_vcpu_place(argv->def, i, &place);
+        argv_addf(argv, "-device", "%s,id=vcpu%u,socket-id=%u,die-id=%u,core-id=%u,thread-id=%u",
+                  type, i, place.socket, place.die, place.core, place.thread);
+    }
+    return true;
 }
 
 bool
@@ -207,7 +234,8 @@ argv_cpu(Argv *argv, GError **err)
     if (!cpu_hyperv(argv->def, text, err))
         return false;
     argv_add(argv, "-cpu", text->str);
-    argv_smp(argv);
+    if (!argv_smp(argv, err))
+        return false;
     for (guint i = 0; i < argv->def->iothread_ids->len; i++) {
         const DomainIothread *thread = argv->def->iothread_ids->pdata[i];
 

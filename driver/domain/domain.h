@@ -200,6 +200,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_unref)
 
 /* virDomainGetVcpusFlags; -1 with @err. */
 int domain_vcpu_count(Domain *domain, unsigned flags, GError **err);
+/* virDomainSetVcpusFlags and virDomainSetVcpu (vcpu_plug.c); @map names vCPUs, as "1-2,5". */
+bool domain_set_vcpus(Domain *domain, unsigned count, unsigned flags, GError **err);
+bool domain_set_vcpu(Domain *domain, const char *map, int state, unsigned flags, GError **err);
 
 typedef struct {
     unsigned number;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/domain/private.h"
+#include "driver/domain/vcpu_plug.h"
 #include "util/error.h"
 
 enum { DOMAIN_EXIT_MS = 5000 }; /* end of the monitor to end of the process */
@@ -370,6 +370,13 @@ on_watchdog(DomainRun *run, JsonObject *data)
     domain_run_post(run, after_stop_or_resume);
 }
 
+static void
+on_deleted(DomainRun *run, JsonObject *data)
+{
+    if (g_str_has_prefix(data_string(data, "device"), "vcpu"))
+        domain_run_post(run, domain_vcpus_catch_up);
+}
+
 static const struct {
     const char *name;
     void (*handle)(DomainRun *run, JsonObject *data);
@@ -377,6 +384,7 @@ static const struct {
     { "SHUTDOWN", on_shutdown }, { "RESET", on_reset },          { "STOP", on_stop },
     { "RESUME", on_resume },     { "GUEST_PANICKED", on_panic }, { "BALLOON_CHANGE", on_balloon },
     { "RTC_CHANGE", on_rtc },    { "VSERPORT_CHANGE", on_port }, { "WATCHDOG", on_watchdog },
+    { "DEVICE_DELETED", on_deleted },
 };
 
 static void
@@ -495,7 +503,7 @@ array_object(JsonArray *array, guint i)
 
 /* Threads are bound and limited by the numbers the VMM tells: it may only name its own. */
 static bool
-own_thread(DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
+own_thread(const DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
 {
     g_autofree char *path =
         g_strdup_printf("/proc/%d/task/%" G_GINT64_FORMAT, (int)run->process.pid, tid);
@@ -509,17 +517,16 @@ own_thread(DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
 }
 
 bool
-domain_monitor_threads(DomainRun *run, GError **err)
+domain_monitor_vcpus(DomainRun *run, GError **err)
 {
     g_autoptr(JsonNode) cpus =
         qmp_execute(run->qmp, "query-cpus-fast", NULL, DOMAIN_QMP_SECONDS, err);
     JsonArray *cpu_list = answer_array(cpus, "query-cpus-fast", err);
-    g_autoptr(JsonNode) threads = NULL;
-    JsonArray *thread_list;
+    g_autoptr(GArray) tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
+    GArray *old;
 
     if (!cpu_list)
         return false;
-    g_array_set_size(run->vcpu_tids, 0);
     for (guint i = 0; i < json_array_get_length(cpu_list); i++) {
         JsonObject *cpu = array_object(cpu_list, i);
         int64_t index = data_int(cpu, "cpu-index");
@@ -527,12 +534,27 @@ domain_monitor_threads(DomainRun *run, GError **err)
         if (index < 0 || index >= 4096)
             return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                   "query-cpus-fast names a vCPU %" G_GINT64_FORMAT, index);
-        if (run->vcpu_tids->len <= index)
-            g_array_set_size(run->vcpu_tids, index + 1);
-        if (!own_thread(run, data_int(cpu, "thread-id"),
-                        &g_array_index(run->vcpu_tids, pid_t, index), err))
+        if (tids->len <= index)
+            g_array_set_size(tids, index + 1);
+        if (!own_thread(run, data_int(cpu, "thread-id"), &g_array_index(tids, pid_t, index), err))
             return false;
     }
+    g_mutex_lock(&run->domain->lock);
+    old = run->vcpu_tids;
+    run->vcpu_tids = g_steal_pointer(&tids);
+    g_mutex_unlock(&run->domain->lock);
+    g_array_unref(old);
+    return true;
+}
+
+bool
+domain_monitor_threads(DomainRun *run, GError **err)
+{
+    g_autoptr(JsonNode) threads = NULL;
+    JsonArray *thread_list;
+
+    if (!domain_monitor_vcpus(run, err))
+        return false;
     threads = qmp_execute(run->qmp, "query-iothreads", NULL, DOMAIN_QMP_SECONDS, err);
     thread_list = answer_array(threads, "query-iothreads", err);
     if (!thread_list)

@@ -40,7 +40,6 @@ typedef struct {
     DomainProcess process;
     char *monitor_path, *log_path;
     Qmp *qmp;
-    GArray *vcpu_tids;  /* pid_t, by vCPU index */
     GArray *iothreads;  /* DomainRunThread */
     GPtrArray *ports;   /* DomainPort * */
     GPtrArray *sockets; /* char *: unix sockets to unlink */
@@ -49,6 +48,7 @@ typedef struct {
     GSource *exit_source;
     bool reset_nvram; /* the variable store is made anew */
     /* Guarded by domain->lock: */
+    GArray *vcpu_tids;  /* pid_t, by vCPU index; 0: not there. Changed in a job only */
     const void *client; /* destroyed with it; NULL: lives on */
     bool killed;        /* destroy has sent a signal */
     bool started;       /* published; before, a failing start cleans up by itself */
@@ -222,6 +222,8 @@ extern const QmpOps domain_monitor_ops;
 /* The monitor's run state as virDomainState and reason. VIR_DOMAIN_NOSTATE when it does not answer.
  */
 int domain_monitor_state(DomainRun *run, int *ret_reason, GError **err);
+/* Fills vcpu_tids; the state lock must not be held. */
+bool domain_monitor_vcpus(DomainRun *run, GError **err);
 /* Fills vcpu_tids and iothreads. */
 bool domain_monitor_threads(DomainRun *run, GError **err);
 /* Acts on what happened while no daemon listened. */

@@ -206,12 +206,20 @@ tune_iothread(DomainRun *run, const DomainDef *def, const DomainRunThread *threa
 }
 
 bool
+domain_tune_vcpu(DomainRun *run, const DomainDef *def, unsigned index, GError **err)
+{
+    pid_t tid = index < run->vcpu_tids->len ? g_array_index(run->vcpu_tids, pid_t, index) : 0;
+
+    return tid == 0 || tune_vcpu(run, def, index, tid, err);
+}
+
+bool
 domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err)
 {
     const DomainCputune *tune = def->cputune;
 
     for (guint i = 0; i < run->vcpu_tids->len; i++)
-        if (!tune_vcpu(run, def, i, g_array_index(run->vcpu_tids, pid_t, i), err))
+        if (!domain_tune_vcpu(run, def, i, err))
             return false;
     for (guint i = 0; i < run->iothreads->len; i++)
         if (!tune_iothread(run, def, &g_array_index(run->iothreads, DomainRunThread, i), err))

@@ -17,6 +17,9 @@ cpu_set_t *domain_tune_initial_cpus(const DomainDef *def, size_t *ret_size);
 /* Once the threads are known: binds, schedules and limits each. */
 bool domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err);
 
+/* As above for vCPU @index alone. In a job. */
+bool domain_tune_vcpu(DomainRun *run, const DomainDef *def, unsigned index, GError **err);
+
 /* Binds thread @tid to a canonical cpuset (NULL: all CPUs of the host). */
 bool domain_tune_bind(pid_t tid, const char *cpus, GError **err);
 

@@ -36,6 +36,7 @@ GArray *
 domain_vcpu_infos(Domain *domain, GError **err)
 {
     g_autoptr(DomainRun) run = domain_run_get(domain, NULL);
+    g_autoptr(GArray) tids = NULL;
     GArray *infos;
 
     if (!run) {
@@ -43,9 +44,12 @@ domain_vcpu_infos(Domain *domain, GError **err)
                        "cannot list vcpu information for an inactive domain");
         return NULL;
     }
+    g_mutex_lock(&domain->lock);
+    tids = g_array_ref(run->vcpu_tids);
+    g_mutex_unlock(&domain->lock);
     infos = g_array_new(FALSE, FALSE, sizeof(DomainVcpuInfo));
-    for (guint i = 0; i < run->vcpu_tids->len; i++) {
-        pid_t tid = g_array_index(run->vcpu_tids, pid_t, i);
+    for (guint i = 0; i < tids->len; i++) {
+        pid_t tid = g_array_index(tids, pid_t, i);
         DomainVcpuInfo info = {
             .number = i,
             .state = VIR_VCPU_RUNNING,
@@ -53,7 +57,8 @@ domain_vcpu_infos(Domain *domain, GError **err)
             .cpu = domain_process_last_cpu(run->process.pid, tid),
         };
 
-        g_array_append_val(infos, info);
+        if (tid != 0)
+            g_array_append_val(infos, info);
     }
     return infos;
 }

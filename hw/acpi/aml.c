@@ -27,6 +27,7 @@ enum {
     OP_ARG0 = 0x68,
     OP_IF = 0xa0,
     OP_ELSE = 0xa1,
+    OP_WHILE = 0xa2,
     EXT_MUTEX = 0x01,
     EXT_ACQUIRE = 0x23,
     EXT_RELEASE = 0x27,
@@ -38,6 +39,7 @@ enum {
     REGION_PCI_CONFIG = 2,
     FIELD_BYTE_ACCESS = 1,
     FIELD_DWORD_ACCESS = 3,
+    FIELD_WRITE_AS_ZEROS = 2 << 5,
     NAME_SEGMENT = 4,
     RESOURCE_END = 0x79,
     RESOURCE_IO = 0x47,
@@ -223,6 +225,13 @@ aml_else(Aml *aml)
 }
 
 void
+aml_while(Aml *aml)
+{
+    aml_byte(aml, OP_WHILE);
+    aml_open(aml);
+}
+
+void
 aml_resources(Aml *aml)
 {
     aml_byte(aml, OP_BUFFER);
@@ -381,6 +390,24 @@ void
 aml_dword_fields(Aml *aml, const char *region, const char *const *names, unsigned n)
 {
     aml_fields(aml, region, FIELD_DWORD_ACCESS, 32, names, n);
+}
+
+void
+aml_bit_fields(Aml *aml, const char *region, unsigned access, const AmlField *fields, unsigned n)
+{
+    aml_byte(aml, OP_EXT);
+    aml_byte(aml, EXT_FIELD);
+    aml_open(aml);
+    aml_path(aml, region);
+    aml_byte(aml, FIELD_WRITE_AS_ZEROS | (access == 4 ? FIELD_DWORD_ACCESS : FIELD_BYTE_ACCESS));
+    for (unsigned i = 0; i < n; i++) {
+        if (fields[i].name)
+            aml_segment(aml, fields[i].name, strlen(fields[i].name));
+        else
+            aml_byte(aml, 0);
+        aml_byte(aml, fields[i].bits);
+    }
+    aml_close(aml);
 }
 
 void

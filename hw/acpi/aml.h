@@ -13,7 +13,7 @@
 
 enum { AML_DEPTH = 16 };
 
-typedef struct {
+typedef struct Aml {
     GByteArray *out; /* borrowed */
     struct {
         guint at; /* where the length goes */
@@ -32,6 +32,7 @@ void aml_method(Aml *aml, const char *name, unsigned args, bool serialized);
 void aml_package(Aml *aml, unsigned elements);
 void aml_if(Aml *aml); /* then the predicate, then the body */
 void aml_else(Aml *aml);
+void aml_while(Aml *aml);     /* likewise */
 void aml_resources(Aml *aml); /* a buffer of resource descriptors */
 
 /* Name (NAME, …): the value is the next term. */
@@ -73,6 +74,15 @@ void aml_byte_fields(Aml *aml, const char *region, const char *const *names, uns
 /* The same of I/O ports, with fields of 32 bits. */
 void aml_io_region(Aml *aml, const char *name, uint16_t port, unsigned length);
 void aml_dword_fields(Aml *aml, const char *region, const char *const *names, unsigned n);
+
+typedef struct {
+    const char *name; /* NULL: reserved */
+    uint8_t bits;     /* at most 63 */
+} AmlField;
+/* Fields of any width, reached @access bytes (1 or 4) at a time; what lies beside the one that is
+ * written is written as zero. */
+void aml_bit_fields(Aml *aml, const char *region, unsigned access, const AmlField *fields,
+                    unsigned n);
 
 /* Mutexes; an acquisition waits for ever. */
 void aml_mutex(Aml *aml, const char *name);

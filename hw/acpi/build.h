@@ -25,6 +25,11 @@ enum { ACPI_FADT_FACS = 36, ACPI_FADT_DSDT = 40, ACPI_FADT_X_DSDT = 140 };
 /* The DSDT, in a byte array of its own; returns where in it the address of the page with the
  * generation identifier goes (4 bytes), 0 when there is none. */
 guint acpi_dsdt(Machine *machine, GByteArray *out);
+/* Processors, and the methods by which they come and go (dsdt_cpus.c). */
+struct Aml;
+void acpi_dsdt_cpus(struct Aml *aml, Machine *machine);
+/* The MADT's entry of processor @index, as it stands there or as if the processor were there. */
+void acpi_madt_cpu(const MachineConfig *config, uint32_t index, bool present, GByteArray *out);
 void acpi_fadt(Machine *machine, GByteArray *out);
 void acpi_madt(Machine *machine, GByteArray *out);
 void acpi_mcfg(Machine *machine, GByteArray *out);

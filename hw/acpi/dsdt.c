@@ -1,11 +1,12 @@
 /* dsdt.c - the DSDT: host bridge, interrupt routing, ISA devices, power off (ACPI 6.4; PCI Firmware
- * 3.2, section 4.5 for _OSC).
+ * 3.2, section 4.5 for _OSC); processors are in dsdt_cpus.c.
  *
- * Leaves out: processor objects (the MADT names the processors), S1 and S2.
+ * Leaves out: S1 and S2.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/acpi/aml.h"
 #include "hw/acpi/build.h"
+#include "hw/acpi/cpu_hotplug.h"
 #include "hw/acpi/pci_hotplug.h"
 #include "hw/acpi/pm.h"
 #include "hw/firmware/vmgenid.h"
@@ -345,6 +346,8 @@ dsdt_board(Aml *aml, Machine *machine)
     aml_io(aml, pm, (uint8_t)regs->region.size);
     if (regs->gpe_port)
         aml_io(aml, regs->gpe_port, regs->gpe_size);
+    if (cpu_hotplug_port(machine))
+        aml_io(aml, cpu_hotplug_port(machine), CPU_HOTPLUG_SIZE);
     aml_io(aml, 0x510, 12);
     aml_close(aml);
     aml_close(aml);
@@ -463,6 +466,7 @@ acpi_dsdt(Machine *machine, GByteArray *out)
     aml_close(&aml);
 
     aml_scope(&aml, "\\_SB");
+    acpi_dsdt_cpus(&aml, machine);
     dsdt_host(&aml, machine);
     for (unsigned i = 0; i < machine->board->n_pirqs; i++)
         dsdt_link(&aml, machine->board, i);

@@ -119,10 +119,11 @@ acpi_fadt(Machine *machine, GByteArray *out)
     g_byte_array_append(out, t + HEAD, sizeof(t) - HEAD);
 }
 
-static void
-madt_cpu(const MachineCpu *cpu, uint32_t uid, GByteArray *out)
+void
+acpi_madt_cpu(const MachineConfig *config, uint32_t uid, bool present, GByteArray *out)
 {
-    uint32_t flags = cpu->present ? CPU_ENABLED : CPU_ONLINE_CAPABLE;
+    const MachineCpu *cpu = &config->cpus[uid];
+    uint32_t flags = present ? CPU_ENABLED : CPU_ONLINE_CAPABLE;
 
     if (cpu->apic_id <= LAST_LAPIC_ID && uid <= 255) {
         put(out, MADT_LAPIC, 1);
@@ -161,7 +162,7 @@ acpi_madt(Machine *machine, GByteArray *out)
     put(out, LAPIC_BASE, 4);
     put(out, 1, 4); /* the 8259s are there */
     for (uint32_t i = 0; i < config->max_cpus; i++) {
-        madt_cpu(&config->cpus[i], i, out);
+        acpi_madt_cpu(config, i, __atomic_load_n(&config->cpus[i].present, __ATOMIC_ACQUIRE), out);
         x2apic |= config->cpus[i].apic_id > LAST_LAPIC_ID;
     }
     put(out, MADT_IOAPIC, 1);

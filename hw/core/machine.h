@@ -92,6 +92,11 @@ typedef struct {
     /* Emits a QMP event; takes @data, which may be NULL. */
     void (*event)(void *host, const char *name, JsonObject *data);
 
+    /* Optional. The guest has ejected processor @index; what the guest says of an event at it, in
+     * the words of ACPI's _OST. */
+    void (*cpu_ejected)(void *host, unsigned index);
+    void (*cpu_status)(void *host, unsigned index, uint32_t event, uint32_t status);
+
     /* Optional. The guest's clock, nanoseconds: monotonic, stands still while the guest is paused.
      * Default: CLOCK_MONOTONIC. */
     int64_t (*clock_ns)(void *host);
@@ -123,7 +128,7 @@ typedef struct {
     uint8_t uuid[16];
     uint64_t ram_below_4g;     /* bytes from 0 */
     uint64_t ram_above_4g;     /* bytes from 4 GiB */
-    MachineCpu *cpus;          /* present ones first */
+    MachineCpu *cpus;          /* those present at the start first; read with __atomic_load_n */
     uint32_t n_cpus, max_cpus; /* present; length of @cpus */
     MachineNode *nodes;        /* NULL without NUMA */
     uint32_t n_nodes;

@@ -468,6 +468,8 @@ fw_cfg_reset(Device *dev)
 {
     FwCfg *cfg = (FwCfg *)dev;
 
+    /* Processors may have come or gone: firmware waits until as many have come up. */
+    fw_cfg_add_number(cfg, FW_CFG_NB_CPUS, dev->machine->config.n_cpus, 2);
     cfg->selected = 0;
     cfg->position = 0;
     cfg->dma_address = 0;

@@ -370,6 +370,13 @@ rtc_put(Rtc *rtc, unsigned at, uint64_t value, unsigned bytes)
         rtc->cmos[at + i] = (uint8_t)(value >> (8 * i));
 }
 
+/* Firmware waits until as many have come up. */
+static void
+rtc_put_cpus(Rtc *rtc)
+{
+    rtc_put(rtc, 0x5f, MIN(rtc->device.machine->config.n_cpus - 1, 255), 1);
+}
+
 /* What PC firmware finds about memory and processors. */
 static void
 rtc_describe_machine(Rtc *rtc)
@@ -385,7 +392,7 @@ rtc_describe_machine(Rtc *rtc)
     rtc_put(rtc, 0x30, MIN(kib, 0xffff), 2);
     rtc_put(rtc, 0x34, MIN(above_16m, 0xffff), 2);
     rtc_put(rtc, 0x5b, config->ram_above_4g >> 16, 3);
-    rtc_put(rtc, 0x5f, MIN(config->n_cpus - 1, 255), 1);
+    rtc_put_cpus(rtc);
 }
 
 static void
@@ -443,6 +450,7 @@ rtc_reset(Device *dev)
     Rtc *rtc = (Rtc *)dev;
 
     g_mutex_lock(&dev->lock);
+    rtc_put_cpus(rtc);
     rtc->cmos[RTC_B] &= (uint8_t) ~(B_PERIODIC | B_ALARM | B_UPDATE);
     rtc->cmos[RTC_C] = 0;
     rtc_update(rtc);

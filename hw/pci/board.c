@@ -34,6 +34,8 @@ board_wants(const Machine *machine, const char *driver)
         return false;
     if (!strcmp(driver, "hpet") && !machine->config.hpet)
         return false;
+    if (!strcmp(driver, "cpu-hotplug") && machine->config.n_cpus == machine->config.max_cpus)
+        return false;
     return device_class_find(driver) != NULL;
 }
 

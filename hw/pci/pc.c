@@ -46,6 +46,7 @@ static const BoardDevice pc_devices[] = {
     { "i8042", NULL, false },
     { "hpet", NULL, false },
     { "acpi-pci-hotplug", NULL, false },
+    { "cpu-hotplug", NULL, false },
 };
 
 static const char *const pc_aliases[] = { "pc", NULL };

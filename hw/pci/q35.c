@@ -52,6 +52,7 @@ static const BoardDevice q35_devices[] = {
     { "pcihost", NULL, false },    { "mch", "0", false },          { "ICH9-LPC", "1f", true },
     { "ICH9-SMB", "1f.3", false }, { "mc146818rtc", NULL, false }, { "port92", NULL, false },
     { "fw_cfg", NULL, false },     { "i8042", NULL, false },       { "hpet", NULL, false },
+    { "cpu-hotplug", NULL, false },
 };
 
 static const char *const q35_aliases[] = { "q35", NULL };

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_machine.h"
 
+#include "hw/acpi/cpu_hotplug.h"
 #include "hw/char/chardev.h"
 #include "hw/core/bytes.h"
 #include "hw/firmware/firmware.h"
@@ -100,6 +101,12 @@ run_record(FakeMachine *fake, const uint8_t *r)
     case 10:
         if (value == 0)
             machine_reset(fake->machine);
+        else if (value == 1)
+            cpu_hotplug_plug(fake->machine, 2, true);
+        else if (value == 2)
+            cpu_hotplug_unplug(fake->machine, 2);
+        else if (value == 3)
+            cpu_hotplug_gone(fake->machine, 2);
         else
             board_power_button(fake->machine);
         break;
@@ -110,11 +117,11 @@ run_record(FakeMachine *fake, const uint8_t *r)
 static FakeMachine *
 new_machine(bool pc)
 {
-    MachineCpu cpu = { .present = true };
+    MachineCpu cpus[3] = { { .present = true } };
     MachineConfig config = { .ram_below_4g = RAM,
-                             .cpus = &cpu,
+                             .cpus = cpus,
                              .n_cpus = 1,
-                             .max_cpus = 1,
+                             .max_cpus = G_N_ELEMENTS(cpus),
                              .physical_bits = 40,
                              .firmware = true,
                              .hpet = true,

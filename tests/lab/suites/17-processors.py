@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The guest's processors: Hyper-V's leaves as a stock kernel reads them.
+"""The guest's processors: Hyper-V's leaves as a stock kernel reads them, hot plug.
 
-# timeout: 600
+# timeout: 900
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -11,7 +11,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import TMP, Daemon, check, run, test  # noqa: E402
+from suite import TMP, Daemon, check, run, test, wait_for  # noqa: E402
 from vmm import Guest  # noqa: E402
 
 ENLIGHTENMENTS = ("relaxed", "vapic", "time", "vpindex", "runtime", "synic", "stimer",
@@ -59,5 +59,59 @@ def windows():
         daemon.stop()
 
 
+# Brings up every processor that has come, and tells of each change.
+WATCH = ("last=; while :; do for c in /sys/devices/system/cpu/cpu[1-9]*; do"
+         " grep -q 0 $c/online && echo 1 > $c/online; done 2>/dev/null;"
+         " now=$(cat /sys/devices/system/cpu/online); [ x$now = x$last ] || echo KILN-CPUS $now.;"
+         " last=$now; sleep 0.5; done")
+ROUNDS = 3
+
+
+def say(guest, online, seen):
+    """Waits until the guest tells of @online once more."""
+    seen[online] = seen.get(online, 0) + 1
+    guest.wait_output("KILN-CPUS %s." % online, times=seen[online])
+
+
+def wait_event(qmp, name, count):
+    wait_for("%d events %s" % (count, name),
+             lambda: qmp.names().count(name) >= count or not qmp.do("query-name") and None, 60)
+
+
+def hotplug(machine):
+    with Guest("-machine", machine, "-smp", "2,maxcpus=4,sockets=1,cores=4",
+               "-device", "host-x86_64-cpu,id=third,core-id=2",
+               cmdline='kiln.run="%s"' % WATCH) as guest, \
+            test("processors come and go on " + machine):
+        qmp, seen = guest.qmp, {}
+        slots = qmp.do("query-hotpluggable-cpus")
+        check([slot["props"]["core-id"] for slot in slots] == [3, 2, 1, 0], repr(slots))
+        check(["qom-path" in slot for slot in slots] == [False, True, True, True], repr(slots))
+        check(slots[1]["qom-path"] == "/machine/peripheral/third", repr(slots))
+        say(guest, "0-2", seen)
+        for number in range(1, ROUNDS + 1):
+            qmp.do("device_add", driver=slots[0]["type"], id="vcpu3", **slots[0]["props"])
+            say(guest, "0-3", seen)
+            check([cpu["cpu-index"] for cpu in qmp.do("query-cpus-fast")] == [0, 1, 2, 3], "one is missing")
+            again = qmp.send("device_add", driver=slots[0]["type"], id="more", **slots[0]["props"])
+            check("is there already" in again["error"]["desc"], repr(again))
+            qmp.do("device_del", id="vcpu3")
+            say(guest, "0-2", seen)
+            wait_event(qmp, "DEVICE_DELETED", number)
+            check([cpu["cpu-index"] for cpu in qmp.do("query-cpus-fast")] == [0, 1, 2], "one is left")
+        qmp.do("device_del", id="third")
+        say(guest, "0-1", seen)
+        wait_event(qmp, "DEVICE_DELETED", ROUNDS + 1)
+        check(qmp.send("device_del", id="third")["error"]["desc"] == "Device 'third' not found", "it is found")
+        # a reset finds what is there
+        qmp.do("device_add", driver=slots[0]["type"], id="vcpu3", **slots[0]["props"])
+        say(guest, "0-1,3", seen)
+        qmp.do("system_reset")
+        say(guest, "0-2", seen)
+        check([cpu["cpu-index"] for cpu in qmp.do("query-cpus-fast")] == [0, 1, 3], "others are there")
+
+
 hyperv()
 windows()
+for board in ("q35", "pc"):
+    hotplug(board)

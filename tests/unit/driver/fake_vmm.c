@@ -24,6 +24,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { MAX_VCPUS = 32 };
+
 typedef struct {
     const char *append, *uuid;
     int listener, client, pty;
@@ -32,6 +34,7 @@ typedef struct {
     bool no_shutdown, reboot_is_shutdown;
     char line[65536];
     size_t used;
+    unsigned plugged; /* processors beyond @vcpus, a bit each */
 } Fake;
 
 static bool
@@ -75,6 +78,8 @@ parse(Fake *fake, int argc, char **argv)
             fake->uuid = value;
         else if (strcmp(argv[i], "-smp") == 0)
             fake->vcpus = atoi(value);
+        else if (strcmp(argv[i], "-device") == 0 && (at = strstr(value, "-cpu,id=vcpu")))
+            fake->plugged |= 1u << (atoi(at + 12) % MAX_VCPUS);
         else if (strcmp(argv[i], "-no-shutdown") == 0)
             fake->no_shutdown = true;
         else if (strcmp(argv[i], "-action") == 0)
@@ -123,14 +128,37 @@ query_cpus(const Fake *fake, const char *id)
 {
     char text[65536] = "[";
 
-    for (unsigned i = 0; i < fake->vcpus; i++) {
+    for (unsigned i = 0; i < MAX_VCPUS; i++) {
         size_t used = strlen(text);
 
+        if (i >= fake->vcpus && !(fake->plugged >> i & 1))
+            continue;
         snprintf(text + used, sizeof(text) - used, "%s{\"cpu-index\":%u,\"thread-id\":%d}",
                  i ? "," : "", i, (int)getpid());
     }
     strcat(text, "]");
     reply(fake, id, text);
+}
+
+/* The processor that "id":"vcpuN" names. A stuck guest keeps it for a while. */
+static void
+plug_vcpu(Fake *fake, const char *id, const char *line, bool add)
+{
+    const char *name = strstr(line, "\"id\":\"vcpu");
+    char data[64];
+    unsigned index = name ? (unsigned)atoi(name + 10) : MAX_VCPUS;
+
+    if (index >= MAX_VCPUS || (fake->plugged >> index & 1) == add) {
+        refuse(fake, id, "no such processor");
+        return;
+    }
+    reply(fake, id, "{}");
+    if (!add && behaves(fake, "stuck"))
+        return;
+    fake->plugged ^= 1u << index;
+    snprintf(data, sizeof(data), "{\"device\":\"vcpu%u\",\"path\":\"\"}", index);
+    if (!add)
+        event(fake, "DEVICE_DELETED", data);
 }
 
 static void
@@ -161,6 +189,12 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
         reply(fake, id, text);
     } else if (strcmp(name, "query-cpus-fast") == 0) {
         query_cpus(fake, id);
+    } else if (strcmp(name, "device_add") == 0 || strcmp(name, "device_del") == 0) {
+        plug_vcpu(fake, id, line, name[7] == 'a');
+    } else if (strcmp(name, "x-unstick") == 0) {
+        reply(fake, id, "{}");
+        fake->plugged = 0;
+        event(fake, "DEVICE_DELETED", "{\"device\":\"vcpu2\",\"path\":\"\"}");
     } else if (strcmp(name, "query-iothreads") == 0) {
         reply(fake, id, "[]");
     } else if (strcmp(name, "cont") == 0) {
@@ -212,15 +246,16 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
     }
 }
 
-/* The value of the string member @key. */
+/* The value of the last string member @key: the command's own comes behind its arguments'. */
 static bool
 member(const char *line, const char *key, char *ret, size_t size)
 {
     char quoted[64];
-    const char *at, *end;
+    const char *at = NULL, *end;
 
     snprintf(quoted, sizeof(quoted), "\"%s\":\"", key);
-    at = strstr(line, quoted);
+    for (const char *next = line; (next = strstr(next, quoted)); next++)
+        at = next;
     if (!at || !(end = strchr(at += strlen(quoted), '"')) || (size_t)(end - at) >= size)
         return false;
     memcpy(ret, at, end - at);

@@ -627,6 +627,129 @@ test_an_image_in_use_names_its_user(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
+/* --- processors ------------------------------------------------------------------------------- */
+
+enum { LIVE = VIR_DOMAIN_VCPU_LIVE, CONFIG = VIR_DOMAIN_VCPU_CONFIG };
+
+static Domain *
+start_with_vcpus(Harness *harness, const char *behaviour, const char *vcpus)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *xml =
+        g_strdup_printf("<domain type='kvm'><name>vm</name><memory>65536</memory>%s<os><type "
+                        "arch='x86_64' machine='q35'>hvm</type><kernel>/dev/null</kernel>"
+                        "<cmdline>%s</cmdline></os></domain>",
+                        vcpus, behaviour);
+    Domain *domain = domain_manager_define(harness->manager, xml, 0, &err);
+
+    if (!domain || !domain_start(domain, 0, NULL, &err))
+        fail_msg("%s", err->message);
+    return domain;
+}
+
+static void
+refuse_vcpus(Domain *domain, unsigned count, unsigned flags, int code, const char *part)
+{
+    g_autoptr(GError) err = NULL;
+
+    assert_false(domain_set_vcpus(domain, count, flags, &err));
+    assert_int_equal(kiln_error_code(err), code);
+    if (!strstr(err->message, part))
+        fail_msg("'%s' lacks '%s'", err->message, part);
+}
+
+static void
+check_xml(Domain *domain, unsigned flags, const char *part)
+{
+    g_autofree char *xml = domain_xml(domain, flags, NULL);
+
+    if (!strstr(xml, part))
+        fail_msg("%s lacks %s", xml, part);
+}
+
+static void
+test_vcpus_come_and_go(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = start_with_vcpus(harness, "", "<vcpu current='2'>8</vcpu>");
+    g_autoptr(GArray) infos = NULL;
+    g_autoptr(GError) err = NULL;
+
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 2);
+    assert_int_equal(domain_vcpu_count(domain, LIVE | VIR_DOMAIN_VCPU_MAXIMUM, NULL), 8);
+    if (!domain_set_vcpus(domain, 4, LIVE, &err))
+        fail_msg("%s", err->message);
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 4);
+    assert_int_equal(domain_vcpu_count(domain, CONFIG, NULL), 2);
+    check_xml(domain, 0, "<vcpu placement='static' current='4'>8</vcpu>");
+    check_xml(domain, 0, "<vcpu id='3' enabled='yes' hotpluggable='yes'/>");
+    check_xml(domain, 0, "<vcpu id='4' enabled='no' hotpluggable='yes'/>");
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<vcpu placement='static' current='2'>8</vcpu>");
+    assert_true(domain_set_vcpu(domain, "2", 0, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    infos = domain_vcpu_infos(domain, NULL);
+    assert_int_equal(infos->len, 3);
+    assert_int_equal(g_array_index(infos, DomainVcpuInfo, 2).number, 3);
+    assert_true(domain_set_vcpu(domain, "6-7", 1, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 5);
+    assert_true(domain_set_vcpus(domain, 2, LIVE, NULL));
+    check_xml(domain, 0, "<vcpu placement='static' current='2'>8</vcpu>");
+    refuse_vcpus(domain, 1, LIVE, VIR_ERR_OPERATION_INVALID, "appropriate hotpluggable vcpus");
+    refuse_vcpus(domain, 9, LIVE, VIR_ERR_INVALID_ARG, "live domain: 9 > 8");
+    refuse_vcpus(domain, 9, CONFIG, VIR_ERR_INVALID_ARG, "persistent domain: 9 > 8");
+    refuse_vcpus(domain, 9, LIVE | VIR_DOMAIN_VCPU_MAXIMUM, VIR_ERR_INVALID_ARG, "maximum vcpu");
+    refuse_vcpus(domain, 2, VIR_DOMAIN_VCPU_GUEST, VIR_ERR_ARGUMENT_UNSUPPORTED, "agent");
+    refuse_vcpus(domain, 0, LIVE, VIR_ERR_INVALID_ARG, "out of range");
+    assert_false(domain_set_vcpu(domain, "0", 0, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    assert_false(domain_set_vcpu(domain, "3", 0, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    assert_false(domain_set_vcpu(domain, "8", 1, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    assert_false(domain_set_vcpu(domain, "x", 1, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    assert_true(domain_destroy(domain, 0, NULL));
+}
+
+static void
+test_vcpus_of_a_definition(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = start_with_vcpus(
+        harness, "",
+        "<vcpu>4</vcpu><vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/>"
+        "<vcpu id='1' enabled='no'/><vcpu id='2' enabled='yes' hotpluggable='yes' order='2'/>"
+        "<vcpu id='3' enabled='no' hotpluggable='yes'/></vcpus>");
+
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 2);
+    assert_true(domain_set_vcpu(domain, "2", 0, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 1);
+    assert_true(domain_set_vcpus(domain, 3, CONFIG, NULL));
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<vcpu id='1' enabled='yes' hotpluggable='yes'/>");
+    assert_true(domain_set_vcpus(domain, 2, CONFIG | VIR_DOMAIN_VCPU_MAXIMUM, NULL));
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<vcpu placement='static'>2</vcpu>");
+    assert_int_equal(domain_vcpu_count(domain, CONFIG, NULL), 2);
+    assert_true(domain_set_vcpus(domain, 6, CONFIG | VIR_DOMAIN_VCPU_MAXIMUM, NULL));
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<vcpu placement='static' current='2'>6</vcpu>");
+    assert_true(domain_set_vcpus(domain, 3, CONFIG | VIR_DOMAIN_VCPU_HOTPLUGGABLE, NULL));
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<vcpu id='2' enabled='yes' hotpluggable='yes'/>");
+    assert_true(domain_set_vcpu(domain, "5", 1, VIR_DOMAIN_AFFECT_CONFIG, NULL));
+    assert_int_equal(domain_vcpu_count(domain, CONFIG, NULL), 4);
+    assert_true(domain_destroy(domain, 0, NULL));
+}
+
+/* A guest that does not let go in time is not waited for; when it does, the definition follows. */
+static void
+test_vcpu_goes_late(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = start_with_vcpus(harness, "stuck", "<vcpu current='2'>3</vcpu>");
+
+    assert_true(domain_set_vcpus(domain, 3, LIVE, NULL));
+    refuse_vcpus(domain, 2, LIVE, VIR_ERR_OPERATION_TIMEOUT, "timed out");
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 3);
+    g_free(domain_monitor_command(domain, "{\"execute\":\"x-unstick\"}", false, NULL));
+    for (int i = 0; i < 500 && domain_vcpu_count(domain, LIVE, NULL) == 3; i++)
+        g_usleep(10000);
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 2);
+    assert_true(domain_destroy(domain, 0, NULL));
+}
+
 int
 main(void)
 {
@@ -662,6 +785,9 @@ main(void)
         TEST(test_a_hook_can_refuse),
         TEST(test_what_is_missing_is_named),
         TEST(test_an_image_in_use_names_its_user),
+        TEST(test_vcpus_come_and_go),
+        TEST(test_vcpus_of_a_definition),
+        TEST(test_vcpu_goes_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

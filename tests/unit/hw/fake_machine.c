@@ -167,6 +167,20 @@ fake_wall_ns(void *host)
     return __atomic_load_n(&((FakeMachine *)host)->wall, __ATOMIC_SEQ_CST);
 }
 
+static void
+fake_cpu_ejected(void *host, unsigned index)
+{
+    ((FakeMachine *)host)->ejected |= 1u << (index & 31);
+}
+
+static void
+fake_cpu_status(void *host, unsigned index, uint32_t event, uint32_t status)
+{
+    (void)index;
+    ((FakeMachine *)host)->cpu_event = event;
+    ((FakeMachine *)host)->cpu_status = status;
+}
+
 static const MachineOps fake_ops = {
     .set_gsi = fake_set_gsi,
     .msi_route_add = fake_msi_route_add,
@@ -178,6 +192,8 @@ static const MachineOps fake_ops = {
     .irqfd_remove = fake_irqfd_remove,
     .ioeventfd_add = fake_ioeventfd_add,
     .ioeventfd_remove = fake_ioeventfd_remove,
+    .cpu_ejected = fake_cpu_ejected,
+    .cpu_status = fake_cpu_status,
     .request = fake_request,
     .event = fake_event,
     .clock_ns = fake_clock_ns,

@@ -33,6 +33,8 @@ typedef struct {
     GArray *sent;        /* MsiMessage, by msi_send */
     GArray *events;      /* IoEvent, registered now */
     GArray *requests;    /* MachineRequest */
+    uint32_t ejected;    /* processors, a bit each */
+    uint32_t cpu_event, cpu_status;
     int last_value;      /* of the last request */
     GPtrArray *qmp;      /* names of QMP events */
     int64_t clock, wall; /* nanoseconds */

@@ -4,6 +4,7 @@
 #include "tests/unit/hw/fake_machine.h"
 
 #include "hw/acpi/build.h"
+#include "hw/acpi/cpu_hotplug.h"
 #include "hw/core/bytes.h"
 #include "hw/pci/lpc.h"
 #include "hw/pci/board.h"
@@ -236,6 +237,120 @@ test_iasl_large(void **state)
     fake_machine_free(fake);
 }
 
+/* ---- processors that come and go ---- */
+
+/* Two of four are there. */
+static FakeMachine *
+new_with_cpus(bool pc)
+{
+    MachineCpu cpus[4] = { { 0, 0, true }, { 1, 0, true }, { 2, 0, false }, { 3, 0, false } };
+    MachineConfig config = { .ram_below_4g = 64 << 20,
+                             .cpus = cpus,
+                             .n_cpus = 2,
+                             .max_cpus = 4,
+                             .physical_bits = 40 };
+    FakeMachine *fake = fake_machine_new(64 << 20, &config);
+    g_autoptr(GError) err = NULL;
+
+    assert_true(board_create(fake->machine, pc ? &board_pc : &board_q35, &err));
+    machine_reset(fake->machine);
+    return fake;
+}
+
+static unsigned
+cpu_flags(FakeMachine *fake, uint16_t port, uint32_t index)
+{
+    fake_out(fake, port, 4, index);
+    return (unsigned)fake_in(fake, port + 4, 1);
+}
+
+/* What the DSDT's methods do, and OVMF's count of processors. */
+static void
+test_cpu_hotplug(void **state)
+{
+    for (unsigned pc = 0; pc < 2; pc++) {
+        FakeMachine *fake = new_with_cpus(pc);
+        uint16_t port = pc ? 0xaf00 : 0xcd8, gpe = pc ? 0xafe0 : 0x620;
+        uint32_t possible = 0, there = 0;
+
+        (void)state;
+        prepare(fake);
+        assert_int_equal(cpu_hotplug_port(fake->machine), port);
+        if (have_iasl())
+            check_tables(fake);
+        fake_out(fake, port, 4, 0);
+        fake_out(fake, port + 5, 1, 0);
+        assert_int_equal(fake_in(fake, port, 4), 0);
+        do {
+            there += fake_in(fake, port + 4, 1) & 1;
+            fake_out(fake, port, 4, ++possible);
+        } while (fake_in(fake, port + 8, 4) > 0);
+        assert_int_equal(possible, 4);
+        assert_int_equal(there, 2);
+        fake_out(fake, port + 4, 1, 0xff); /* of none: nothing happens */
+
+        fake_out(fake, gpe + (pc ? 2 : 8), 1, 1 << 2);
+        cpu_hotplug_plug(fake->machine, 3, true);
+        assert_true(fake->gsi[9]);
+        assert_int_equal(fake->machine->config.n_cpus, 3);
+        fake_out(fake, gpe, 1, 1 << 2);
+        assert_false(fake->gsi[9]);
+        fake_out(fake, port, 4, 0);
+        fake_out(fake, port + 5, 1, 0);
+        assert_int_equal(fake_in(fake, port + 8, 4), 3);
+        assert_int_equal(fake_in(fake, port + 4, 1), 3);
+        fake_out(fake, port + 4, 1, 2);
+        assert_int_equal(fake_in(fake, port + 4, 1), 1);
+        fake_out(fake, port + 5, 1, 3);
+        assert_int_equal(fake_in(fake, port + 8, 4), 3); /* APIC id */
+
+        cpu_hotplug_unplug(fake->machine, 3);
+        assert_true(fake->gsi[9]);
+        assert_int_equal(cpu_flags(fake, port, 3), 5);
+        fake_out(fake, port + 5, 1, 1);
+        fake_out(fake, port + 8, 4, 0x103);
+        fake_out(fake, port + 5, 1, 2);
+        fake_out(fake, port + 8, 4, 0x84);
+        assert_int_equal(fake->cpu_event, 0x103);
+        assert_int_equal(fake->cpu_status, 0x84);
+        fake_out(fake, port + 4, 1, 4);
+        fake_out(fake, port + 4, 1, 8);
+        assert_int_equal(fake->ejected, 1 << 3);
+        assert_int_equal(cpu_flags(fake, port, 3), 0);
+        fake_out(fake, port + 4, 1, 8); /* once is enough */
+        cpu_hotplug_gone(fake->machine, 3);
+        assert_int_equal(fake->machine->config.n_cpus, 2);
+        /* Nor can what is not there be ejected, or the first one. */
+        fake->ejected = 0;
+        fake_out(fake, port, 4, 2);
+        fake_out(fake, port + 4, 1, 8);
+        fake_out(fake, port, 4, 0);
+        fake_out(fake, port + 4, 1, 8);
+        assert_int_equal(fake->ejected, 0);
+        /* A reset ends what was asked for; firmware hears of those that are there. */
+        cpu_hotplug_plug(fake->machine, 2, true);
+        machine_reset(fake->machine);
+        assert_int_equal(cpu_flags(fake, port, 2), 1);
+        fake_out(fake, 0x510, 2, 5);
+        assert_int_equal(fake_in(fake, 0x511, 1), 3);
+        fake_out(fake, 0x70, 1, 0x5f);
+        assert_int_equal(fake_in(fake, 0x71, 1), 2);
+        fake_machine_free(fake);
+    }
+}
+
+static void
+test_no_cpu_hotplug(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+
+    (void)state;
+    prepare(fake);
+    assert_int_equal(cpu_hotplug_port(fake->machine), 0);
+    assert_int_equal(fake_in(fake, 0xcd8, 4), UINT32_MAX);
+    fake_machine_free(fake);
+}
+
 static void
 test_power_button(void **state)
 {
@@ -301,6 +416,7 @@ main(void)
         cmocka_unit_test(test_checksums),  cmocka_unit_test(test_iasl),
         cmocka_unit_test(test_iasl_full),  cmocka_unit_test(test_loader),
         cmocka_unit_test(test_iasl_large), cmocka_unit_test(test_power_button),
+        cmocka_unit_test(test_cpu_hotplug), cmocka_unit_test(test_no_cpu_hotplug),
         cmocka_unit_test(test_pm_timer),   cmocka_unit_test(test_reset_register),
     };
 

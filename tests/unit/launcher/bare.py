@@ -222,6 +222,64 @@ class Control(unittest.TestCase):
         self.assertIn("No file descriptor", self.command("add-fd")["error"]["desc"])
 
 
+class Processors(unittest.TestCase):
+    """Those that come and go while the guest runs."""
+    DRIVER = "host-x86_64-cpu"
+    connect, command = Control.connect, Control.command
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, "qmp")
+        self.process = subprocess.Popen(
+            arguments("plug", "-S", "-qmp", "unix:%s,server=on,wait=off" % self.path,
+                      "-smp", "1,maxcpus=3,sockets=3"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + SECONDS
+        while not os.path.exists(self.path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.connect()
+
+    def tearDown(self):
+        self.socket.close()
+        self.file.close()
+        self.process.kill()
+        self.process.communicate()
+        self.directory.cleanup()
+
+    def gone(self, count):
+        while self.events.count("DEVICE_DELETED") < count:
+            self.events.append(json.loads(self.file.readline())["event"])
+
+    def numbers(self):
+        return [cpu["cpu-index"] for cpu in self.command("query-cpus-fast")["return"]]
+
+    def test_they_come_and_go(self):
+        self.command("qmp_capabilities")
+        self.command("cont")
+        self.assertEqual(self.process.stdout.read(5), b"plug\n")
+        for number in range(1, 6):
+            self.assertEqual(
+                self.command("device_add", driver=self.DRIVER, id="one", **{"socket-id": 1})["return"], {})
+            self.assertEqual(self.process.stdout.read(1), b"+")
+            self.assertEqual(self.numbers(), [0, 1])
+            self.assertEqual(self.command("device_del", id="one")["return"], {})
+            self.assertEqual(self.process.stdout.read(1), b"-")
+            self.gone(number)
+            self.assertEqual(self.numbers(), [0])
+
+    def test_what_is_refused(self):
+        self.command("qmp_capabilities")
+        for says, args in (
+                ("socket-id=, 0 to 2", {"driver": self.DRIVER}),
+                ("outside 0…2", {"driver": self.DRIVER, "socket-id": 3}),
+                ("are 'host-x86_64-cpu'", {"driver": "Nehalem-x86_64-cpu", "socket-id": 1}),
+                ("there already", {"driver": self.DRIVER, "socket-id": 0}),
+                ("no-such", {"driver": self.DRIVER, "socket-id": 1, "no-such": 1})):
+            with self.subTest(args=args):
+                self.assertIn(says, self.command("device_add", **args)["error"]["desc"])
+        self.assertEqual(self.numbers(), [0])
+
+
 if __name__ == "__main__":
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skipped: no usable /dev/kvm")

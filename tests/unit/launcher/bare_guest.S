@@ -6,6 +6,8 @@
  *   f  faults without a table to handle it (a triple fault)
  *   w  wakes every other processor that the MADT names, by 32-bit x2APIC destinations (Intel SDM
  *      volume 3, 10.12.9; ACPI 6.4, 5.2.12), waits until each has counted itself, ends as e
+ *   p  waits for processor 1 by Q35's CPU hotplug registers, wakes it, prints '+', ejects it when
+ *      asked to, prints '-', and waits anew
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
         .section .note.Xen, "a", @note
@@ -32,6 +34,8 @@ start:  mov $stack_end, %esp
         je power_off
         cmp $'s', %al
         je spin
+        cmp $'p', %al
+        je plug
         cmp $'f', %al
         je fault
         cmp $'w', %al
@@ -119,6 +123,45 @@ wake:   mov $ap_code, %esi
         cmp %ebp, AP_CODE + AP_COUNT
         jne 9b
         jmp end
+
+plug:   mov $0x1b, %ecx
+        rdmsr
+        or $0xc00, %eax
+        wrmsr
+        mov $ap_code, %esi
+        mov $AP_CODE, %edi
+        mov $(ap_code_end - ap_code), %ecx
+        rep movsb
+        mov $0xcd8, %edx
+        mov $1, %eax
+        outl %eax, %dx
+12:     mov $0xcdc, %edx
+        inb %dx, %al
+        cmp $3, %al                     /* is there, has come */
+        jne 12b
+        mov $2, %al
+        outb %al, %dx
+        mov AP_CODE + AP_COUNT, %ebx
+        mov $1, %edx
+        mov $0x830, %ecx
+        mov $0x4500, %eax
+        wrmsr
+        mov $(0x4600 + (AP_CODE >> 12)), %eax
+        wrmsr
+13:     pause
+        cmp %ebx, AP_CODE + AP_COUNT
+        je 13b
+        mov $'+', %al
+        call print
+        mov $0xcdc, %edx
+14:     inb %dx, %al
+        cmp $5, %al                     /* is there, is to go */
+        jne 14b
+        mov $8, %al
+        outb %al, %dx
+        mov $'-', %al
+        call print
+        jmp 12b
 
         .code16
 ap_code:

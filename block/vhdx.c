@@ -339,6 +339,7 @@ vhdx_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **e
     /* the log is empty now, and says so with the first change */
     memset(v->header + VHDX_H_LOG_GUID, 0, VHDX_GUID);
     mapped_init(node, &vhdx_ops, block);
+    v->mapped.recurse = true; /* blocks are large and have holes of their own */
     v->ratio = (uint32_t)((UINT64_C(1) << 23) * BLOCK_SECTOR / block);
     blocks = (node->size + block - 1) / block;
     v->bat_at = bat.at;

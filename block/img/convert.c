@@ -175,7 +175,7 @@ static bool
 target_is_zero(const Converting *c)
 {
     const char *prealloc = g_hash_table_lookup(c->options, "preallocation");
-    BlockStatus status;
+    ImgRange range;
 
     if (c->target_backed)
         return false;
@@ -186,9 +186,10 @@ target_is_zero(const Converting *c)
     if (block_image_is_encrypted(c->target) && prealloc && strcmp(prealloc, "off") != 0)
         return false;
     /* a new file is a hole; a device has what was there before; LUKS has no holes at all */
-    return block_node_status(c->target, 0, block_node_size(c->target), &status) == 0 &&
-           (status.flags & BLOCK_STATUS_ZERO || !(status.flags & BLOCK_STATUS_DATA)) &&
-           status.length == block_node_size(c->target);
+    for (uint64_t at = 0, size = block_node_size(c->target); at < size; at += range.length)
+        if (img_range(c->target, NULL, at, size - at, &range) < 0 || range.kind != IMG_COPY_ZERO)
+            return false;
+    return true;
 }
 
 static bool

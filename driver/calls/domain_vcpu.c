@@ -108,7 +108,7 @@ call_domain_get_vcpus(Call *call, const DomainGetVcpusArgs *args, DomainGetVcpus
     ret->maps.maps_val = g_malloc0(ret->maps.maps_len + 1);
     for (u_int i = 0; i < n; i++) {
         const DomainVcpuInfo *info = &g_array_index(infos, DomainVcpuInfo, i);
-        const DomainPinInfo *pin = i < pins->len ? pins->pdata[i] : NULL;
+        const DomainPinInfo *pin = info->number < pins->len ? pins->pdata[info->number] : NULL;
 
         ret->info.info_val[i].number = info->number;
         ret->info.info_val[i].state = info->state;

@@ -5,6 +5,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 
@@ -66,17 +67,19 @@ class Guest:
 
     def __init__(self, *options, kernel="vmlinuz", initrd=None, cmdline="", memory="256",
                  sandbox=True):
+        """@kernel None: the guest boots by its firmware."""
         Guest.count += 1
         base = os.path.join(TMP, "vmm%d" % Guest.count)
         self.serial, self.qmp_path = base + ".serial", base + ".qmp"
-        files = guest_files()
         argv = [VMM, "-name", "guest=vmm%d,debug-threads=on" % Guest.count, "-nodefaults",
-                "-m", memory, "-kernel", os.path.join(files, kernel),
-                "-initrd", initrd or os.path.join(files, "initrd"), "-append",
-                "console=ttyS0 quiet panic=-1 mitigations=off " + cmdline,
-                "-chardev", "file,id=serial0,path=" + self.serial,
+                "-m", memory, "-chardev", "file,id=serial0,path=" + self.serial,
                 "-device", "isa-serial,chardev=serial0",
                 "-qmp", "unix:%s,server=on,wait=off" % self.qmp_path, *options]
+        if kernel:
+            files = guest_files()
+            argv += ["-kernel", os.path.join(files, kernel),
+                     "-initrd", initrd or os.path.join(files, "initrd"), "-append",
+                     "console=ttyS0 quiet panic=-1 mitigations=off " + cmdline]
         if sandbox:
             argv += ["-sandbox", "on,user=64055:64055"]
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
@@ -87,9 +90,12 @@ class Guest:
         with open(self.serial, errors="replace") as file:
             return file.read()
 
-    def wait_output(self, text, times=1):
-        wait_for("%r on the console" % text, lambda: self.output().count(text) >= times,
-                 READY_SECONDS)
+    def wait_output(self, text, times=1, timeout=READY_SECONDS):
+        def said():
+            check(self.process.poll() is None or text in self.output(),
+                  "kiln-vmm ended before %r" % text)
+            return self.output().count(text) >= times
+        wait_for("%r on the console" % text, said, timeout)
 
     def end(self, timeout=60):
         status = self.process.wait(timeout)
@@ -129,3 +135,25 @@ def initrd_with(path, modules, files):
         file.write(subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=path + ".d",
                                   stdout=subprocess.PIPE, check=True).stdout)
     return path
+
+
+def debian_image(name):
+    """A copy of the installed Debian's image. None, and @name is skipped, where there is none."""
+    made = subprocess.run([os.path.join(PROJECT, "tests/lab/debian"), "--cached"],
+                          stdout=subprocess.PIPE, text=True, check=False)
+    if made.returncode:
+        print("skip %s - there is no image, see tests/lab/debian" % name, flush=True)
+        return None
+    path = os.path.join(TMP, "debian.img")
+    subprocess.run(["cp", "--sparse=always", made.stdout.strip(), path], check=True)
+    os.chmod(path, 0o666)
+    return path
+
+
+def flash(variables):
+    """Options for OVMF with a variable store in a file, which is made from the template."""
+    if not os.path.exists(variables):
+        shutil.copyfile("/usr/share/OVMF/OVMF_VARS_4M.fd", variables)
+        os.chmod(variables, 0o666)
+    return ["-drive", "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+            "-drive", "if=pflash,unit=1,format=raw,file=" + variables]

@@ -60,6 +60,9 @@ const Option option_table[] = {
     { "hdc", OPTION_TEXT, AT(hdc) },
     { "hdd", OPTION_TEXT, AT(hdd) },
     { "cdrom", OPTION_TEXT, AT(cdrom), .argument = "FILE", .help = "a CD in the third drive" },
+    { "pflash", OPTION_KEYVALS, AT(drives), .argument = "FILE",
+      .help = "flash memory that holds firmware; a second one its variables",
+      .prefix = "if=pflash,format=raw,file=" },
     { "blockdev", OPTION_KEYVALS, AT(blockdevs), "driver", .argument = "JSON|driver=…,node-name=…",
       .help = "one node of a disk's image" },
     { "device", OPTION_KEYVALS, AT(devices), "driver", .argument = "NAME[,PROPERTY=VALUE…]",
@@ -130,7 +133,6 @@ const Option option_table[] = {
 const size_t option_count = G_N_ELEMENTS(option_table);
 
 const OptionRefused option_refused[] = {
-    { "pflash", "use -drive if=pflash,format=raw,readonly=on,file=FILE" },
     { "incoming", "migration is not offered yet" },
     { "loadvm", "saved guests are not offered yet" },
     { "snapshot", "throw-away disks are not offered yet" },

@@ -21,6 +21,7 @@ typedef struct {
     const char *implied;         /* key of a first word without '=' */
     const char *const *keys;     /* NULL: whoever reads the object knows them */
     const char *argument, *help; /* a row without help is an alias */
+    const char *prefix;          /* OPTION_KEYVALS of one file name: what comes before it */
 } Option;
 
 /* Legal in QEMU, with a meaning that Kiln has not built: named, so that nobody looks for a typo. */

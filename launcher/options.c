@@ -59,7 +59,7 @@ option_store(Options *options, const Option *o, const char *value, GError **err)
 {
     void *field = (char *)options + o->offset;
     g_autoptr(JsonObject) obj = NULL;
-    g_autofree char *what = NULL;
+    g_autofree char *what = NULL, *text = NULL;
 
     switch (o->kind) {
     case OPTION_FLAG:
@@ -77,7 +77,12 @@ option_store(Options *options, const Option *o, const char *value, GError **err)
         break;
     }
     what = g_strconcat("-", o->name, NULL);
-    obj = keyval_parse(what, value, o->implied, err);
+    if (o->prefix) {
+        g_autofree char *name = keyval_escape(value);
+
+        text = g_strconcat(o->prefix, name, NULL);
+    }
+    obj = keyval_parse(what, text ? text : value, o->implied, err);
     if (!obj || (o->keys && !keyval_check(what, obj, o->keys, err)))
         return false;
     if (o->kind == OPTION_KEYVAL)

@@ -232,6 +232,20 @@ test_chardev_words(void **state)
     }
 }
 
+static void
+test_pflash(void **state)
+{
+    g_autoptr(Options) o = PARSE(NULL, "-pflash", "/code,1.fd", "-pflash", "/vars");
+    JsonObject *drive;
+
+    (void)state;
+    assert_int_equal(o->drives->len, 2);
+    drive = g_ptr_array_index(o->drives, 0);
+    assert_string_equal(keyval_text(drive, "if"), "pflash");
+    assert_string_equal(keyval_text(drive, "format"), "raw");
+    assert_string_equal(keyval_text(drive, "file"), "/code,1.fd");
+}
+
 /* Who has the terminal: serial port and monitor together, unless one of them goes elsewhere. */
 static void
 test_terminal(void **state)
@@ -265,6 +279,7 @@ main(void)
         cmocka_unit_test(test_escape_goes_round),
         cmocka_unit_test(test_topology),
         cmocka_unit_test(test_chardev_words),
+        cmocka_unit_test(test_pflash),
         cmocka_unit_test(test_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

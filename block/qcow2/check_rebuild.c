@@ -125,7 +125,11 @@ check_rebuild(Qcow2Checker *c)
 
     forget_old(c);
     widen(c);
-    own = c->file->is_device ? qcow2_counts_end(c->counts) : c->n_clusters;
+    own = c->n_clusters;
+    /* a device does not grow, and behind a hole of any length no refcount table reaches */
+    if (c->file->is_device ||
+        own / qcow2_layout_block_entries(&c->g) >= QCOW2_REFTABLE_BYTES_MAX / 16)
+        own = qcow2_counts_end(c->counts);
     r = check_write_refcounts(c, own, UINT64_MAX);
     if (r == 0)
         r = qcow2_header_store(c->file, c->h);

@@ -172,16 +172,13 @@ int
 check_compare(Qcow2Checker *c)
 {
     uint64_t n = qcow2_layout_block_entries(&c->g), end = 0;
-    uint64_t blocks = MAX(c->n_refcount_table, qcow2_layout_div(c->n_clusters, n));
+    uint64_t blocks = MAX(c->n_refcount_table, qcow2_layout_div(qcow2_counts_end(c->counts), n));
     int r = 0;
 
     /* what must be rebuilt is known before the first block is mended in place */
     for (uint64_t i = 0; i < blocks; i++)
-        if (i >= c->n_refcount_table || c->refcount_table[i] == 0) {
-            if (i >= c->n_refcount_table && i * n >= c->n_clusters)
-                break;
+        if (i >= c->n_refcount_table || c->refcount_table[i] == 0)
             compare_absent(c, i * n, n, &end);
-        }
     for (uint64_t i = 0; i < c->n_refcount_table && r == 0; i++)
         if (c->refcount_table[i])
             r = compare_block(c, i, &end);

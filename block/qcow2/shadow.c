@@ -211,17 +211,37 @@ write_snapshot_table(Work *w)
     return r;
 }
 
+/* Clusters that refcount structures may take: a block for each range in use and for their own
+ * place, and a table that reaches as far. A long file that is mostly holes needs few blocks. */
+static uint64_t
+refcount_room(Work *w)
+{
+    uint64_t per = qcow2_layout_block_entries(&w->c.g), span = w->c.n_clusters;
+    uint64_t in_use = 0, room = 0, before;
+
+    for (uint64_t first = 0; first < span; first += per)
+        in_use += qcow2_counts_any(w->c.counts, first, per);
+    do {
+        before = room;
+        room = in_use + qcow2_layout_div(qcow2_layout_div(span + before, per) * 8, w->c.cluster) +
+               qcow2_layout_div(before, per) + 2;
+    } while (room != before);
+    return room;
+}
+
 static int
 write_refcounts(Work *w)
 {
-    uint64_t blocks, table, at;
+    uint64_t per = qcow2_layout_block_entries(&w->c.g), room, at;
     int r;
 
-    qcow2_layout_refcounts(&w->c.g, w->c.n_clusters, &blocks, &table);
-    r = take(w, (blocks + table) * w->c.cluster, &at);
+    if (w->c.n_clusters / per > QCOW2_REFTABLE_BYTES_MAX / 8)
+        return -EFBIG;
+    room = refcount_room(w);
+    r = take(w, room * w->c.cluster, &at);
     if (r < 0)
         return r;
-    r = check_write_refcounts(&w->c, at / w->c.cluster, blocks + table);
+    r = check_write_refcounts(&w->c, at / w->c.cluster, room);
     return r == 0 && w->found.corruptions ? -ERANGE : r;
 }
 

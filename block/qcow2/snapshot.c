@@ -33,11 +33,12 @@ state_base(const Qcow2 *q)
     return l1_of_disk(q, q->header.size) << q->l2_bits << q->header.cluster_bits;
 }
 
+/* *ret_bytes, if not NULL, is the table's length. */
 static bool
-table_read(BlockNode *node, GPtrArray **ret, GError **err)
+table_read(BlockNode *node, GPtrArray **ret, uint64_t *ret_bytes, GError **err)
 {
     Qcow2 *q = qcow2_of(node);
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int r = 0;
 
     *ret = NULL;
@@ -46,6 +47,8 @@ table_read(BlockNode *node, GPtrArray **ret, GError **err)
                                       q->header.size, ret, &bytes);
     else
         *ret = g_ptr_array_new_with_free_func((GDestroyNotify)qcow2_snapshot_free);
+    if (ret_bytes)
+        *ret_bytes = bytes;
     if (r == 0)
         return true;
     g_clear_pointer(ret, g_ptr_array_unref);
@@ -60,9 +63,9 @@ qcow2_snapshots_note(BlockNode *node, GError **err)
 {
     Qcow2 *q = qcow2_of(node);
     g_autoptr(GPtrArray) table = NULL;
-    uint64_t noted = 0, end = 0;
+    uint64_t noted = 0, length;
 
-    if (!table_read(node, &table, err))
+    if (!table_read(node, &table, &length, err))
         return false;
     for (guint i = 0; i < table->len; i++) {
         const Qcow2Snapshot *s = table->pdata[i];
@@ -78,10 +81,9 @@ qcow2_snapshots_note(BlockNode *node, GError **err)
         noted += qcow2_layout_div(bytes, q->cluster_size);
         if (noted < NOTED_MAX && !block_node_read_only(node))
             qcow2_metadata_add(q, s->l1_offset, bytes);
-        end += 40 + s->extra_size + strlen(s->id) + strlen(s->name) + 7;
     }
     if (table->len > 0 && !block_node_read_only(node))
-        qcow2_metadata_add(q, q->header.snapshots_offset, end / 8 * 8);
+        qcow2_metadata_add(q, q->header.snapshots_offset, length);
     return true;
 }
 
@@ -118,7 +120,7 @@ snapshot_list(BlockNode *node)
     bool ok;
 
     g_mutex_lock(&q->lock);
-    ok = table_read(node, &table, NULL);
+    ok = table_read(node, &table, NULL, NULL);
     g_mutex_unlock(&q->lock);
     for (guint i = 0; ok && i < table->len; i++) {
         const Qcow2Snapshot *s = table->pdata[i];
@@ -342,7 +344,7 @@ snapshot_show(BlockNode *node, const char *id_or_name, GError **err)
                               "image '%s' is open for writing; a snapshot is shown for reading",
                               block_node_filename(node));
     qcow2_lock_alone(q);
-    if (table_read(node, &table, err)) {
+    if (table_read(node, &table, NULL, err)) {
         s = find_or_fail(node, table, id_or_name, err);
         ok = s && show_locked(node, s, err);
     }

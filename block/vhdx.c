@@ -323,9 +323,11 @@ vhdx_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **e
 {
     Vhdx *v = node->state;
     Region bat = { 0 }, metadata = { 0 };
+    static const uint8_t no_log[VHDX_GUID];
     uint8_t head[8];
     uint32_t block = 0;
     uint64_t blocks;
+    int r;
 
     (void)opts;
     (void)opening;
@@ -336,8 +338,13 @@ vhdx_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **e
     if (!read_header(node, err) || !vhdx_log_replay(node, v->header, err) ||
         !read_regions(node, &bat, &metadata, err) || !read_metadata(node, &metadata, &block, err))
         return false;
-    /* the log is empty now, and says so with the first change */
-    memset(v->header + VHDX_H_LOG_GUID, 0, VHDX_GUID);
+    if (memcmp(v->header + VHDX_H_LOG_GUID, no_log, VHDX_GUID) != 0) {
+        /* what was in it is done: nobody shall do it again over what is written now */
+        memset(v->header + VHDX_H_LOG_GUID, 0, VHDX_GUID);
+        r = announce(node);
+        if (r < 0)
+            return mapped_refuse(node, err, "its headers cannot be written: %s", g_strerror(-r));
+    }
     mapped_init(node, &vhdx_ops, block);
     v->mapped.recurse = true; /* blocks are large and have holes of their own */
     v->ratio = (uint32_t)((UINT64_C(1) << 23) * BLOCK_SECTOR / block);

@@ -86,6 +86,39 @@ def dmg(disk, chunk=65536):
     return data + plist + koly.ljust(512, b"\0")
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def vhdx_with_log(image):
+    """@image (the bytes of a vhdx whose log is empty) as it was before the first sector of its block
+    table was written, with that write in the log."""
+    image = bytearray(image)
+    bat_guid = bytes.fromhex("6677c22d23f600429d64115e9bfd4a08")
+    head = max((65536, 131072), key=lambda at: struct.unpack_from("<Q", image, at + 8))
+    log_at, = struct.unpack_from("<Q", image, head + 72)
+    bat_at, = struct.unpack_from("<Q", image, image.index(bat_guid, 196608) + 16)
+    sector = bytes(image[bat_at:bat_at + 4096])
+    image[bat_at:bat_at + 4096] = bytes(4096)
+    guid = bytes(range(1, 17))
+    entry = bytearray(struct.pack("<4sIIIQII16sQQ", b"loge", 0, 8192, 0, 1, 1, 0, guid, len(image),
+                                  len(image)))
+    entry += struct.pack("<4s4s8sQQ", b"desc", sector[-4:], sector[:8], bat_at, 1)
+    entry = entry.ljust(4096, b"\0") + struct.pack("<4sI", b"data", 0) + sector[8:-4]
+    entry += struct.pack("<I", 1)
+    struct.pack_into("<I", entry, 4, crc32c(entry))
+    image[log_at:log_at + len(entry)] = entry
+    image[head + 48:head + 64] = guid
+    struct.pack_into("<I", image, head + 4, 0)
+    struct.pack_into("<I", image, head + 4, crc32c(image[head:head + 4096]))
+    return bytes(image)
+
+
 FORMATS = ["vdi", "vpc", "vhdx", "vmdk", "qed", "parallels", "bochs", "cloop", "dmg", "qcow"]
 
 

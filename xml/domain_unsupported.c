@@ -194,6 +194,9 @@ check_board(const DomainDef *def, GError **err)
 static bool
 check_disk(const DomainDisk *disk, GError **err)
 {
+    static const char *const written[] = { "raw", "qcow2", NULL };
+    static const char *const read[] = { "vdi",   "vpc",   "vmdk", "qed", "bochs",
+                                        "cloop", "dmg",   "qcow", NULL };
     g_autofree char *what = g_strdup_printf("disk '%s'", disk->target);
     g_autofree char *where = g_strdup_printf(" of %s", what);
 
@@ -205,12 +208,14 @@ check_disk(const DomainDisk *disk, GError **err)
         return false;
     if (disk->type != DOMAIN_DISK_FILE && disk->type != DOMAIN_DISK_BLOCK)
         return refuse(err, "type '%s' of %s", domain_disk_types[disk->type], what);
-    if (strcmp(disk->format, "raw") != 0)
-        return refuse(err, "image format '%s' of %s", disk->format, what);
+    if (!g_strv_contains(written, disk->format) &&
+        !(disk->readonly && g_strv_contains(read, disk->format)))
+        return refuse(err, "image format '%s' of a %s %s", disk->format,
+                      disk->readonly ? "read-only" : "writable", what);
+    if (!strcmp(disk->format, "raw") && disk->backing_store && strchr(disk->backing_store + 1, '<'))
+        return refuse(err, "<backingStore> of the raw %s", what);
     if (disk->fdgroup)
         return refuse(err, "fdgroup of %s", what);
-    if (disk->backing_store && strchr(disk->backing_store + 1, '<'))
-        return refuse(err, "<backingStore> of %s", what);
     if (disk->mirror)
         return refuse(err, "<mirror> of %s", what);
     if (disk->copy_on_read == TRISTATE_ON)

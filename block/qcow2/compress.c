@@ -14,7 +14,7 @@
 #include "block/qcow2/tables.h"
 #include "block/qcow2/upkeep.h"
 
-enum { DEFLATE_LEVEL = 4, ZSTD_LEVEL = 1 };
+enum { DEFLATE_LEVEL = 1, ZSTD_LEVEL = 1 };
 
 int
 qcow2_compress(unsigned type, const uint8_t *in, size_t length, uint8_t *out, size_t room)

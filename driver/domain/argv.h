@@ -19,6 +19,11 @@
 typedef struct {
     /* @flags as for open(2); @what for the error ("kernel", "disk vda"). */
     int (*file)(void *opaque, const char *path, int flags, const char *what, GError **err);
+    /* What the image @path of @format lies on, by its own header, read in a sandbox: its name and
+     * format as they stand there, NULL for none. NULL here: images lie on nothing that the
+     * definition does not say. */
+    bool (*backing)(void *opaque, const char *path, const char *format, char **ret_name,
+                    char **ret_format, GError **err);
     int (*pty)(void *opaque, DomainChar *device, GError **err);
     /* UNIX and TCP back ends: a listening socket, or (@connected) one that is connected. */
     int (*socket)(void *opaque, DomainChar *device, bool connected, GError **err);
@@ -51,6 +56,7 @@ typedef struct {
     DomainDef *def;  /* live; aliases and paths get filled in */
     GPtrArray *args; /* char * */
     unsigned next_set;
+    unsigned backing_nodes; /* so far: they are numbered after the disks */
 } Argv;
 
 /* The arguments, argv[0] first, ending with NULL; g_ptr_array_unref() them. NULL with @err:
@@ -98,6 +104,21 @@ bool argv_cpu(Argv *argv, GError **err);
 bool argv_memory(Argv *argv, GError **err);
 bool argv_controllers(Argv *argv, GError **err);
 bool argv_disks(Argv *argv, GError **err);
+
+/* One image of a chain behind a disk's own. (chain.c) */
+typedef struct {
+    char *path, *format;
+    bool block; /* a device */
+} ChainLayer;
+
+/* The images that @disk's image lies on, nearest first: those its <backingStore> names, and, where
+ * that does not end the chain, those the images name. Their names have to be files of this host and
+ * their formats written down. NULL with @err; g_ptr_array_unref() it. */
+GPtrArray *argv_chain(Argv *argv, const DomainDisk *disk, GError **err);
+/* Whether an image of @format may lie on another. */
+bool argv_chain_has_backing(const char *format);
+/* The chain as <backingStore>, for a live definition; @first: the number of the first node. */
+char *argv_chain_xml(const GPtrArray *chain, unsigned first);
 bool argv_interfaces(Argv *argv, GError **err);
 bool argv_chars(Argv *argv, GError **err);
 bool argv_others(Argv *argv, GError **err);

@@ -41,11 +41,14 @@ cache_json(const CacheMode *cache)
     return object;
 }
 
+/* The node of a file or device; @layer: of one that the disk's image lies on. */
 static bool
-disk_storage(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const char *node,
-             GError **err)
+disk_storage(Argv *argv, const DomainDisk *disk, const ChainLayer *layer, const CacheMode *cache,
+             const char *node, GError **err)
 {
-    const char *path = disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
+    bool block = layer ? layer->block : disk->type == DOMAIN_DISK_BLOCK;
+    bool read_only = layer || disk->readonly;
+    const char *path = layer ? layer->path : block ? disk->dev : disk->file;
     g_autofree char *what = g_strdup_printf("disk %s", disk->target);
     g_autofree char *name = NULL;
     JsonObject *storage;
@@ -53,19 +56,17 @@ disk_storage(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const c
     if (!path)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "disk '%s' has no <source>",
                               disk->target);
-    name =
-        argv_file(argv, path, (disk->readonly ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0),
-                  what, err);
+    name = argv_file(argv, path, (read_only ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0),
+                     what, err);
     if (!name)
         return false;
     storage = json_object_new();
-    json_object_set_string_member(storage, "driver",
-                                  disk->type == DOMAIN_DISK_BLOCK ? "host_device" : "file");
+    json_object_set_string_member(storage, "driver", block ? "host_device" : "file");
     json_object_set_string_member(storage, "filename", name);
     json_object_set_string_member(storage, "node-name", node);
     json_object_set_object_member(storage, "cache", cache_json(cache));
     json_object_set_string_member(storage, "aio", io_names[disk->io]);
-    json_object_set_boolean_member(storage, "read-only", disk->readonly);
+    json_object_set_boolean_member(storage, "read-only", read_only);
     json_object_set_boolean_member(storage, "auto-read-only", FALSE);
     json_object_set_string_member(storage, "discard",
                                   disk->discard == DOMAIN_DISCARD_UNMAP ? "unmap" : "ignore");
@@ -74,9 +75,21 @@ disk_storage(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const c
     return true;
 }
 
+/* What lies behind the image, if its format can say so: never what the image itself names. */
+static void
+set_backing(JsonObject *node, const char *format, const char *backing)
+{
+    if (!argv_chain_has_backing(format))
+        return;
+    if (backing)
+        json_object_set_string_member(node, "backing", backing);
+    else
+        json_object_set_null_member(node, "backing");
+}
+
 static void
 disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const char *node,
-            const char *storage)
+            const char *storage, const char *backing)
 {
     static const char *const zeroes[] = {
         [DOMAIN_DETECT_ZEROES_ABSENT] = "off",
@@ -98,7 +111,45 @@ disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const ch
     json_object_set_string_member(format, "discard", unmaps ? "unmap" : "ignore");
     json_object_set_string_member(format, "detect-zeroes", zeroes[detect]);
     json_object_set_string_member(format, "file", storage);
+    set_backing(format, disk->format, backing);
     argv_add_json(argv, "-blockdev", format);
+}
+
+/* The images that the disk's image lies on, farthest first; *ret: the name of the nearest's node.
+ */
+static bool
+disk_chain(Argv *argv, DomainDisk *disk, const CacheMode *cache, char **ret, GError **err)
+{
+    g_autoptr(GPtrArray) chain = argv_chain(argv, disk, err);
+    unsigned first = argv->def->disks->len + argv->backing_nodes + 1;
+    g_autofree char *backing = NULL;
+
+    if (!chain)
+        return false;
+    argv->backing_nodes += chain->len;
+    for (guint i = chain->len; i > 0; i--) {
+        const ChainLayer *layer = chain->pdata[i - 1];
+        g_autofree char *storage = g_strdup_printf("libvirt-%u-storage", first + i - 1);
+        g_autofree char *node = g_strdup_printf("libvirt-%u-format", first + i - 1);
+        JsonObject *format;
+
+        if (!disk_storage(argv, disk, layer, cache, storage, err))
+            return false;
+        format = json_object_new();
+        json_object_set_string_member(format, "driver", layer->format);
+        json_object_set_string_member(format, "node-name", node);
+        json_object_set_boolean_member(format, "read-only", TRUE);
+        json_object_set_object_member(format, "cache", cache_json(cache));
+        json_object_set_string_member(format, "file", storage);
+        set_backing(format, layer->format, backing);
+        argv_add_json(argv, "-blockdev", format);
+        g_free(backing);
+        backing = g_steal_pointer(&node);
+    }
+    if (!disk->backing_store && argv_chain_has_backing(disk->format))
+        disk->backing_store = argv_chain_xml(chain, first);
+    *ret = g_steal_pointer(&backing);
+    return true;
 }
 
 /* Where a disk is plugged in, by the names of QEMU's buses. */
@@ -191,6 +242,7 @@ add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
     const CacheMode *cache = &cache_modes[disk->cache];
     g_autofree char *storage = g_strdup_printf("libvirt-%u-storage", number);
     g_autofree char *format = g_strdup_printf("libvirt-%u-format", number);
+    g_autofree char *backing = NULL;
 
     if (!domain_model_is_built(domain_disk_model(disk)))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -202,9 +254,10 @@ add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
         disk_device(argv, disk, cache, NULL);
         return true;
     }
-    if (!disk_storage(argv, disk, cache, storage, err))
+    if (!disk_chain(argv, disk, cache, &backing, err) ||
+        !disk_storage(argv, disk, NULL, cache, storage, err))
         return false;
-    disk_format(argv, disk, cache, format, storage);
+    disk_format(argv, disk, cache, format, storage, backing);
     disk_device(argv, disk, cache, format);
     disk->source_index = number;
     return true;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "driver/domain/private.h"
+#include "driver/domain/resources.h"
 #include "util/error.h"
 
 /* The kernel's period when none is set (Documentation/scheduler/sched-bwc.rst). */
@@ -95,9 +96,10 @@ domain_numa(Domain *domain, unsigned flags, int *ret_mode, char **ret_nodes, GEr
     return def != NULL;
 }
 
-/* The source of the disk with target or source @path, of the running guest if there is one. */
+/* The source, and its format, of the disk with target or source @path, of the running guest if
+ * there is one. */
 static char *
-find_image(Domain *domain, const char *path, GError **err)
+find_image(Domain *domain, const char *path, char **ret_format, GError **err)
 {
     const DomainDef *def;
     const DomainDisk *found = NULL;
@@ -118,26 +120,22 @@ find_image(Domain *domain, const char *path, GError **err)
     else if (!image)
         kiln_error_set(err, VIR_ERR_INVALID_ARG,
                        "disk '%s' does not currently have a source assigned", path);
-    else if (strcmp(found->format, "raw") != 0)
-        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                       "the size that a guest sees of the %s image '%s' is not read by Kiln",
-                       found->format, image);
     else
         source = g_strdup(image);
+    if (source)
+        *ret_format = g_strdup(found->format);
     g_mutex_unlock(&domain->lock);
     return source;
 }
 
-bool
-domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err)
+/* Of the file or device that the image lies in. */
+static bool
+host_block_info(const char *source, DomainBlockInfo *ret, GError **err)
 {
-    g_autofree char *source = find_image(domain, path, err);
     uint64_t size = 0;
     struct stat st;
     int fd;
 
-    if (!source)
-        return false;
     if (stat(source, &st) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot look at '%s'",
                                     source);
@@ -157,5 +155,23 @@ domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError
     }
     close(fd);
     ret->capacity = ret->allocation = ret->physical = size;
+    return true;
+}
+
+bool
+domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err)
+{
+    g_autofree char *format = NULL, *source = find_image(domain, path, &format, err);
+    DomainImage image;
+
+    if (!source || !host_block_info(source, ret, err))
+        return false;
+    if (strcmp(format, "raw") == 0)
+        return true;
+    if (!domain_image_probe(domain->manager, source, format, &image, err))
+        return false;
+    ret->capacity = image.virtual_size;
+    g_free(image.backing);
+    g_free(image.backing_format);
     return true;
 }

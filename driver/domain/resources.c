@@ -324,6 +324,7 @@ domain_resources_host_model(void *opaque, GError **err)
 
 const ArgvOps domain_resources_ops = {
     .file = resource_file,
+    .backing = domain_chain_backing,
     .pty = resource_pty,
     .socket = resource_socket,
     .monitor = resource_monitor,

@@ -25,6 +25,17 @@ int domain_resources_add(DomainResources *resources, int fd);
 extern const ArgvOps domain_resources_ops;
 const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 
+/* What an image says of itself, read by kiln-img in its sandbox. Strings are owned. (chain.c) */
+typedef struct {
+    uint64_t virtual_size;
+    char *backing, *backing_format; /* NULL for none */
+} DomainImage;
+bool domain_image_probe(const DomainManager *manager, const char *path, const char *format,
+                        DomainImage *ret, GError **err);
+/* ArgvOps.backing. */
+bool domain_chain_backing(void *opaque, const char *path, const char *format, char **ret_name,
+                          char **ret_format, GError **err);
+
 /* ArgvOps.nvram. (nvram.c) */
 bool domain_nvram_make(void *opaque, const char *path, const char *template, GError **err);
 

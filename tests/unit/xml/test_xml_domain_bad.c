@@ -373,7 +373,7 @@ test_start(void **state)
           "controller type 'scsi' model 'lsilogic' (device 'lsi')" },
         { BASE, DISK("<target dev='hda' bus='ide'/>"), "controller type 'ide'" },
         { BASE, DISK("<target dev='sda' bus='sd'/>"), "bus 'sd' of disk 'sda'" },
-        { BASE, DISK("<target dev='vda'/><driver type='qcow2'/>"), "'qcow2' of disk 'vda'" },
+        { BASE, DISK("<target dev='vda'/><driver type='vdi'/>"), "'vdi' of a writable disk 'vda'" },
         { BASE, DISK("<target dev='vda'/><iotune><read_iops_sec>5</read_iops_sec></iotune>"),
           "<iotune>" },
         { BASE, DISK("<target dev='vda'/><encryption format='luks'/>"),

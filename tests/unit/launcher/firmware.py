@@ -206,6 +206,23 @@ class Grub(unittest.TestCase):
             self.assertIn("1: /pci@i0cf8/usb@1d,7/storage@4/channel@0/disk@0,0",
                           guest.said("debug"))
 
+    def test_usb_disk(self):
+        for machine, controller in (("q35", "qemu-xhci"), ("pc", "piix3-usb-uhci"), ("pc", "qemu-xhci")):
+            with self.subTest(machine=machine, controller=controller), \
+                    Guest("-M", machine, "-device", controller + ",id=usb0",
+                          "-drive", "file=%s,if=none,id=d0,format=raw,readonly=on" % GRUB,
+                          "-device", "usb-storage,bus=usb0.0,drive=d0") as guest:
+                guest.wait("GRUB loading", "serial")
+
+    def test_named_ahci(self):
+        """A controller with a name of its own, beside the board's or instead of one."""
+        for machine in ("q35", "pc"):
+            with self.subTest(machine=machine), \
+                    Guest("-M", machine, "-device", "ich9-ahci,id=sata1",
+                          "-drive", "file=%s,if=none,id=d0,format=raw,readonly=on" % GRUB,
+                          "-device", "ide-cd,bus=sata1.0,drive=d0") as guest:
+                guest.wait("Welcome to GRUB", "serial")
+
     def test_cd(self):
         for machine in ("q35", "pc"):
             for drive in ("ide", "scsi"):

@@ -83,8 +83,8 @@ BlockNode *block_image_open(const char *filename, const char *format,
 /* The same from -blockdev options (--image-opts), where "driver" may be absent. */
 BlockNode *block_image_open_options(JsonObject *object, const BlockImageOptions *options,
                                     GError **err);
-/* Options of the protocol node for @filename as people type it: a path, file:PATH, nbd://…, json:{…}.
- * The caller owns the object. */
+/* Options of the protocol node for @filename as people type it: a path, file:PATH, nbd://…,
+ * json:{…}. The caller owns the object. */
 JsonObject *block_filename_options(const char *filename, GError **err);
 /* The format of an image by its first bytes, "raw" when no other knows it. A const string. */
 const char *block_image_probe(const uint8_t *head, size_t length, const char *filename);

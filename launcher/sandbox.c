@@ -94,7 +94,9 @@ void
 sandbox_close_stray(const Options *o)
 {
     static const char *const keys[] = { "fd", "fds", "vhostfd", "vhostfds", "websocket-fd" };
-    GPtrArray *const lists[] = { o->add_fds, o->chardevs, o->netdevs, o->nics, o->vncs };
+    GPtrArray *const lists[] = {
+        o->add_fds, o->chardevs, o->netdevs, o->nics, o->vncs, o->devices
+    };
     g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(unsigned));
     unsigned next = STDERR_FILENO + 1;
 

@@ -1,4 +1,4 @@
-/* vhost.c - the ioctls of vhost-net (linux/vhost.h).
+/* vhost.c - the ioctls of vhost-net and vhost-vsock (linux/vhost.h).
  *
  * Leaves out: dirty logging, IOTLB.
  *
@@ -92,9 +92,9 @@ vhost_net_set_call(int fd, unsigned ring, int call_fd)
     return vhost_call(fd, VHOST_SET_VRING_CALL, &call);
 }
 
-int
-vhost_net_start(int fd, uint64_t features, const VhostRegion *regions, size_t n_regions,
-                const VhostRing rings[2], int packet_fd)
+static int
+vhost_set_rings(int fd, uint64_t features, const VhostRegion *regions, size_t n_regions,
+                const VhostRing rings[2])
 {
     int r = vhost_call(fd, VHOST_SET_FEATURES, &features);
 
@@ -102,18 +102,13 @@ vhost_net_start(int fd, uint64_t features, const VhostRegion *regions, size_t n_
         r = vhost_set_memory(fd, regions, n_regions);
     for (unsigned i = 0; r == 0 && i < 2; i++)
         r = vhost_set_ring(fd, i, &rings[i]);
-    if (r == 0 && packet_fd >= 0)
-        r = vhost_net_connect(fd, packet_fd);
-    if (r < 0)
-        vhost_net_connect(fd, -1);
     return r;
 }
 
-int
-vhost_net_stop(int fd, uint16_t ret_last_avail[2])
+/* @r: what went wrong before. */
+static int
+vhost_get_rings(int fd, int r, uint16_t ret_last_avail[2])
 {
-    int r = vhost_net_connect(fd, -1);
-
     for (unsigned i = 0; i < 2; i++) {
         struct vhost_vring_state base = { .index = i };
         int e = vhost_call(fd, VHOST_GET_VRING_BASE, &base);
@@ -125,4 +120,50 @@ vhost_net_stop(int fd, uint16_t ret_last_avail[2])
         vhost_net_set_call(fd, i, -1);
     }
     return r;
+}
+
+int
+vhost_net_start(int fd, uint64_t features, const VhostRegion *regions, size_t n_regions,
+                const VhostRing rings[2], int packet_fd)
+{
+    int r = vhost_set_rings(fd, features, regions, n_regions, rings);
+
+    if (r == 0 && packet_fd >= 0)
+        r = vhost_net_connect(fd, packet_fd);
+    if (r < 0)
+        vhost_net_connect(fd, -1);
+    return r;
+}
+
+int
+vhost_net_stop(int fd, uint16_t ret_last_avail[2])
+{
+    return vhost_get_rings(fd, vhost_net_connect(fd, -1), ret_last_avail);
+}
+
+int
+vhost_vsock_set_cid(int fd, uint64_t cid)
+{
+    return vhost_call(fd, VHOST_VSOCK_SET_GUEST_CID, &cid);
+}
+
+static int
+vhost_vsock_run(int fd, int running)
+{
+    return vhost_call(fd, VHOST_VSOCK_SET_RUNNING, &running);
+}
+
+int
+vhost_vsock_start(int fd, uint64_t features, const VhostRegion *regions, size_t n_regions,
+                  const VhostRing rings[2])
+{
+    int r = vhost_set_rings(fd, features, regions, n_regions, rings);
+
+    return r == 0 ? vhost_vsock_run(fd, 1) : r;
+}
+
+int
+vhost_vsock_stop(int fd, uint16_t ret_last_avail[2])
+{
+    return vhost_get_rings(fd, vhost_vsock_run(fd, 0), ret_last_avail);
 }

@@ -1,5 +1,5 @@
-/* vhost.h - driving vhost-net: the kernel takes packets from a guest's rings to a tap and back
- * (linux/vhost.h).
+/* vhost.h - driving vhost-net: the kernel takes packets from a guest's rings to a tap and back; and
+ * vhost-vsock, where it does so for sockets (linux/vhost.h).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_NET_VHOST_H
@@ -39,5 +39,12 @@ int vhost_net_start(int fd, uint64_t features, const VhostRegion *regions, size_
 int vhost_net_stop(int fd, uint16_t ret_last_avail[2]);
 int vhost_net_connect(int fd, int packet_fd);
 int vhost_net_set_call(int fd, unsigned ring, int call_fd);
+
+/* Gives @fd, a vhost-vsock device, the guest's address: -EADDRINUSE when another has it. */
+int vhost_vsock_set_cid(int fd, uint64_t cid);
+/* Hands the two data rings over, and takes them back; as for vhost-net. */
+int vhost_vsock_start(int fd, uint64_t features, const VhostRegion *regions, size_t n_regions,
+                      const VhostRing rings[2]);
+int vhost_vsock_stop(int fd, uint16_t ret_last_avail[2]);
 
 #endif

@@ -37,7 +37,6 @@ static const char *const unbuilt[] = {
     "tulip",
     "usb-ccid",
     "usb-net",
-    "vhost-vsock-pci",
     "virtio-input-host-pci",
     "vmware-svga",
     "vmxnet3",

@@ -417,7 +417,9 @@ check_small(const DomainDef *def, GError **err)
         if (!need(domain_panic_model(panic), what, err))
             return false;
     }
-    return !def->vsock || need("vhost-vsock-pci", "<vsock>", err);
+    if (def->vsock && def->vsock->model == DOMAIN_VIRTIO_TRANSITIONAL)
+        return refuse(err, "model 'virtio-transitional' of <vsock> (it has no legacy interface)");
+    return !def->vsock || check_virtio(&def->vsock->virtio, "<vsock>", err);
 }
 
 static bool

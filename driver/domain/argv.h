@@ -28,6 +28,9 @@ typedef struct {
     /* UNIX and TCP back ends: a listening socket, or (@connected) one that is connected. */
     int (*socket)(void *opaque, DomainChar *device, bool connected, GError **err);
     int (*monitor)(void *opaque, GError **err);
+    /* The kernel's socket device with the guest's address, which is chosen and written into @vsock
+     * where the definition leaves it open. */
+    int (*vsock)(void *opaque, DomainVsock *vsock, GError **err);
     /* Makes the variable store @path a copy of @template unless it is there already. */
     bool (*nvram)(void *opaque, const char *path, const char *template, GError **err);
     /* Listens for viewers and writes ports and addresses that were open into @graphics;

@@ -148,11 +148,27 @@ argv_balloon(Argv *argv, const DomainBalloon *balloon)
 }
 
 static bool
+argv_vsock(Argv *argv, DomainVsock *vsock, GError **err)
+{
+    g_autoptr(GString) text = g_string_new("vhost-vsock-pci");
+    int fd = argv->config->ops->vsock(argv->config->opaque, vsock, err);
+
+    if (fd < 0)
+        return false;
+    g_string_append_printf(text, ",id=%s,guest-cid=%" G_GUINT64_FORMAT ",vhostfd=%d",
+                           vsock->info.alias, vsock->cid, fd);
+    argv_pci_address(argv, &vsock->info, text);
+    argv_add(argv, "-device", text->str);
+    return true;
+}
+
+static bool
 argv_small(Argv *argv, GError **err)
 {
     const DomainDef *def = argv->def;
 
-    (void)err;
+    if (def->vsock && !argv_vsock(argv, def->vsock, err))
+        return false;
     for (guint i = 0; i < def->watchdogs->len; i++) {
         const DomainWatchdog *watchdog = def->watchdogs->pdata[i];
         g_autoptr(GString) text = g_string_new(domain_watchdog_model(watchdog));

@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vhost.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -17,9 +19,10 @@
 #include "util/error.h"
 #include "util/file.h"
 
-enum { RESOURCE_FIRST_FD = 3 };
+enum { RESOURCE_FIRST_FD = 3, VSOCK_CID_FIRST = 3, CIDS_TRIED = 65536 };
 
 #define VHOST_NET "/dev/vhost-net"
+#define VHOST_VSOCK "/dev/vhost-vsock"
 
 void
 domain_resources_init(DomainResources *resources, DomainRun *run, DomainDef *def)
@@ -189,6 +192,33 @@ resource_monitor(void *opaque, GError **err)
     return resource_add(resources, fd);
 }
 
+/* Where the definition leaves the address open, the first one from 3 that no guest has. */
+static int
+resource_vsock(void *opaque, DomainVsock *vsock, GError **err)
+{
+    DomainResources *resources = opaque;
+    uint64_t cid = vsock->auto_cid == TRISTATE_ON ? VSOCK_CID_FIRST : vsock->cid;
+    int fd = open(VHOST_VSOCK, O_RDWR | O_CLOEXEC), r;
+
+    if (fd < 0) {
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                             "unable to open " VHOST_VSOCK " (module vhost_vsock)");
+        return -1;
+    }
+    do
+        r = ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid) < 0 ? errno : 0;
+    while (r == EADDRINUSE && vsock->auto_cid == TRISTATE_ON &&
+           ++cid < VSOCK_CID_FIRST + CIDS_TRIED);
+    if (r != 0) {
+        kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
+                             "unable to give <vsock> the address %" G_GUINT64_FORMAT, cid);
+        close(fd);
+        return -1;
+    }
+    vsock->cid = cid;
+    return resource_add(resources, fd);
+}
+
 static bool
 open_vhosts(DomainResources *resources, const DomainInterface *net, unsigned n, int *vhosts,
             unsigned *ret_n, GError **err)
@@ -328,6 +358,7 @@ const ArgvOps domain_resources_ops = {
     .pty = resource_pty,
     .socket = resource_socket,
     .monitor = resource_monitor,
+    .vsock = resource_vsock,
     .nvram = domain_nvram_make,
     .graphics = domain_graphics_open,
     .taps = resource_taps,

@@ -53,6 +53,15 @@ give_socket(void *opaque, DomainChar *device, bool connected, GError **err)
 }
 
 static int
+give_vsock(void *opaque, DomainVsock *vsock, GError **err)
+{
+    (void)err;
+    if (vsock->auto_cid == TRISTATE_ON)
+        vsock->cid = 7;
+    return next_fd(opaque);
+}
+
+static int
 give_monitor(void *opaque, GError **err)
 {
     (void)err;
@@ -125,6 +134,7 @@ static const ArgvOps ops = {
     .pty = give_pty,
     .socket = give_socket,
     .monitor = give_monitor,
+    .vsock = give_vsock,
     .nvram = give_nvram,
     .graphics = give_graphics,
     .taps = give_taps,

@@ -39,7 +39,7 @@ DISKS = {
 }
 ALL = [("q35", disk) for disk in ("virtio-blk", "virtio-scsi", "sata", "xhci")]
 ALL += [("pc", disk) for disk in ("virtio-blk", "virtio-scsi", "ide", "ahci", "xhci", "uhci")]
-FEW = [("q35", "SeaBIOS", "sata"), ("pc", "OVMF", "virtio-blk")]
+FEW = [("q35", "SeaBIOS", "sata"), ("q35", "OVMF", "sata")]
 
 
 def system(machine, firmware, disk):

@@ -105,7 +105,6 @@ class Refusals(unittest.TestCase):
                 ("no such set", ["-accel", "kvm,device=/dev/fdset/4"]),
                 ("not an open descriptor", ["-add-fd", "set=1,fd=77"]),
                 ("is not KVM", ["-accel", "kvm,device=/dev/null"]),
-                ("mode=control", ["-chardev", "null,id=c", "-mon", "chardev=c,mode=readline"]),
                 ("no-such-device", ["-device", "no-such-device"]),
                 ("cannot open 'x'", ["-hda", "x"]),
                 ("cannot open 'x'", ["-drive", "file=x"]),

@@ -56,6 +56,7 @@ const BlockDriver block_qcow2_driver = {
     .is_dirty = qcow2_is_dirty,
     .snapshots = &qcow2_snapshot_driver,
     .bitmaps = &qcow2_bitmap_driver,
+    .make_empty = qcow2_make_empty,
     .change_backing = qcow2_change_backing,
     .amend = qcow2_amend,
     .measure = qcow2_measure,

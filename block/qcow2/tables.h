@@ -69,6 +69,9 @@ void qcow2_change_end(Qcow2 *q, Qcow2Change *change);
 /* Gives up what the entry refers to. Lock held. */
 void qcow2_free_entry(Qcow2 *q, Qcow2Entry e, bool discard);
 
+/* The driver's callback. */
+bool qcow2_make_empty(BlockNode *node, GError **err);
+
 int qcow2_write_refcounts(Qcow2 *q);
 int qcow2_flush(BlockNode *node);
 bool qcow2_is_clean(BlockNode *node);

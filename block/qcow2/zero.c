@@ -6,6 +6,7 @@
 #include "block/qcow2/refcount.h"
 #include "block/qcow2/tables.h"
 #include "block/qcow2/upkeep.h"
+#include "util/error.h"
 
 enum { ZERO_CLUSTERS = 1024 }; /* done before others get the lock */
 
@@ -180,4 +181,35 @@ qcow2_discard(BlockNode *node, uint64_t offset, uint64_t length)
             return r;
     }
     return write_zeroes_whole(q, first, last - first, false);
+}
+
+bool
+qcow2_make_empty(BlockNode *node, GError **err)
+{
+    Qcow2 *q = qcow2_of(node);
+    uint64_t end = (node->size + q->cluster_size - 1) >> q->header.cluster_bits;
+    int r = 0;
+
+    qcow2_lock_alone(q);
+    for (uint64_t c = 0; r == 0 && c < end; c++) {
+        Qcow2Entry e;
+
+        if (!(q->l1[c >> q->l2_bits] & QCOW2_OFFSET_MASK)) {
+            c |= (UINT64_C(1) << q->l2_bits) - 1;
+            continue;
+        }
+        r = qcow2_entry_get(q, c, &e);
+        if (r < 0 || (e.entry == 0 && e.bitmap == 0))
+            continue;
+        r = qcow2_entry_set(q, c, (Qcow2Entry){ 0 });
+        if (r == 0)
+            qcow2_free_entry(q, e, true);
+    }
+    if (r == 0)
+        r = qcow2_flush_locked(q);
+    qcow2_unlock_alone(q);
+    qcow2_bitmaps_dirty(node, 0, node->size);
+    return r == 0 ||
+           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "image '%s' cannot be emptied",
+                                block_node_filename(node));
 }

@@ -415,6 +415,32 @@ test_snapshots_keep_their_data(void **state)
     }
 }
 
+static void
+test_emptied_shows_what_lies_below(void **state)
+{
+    static const unsigned which[] = { 0, 13, 14, 15 };
+
+    (void)state;
+    if (!have_qemu())
+        skip();
+    for (unsigned s = 0; s < G_N_ELEMENTS(which); s++) {
+        g_autofree uint8_t *before = NULL;
+        g_autoptr(GError) err = NULL;
+        Rig rig;
+
+        rig_open(&rig, &shapes[which[s]], 33);
+        before = g_memdup2(rig.model, rig.size);
+        for (unsigned i = 0; i < 100; i++)
+            operate(&rig);
+        if (!block_image_make_empty(rig.node, &err))
+            fail_msg("%s", err->message);
+        memcpy(rig.model, before, rig.size);
+        rig_compare(&rig);
+        rig_judge(&rig);
+        rig_close(&rig);
+    }
+}
+
 /* ---- refusals ---- */
 
 static void
@@ -494,6 +520,7 @@ main(void)
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_threads_share_clusters),
         cmocka_unit_test(test_snapshots_keep_their_data),
+        cmocka_unit_test(test_emptied_shows_what_lies_below),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_chains),
     };

@@ -36,7 +36,9 @@ display_card(const char *name, GError **err)
             return driver;
     }
     kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                   "-vga %s: there is no such card here; it can be none, std or virtio", name);
+                   "-vga %s: there is no such card here; it can be none, std, cirrus or "
+                   "virtio",
+                   name);
     return NULL;
 }
 

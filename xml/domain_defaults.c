@@ -6,7 +6,6 @@
 #include "domain_private.h"
 
 #include "util/error.h"
-#include "xml/domain_model.h"
 
 #include <string.h>
 
@@ -108,8 +107,9 @@ complete_video(DomainVideo *video)
         [DOMAIN_VIDEO_BOCHS] = 16384, [DOMAIN_VIDEO_RAMFB] = 0,
     };
 
+    /* libvirt would take cirrus; the standard VGA has more modes and is mapped more often. */
     if (!video->model)
-        video->model = domain_model_is_built("cirrus-vga") ? DOMAIN_VIDEO_CIRRUS : DOMAIN_VIDEO_VGA;
+        video->model = DOMAIN_VIDEO_VGA;
     if (video->model == DOMAIN_VIDEO_NONE)
         return;
     if (video->vram == XML_UNSET && vram[video->model])

@@ -10,7 +10,6 @@
 static const char *const unbuilt[] = {
     "am53c974",
     "buslogic",
-    "cirrus-vga",
     "dc390",
     "floppy",
     "i82551",

@@ -98,7 +98,8 @@ typedef struct {
     /* The window, where the card has another way to memory: true when it has done the access. */
     bool (*window_read)(Vga *vga, uint32_t offset, uint8_t *ret);
     bool (*window_write)(Vga *vga, uint32_t offset, uint8_t value);
-    /* Whether, and where in video memory, the window can be mapped as it lies. */
+    /* True when the card says where in video memory the window can be mapped as it lies; a size of
+     * 0 is nowhere. */
     bool (*window_linear)(Vga *vga, uint32_t *ret_offset, uint32_t *ret_size);
     bool (*port_read)(Vga *vga, uint16_t port, uint8_t *ret);
     bool (*port_write)(Vga *vga, uint16_t port, uint8_t value);

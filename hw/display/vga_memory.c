@@ -201,8 +201,9 @@ vga_window_op_write(void *opaque, uint64_t offset, uint64_t value, unsigned size
 static bool
 vga_window_linear(Vga *vga, uint32_t *ret_offset, uint32_t *ret_size)
 {
-    if (vga->card && vga->card->window_linear)
-        return vga->card->window_linear(vga, ret_offset, ret_size);
+    if (vga->card && vga->card->window_linear &&
+        vga->card->window_linear(vga, ret_offset, ret_size))
+        return *ret_size > 0;
     if (!(vga->seq[SEQ_MEMORY] & SEQ_CHAIN4) || (vga->seq[SEQ_PLANES] & 15) != 15)
         return false;
     switch (vga->gfx[GFX_MISC] >> 2 & 3) {

@@ -198,6 +198,9 @@ class Beside(unittest.TestCase):
             rebase -b base.raw top.qcow2
             convert -n -O qcow2 mid.qcow2 top.qcow2
             commit -d top.qcow2
+            commit top.qcow2
+            compare top.qcow2 base.raw
+            check top.qcow2
             compare mid.qcow2 base.raw
             commit base.raw
             convert -O qcow2 -B mid.qcow2 -F qcow2 top.qcow2 thin.qcow2

@@ -11,7 +11,7 @@
 
 #include "tests/unit/block/qcow2_fixture.h"
 
-enum { RANDOM_ROUNDS = 60, BOTH = BLOCK_CHECK_LEAKS | BLOCK_CHECK_ERRORS };
+enum { RANDOM_ROUNDS = 36, BOTH = BLOCK_CHECK_LEAKS | BLOCK_CHECK_ERRORS };
 
 /* Offsets of an image's tables, as its header and tables say. */
 typedef struct {

@@ -10,7 +10,7 @@
 
 #include "tests/unit/block/qcow2_fixture.h"
 
-enum { RANDOM_IMAGES = 40 };
+enum { RANDOM_IMAGES = 24 };
 
 /* What qemu-img says of an image, but for its name and the space it takes. */
 static JsonObject *

@@ -15,6 +15,7 @@ typedef enum {
     CONFIG_STRING,
     CONFIG_MODE,  /* octal number in a string */
     CONFIG_AUTH,  /* "none" or "polkit" */
+    CONFIG_IMAGE, /* "raw" or "zstd" */
     CONFIG_NAMES, /* list of file name parts */
 } ConfigKind;
 
@@ -47,6 +48,7 @@ static const ConfigKey config_keys[] = {
     KEY(keepalive_count, CONFIG_NUMBER, 0, 1000),
     KEY(log_level, CONFIG_NUMBER, 1, 4),
     KEY(vmm_user, CONFIG_STRING, 0, 0),
+    KEY(save_image_format, CONFIG_IMAGE, 0, 0),
 };
 
 /* Where the parser is. */
@@ -183,6 +185,9 @@ config_read_text(ConfigReader *reader, const ConfigKey *key, void *field, GError
     if (key->kind == CONFIG_AUTH && strcmp(text, "none") && strcmp(text, "polkit"))
         return config_fail(reader, err, "'%s' is \"%s\", but must be \"none\" or \"polkit\"",
                            key->key, text);
+    if (key->kind == CONFIG_IMAGE && strcmp(text, "raw") && strcmp(text, "zstd"))
+        return config_fail(reader, err, "'%s' is \"%s\", but must be \"raw\" or \"zstd\"", key->key,
+                           text);
     g_free(*(char **)field);
     *(char **)field = g_steal_pointer(&text);
     return true;
@@ -256,6 +261,7 @@ daemon_config_new(void)
     config->keepalive_count = 5;
     config->log_level = 3;
     config->vmm_user = g_strdup("kiln");
+    config->save_image_format = g_strdup("raw");
     return config;
 }
 
@@ -312,5 +318,6 @@ daemon_config_free(DaemonConfig *config)
     g_free(config->auth_unix_rw);
     g_free(config->auth_unix_ro);
     g_free(config->vmm_user);
+    g_free(config->save_image_format);
     g_free(config);
 }

@@ -29,8 +29,9 @@ typedef struct DaemonConfig {
     guint max_client_requests;
     int keepalive_interval;
     guint keepalive_count;
-    guint log_level; /* 1 debug, 2 info, 3 warnings, 4 errors */
-    char *vmm_user;  /* what kiln-vmm runs as in system mode */
+    guint log_level;         /* 1 debug, 2 info, 3 warnings, 4 errors */
+    char *vmm_user;          /* what kiln-vmm runs as in system mode */
+    char *save_image_format; /* "raw" or "zstd" */
 } DaemonConfig;
 
 /* The settings without any file. */

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/managers.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "driver/domain/domain.h"
@@ -105,6 +106,7 @@ managers_init(CallServices *services, const DaemonConfig *config)
         .hook_program = domain_hook,
         .vmm = paths->vmm,
         .vmm_user = privileged ? config->vmm_user : NULL,
+        .save_packed = strcmp(config->save_image_format, "zstd") == 0,
         .privileged = privileged,
     };
 

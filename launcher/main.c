@@ -19,6 +19,7 @@
 #include "launcher/help.h"
 #include "launcher/keyval.h"
 #include "launcher/lazy.h"
+#include "launcher/migration.h"
 #include "launcher/options.h"
 #include "launcher/qmp.h"
 #include "launcher/sandbox.h"
@@ -116,7 +117,8 @@ main_load_libraries(const Options *options, GError **err)
 
     if (sandbox && !keyval_bool("-sandbox", sandbox, "enable", &on, err))
         return false;
-    return ((on && !sandbox_has_user_network(options)) || lazy_load(LAZY_SLIRP, err)) &&
+    return (!options->incoming || lazy_load(LAZY_ZSTD, err)) &&
+           ((on && !sandbox_has_user_network(options)) || lazy_load(LAZY_SLIRP, err)) &&
            ((on && !vnc) || (lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err))) &&
            (on || lazy_load(LAZY_PNG, err));
 }
@@ -137,15 +139,30 @@ main_set_name(const Options *options)
     prctl(PR_SET_NAME, process ? process : "vmm main");
 }
 
+/* -incoming: what the guest is loaded from, while files can be opened; -1 when QMP will say. */
+static bool
+main_open_incoming(Vm *vm, int *ret_fd, GError **err)
+{
+    const char *uri = vm->options->incoming;
+
+    if (!uri || strcmp(uri, "defer") == 0)
+        return true;
+    *ret_fd = migration_open(vm, uri, false, err);
+    if (*ret_fd < 0)
+        g_prefix_error(err, "-incoming: ");
+    return *ret_fd >= 0;
+}
+
 static bool
 main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
 {
     g_autoptr(Qmp) qmp = NULL;
     g_autoptr(Sandbox) sandbox = sandbox_new(options, err);
-    int signals = sandbox ? main_take_signals(err) : -1;
+    int signals = sandbox ? main_take_signals(err) : -1, incoming = -1;
 
     vm->need_zstd = main_need_zstd;
-    if (signals < 0 || !main_load_libraries(options, err) || !vm_create(vm, err))
+    if (signals < 0 || !main_load_libraries(options, err) || !vm_create(vm, err) ||
+        !main_open_incoming(vm, &incoming, err))
         return false;
     if (displays_get(vm->machine->displays, 0) && !lazy_load(LAZY_PNG, err))
         return false;
@@ -157,7 +174,9 @@ main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
     if (!sandbox_enter(sandbox, vm, err) || !vm_start_vcpus(vm, err))
         return false;
     daemonize_ready(daemon);
-    if (!options->paused && !vm_resume(vm, err))
+    if (options->incoming
+            ? incoming >= 0 && !migration_receive(vm, incoming, !options->paused, true, err)
+            : !options->paused && !vm_resume(vm, err))
         return false;
     if (vm->exit_status < 0)
         g_main_loop_run(vm->loop);

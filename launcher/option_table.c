@@ -84,6 +84,8 @@ const Option option_table[] = {
       .help = "control by QMP" },
     { "mon", OPTION_KEYVALS, AT(mons), "chardev", KEYS("chardev", "mode", "id", "pretty"),
       "chardev=ID[,mode=control|readline]", "QMP, or a monitor for people, over a -chardev" },
+    { "incoming", OPTION_TEXT, AT(incoming), .argument = "defer|fd:N|file:FILE",
+      .help = "load a saved guest; defer: QMP migrate-incoming says from where" },
     { "S", OPTION_FLAG, AT(paused), .help = "do not start the processors; QMP 'cont' does" },
     { "add-fd", OPTION_KEYVALS, AT(add_fds), .keys = KEYS("set", "fd", "opaque"),
       .argument = "set=N,fd=FD[,opaque=TEXT]",
@@ -133,8 +135,7 @@ const Option option_table[] = {
 const size_t option_count = G_N_ELEMENTS(option_table);
 
 const OptionRefused option_refused[] = {
-    { "incoming", "migration is not offered yet" },
-    { "loadvm", "saved guests are not offered yet" },
+    { "loadvm", "snapshots with memory in an image are not offered yet; see -incoming" },
     { "snapshot", "throw-away disks are not offered yet" },
     { "spice", "SPICE displays are not offered yet" },
     { "tpmdev", "TPM is not offered yet" },

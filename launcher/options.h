@@ -15,6 +15,7 @@ typedef struct {
     JsonObject *overcommit;
     char *bios;
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
+    char *incoming;
     char *hda, *hdb, *hdc, *hdd, *cdrom;
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
     GPtrArray *fw_cfgs, *smbios;          /* of JsonObject */

@@ -92,6 +92,12 @@ QMP_HANDLER(qmp_send_key);
 QMP_HANDLER(qmp_input_send_event);
 QMP_HANDLER(qmp_query_mice);
 
+/* qmp_migration.c */
+QMP_HANDLER(qmp_migrate);
+QMP_HANDLER(qmp_migrate_cancel);
+QMP_HANDLER(qmp_migrate_incoming);
+QMP_HANDLER(qmp_query_migrate);
+
 /* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
 JsonObject *qmp_version_object(void);
 

@@ -10,6 +10,7 @@
 
 #include "hw/pci/board.h"
 #include "launcher/keyval.h"
+#include "launcher/migration.h"
 #include "launcher/vm_cpus.h"
 #include "launcher/vm_firmware.h"
 #include "launcher/vm_vnc.h"
@@ -41,6 +42,7 @@ vm_free(Vm *vm)
 {
     if (!vm)
         return;
+    migration_free(vm->migration);
     g_ptr_array_unref(vm->vcpus);
     vm_cpus_free(vm->cpus);
     g_ptr_array_unref(vm->drive_devices);
@@ -149,7 +151,10 @@ vm_create(Vm *vm, GError **err)
         !vm_add_drive_images(vm, err) || !vm_add_flash(vm, err) || !vm_add_devices(vm, err))
         return false;
     machine_reset(vm->machine);
-    return vm_boot(vm, err);
+    if (!vm->options->incoming)
+        return vm_boot(vm, err);
+    vm->state = VM_INMIGRATE;
+    return vm_boot_incoming(vm, err);
 }
 
 int

@@ -29,8 +29,11 @@ typedef enum {
     VM_SHUTDOWN, /* powered off by the guest, kept by -no-shutdown */
     VM_PANICKED,
     VM_INTERNAL_ERROR,
-    VM_IO_ERROR, /* a disk's werror or rerror is stop */
-    VM_WATCHDOG, /* the watchdog's action is pause */
+    VM_IO_ERROR,       /* a disk's werror or rerror is stop */
+    VM_WATCHDOG,       /* the watchdog's action is pause */
+    VM_INMIGRATE,      /* waits to be loaded, or is (migration.h) */
+    VM_FINISH_MIGRATE, /* stands still while it is written */
+    VM_POSTMIGRATE,    /* has been written */
 } VmState;
 
 /* What follows an act of the guest: -action, -no-reboot, -no-shutdown. */
@@ -72,7 +75,8 @@ struct Vm {
     int64_t clock_offset;        /* CLOCK_MONOTONIC - guest's clock; atomic */
     int64_t stopped_at;          /* guest's clock while it stands still, else -1; atomic */
     GMainLoop *loop;
-    struct VmVnc *vnc; /* NULL without VNC servers */
+    struct VmVnc *vnc;           /* NULL without VNC servers */
+    struct Migration *migration; /* the latest; NULL: none yet */
     int exit_status;
 
     GMutex requests_lock; /* guards the next three; taken last */
@@ -131,6 +135,8 @@ bool vm_add_chardev_words(Vm *vm, const char *what, const char *text, const char
 /* vm_boot.c: loads the kernel and puts all processors to their beginning. vCPUs stand still. */
 bool vm_open_boot_files(Vm *vm, GError **err);
 bool vm_boot(Vm *vm, GError **err);
+/* The same for a guest whose memory and registers will be loaded. */
+bool vm_boot_incoming(Vm *vm, GError **err);
 
 /* vm_ops.c: the machine's way to KVM. */
 extern const MachineOps vm_machine_ops;

@@ -72,6 +72,13 @@ boot_reset_vcpus(Vm *vm, const BootEntry *entry, GError **err)
 }
 
 bool
+vm_boot_incoming(Vm *vm, GError **err)
+{
+    return (!vm_boots_firmware(vm) || vm_prepare_firmware(vm, err)) &&
+           boot_reset_vcpus(vm, NULL, err);
+}
+
+bool
 vm_boot(Vm *vm, GError **err)
 {
     BootE820 map[E820_MAX];

@@ -78,6 +78,8 @@ vm_state_name(VmState state)
         [VM_PAUSED] = "paused",           [VM_SHUTDOWN] = "shutdown",
         [VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
         [VM_IO_ERROR] = "io-error",       [VM_WATCHDOG] = "watchdog",
+        [VM_INMIGRATE] = "inmigrate",     [VM_FINISH_MIGRATE] = "finish-migrate",
+        [VM_POSTMIGRATE] = "postmigrate",
     };
 
     return names[state];
@@ -122,6 +124,16 @@ run_release_clocks(Vm *vm)
     run_each_vcpu(vm, vcpu_clock_paused);
 }
 
+/* Neither half loaded nor half written. */
+static bool
+run_is_whole(const Vm *vm, GError **err)
+{
+    return (vm->state != VM_INMIGRATE && vm->state != VM_FINISH_MIGRATE) ||
+           kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                          "the guest is being %s, or that has failed: its state is '%s'",
+                          vm->state == VM_INMIGRATE ? "loaded" : "saved", vm_state_name(vm->state));
+}
+
 bool
 vm_resume(Vm *vm, GError **err)
 {
@@ -131,6 +143,8 @@ vm_resume(Vm *vm, GError **err)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "Resetting the Virtual Machine is required: its state is '%s'",
                               vm_state_name(vm->state));
+    if (!run_is_whole(vm, err))
+        return false;
     run_release_clocks(vm);
     vm->state = VM_RUNNING;
     machine_set_running(vm->machine, true);
@@ -169,6 +183,8 @@ vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err)
 {
     bool was_running = vm->state == VM_RUNNING;
 
+    if (!run_is_whole(vm, err))
+        return false;
     run_stop_vcpus(vm);
     if (was_running)
         machine_set_running(vm->machine, false);

@@ -114,49 +114,6 @@ call_domain_get_control_info(Call *call, const DomainFlagsArgs *args, DomainGetC
     return true;
 }
 
-/* Saving, migrating and dumping, the jobs that libvirt reports, are not there. */
-bool
-call_domain_get_job_info(Call *call, const DomainArgs *args, DomainGetJobInfoRet *ret, GError **err)
-{
-    (void)args;
-    (void)err;
-    (void)call;
-    ret->type = VIR_DOMAIN_JOB_NONE;
-    return true;
-}
-
-bool
-call_domain_get_job_stats(Call *call, const DomainFlagsArgs *args, DomainGetJobStatsRet *ret,
-                          GError **err)
-{
-    (void)call;
-    if (!call_check_flags(args->flags,
-                          VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED,
-                          "virDomainGetJobStats", err))
-        return false;
-    ret->type = VIR_DOMAIN_JOB_NONE;
-    return true;
-}
-
-bool
-call_domain_abort_job(Call *call, const DomainArgs *args, WireVoid *ret, GError **err)
-{
-    (void)args;
-    (void)ret;
-    if (!domain_is_active(call->domain))
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
-    return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "no job is active on the domain");
-}
-
-bool
-call_domain_has_managed_save_image(Call *call, const DomainFlagsArgs *args, IntRet *ret,
-                                   GError **err)
-{
-    (void)call;
-    ret->value = 0;
-    return call_check_flags(args->flags, 0, "virDomainHasManagedSaveImage", err);
-}
-
 bool
 call_domain_snapshot_num(Call *call, const DomainFlagsArgs *args, IntRet *ret, GError **err)
 {

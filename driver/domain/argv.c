@@ -261,6 +261,8 @@ argv_build(const ArgvConfig *config, DomainDef *def, GError **err)
         !argv_monitor(&argv, err) || !argv_clock(&argv, err))
         return NULL;
     argv_actions(&argv);
+    if (config->incoming)
+        argv_add(&argv, "-incoming", "defer");
     if (!argv_boot(&argv, err) || !argv_controllers(&argv, err) || !argv_disks(&argv, err) ||
         !argv_interfaces(&argv, err) || !argv_chars(&argv, err) || !argv_displays(&argv, err) ||
         !argv_others(&argv, err))

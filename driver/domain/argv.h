@@ -49,6 +49,7 @@ typedef struct {
     const char *nvram_dir;      /* for variable stores whose place the definition leaves open */
     const GPtrArray *firmwares; /* HostFirmware, best first */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
+    bool incoming; /* loaded from a saved guest, not booted */
     const ArgvOps *ops;
     void *opaque; /* of @ops and @host_model */
 } ArgvConfig;

@@ -6,7 +6,7 @@
 #include "driver/domain/private.h"
 #include "util/error.h"
 
-/* All but those about NVRAM ask to remove what Kiln never has. */
+/* All but those about NVRAM and managed saves ask to remove what Kiln never has. */
 enum {
     UNDEFINE_FLAGS = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                      VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
@@ -86,6 +86,11 @@ definition_drop(Domain *domain, unsigned flags, GError **err)
     g_mutex_unlock(&domain->lock);
     if (!def)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot undefine transient domain");
+    if (domain_has_managed_save(domain) && !(flags & VIR_DOMAIN_UNDEFINE_MANAGED_SAVE))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "Refusing to undefine while domain managed save image exists");
+    if (domain_has_managed_save(domain) && !domain_managed_save_drop(domain, err))
+        return false;
     if (!domain_nvram_undefine(domain->manager, def, flags, err) ||
         !domain_config_remove(domain->manager, domain->name, err))
         return false;
@@ -168,6 +173,9 @@ definition_rename(Domain *domain, const char *name, GError **err)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot rename a transient domain");
     if (active)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot rename active domain");
+    if (domain_has_managed_save(domain))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "domain with a managed saved state can't be renamed");
     if (strcmp(old, name) == 0)
         return true;
     g_free(def->name);

@@ -38,6 +38,7 @@ typedef struct {
     const char *kvm_device;   /* NULL: /dev/kvm */
     const char *cgroup_root;  /* NULL: /sys/fs/cgroup */
     const char *vmm_user;     /* system user that kiln-vmm becomes when @privileged; NULL: none */
+    bool save_packed;         /* saved guests are packed (zstd) */
     bool privileged;          /* system daemon as root; false: session */
 } DomainConfig;
 
@@ -151,6 +152,34 @@ bool domain_resume(Domain *domain, GError **err);
 bool domain_undefine(Domain *domain, unsigned flags, GError **err); /* virDomainUndefineFlags */
 bool domain_set_autostart(Domain *domain, bool autostart, GError **err);
 bool domain_rename(Domain *domain, const char *name, GError **err);
+
+/* --- saving (save.c, restore.c, progress.c) ----------------------------------------------------
+ */
+
+/* virDomainSaveFlags and virDomainManagedSave: @xml, which may be NULL, takes the place of the
+ * definition. */
+bool domain_save(Domain *domain, const char *path, const char *xml, unsigned flags, GError **err);
+bool domain_managed_save(Domain *domain, const char *xml, unsigned flags, GError **err);
+bool domain_has_managed_save(Domain *domain);
+bool domain_managed_save_remove(Domain *domain, GError **err);
+char *domain_managed_save_xml(Domain *domain, unsigned flags, GError **err);
+bool domain_managed_save_define(Domain *domain, const char *xml, unsigned flags, GError **err);
+/* virDomainRestoreFlags, virDomainSaveImageGetXMLDesc, virDomainSaveImageDefineXML. */
+bool domain_manager_restore(DomainManager *manager, const char *path, const char *xml,
+                            unsigned flags, GError **err);
+char *domain_save_image_xml(DomainManager *manager, const char *path, unsigned flags, GError **err);
+bool domain_save_image_define(DomainManager *manager, const char *path, const char *xml,
+                              unsigned flags, GError **err);
+
+typedef struct {
+    int operation; /* virDomainJobOperation; 0: no such job */
+    uint64_t elapsed_ms;
+    uint64_t total, processed, remaining; /* bytes of memory */
+} DomainJobProgress;
+/* Of a running guest. */
+bool domain_job_progress(Domain *domain, DomainJobProgress *ret, GError **err);
+/* Asks the job to end; does not wait for that. */
+bool domain_job_abort(Domain *domain, GError **err);
 
 /* virDomainSendKey: @keys are numbers of @codeset (VIR_KEYCODE_SET_), pressed together and let go
  * after @hold_ms milliseconds (0: a tenth of a second). */

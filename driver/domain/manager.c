@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "driver/domain/private.h"
+#include "driver/domain/save_file.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -77,6 +78,7 @@ domain_manager_new(const DomainConfig *config, NetworkManager *networks, const D
     manager->hook_program = g_strdup(config->hook_program);
     manager->vmm = g_strdup(config->vmm);
     manager->kvm_device = g_strdup(config->kvm_device ? config->kvm_device : "/dev/kvm");
+    manager->save_format = config->save_packed ? SAVE_FORMAT_ZSTD : SAVE_FORMAT_RAW;
     manager->privileged = config->privileged;
     manager->defaults = (DomainDefaults){ .emulator = manager->vmm,
                                           .machine = DOMAIN_DEFAULT_MACHINE,
@@ -166,6 +168,7 @@ domain_manager_load(DomainManager *manager, GError **err)
         !file_make_dirs(manager->run_dir, 0700, err) ||
         !file_make_dirs(manager->log_dir, 0700, err) || !domain_config_load_all(manager, err))
         return false;
+    domain_managed_save_find(manager);
     domain_reconnect_all(manager);
     cgroup_host_sweep(manager->cgroups);
     domain_autostart_all(manager);

@@ -69,8 +69,8 @@ restart_in_place(DomainRun *run, GError **err)
     return true;
 }
 
-static void
-quit_and_stop(DomainRun *run, int reason, int detail)
+void
+domain_run_quit(DomainRun *run, int reason, int detail)
 {
     g_autoptr(GError) err = NULL;
 
@@ -93,7 +93,7 @@ finish_end(DomainRun *run, EndAction action, int reason, int detail)
         action = END_DESTROY;
     }
     if (action == END_DESTROY)
-        quit_and_stop(run, reason, detail);
+        domain_run_quit(run, reason, detail);
 }
 
 static void

@@ -16,6 +16,7 @@ enum {
     DOMAIN_JOB_SECONDS = 30,   /* waiting for another job of the domain */
     DOMAIN_QMP_SECONDS = 20,   /* an answer that needs nothing of the guest */
     DOMAIN_START_SECONDS = 30, /* spawn to greeting */
+    DOMAIN_SAVE_SECONDS = 60,  /* standing still with all I/O under way finished */
     DOMAIN_QUIT_SECONDS = 10,  /* `quit` to exit, before the process is killed */
 };
 
@@ -62,6 +63,14 @@ typedef struct {
     uint64_t balloon_kib;      /* memory the guest has now */
 } DomainRun;
 
+/* How far a job has come that moves the guest's memory. */
+typedef struct {
+    int operation;                        /* virDomainJobOperation; 0: none */
+    bool cancel;                          /* somebody wants it to end */
+    gint64 begun;                         /* monotonic */
+    uint64_t total, processed, remaining; /* bytes */
+} DomainProgress;
+
 /* A thread waiting for a domain's job; on its stack. */
 typedef struct DomainJobWaiter DomainJobWaiter;
 
@@ -83,6 +92,7 @@ struct Domain {
     int id;            /* -1: inactive */
     int state, reason; /* virDomainState */
     bool autostart;
+    bool managed_save; /* there is one */
     bool updated;
     bool removed;         /* no more in the registry */
     GHashTable *consoles; /* char *path -> DomainConsole * (not owned) */
@@ -90,11 +100,13 @@ struct Domain {
     GQueue job_waiters; /* DomainJobWaiter *, oldest first */
     const char *job;    /* name of the running job; NULL: none */
     gint64 job_since;   /* monotonic */
+    DomainProgress progress;
 };
 
 struct DomainManager {
     char *config_dir, *autostart_dir, *run_dir, *lib_dir, *log_dir, *hook_program, *vmm;
     char *kvm_device;
+    int save_format; /* SaveFormat (save_file.h) */
     bool privileged;
     bool drops; /* kiln-vmm is told to become vmm_uid:vmm_gid */
     uid_t vmm_uid;
@@ -203,13 +215,17 @@ bool domain_live_channel_state(DomainDef *live, const char *alias, bool open);
 /* --- start.c, resources.c, stop.c ---------------------------------------------------------------
  */
 
-/* In a job, inactive: starts a run of @def (taken over). @flags: virDomainCreateFlags. */
-bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client,
+/* In a job, inactive: starts a run of @def (taken over), loaded from the open file @saved unless
+ * that is -1. @flags: virDomainCreateFlags. */
+bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, int saved,
                       GError **err);
 
 /* In a job: the run's process is dead or to be killed; gives everything back and makes the domain
  * inactive. Does nothing when @run is no longer the domain's. */
 void domain_run_stop(DomainRun *run, int reason, int event_detail);
+
+/* In a job: as domain_run_stop() for a guest whose VMM is asked to end. */
+void domain_run_quit(DomainRun *run, int reason, int event_detail);
 
 /* Ends the process and gives back what the run holds on the host; safe on half-made ones. @reason
  * is for the guest's log. */
@@ -248,6 +264,27 @@ char *domain_status_path(DomainManager *manager, const char *name);
 char *domain_monitor_path(Domain *domain);
 void domain_reconnect_all(DomainManager *manager);
 void domain_autostart_all(DomainManager *manager);
+
+/* --- progress.c ------------------------------------------------------------------------------ */
+
+/* In a job: it moves the guest's memory from now on, for @operation (virDomainJobOperation). */
+void domain_job_report(Domain *domain, int operation);
+/* Follows the VMM's migration to its end, and ends it when asked to. VIR_ERR_OPERATION_ABORTED
+ * then. */
+bool domain_job_follow(DomainRun *run, GError **err);
+
+/* --- save.c, restore.c ------------------------------------------------------------------------ */
+
+/* Finds the managed saves of all domains. */
+void domain_managed_save_find(DomainManager *manager);
+char *domain_managed_save_path(const DomainManager *manager, const char *name);
+void domain_managed_save_set(Domain *domain, bool there);
+/* In a job: removes it. */
+bool domain_managed_save_drop(Domain *domain, GError **err);
+/* In a job, inactive: starts the domain from it. */
+bool domain_start_managed(Domain *domain, unsigned flags, const void *client, GError **err);
+/* Lets the VMM of @run, which waits for it, load the guest from the open file @fd. */
+bool domain_run_load(DomainRun *run, int fd, GError **err);
 
 /* --- hooks.c
  * -------------------------------------------------------------------------------------- */

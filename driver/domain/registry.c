@@ -198,7 +198,7 @@ domain_matches(Domain *domain, unsigned flags)
               group_matches(flags, VIR_CONNECT_LIST_DOMAINS_AUTOSTART,
                             VIR_CONNECT_LIST_DOMAINS_NO_AUTOSTART, domain->autostart) &&
               group_matches(flags, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
-                            VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE, false) &&
+                            VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE, domain->managed_save) &&
               group_matches(flags, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT,
                             VIR_CONNECT_LIST_DOMAINS_NO_SNAPSHOT, false) &&
               group_matches(flags, VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT,

@@ -220,14 +220,15 @@ reach_monitor(DomainRun *run, off_t mark, GError **err)
 
 /* What the VMM takes only once it runs. */
 static bool
-configure_devices(DomainRun *run, const DomainDef *def, GError **err)
+configure_devices(DomainRun *run, const DomainDef *def, bool loaded, GError **err)
 {
     run->balloon_kib = def->memory;
     if (!domain_graphics_set_passwords(run, def, err))
         return false;
     if (!def->balloon || !def->balloon->info.alias)
         return true;
-    if (def->current_memory < def->memory) {
+    /* a loaded balloon knows its size */
+    if (def->current_memory < def->memory && !loaded) {
         JsonObject *arguments = json_object_new();
 
         json_object_set_int_member(arguments, "value", (gint64)def->current_memory * 1024);
@@ -239,10 +240,10 @@ configure_devices(DomainRun *run, const DomainDef *def, GError **err)
                                          err);
 }
 
-/* Everything up to a guest that stands ready, its vCPUs not yet running. On failure the caller
- * releases. */
+/* Everything up to a guest that stands ready, its vCPUs not yet running, booted or loaded from
+ * @saved. On failure the caller releases. */
 static bool
-run_prepare(DomainRun *run, DomainDef *live, GError **err)
+run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
 {
     DomainManager *manager = run->domain->manager;
     g_autofree char *user = manager->drops ? g_strdup_printf("%u:%u", (unsigned)manager->vmm_uid,
@@ -258,6 +259,7 @@ run_prepare(DomainRun *run, DomainDef *live, GError **err)
         .nvram_dir = nvram,
         .firmwares = firmwares,
         .host_model = domain_resources_host_model,
+        .incoming = saved >= 0,
         .ops = &domain_resources_ops,
         .opaque = &resources,
     };
@@ -281,7 +283,8 @@ run_prepare(DomainRun *run, DomainDef *live, GError **err)
     if (log >= 0)
         close(log);
     return ok && reach_monitor(run, mark, err) && domain_tune_threads(run, live, err) &&
-           configure_devices(run, live, err) &&
+           (saved < 0 || domain_run_load(run, saved, err)) &&
+           configure_devices(run, live, saved >= 0, err) &&
            domain_hook_run(manager, live->name, "started", "begin", live, err);
 }
 
@@ -305,7 +308,7 @@ run_publish(DomainRun *run, DomainDef *live, const void *client)
 
 /* Lets the vCPUs run. */
 static bool
-run_continue(DomainRun *run, GError **err)
+run_continue(DomainRun *run, int reason, GError **err)
 {
     Domain *domain = run->domain;
 
@@ -317,7 +320,7 @@ run_continue(DomainRun *run, GError **err)
     g_mutex_lock(&domain->lock);
     run->own_resume = false;
     if (domain->state == VIR_DOMAIN_PAUSED) /* not if the guest has ended already */
-        domain_state_set(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_BOOTED);
+        domain_state_set(domain, VIR_DOMAIN_RUNNING, reason);
     g_mutex_unlock(&domain->lock);
     return true;
 }
@@ -350,8 +353,36 @@ run_begin(Domain *domain)
     return run;
 }
 
+/* Tells of a guest that was loaded: before it runs, as libvirt does. */
+static void
+events_loaded(DomainRun *run, bool paused)
+{
+    domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_STARTED,
+                              VIR_DOMAIN_EVENT_STARTED_RESTORED);
+    if (paused)
+        domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_SUSPENDED,
+                                  VIR_DOMAIN_EVENT_SUSPENDED_RESTORED);
+    else
+        domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_RESUMED,
+                                  VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+}
+
+static void
+events_booted(DomainRun *run, bool paused)
+{
+    if (!paused)
+        domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_RESUMED,
+                                  VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+    domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_STARTED,
+                              VIR_DOMAIN_EVENT_STARTED_BOOTED);
+    if (paused)
+        domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_SUSPENDED,
+                                  VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+}
+
 bool
-domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, GError **err)
+domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, int saved,
+                 GError **err)
 {
     g_autoptr(DomainDef) wanted = def;
     bool paused = flags & VIR_DOMAIN_START_PAUSED;
@@ -366,29 +397,26 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
     run = domain_run_ref(run_begin(domain));
     run->reset_nvram = flags & VIR_DOMAIN_START_RESET_NVRAM;
     live = domain_live_new(wanted, run->id);
-    if (!run_prepare(run, live, err)) {
+    if (!run_prepare(run, live, saved, err)) {
         run_abandon(run, live);
         domain_def_free(live);
         return false;
     }
     run_publish(run, live, flags & VIR_DOMAIN_START_AUTODESTROY ? client : NULL);
-    if (!domain_status_save(run, live, false, err) || (!paused && !run_continue(run, err))) {
+    if (!domain_status_save(run, live, false, err) ||
+        (!paused &&
+         !run_continue(run, saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED : VIR_DOMAIN_RUNNING_RESTORED,
+                       err))) {
         domain_run_stop(run, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
         return false;
     }
-    if (!paused)
-        domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_RESUMED,
-                                  VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
-    domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_STARTED,
-                              VIR_DOMAIN_EVENT_STARTED_BOOTED);
     if (paused) {
         g_mutex_lock(&domain->lock);
         if (domain->state == VIR_DOMAIN_PAUSED)
             domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER);
         g_mutex_unlock(&domain->lock);
-        domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_SUSPENDED,
-                                  VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
     }
+    (saved < 0 ? events_booted : events_loaded)(run, paused);
     domain_status_refresh(domain);
     return true;
 }
@@ -401,21 +429,35 @@ check_flags(unsigned flags, unsigned known, const char *function, GError **err)
                           flags & ~known, function);
 }
 
+/* In a job: from the managed save, if there is one that is not to be thrown away. */
+static bool
+start_defined(Domain *domain, unsigned flags, const void *client, GError **err)
+{
+    DomainDef *def = NULL;
+
+    if (domain_has_managed_save(domain)) {
+        if (!(flags & VIR_DOMAIN_START_FORCE_BOOT))
+            return domain_start_managed(domain, flags, client, err);
+        if (!domain_managed_save_drop(domain, err))
+            return false;
+    }
+    g_mutex_lock(&domain->lock);
+    if (domain->config)
+        def = domain_def_copy(domain->config);
+    g_mutex_unlock(&domain->lock);
+    return (def || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running")) &&
+           domain_run_start(domain, def, flags, client, -1, err);
+}
+
 bool
 domain_start(Domain *domain, unsigned flags, const void *client, GError **err)
 {
-    DomainDef *def = NULL;
     bool ok;
 
     if (!check_flags(flags, START_FLAGS, "virDomainCreateWithFlags", err) ||
         !domain_job_begin(domain, "start", err))
         return false;
-    g_mutex_lock(&domain->lock);
-    if (domain->config)
-        def = domain_def_copy(domain->config);
-    g_mutex_unlock(&domain->lock);
-    ok = (def || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running")) &&
-         domain_run_start(domain, def, flags, client, err);
+    ok = start_defined(domain, flags, client, err);
     domain_job_end(domain);
     return ok;
 }
@@ -441,7 +483,7 @@ domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, c
                             def->name);
         domain_def_free(def);
     } else {
-        ok = domain_run_start(domain, def, flags, client, err);
+        ok = domain_run_start(domain, def, flags, client, -1, err);
     }
     g_mutex_lock(&domain->lock);
     transient = !domain->config && !domain->live;

@@ -67,6 +67,8 @@ reason_name(int reason)
         return "crashed";
     case VIR_DOMAIN_SHUTOFF_FAILED:
         return "failed";
+    case VIR_DOMAIN_SHUTOFF_SAVED:
+        return "saved";
     default:
         return "unknown";
     }

@@ -225,6 +225,59 @@ queue_look(VirtQueue *q)
     return 0;
 }
 
+static void
+head_mark(uint8_t *heads, uint16_t head, bool on)
+{
+    uint8_t bit = (uint8_t)(1u << head % 8);
+
+    heads[head / 8] = (uint8_t)(on ? heads[head / 8] | bit : heads[head / 8] & ~bit);
+}
+
+static bool
+head_is_marked(const uint8_t *heads, uint16_t head)
+{
+    return heads[head / 8] & 1u << head % 8;
+}
+
+/* One of those that were taken where the state was saved. */
+static int
+queue_pop_again(VirtQueue *q, VirtChain *chain)
+{
+    uint16_t head = 0;
+
+    while (!head_is_marked(q->again, head))
+        head++;
+    head_mark(q->again, head, false);
+    q->n_again--;
+    if (!chain_walk(q, head, chain))
+        return queue_nonsense(q);
+    q->taken++;
+    q->last_head = head;
+    q->last_again = true;
+    return 1;
+}
+
+bool
+virt_queue_load_held(VirtQueue *q)
+{
+    q->n_again = 0;
+    for (uint16_t head = 0; head < VIRTIO_QUEUE_MAX; head++) {
+        if (head_is_marked(q->held, head) && head >= q->size)
+            return false;
+        q->n_again += head_is_marked(q->held, head);
+    }
+    memcpy(q->again, q->held, sizeof(q->again));
+    return true;
+}
+
+void
+virt_queue_drop_held(VirtQueue *q)
+{
+    memset(q->held, 0, sizeof(q->held));
+    memset(q->again, 0, sizeof(q->again));
+    q->n_again = 0;
+}
+
 int
 virt_queue_pop(VirtQueue *q, VirtChain *chain)
 {
@@ -232,6 +285,8 @@ virt_queue_pop(VirtQueue *q, VirtChain *chain)
 
     if (virtio_device_broken(q->dev))
         return -EPROTO;
+    if (q->n_again > 0)
+        return queue_pop_again(q, chain);
     if (q->avail_seen == q->last_avail && queue_look(q) < 0)
         return -EPROTO;
     if (q->avail_seen == q->last_avail)
@@ -241,14 +296,23 @@ virt_queue_pop(VirtQueue *q, VirtChain *chain)
         return queue_nonsense(q);
     q->last_avail++;
     q->taken++;
+    head_mark(q->held, head, true);
+    q->last_head = head;
+    q->last_again = false;
     return 1;
 }
 
 void
 virt_queue_unpop(VirtQueue *q)
 {
-    q->last_avail--;
     q->taken--;
+    if (q->last_again) {
+        head_mark(q->again, q->last_head, true);
+        q->n_again++;
+        return;
+    }
+    q->last_avail--;
+    head_mark(q->held, q->last_head, false);
 }
 
 bool
@@ -256,6 +320,8 @@ virt_queue_pending(VirtQueue *q)
 {
     if (virtio_device_broken(q->dev))
         return false;
+    if (q->n_again > 0)
+        return true;
     return q->avail_seen != q->last_avail || (queue_look(q) == 0 && q->avail_seen != q->last_avail);
 }
 
@@ -357,6 +423,7 @@ virt_queue_fill(VirtQueue *q, uint16_t head, uint64_t written, unsigned n)
 {
     VringUsedElem *entry = used_entry(q, (uint16_t)(q->used_idx + n));
 
+    head_mark(q->held, head, false);
     __atomic_store_n(&entry->id, GUINT32_TO_LE(head), __ATOMIC_RELAXED);
     __atomic_store_n(&entry->len, GUINT32_TO_LE((uint32_t)written), __ATOMIC_RELAXED);
 }
@@ -435,6 +502,7 @@ static const SavedField virt_queue_fields[] = {
     SAVED(VirtQueue, desc, 1),       SAVED(VirtQueue, avail, 1),
     SAVED(VirtQueue, used, 1),       SAVED(VirtQueue, saved_vector, 1),
     SAVED(VirtQueue, last_avail, 1), SAVED(VirtQueue, used_idx, 1),
+    SAVED_BYTES(VirtQueue, held, 1),
 };
 
 const SavedTable virt_queue_saved = {

@@ -266,6 +266,7 @@ virtio_queue_clear(VirtQueue *q)
     q->enabled = q->external = false;
     q->desc = q->avail = q->used = 0;
     q->last_avail = q->used_idx = 0;
+    virt_queue_drop_held(q);
 }
 
 static bool
@@ -478,6 +479,10 @@ virtio_after_load(void *state, GError **err)
             return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                                   "queue %u has %u descriptors, at most %u can be had", i, q->size,
                                   q->max_size);
+        if (!virt_queue_load_held(q))
+            return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                                  "queue %u has %u descriptors, and requests beyond them", i,
+                                  q->size);
         virtio_queue_set_vector(q, q->saved_vector);
     }
     virtio_config_set_vector(dev, dev->saved_config_vector);

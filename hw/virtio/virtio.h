@@ -118,7 +118,13 @@ struct VirtQueue {
     bool scheduled;       /* the handler is deferred to the loop's next turn */
     bool flush_scheduled; /* an interrupt check is deferred */
     bool event_idx, indirect, notify_on_empty;
-    unsigned taken; /* chains taken and not yet given back */
+    unsigned taken;                     /* chains taken and not yet given back */
+    uint8_t held[VIRTIO_QUEUE_MAX / 8]; /* a bit for the head of each of them; saved */
+    /* A bit for those that a device held where its state was saved: taken again first. */
+    uint8_t again[VIRTIO_QUEUE_MAX / 8];
+    unsigned n_again;
+    uint16_t last_head; /* taken last */
+    bool last_again;    /* it was one of those */
 };
 
 /* A model of a virtio device. Functions may be NULL. */
@@ -300,5 +306,10 @@ void virt_queue_flush(VirtQueue *queue);
 void virtio_queue_interrupt(VirtQueue *queue);
 /* Reads back the used index that someone else (vhost) has moved. Device's lock. */
 void virt_queue_reload_used(VirtQueue *queue);
+/* After the state was loaded: what the device held of the queue (requests that wait for the guest
+ * to go on) will be taken once more before anything else. False when @held is nonsense. */
+bool virt_queue_load_held(VirtQueue *queue);
+/* The queue is reset: nothing is held of it. */
+void virt_queue_drop_held(VirtQueue *queue);
 
 #endif

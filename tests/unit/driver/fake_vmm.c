@@ -30,7 +30,7 @@ typedef struct {
     const char *append, *uuid;
     int listener, client, pty;
     unsigned vcpus;
-    const char *state;
+    const char *state, *migration;
     bool no_shutdown, reboot_is_shutdown;
     char line[65536];
     size_t used;
@@ -68,6 +68,7 @@ parse(Fake *fake, int argc, char **argv)
 
     fake->listener = fake->client = fake->pty = -1;
     fake->state = "prelaunch";
+    fake->migration = "none";
     fake->vcpus = 1;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -237,6 +238,26 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
     } else if (strcmp(name, "quit") == 0) {
         reply(fake, id, "{}");
         exit(0);
+    } else if (strcmp(name, "getfd") == 0) {
+        reply(fake, id, "{}");
+    } else if (strcmp(name, "migrate") == 0) {
+        fake->migration = behaves(fake, "unsaved")   ? "failed"
+                          : behaves(fake, "endless") ? "active"
+                                                     : "completed";
+        reply(fake, id, "{}");
+    } else if (strcmp(name, "migrate-incoming") == 0) {
+        fake->migration = behaves(fake, "unloaded") ? "failed" : "completed";
+        reply(fake, id, "{}");
+    } else if (strcmp(name, "migrate_cancel") == 0) {
+        fake->migration = "cancelled";
+        reply(fake, id, "{}");
+    } else if (strcmp(name, "query-migrate") == 0) {
+        snprintf(text, sizeof(text),
+                 "{\"status\":\"%s\",\"ram\":{\"total\":1000,\"transferred\":400,"
+                 "\"remaining\":600}%s}",
+                 fake->migration,
+                 strcmp(fake->migration, "failed") ? "" : ",\"error-desc\":\"the disk is full\"");
+        reply(fake, id, text);
     } else if (strcmp(name, "x-exit") == 0) {
         exit(1);
     } else if (strcmp(name, "qmp_capabilities") == 0) {

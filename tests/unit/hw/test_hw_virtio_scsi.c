@@ -355,6 +355,52 @@ test_error_stop(void **state)
     assert_int_equal(tail[11], 0xee);
 }
 
+/* The request that stopped the guest is done where the state is loaded. */
+static void
+test_error_stop_saved(void **state)
+{
+    Fixture *f = *state, *other;
+    g_autoptr(GByteArray) saved = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+    DriverBuffer buffers[] = { { f->head, HEAD, false },
+                               { f->data, 512, false },
+                               { f->tail, TAIL, true } };
+    static const uint8_t write10[] = { 0x2a, 0, 0, 0, 0, 3, 0, 0, 1 };
+    uint8_t *head = virtio_driver_memory(&f->drv, f->head), sector[512];
+    VirtioDevice *dev;
+    void *made;
+
+    RUN(f, 0, 0, true, 0x00);
+    assert_int_equal(fcntl(f->disk, F_ADD_SEALS, F_SEAL_WRITE), 0);
+    memset(head, 0, HEAD);
+    head[0] = 1;
+    memcpy(head + 19, write10, sizeof(write10));
+    memset(virtio_driver_memory(&f->drv, f->data), 0x5c, 512);
+    virtio_driver_add(&f->drv, &f->drv.q[2], buffers, 3, false);
+    fake_wait(f->fake, stopped, f->fake);
+    machine_set_running(f->fake->machine, false);
+    assert_true(machine_save(f->fake->machine, saved, &err));
+
+    setup(&made);
+    other = made;
+    machine_set_running(other->fake->machine, false);
+    dev = other->drv.dev;
+    other->drv = f->drv;
+    other->drv.dev = dev;
+    other->drv.fake = other->fake;
+    memcpy(other->fake->ram, f->fake->ram, RAM);
+    ((uint8_t *)virtio_driver_memory(&other->drv, f->tail))[11] = 0xee;
+    if (!machine_load(other->fake->machine, saved->data, saved->len, &err))
+        fail_msg("%s", err->message);
+    machine_set_running(other->fake->machine, true);
+    virtio_driver_wait(&other->drv, &other->drv.q[2], NULL);
+    assert_int_equal(((uint8_t *)virtio_driver_memory(&other->drv, f->tail))[11], 0);
+    assert_int_equal(pread(other->disk, sector, sizeof(sector), 3 * 512), 512);
+    assert_memory_equal(sector, virtio_driver_memory(&f->drv, f->data), 512);
+    RUN(other, 0, 0, true, 0x00);
+    teardown(&made);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -364,6 +410,7 @@ main(void)
         TEST(test_identity), TEST(test_attention),  TEST(test_read_write), TEST(test_unmap_same),
         TEST(test_mode),     TEST(test_cdrom),      TEST(test_management), TEST(test_hotplug),
         TEST(test_missed_events), TEST(test_nonsense), TEST(test_error_stop),
+        TEST(test_error_stop_saved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

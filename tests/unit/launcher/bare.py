@@ -9,6 +9,7 @@ Exit status 77 (skipped) without a usable /dev/kvm. SPDX-License-Identifier: LGP
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -114,30 +115,43 @@ class Refusals(unittest.TestCase):
                 self.check(says, *options)
 
 
-class Control(unittest.TestCase):
+class Session(unittest.TestCase):
+    """A guest with a QMP client."""
+    WORD, OPTIONS = "spin", PORTS
+
     def setUp(self):
         self.directory = tempfile.TemporaryDirectory()
         self.path = os.path.join(self.directory.name, "qmp")
+        self.begin("-S")
+
+    def begin(self, *options):
         self.process = subprocess.Popen(
-            arguments("spin", "-S", "-qmp", "unix:%s,server=on,wait=off" % self.path,
-                      *PORTS),
+            arguments(self.WORD, "-qmp", "unix:%s,server=on,wait=off" % self.path,
+                      *self.OPTIONS, *options),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + SECONDS
-        while not os.path.exists(self.path) and time.monotonic() < deadline:
-            time.sleep(0.01)
         self.connect()
 
-    def tearDown(self):
+    def end(self):
         self.socket.close()
         self.file.close()
         self.process.kill()
         self.process.communicate()
+        os.unlink(self.path)
+
+    def tearDown(self):
+        self.end()
         self.directory.cleanup()
 
     def connect(self):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(SECONDS)
-        self.socket.connect(self.path)
+        deadline = time.monotonic() + SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                self.socket.connect(self.path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                time.sleep(0.01)
         self.file = self.socket.makefile("rw")
         self.events = []
         self.assertIn("QMP", json.loads(self.file.readline()))
@@ -152,6 +166,21 @@ class Control(unittest.TestCase):
                 return message
             self.events.append(message["event"])
 
+
+    def send_fd(self, name, fd):
+        message = json.dumps({"execute": "getfd", "arguments": {"fdname": name}}).encode()
+        socket.send_fds(self.socket, [message], [fd])
+        self.assertEqual(json.loads(self.file.readline()), {"return": {}})
+
+    def finished(self):
+        while True:
+            answer = self.command("query-migrate")["return"]
+            if answer["status"] not in ("active", "cancelling"):
+                return answer
+            time.sleep(0.01)
+
+
+class Control(Session):
     def test_session(self):
         self.assertEqual(self.command("query-status")["error"]["class"], "CommandNotFound")
         self.assertEqual(self.command("qmp_capabilities")["return"], {})
@@ -167,7 +196,7 @@ class Control(unittest.TestCase):
         self.assertIn("missing", self.command("balloon")["error"]["desc"])
         names = [row["name"] for row in self.command("query-commands")["return"]]
         self.assertIn("query-cpus-fast", names)
-        self.assertNotIn("migrate", names)
+        self.assertNotIn("dump-guest-memory", names)
 
     def test_the_sandbox_lets_devices_come_later(self):
         self.command("qmp_capabilities")
@@ -277,6 +306,131 @@ class Processors(unittest.TestCase):
             with self.subTest(args=args):
                 self.assertIn(says, self.command("device_add", **args)["error"]["desc"])
         self.assertEqual(self.numbers(), [0])
+
+
+class Save(Session):
+    WORD = "keep"
+    OPTIONS = ["-smp", "2", "-m", "64", "-device", "virtio-keyboard-pci", "-device", "qemu-xhci",
+               "-device", "virtio-balloon-pci", "-device", "VGA"]
+
+    def dots(self):
+        self.assertEqual(self.process.stdout.read(4), b"....")
+
+    def save(self):
+        """The running guest in a file; the process ends."""
+        self.command("qmp_capabilities")
+        self.command("cont")
+        self.assertEqual(self.process.stdout.read(5), b"keep\n")
+        self.dots()
+        file = tempfile.TemporaryFile()
+        self.send_fd("file", file.fileno())
+        self.assertEqual(self.command("migrate", uri="fd:file")["return"], {})
+        answer = self.finished()
+        self.assertEqual(answer["status"], "completed", answer)
+        self.assertEqual(answer["ram"]["remaining"], 0)
+        self.assertEqual(self.command("query-status")["return"]["status"], "postmigrate")
+        self.assertEqual([event for event in self.events if event in ("STOP", "MIGRATION")],
+                         ["STOP", "MIGRATION", "MIGRATION"])
+        self.end()
+        return file
+
+    def load(self, file):
+        file.seek(0)
+        self.begin("-S", "-incoming", "defer")
+        self.command("qmp_capabilities")
+        self.assertEqual(self.command("query-status")["return"]["status"], "inmigrate")
+        self.assertIn("error", self.command("cont"))
+        self.send_fd("file", file.fileno())
+        self.assertEqual(self.command("migrate-incoming", uri="fd:file")["return"], {})
+        return self.finished()
+
+    def test_a_guest_goes_on_where_it_was(self):
+        with self.save() as file:
+            # the video memory and little else: zeroes are not kept
+            self.assertLess(os.fstat(file.fileno()).st_size, 24 << 20)
+            self.assertEqual(self.load(file)["status"], "completed")
+            self.assertEqual(self.command("query-status")["return"]["status"], "paused")
+            self.command("cont")
+            self.dots()
+            self.command("stop")
+            self.command("system_reset")
+            self.command("cont")
+            while self.process.stdout.read(1) != b"k":
+                pass
+            self.assertEqual(self.process.stdout.read(4), b"eep\n")
+            self.dots()
+
+    def test_what_is_damaged_is_refused(self):
+        with self.save() as file:
+            size = file.seek(0, os.SEEK_END)
+            data = os.pread(file.fileno(), size, 0)
+        for says, bad in (("not a guest", b"x" + data[1:]),
+                          ("another version", data[:8] + b"\2\0\0\0" + struct.pack(
+                              "<I", crc32c(data[:8] + b"\2\0\0\0")) + data[16:]),
+                          ("head is wrong", data[:8] + b"\2" + data[9:]),
+                          ("too early", data[:size // 2]),
+                          ("too early", data[:-1]),
+                          ("damaged", data[:size // 2] + bytes([data[size // 2] ^ 1])
+                           + data[size // 2 + 1:]),
+                          ("damaged", data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])):
+            with self.subTest(says=says), tempfile.TemporaryFile() as file:
+                file.write(bad)
+                file.flush()
+                answer = self.load(file)
+                self.assertEqual(answer["status"], "failed")
+                self.assertIn(says, answer["error-desc"])
+                self.assertEqual(self.command("query-status")["return"]["status"], "inmigrate")
+                self.assertIn("error", self.command("cont"))
+                self.end()
+        self.begin("-S")
+
+    def test_another_guest_is_refused(self):
+        with self.save() as file:
+            for says, options in (("lacks", self.OPTIONS[:-2]),
+                                  ("processors", ["-smp", "1"] + self.OPTIONS[2:]),
+                                  ("memory of another size", self.OPTIONS + ["-m", "65"]),
+                                  ("machine", self.OPTIONS + ["-M", "pc"])):
+                with self.subTest(says=says):
+                    self.OPTIONS = options
+                    answer = self.load(file)
+                    self.assertEqual(answer["status"], "failed")
+                    self.assertIn(says, answer["error-desc"])
+                    self.end()
+        self.begin("-S")
+
+    def test_a_cancelled_or_failed_guest_goes_on(self):
+        self.command("qmp_capabilities")
+        self.command("cont")
+        self.process.stdout.read(5)
+        for ends in ("cancelled", "failed"):
+            with self.subTest(ends=ends):
+                read_end, write_end = os.pipe()
+                self.send_fd("pipe", write_end)
+                self.send_fd("other", write_end)
+                os.close(write_end)
+                self.command("migrate", uri="fd:pipe")
+                self.assertIn("in progress",
+                              self.command("migrate", uri="fd:other")["error"]["desc"])
+                self.assertIn("error", self.command("system_reset"))
+                if ends == "cancelled":
+                    self.command("migrate_cancel")
+                    self.assertEqual(self.finished()["status"], ends)
+                os.close(read_end)
+                self.assertEqual(self.finished()["status"], ends)
+                self.assertEqual(self.command("query-status")["return"]["status"], "running")
+                self.dots()
+        self.assertIn("not offered", self.command("migrate", uri="exec:cat")["error"]["desc"])
+        self.send_fd("null", 0)
+        self.assertIn("-incoming", self.command("migrate-incoming", uri="fd:null")["error"]["desc"])
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
  *   e  ends through the debug exit port with status 3     r  resets once, then as e
  *   o  powers off by ACPI                                  s  prints dots for ever
  *   f  faults without a table to handle it (a triple fault)
+ *   k  keeps what it has: fills memory, then looks again and again that memory and registers are
+ *      as they were and that the PIT's interrupts come; prints a dot for each look, or what is not
+ *      as it was (M, R, T) and ends as e
  *   w  wakes every other processor that the MADT names, by 32-bit x2APIC destinations (Intel SDM
  *      volume 3, 10.12.9; ACPI 6.4, 5.2.12), waits until each has counted itself, ends as e
  *   p  waits for processor 1 by Q35's CPU hotplug registers, wakes it, prints '+', ejects it when
@@ -40,6 +43,8 @@ start:  mov $stack_end, %esp
         je fault
         cmp $'w', %al
         je wake
+        cmp $'k', %al
+        je keep
         cmp $'r', %al
         jne end
         /* RAM keeps its contents over a reset, but what was loaded is loaded anew: the mark lies
@@ -174,6 +179,111 @@ ap_code:
 ap_code_end:
         .code32
 
+        .set KEPT, 0x400000
+        .set KEPT_WORDS, 0x4000         /* 64 KiB, and as many zeroes behind them */
+        .set TICKS, 0x3ff000
+keep:   mov $KEPT, %edi
+        mov $0x12345678, %eax
+        mov $KEPT_WORDS, %ecx
+12:     stosl
+        imul $1664525, %eax
+        add $1013904223, %eax
+        loop 12b
+        xor %eax, %eax                  /* an interrupt table with one entry: the timer's */
+        mov %eax, TICKS
+        mov $idt, %edi
+        mov $(0x21 * 2), %ecx
+        rep stosl
+        mov %cs, %ax
+        shl $16, %eax
+        mov $tick, %ecx
+        mov %cx, %ax
+        mov %eax, idt + 0x20 * 8
+        mov %ecx, %eax
+        mov $0x8e00, %ax
+        mov %eax, idt + 0x20 * 8 + 4
+        lidt idt_table
+        mov $0x11, %al                  /* PICs: vectors 0x20 and 0x28, only line 0 */
+        outb %al, $0x20
+        outb %al, $0xa0
+        mov $0x20, %al
+        outb %al, $0x21
+        mov $0x28, %al
+        outb %al, $0xa1
+        mov $4, %al
+        outb %al, $0x21
+        mov $2, %al
+        outb %al, $0xa1
+        mov $1, %al
+        outb %al, $0x21
+        outb %al, $0xa1
+        mov $0xfe, %al
+        outb %al, $0x21
+        mov $0xff, %al
+        outb %al, $0xa1
+        mov $0x34, %al                  /* PIT: rate generator, 100 a second */
+        outb %al, $0x43
+        mov $0x9c, %al
+        outb %al, $0x40
+        mov $0x2e, %al
+        outb %al, $0x40
+        mov $0x5eed0001, %ebx
+        mov $0x5eed0002, %ebp
+        mov %ebx, %dr0
+        mov $0x5eed0003, %eax
+        mov %eax, %cr2
+        sti
+13:     mov $KEPT, %esi                 /* memory */
+        mov $0x12345678, %edx
+        mov $KEPT_WORDS, %ecx
+14:     lodsl
+        cmp %edx, %eax
+        mov $'M', %al
+        jne lost
+        imul $1664525, %edx
+        add $1013904223, %edx
+        loop 14b
+        mov $KEPT_WORDS, %ecx
+15:     lodsl
+        test %eax, %eax
+        mov $'M', %al
+        jne lost
+        loop 15b
+        mov $'R', %al                   /* registers */
+        cmp $0x5eed0001, %ebx
+        jne lost
+        cmp $0x5eed0002, %ebp
+        jne lost
+        mov %dr0, %ecx
+        cmp %ebx, %ecx
+        jne lost
+        mov %cr2, %ecx
+        cmp $0x5eed0003, %ecx
+        jne lost
+        mov TICKS, %edi                 /* the timer */
+        mov $2000000, %ecx
+16:     pause
+        cmp TICKS, %edi
+        jne 17f
+        loop 16b
+        mov $'T', %al
+        jmp lost
+17:     mov $'.', %al
+        call print
+        jmp 13b
+lost:   call print
+        cli
+        jmp end
+
+tick:   push %eax
+        incl TICKS
+        mov $0x20, %al
+        outb %al, $0x20
+        pop %eax
+        pushl 8(%esp)                   /* not iret, which a software KVM may not know */
+        popf
+        lret $4
+
 spin:   mov $'.', %al
         call print
         mov $100000, %ecx
@@ -195,7 +305,12 @@ print:  mov %al, %ah
 no_table:
         .word 0
         .long 0
+idt_table:
+        .word 0x21 * 8 - 1
+        .long idt
         .bss
+        .balign 16
+idt:    .skip 0x21 * 8
         .balign 16
         .skip 4096
 stack_end:

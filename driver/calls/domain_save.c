@@ -1,0 +1,223 @@
+/* domain_save.c - the calls that save domains and restore them, and those about the job that does
+ * it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
+
+#include "driver/calls/handlers.h"
+#include "driver/domain/domain.h"
+
+bool
+call_domain_save(Call *call, const DomainSaveArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_save(call->domain, args->to, NULL, 0, err);
+}
+
+bool
+call_domain_save_flags(Call *call, const DomainSaveFlagsArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_save(call->domain, args->to, wire_opt_text(args->dxml), args->flags, err);
+}
+
+bool
+call_domain_managed_save(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_managed_save(call->domain, NULL, args->flags, err);
+}
+
+/* The text of parameter @name, NULL when it is not there. */
+static bool
+param_text(const WireTypedParam *params, guint n, const char *name, const char **ret, GError **err)
+{
+    const WireTypedParam *param = wire_params_find(params, n, name);
+
+    if (!param)
+        return true;
+    if (param->value.type != VIR_TYPED_PARAM_STRING)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "invalid type of parameter '%s': string",
+                              name);
+    *ret = param->value.WireTypedValue_u.s;
+    return true;
+}
+
+static bool
+save_params(const WireTypedParam *params, guint n, const char **ret_file, const char **ret_xml,
+            GError **err)
+{
+    for (guint i = 0; i < n; i++) {
+        if (g_strcmp0(params[i].field, VIR_DOMAIN_SAVE_PARAM_FILE) != 0 &&
+            g_strcmp0(params[i].field, VIR_DOMAIN_SAVE_PARAM_DXML) != 0)
+            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "parameter '%s' not supported",
+                                  params[i].field);
+    }
+    return param_text(params, n, VIR_DOMAIN_SAVE_PARAM_FILE, ret_file, err) &&
+           param_text(params, n, VIR_DOMAIN_SAVE_PARAM_DXML, ret_xml, err);
+}
+
+/* Without a file it is a managed save. */
+bool
+call_domain_save_params(Call *call, const DomainSaveParamsArgs *args, WireVoid *ret, GError **err)
+{
+    const char *file = NULL, *xml = NULL;
+
+    (void)ret;
+    if (!save_params(args->params.params_val, args->params.params_len, &file, &xml, err))
+        return false;
+    return file ? domain_save(call->domain, file, xml, args->flags, err)
+                : domain_managed_save(call->domain, xml, args->flags, err);
+}
+
+bool
+call_domain_restore(Call *call, const DomainRestoreArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_manager_restore(call->services->domains, args->from, NULL, 0, err);
+}
+
+bool
+call_domain_restore_flags(Call *call, const DomainRestoreFlagsArgs *args, WireVoid *ret,
+                          GError **err)
+{
+    (void)ret;
+    return domain_manager_restore(call->services->domains, args->from, wire_opt_text(args->dxml),
+                                  args->flags, err);
+}
+
+bool
+call_domain_restore_params(Call *call, const DomainRestoreParamsArgs *args, WireVoid *ret,
+                           GError **err)
+{
+    const char *file = NULL, *xml = NULL;
+
+    (void)ret;
+    if (!save_params(args->params.params_val, args->params.params_len, &file, &xml, err))
+        return false;
+    if (!file)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "missing path to restore from");
+    return domain_manager_restore(call->services->domains, file, xml, args->flags, err);
+}
+
+bool
+call_domain_has_managed_save_image(Call *call, const DomainFlagsArgs *args, IntRet *ret,
+                                   GError **err)
+{
+    ret->value = domain_has_managed_save(call->domain);
+    return call_check_flags(args->flags, 0, "virDomainHasManagedSaveImage", err);
+}
+
+bool
+call_domain_managed_save_remove(Call *call, const DomainFlagsArgs *args, WireVoid *ret,
+                                GError **err)
+{
+    (void)ret;
+    return call_check_flags(args->flags, 0, "virDomainManagedSaveRemove", err) &&
+           domain_managed_save_remove(call->domain, err);
+}
+
+bool
+call_domain_managed_save_get_xml_desc(Call *call, const DomainFlagsArgs *args, StringRet *ret,
+                                      GError **err)
+{
+    ret->value = domain_managed_save_xml(call->domain, args->flags, err);
+    return ret->value != NULL;
+}
+
+bool
+call_domain_managed_save_define_xml(Call *call, const DomainManagedSaveDefineXmlArgs *args,
+                                    WireVoid *ret, GError **err)
+{
+    const char *xml = wire_opt_text(args->dxml);
+
+    (void)ret;
+    if (!xml)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "no definition for the managed save");
+    return domain_managed_save_define(call->domain, xml, args->flags, err);
+}
+
+bool
+call_domain_save_image_get_xml_desc(Call *call, const DomainSaveImageGetXmlDescArgs *args,
+                                    StringRet *ret, GError **err)
+{
+    ret->value = domain_save_image_xml(call->services->domains, args->file, args->flags, err);
+    return ret->value != NULL;
+}
+
+bool
+call_domain_save_image_define_xml(Call *call, const DomainSaveImageDefineXmlArgs *args,
+                                  WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_save_image_define(call->services->domains, args->file, args->dxml, args->flags,
+                                    err);
+}
+
+/* ---- the job ---- */
+
+bool
+call_domain_get_job_info(Call *call, const DomainArgs *args, DomainGetJobInfoRet *ret, GError **err)
+{
+    DomainJobProgress progress;
+
+    (void)args;
+    (void)err;
+    ret->type = VIR_DOMAIN_JOB_NONE;
+    /* an inactive domain has none */
+    if (!domain_job_progress(call->domain, &progress, NULL) || !progress.operation)
+        return true;
+    ret->type = VIR_DOMAIN_JOB_UNBOUNDED;
+    ret->time_elapsed = progress.elapsed_ms;
+    ret->data_total = ret->mem_total = progress.total;
+    ret->data_processed = ret->mem_processed = progress.processed;
+    ret->data_remaining = ret->mem_remaining = progress.remaining;
+    return true;
+}
+
+bool
+call_domain_get_job_stats(Call *call, const DomainFlagsArgs *args, DomainGetJobStatsRet *ret,
+                          GError **err)
+{
+    WireParams *params;
+    DomainJobProgress progress;
+
+    if (!call_check_flags(args->flags,
+                          VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED,
+                          "virDomainGetJobStats", err))
+        return false;
+    ret->type = VIR_DOMAIN_JOB_NONE;
+    /* of jobs that are over nothing is kept */
+    if ((args->flags & VIR_DOMAIN_JOB_STATS_COMPLETED) ||
+        !domain_job_progress(call->domain, &progress, NULL) || !progress.operation)
+        return true;
+    ret->type = VIR_DOMAIN_JOB_UNBOUNDED;
+    params = wire_params_new();
+    wire_params_add_int(params, VIR_DOMAIN_JOB_OPERATION, progress.operation);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_TIME_ELAPSED, progress.elapsed_ms);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_DATA_TOTAL, progress.total);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_DATA_PROCESSED, progress.processed);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_DATA_REMAINING, progress.remaining);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_MEMORY_TOTAL, progress.total);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_MEMORY_PROCESSED, progress.processed);
+    wire_params_add_ullong(params, VIR_DOMAIN_JOB_MEMORY_REMAINING, progress.remaining);
+    wire_params_steal(params, &ret->params.params_len, &ret->params.params_val);
+    return true;
+}
+
+bool
+call_domain_abort_job(Call *call, const DomainArgs *args, WireVoid *ret, GError **err)
+{
+    (void)args;
+    (void)ret;
+    return domain_job_abort(call->domain, err);
+}
+
+bool
+call_domain_abort_job_flags(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    /* the flag is for post-copy migration */
+    return call_check_flags(args->flags, 0, "virDomainAbortJobFlags", err) &&
+           domain_job_abort(call->domain, err);
+}

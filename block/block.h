@@ -67,6 +67,11 @@ bool block_node_needs_zstd(const BlockNode *node);
  * block_node_unref(), which does not. 0 or -errno. */
 int block_node_flush(const BlockNode *node);
 
+/* Ends the threads that serve the node and its queues and starts new ones, which have the calling
+ * thread's rights: for a process that gave up rights which threads keep one by one. Main thread,
+ * with nothing in flight. */
+bool block_node_renew_threads(BlockNode *node, GError **err);
+
 /* Claims the image for a device. @writable asks to write, @share_rw lets others write as well. The
  * claim is taken as open-file-description locks on the bytes that QEMU uses (100 + permission,
  * 200 + permission not shared), so that Kiln, QEMU and qemu-img respect each other. Refused with

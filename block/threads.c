@@ -152,6 +152,19 @@ threads_wait(BlockQueue *queue)
     threads_reap(queue);
 }
 
+static bool
+threads_renew(BlockQueue *queue, GError **err)
+{
+    Threads *t = queue->engine_state;
+    GThreadPool *pool = g_thread_pool_new(thread_run, t, THREADS_PER_QUEUE, TRUE, err);
+
+    if (!pool)
+        return false;
+    g_thread_pool_free(t->pool, FALSE, TRUE);
+    t->pool = pool;
+    return true;
+}
+
 const BlockEngine block_engine_threads = {
     .name = "threads",
     .open = threads_open,
@@ -160,4 +173,5 @@ const BlockEngine block_engine_threads = {
     .submit = threads_submit,
     .reap = threads_reap,
     .wait = threads_wait,
+    .renew = threads_renew,
 };

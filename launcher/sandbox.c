@@ -325,6 +325,21 @@ sandbox_confine_vcpu(void *opaque)
     return sandbox_filter_load(&sandbox_of_vcpus->filters[SANDBOX_VCPU], false) == 0;
 }
 
+typedef struct {
+    bool fine;
+    GError **err;
+} SandboxRenewal;
+
+static void
+sandbox_renew_node(const char *id, void *object, void *opaque)
+{
+    SandboxRenewal *renewal = opaque;
+
+    (void)id;
+    if (renewal->fine)
+        renewal->fine = block_node_renew_threads(object, renewal->err);
+}
+
 static bool
 sandbox_failed(Sandbox *s, int ret, const char *what, GError **err)
 {
@@ -339,6 +354,7 @@ sandbox_failed(Sandbox *s, int ret, const char *what, GError **err)
 bool
 sandbox_enter(Sandbox *s, Vm *vm, GError **err)
 {
+    SandboxRenewal renewal = { true, err };
     int ret;
 
     if (!s->on)
@@ -370,5 +386,10 @@ sandbox_enter(Sandbox *s, Vm *vm, GError **err)
         return false;
     sandbox_of_vcpus = s;
     vm->confine = sandbox_confine_vcpu;
-    return true;
+    /* Threads of images were made while files could be opened, in the host's network and with its
+     * bounding set: those that are made now have what this one has left. GLib would keep ended
+     * threads for pools to come. */
+    g_thread_pool_set_max_unused_threads(0);
+    machine_object_visit(vm->machine, OBJECT_BLOCK_NODE, sandbox_renew_node, &renewal);
+    return renewal.fine;
 }

@@ -21,6 +21,7 @@ from console import Console  # noqa: E402,F401
 
 VIRTKILND = os.path.join(BUILD, "driver", "virtkilnd")
 VMM = os.path.join(BUILD, "launcher", "kiln-vmm")
+IMG = os.path.join(BUILD, "block", "img", "kiln-img")
 LEASES = os.path.join(BUILD, "network", "kiln-leases")
 GUEST_FILES = os.path.join(TMP, "guest")
 
@@ -100,7 +101,7 @@ class Daemon:
 
     def __init__(self, wrap=(), env=None, args=()):
         self.wrap, self.args = list(wrap), list(args)
-        self.env = dict(os.environ, KILN_VMM=VMM, KILN_LEASES=LEASES, **(env or {}))
+        self.env = dict(os.environ, KILN_VMM=VMM, KILN_IMG=IMG, KILN_LEASES=LEASES, **(env or {}))
         self.log = os.path.join(TMP, "virtkilnd.log")
         self.process = None
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, TMP, check, define, guest_files, run, test, virsh, vmm_pid,
+from suite import (Daemon, INTERFACE, TMP, check, define, guest_files, run, test, virsh, vmm_pid,
                    wait_ready)  # noqa: E402
 
 
@@ -32,7 +32,11 @@ with Daemon():
     disk = os.path.join(TMP, "disk.img")
     run("cp", os.path.join(guest_files(), "disk.img"), disk)
     os.chmod(disk, 0o600)            # the daemon opens it; the guest's user could not
-    define("caged", disk=disk, vcpus=2)
+    layers = os.path.join(TMP, "layers.qcow2")    # a format whose work threads do
+    run("qemu-img", "create", "-q", "-f", "qcow2", layers, "64M")
+    define("caged", disk=disk, vcpus=2, devices=INTERFACE + """
+      <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='%s'/>
+        <target dev='vdb' bus='virtio'/></disk>""" % layers)
     virsh("start", "caged")
     wait_ready("caged")
     pid = vmm_pid("caged")
@@ -64,8 +68,9 @@ with Daemon():
         left = os.listdir("/proc/%d/root" % pid)
         check(left == [], "it sees " + ", ".join(left))
     with test("its network namespace is its own and has no interface but a dead lo"):
-        check(os.readlink("/proc/%d/ns/net" % pid) != os.readlink("/proc/self/ns/net"),
-              "it is in the host's network namespace")
+        for task in tasks:
+            check(os.readlink("/proc/%d/task/%d/ns/net" % (pid, task)) != os.readlink("/proc/self/ns/net"),
+                  "thread %d is in the host's network namespace" % task)
         with open("/proc/%d/net/dev" % pid, encoding="utf-8") as stream:
             names = re.findall(r"^\s*(\S+):", stream.read(), re.M)
         check(names == ["lo"], "it sees " + ", ".join(names))

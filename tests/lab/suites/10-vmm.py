@@ -52,7 +52,7 @@ def main_guest():
     shutil.copy(os.path.join(guest_files(), "disk.img"), disk)
     os.chmod(disk, 0o666)
     with Guest("-smp", "2,sockets=1,cores=2", "-object", "iothread,id=io7",
-               "-drive", "file=%s,if=virtio" % disk,
+               "-drive", "file=%s,if=virtio,format=raw" % disk,
                "-object", "rng-random,id=rng0,filename=/dev/urandom",
                "-device", "virtio-rng-pci,rng=rng0", "-device", "virtio-balloon-pci,id=balloon0",
                memory="2200", cmdline='kiln.run="cat /mnt/hello.txt; nproc; grep MemTotal /proc/meminfo;'
@@ -114,7 +114,8 @@ def main_guest():
             check(qmp.events[-1]["event"] == "SHUTDOWN", repr(qmp.names()))
             check(qmp.events[-1]["data"] == {"guest": True, "reason": "guest-shutdown"},
                   repr(qmp.events[-1]))
-            check(guest.end() == (0, ""), "it did not end well")
+            ended = guest.end()
+            check(ended == (0, ""), "it ended with %r" % (ended,))
 
 
 def vcpu_ticks(guest):

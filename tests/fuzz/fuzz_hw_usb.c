@@ -87,7 +87,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_device(fake, "usb-mouse", "port", "3", NULL);
     machine_set_running(fake->machine, true);
     xd_init(&xd, fake, controller);
-    slot = xd_attach(&xd, size & 1 ? 2 : 1, 0);
+    /* behind the four ports for USB 3 */
+    slot = xd_attach(&xd, size & 1 ? 6 : 5, 0);
     xd_configure(&xd, slot, 3, 7);
     for (size_t at = 0; at + RECORD <= size; at += RECORD)
         run_record(&xd, slot, data + at);

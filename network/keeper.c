@@ -86,6 +86,8 @@ watch_pid(Network *network, pid_t pid)
 {
     int fd = pidfd_open(pid, 0);
 
+    if (fd >= 0)
+        fd = file_move_high(fd);
     /* Gone already: the same way, a moment later. */
     if (fd < 0)
         watch_source(network, g_timeout_source_new_seconds(PAUSE_S), -1, dnsmasq_restart);

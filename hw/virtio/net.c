@@ -698,9 +698,11 @@ net_realize(VirtioDevice *dev, GError **err)
     for (unsigned i = 0; i < net->n_pairs; i++) {
         NetPair *p = &net->pairs[i];
 
-        *p = (NetPair){ .net = net, .index = i, .call = { { -1 }, { -1 } } };
+        *p = (NetPair){ .net = net, .index = i, .vhost = VHOST_PAIR_NONE };
         p->rx = virtio_queue_add(dev, net->rx_queue_size, net->loop, net_handle);
         p->tx = virtio_queue_add(dev, net->tx_queue_size, net->loop, net_handle);
+        p->vhost.rings[VHOST_NET_RX] = p->rx;
+        p->vhost.rings[VHOST_NET_TX] = p->tx;
     }
     if (net->ctrl_vq)
         virtio_queue_add(dev, CTRL_QUEUE_SIZE, net->loop, net_handle);

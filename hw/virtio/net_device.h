@@ -5,6 +5,7 @@
 #define KILN_HW_VIRTIO_NET_DEVICE_H
 
 #include "hw/virtio/net.h"
+#include "hw/virtio/vhost_pair.h"
 #include "hw/virtio/virtio.h"
 #include "net/net.h"
 
@@ -53,8 +54,7 @@ typedef struct {
     bool rx_have, tx_have; /* a chain is taken and held */
     size_t rx_pending;     /* length of a packet that waits for more buffers, or 0 */
     uint8_t *bounce;       /* what does not fit the first chain; VIRTIO_NET_BOUNCE */
-    bool vhost_open;       /* the kernel has the rings; the device's lock */
-    IoNotifier call[2];    /* the kernel's interrupts without MSI-X */
+    VhostPair vhost;       /* when the kernel moves the packets */
 } NetPair;
 
 /* What the driver lets through (5.1.6.5.1 to 3). The loop's thread. */

@@ -1,19 +1,18 @@
 /* vsock.c - virtio socket device (virtio 1.2, section 5.10), whose two data rings the kernel serves
  * (vhost-vsock, linux/vhost.h).
  *
- * The doorbells and the MSI-X eventfds go straight to the kernel; without MSI-X it signals an
- * eventfd of ours, and the loop raises the interrupt. The event queue stays here: it tells the
- * driver of a guest that was loaded that its connections are gone.
+ * The event queue stays here: it tells the driver of a guest that was loaded that its connections
+ * are gone.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/virtio/core.h"
+#include "hw/virtio/vhost_pair.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "hw/core/bytes.h"
-#include "net/vhost.h"
 #include "util/error.h"
 
 #define VSOCK_DEVICE "/dev/vhost-vsock"
@@ -29,10 +28,6 @@ enum {
     VIRTIO_ID_VSOCK = 19,
 };
 
-#define RING_FEATURES                                                                              \
-    (VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT) | VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT) |                     \
-     VIRTIO_F(VIRTIO_F_VERSION_1_BIT) | VIRTIO_F(VIRTIO_F_RING_RESET_BIT))
-
 typedef struct {
     VirtioDevice virtio; /* first */
     /* properties */
@@ -41,99 +36,45 @@ typedef struct {
 
     int fd; /* of the kernel's device; -1: none */
     IoLoop *loop;
-    VirtQueue *rings[2], *events;
-    IoNotifier call[2]; /* the kernel's interrupts without MSI-X */
-    bool open;          /* the kernel has the rings; the device's lock */
-    int lost;           /* atomic: the driver is to hear that connections are gone */
+    VhostPair data;
+    int lost; /* atomic: the driver is to hear that connections are gone */
     VirtChain chain;
 } VirtioVsock;
 
 /* ---- the kernel's rings; the device's lock ---- */
 
 static void
-call_signalled(void *opaque, uint32_t events)
-{
-    (void)events;
-    virtio_queue_interrupt(opaque);
-}
-
-static int
-call_fd(const VirtioVsock *vsock, unsigned ring)
-{
-    const VirtQueue *q = vsock->rings[ring];
-    int fd = -1;
-
-    if (pci_msix_enabled(&q->dev->pci) && q->vector != VIRTIO_NO_VECTOR)
-        fd = pci_msix_fd(&q->dev->pci, q->vector);
-    return fd >= 0 ? fd : vsock->call[ring].fd;
-}
-
-static int
-ring_fill(const VirtioVsock *vsock, unsigned ring, VhostRing *ret)
-{
-    const VirtQueue *q = vsock->rings[ring];
-    const GuestMemory *memory = virtio_base(q->dev)->machine->memory;
-
-    *ret = (VhostRing){
-        .size = q->size,
-        .last_avail = q->last_avail,
-        .desc = guest_memory_pointer(memory, q->desc, vring_desc_bytes(q->size)),
-        .avail = guest_memory_pointer(memory, q->avail, vring_avail_bytes(q->size)),
-        .used = guest_memory_pointer(memory, q->used, vring_used_bytes(q->size)),
-        .kick_fd = q->kick.fd,
-        .call_fd = call_fd(vsock, ring),
-    };
-    return ret->desc && ret->avail && ret->used ? 0 : -EFAULT;
-}
-
-static void
 vsock_stop(VirtioDevice *dev)
 {
     VirtioVsock *vsock = (VirtioVsock *)dev;
-    uint16_t last_avail[2] = { vsock->rings[0]->last_avail, vsock->rings[1]->last_avail };
+    uint16_t last_avail[2] = { vsock->data.rings[RING_RX]->last_avail,
+                               vsock->data.rings[RING_TX]->last_avail };
 
-    if (!vsock->open)
+    if (!vsock->data.open)
         return;
-    vsock->open = false;
     vhost_vsock_stop(vsock->fd, last_avail);
-    for (unsigned i = 0; i < 2; i++) {
-        VirtQueue *q = vsock->rings[i];
-
-        io_loop_remove_fd(q->loop, vsock->call[i].fd);
-        q->last_avail = last_avail[i];
-        virt_queue_reload_used(q);
-        q->external = false;
-        /* what it signalled while interrupts were looked up is not to be lost */
-        virtio_queue_interrupt(q);
-    }
+    vhost_pair_given_back(&vsock->data, last_avail);
 }
 
 static int
 vsock_start(VirtioDevice *dev)
 {
     VirtioVsock *vsock = (VirtioVsock *)dev;
-    size_t n;
-    const GuestRam *ram = guest_memory_list(virtio_base(dev)->machine->memory, &n);
-    g_autofree VhostRegion *regions = g_new0(VhostRegion, n);
+    g_autofree VhostRegion *regions = NULL;
     VhostRing rings[2];
-    int r = 0;
+    size_t n;
+    int r;
 
-    if (!vsock->rings[RING_RX]->enabled || !vsock->rings[RING_TX]->enabled)
+    if (!vhost_pair_enabled(&vsock->data))
         return 0;
-    for (size_t i = 0; i < n; i++)
-        regions[i] = (VhostRegion){ ram[i].gpa, ram[i].size, ram[i].host };
-    for (unsigned i = 0; r == 0 && i < 2; i++)
-        r = ring_fill(vsock, i, &rings[i]);
+    regions = vhost_pair_regions(&vsock->data, &n);
+    r = vhost_pair_fill(&vsock->data, rings);
     if (r == 0)
-        r = vhost_vsock_start(vsock->fd, dev->guest_features & RING_FEATURES, regions, n, rings);
+        r = vhost_vsock_start(vsock->fd, dev->guest_features & VHOST_PAIR_FEATURES, regions, n,
+                              rings);
     if (r < 0)
         return r;
-    vsock->open = true;
-    for (unsigned i = 0; r == 0 && i < 2; i++) {
-        vsock->rings[i]->external = true;
-        r = io_loop_add_fd(vsock->loop, vsock->call[i].fd, EPOLLIN | EPOLLET, call_signalled,
-                           vsock->rings[i]);
-    }
+    r = vhost_pair_taken(&vsock->data, vsock->loop);
     if (r < 0)
         vsock_stop(dev);
     return r;
@@ -144,8 +85,8 @@ vsock_vector(VirtQueue *q)
 {
     VirtioVsock *vsock = (VirtioVsock *)q->dev;
 
-    if (vsock->open && q->index < EVENT_QUEUE)
-        vhost_net_set_call(vsock->fd, q->index, call_fd(vsock, q->index));
+    if (vsock->data.open && q->index < EVENT_QUEUE)
+        vhost_net_set_call(vsock->fd, q->index, vhost_pair_call_fd(&vsock->data, q->index));
 }
 
 /* ---- events; the loop's thread ---- */
@@ -213,23 +154,17 @@ vsock_connect(VirtioVsock *vsock, GError **err)
     vsock->fd = vsock_open(vsock, err);
     if (vsock->fd < 0)
         return false;
-    r = vhost_net_own(vsock->fd);
-    if (r == 0)
-        r = vhost_net_features(vsock->fd, &features);
+    r = vhost_pair_init(&vsock->data, vsock->fd, &features);
     if (r == 0)
         r = vhost_vsock_set_cid(vsock->fd, vsock->guest_cid);
     if (r == -EADDRINUSE)
         return device_error(device, err, VIR_ERR_OPERATION_FAILED,
                             "guest-cid=%" G_GUINT64_FORMAT " is used by another guest",
                             vsock->guest_cid);
-    if (r == 0 && !(features & VIRTIO_F(VIRTIO_F_VERSION_1_BIT)))
-        r = -EOPNOTSUPP;
-    for (unsigned i = 0; r == 0 && i < 2; i++)
-        r = io_notifier_init(&vsock->call[i]);
     if (r < 0)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "the kernel's socket device cannot be used: %s", g_strerror(-r));
-    vsock->virtio.host_features &= ~RING_FEATURES | features;
+    vsock->virtio.host_features &= ~VHOST_PAIR_FEATURES | features;
     return true;
 }
 
@@ -238,7 +173,8 @@ vsock_realize(VirtioDevice *dev, GError **err)
 {
     VirtioVsock *vsock = (VirtioVsock *)dev;
 
-    vsock->fd = vsock->call[0].fd = vsock->call[1].fd = -1;
+    vsock->fd = -1;
+    vsock->data = VHOST_PAIR_NONE;
     if (!vsock_connect(vsock, err))
         return false;
     vsock->loop = machine_io_loop(virtio_base(dev)->machine, err);
@@ -246,8 +182,8 @@ vsock_realize(VirtioDevice *dev, GError **err)
         return false;
     virtio_queues_reserve(dev, EVENT_QUEUE + 1);
     for (unsigned i = 0; i < 2; i++)
-        vsock->rings[i] = virtio_queue_add(dev, QUEUE_SIZE, vsock->loop, vsock_handle);
-    vsock->events = virtio_queue_add(dev, QUEUE_SIZE, vsock->loop, vsock_handle);
+        vsock->data.rings[i] = virtio_queue_add(dev, QUEUE_SIZE, vsock->loop, vsock_handle);
+    virtio_queue_add(dev, QUEUE_SIZE, vsock->loop, vsock_handle);
     return true;
 }
 
@@ -256,8 +192,7 @@ vsock_unrealize(VirtioDevice *dev)
 {
     VirtioVsock *vsock = (VirtioVsock *)dev;
 
-    io_notifier_fini(&vsock->call[0]);
-    io_notifier_fini(&vsock->call[1]);
+    vhost_pair_fini(&vsock->data);
     virt_chain_clear(&vsock->chain);
     if (vsock->fd >= 0)
         close(vsock->fd);

@@ -1,4 +1,4 @@
-/* managers.c - the network and domain managers, wired together. See managers.h.
+/* managers.c - the managers of networks, domains and secrets, wired together. See managers.h.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/managers.h"
@@ -8,6 +8,7 @@
 
 #include "driver/domain/domain.h"
 #include "driver/node/node.h"
+#include "driver/secret/secret.h"
 #include "network/network.h"
 
 static void
@@ -64,6 +65,24 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     }
 }
 
+static void
+managers_secret_lifecycle(void *opaque, const SecretName *name, int event)
+{
+    const CallServices *services = opaque;
+    EventSecret secret = { name->uuid, name->usage_type, name->usage_id };
+
+    event_hub_secret_lifecycle(services->events, &secret, event, 0);
+}
+
+static void
+managers_secret_value_changed(void *opaque, const SecretName *name)
+{
+    const CallServices *services = opaque;
+    EventSecret secret = { name->uuid, name->usage_type, name->usage_id };
+
+    event_hub_secret_value_changed(services->events, &secret);
+}
+
 static const NodeHostModel *
 managers_host_model(void *opaque, GError **err)
 {
@@ -74,6 +93,12 @@ managers_host_model(void *opaque, GError **err)
 
 static const NetworkOps managers_network_ops = {
     .lifecycle = managers_network_lifecycle,
+    .warn = managers_warn,
+};
+
+static const SecretOps managers_secret_ops = {
+    .lifecycle = managers_secret_lifecycle,
+    .value_changed = managers_secret_value_changed,
     .warn = managers_warn,
 };
 
@@ -110,6 +135,9 @@ managers_init(CallServices *services, const DaemonConfig *config)
         .privileged = privileged,
     };
 
+    services->secrets = secret_manager_new(paths->secrets_dir, &managers_secret_ops, services);
+    services->secret_find = secret_manager_lookup_uuid;
+    services->secret_unref = secret_unref;
     services->networks = network_manager_new(&network_config, &managers_network_ops, services);
     services->network_find = network_manager_lookup_uuid;
     services->network_unref = network_unref;
@@ -123,7 +151,8 @@ managers_init(CallServices *services, const DaemonConfig *config)
 bool
 managers_load(CallServices *services, GError **err)
 {
-    return network_manager_load(services->networks, err) &&
+    return secret_manager_load(services->secrets, err) &&
+           network_manager_load(services->networks, err) &&
            domain_manager_load(services->domains, err);
 }
 
@@ -141,4 +170,5 @@ managers_clear(CallServices *services)
 {
     g_clear_pointer(&services->domains, domain_manager_free);
     g_clear_pointer(&services->networks, network_manager_free);
+    g_clear_pointer(&services->secrets, secret_manager_free);
 }

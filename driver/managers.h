@@ -1,4 +1,5 @@
-/* managers.h - the network and domain managers, wired to the event hub and to each other.
+/* managers.h - the managers of networks, domains and secrets, wired to the event hub and to each
+ * other.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_DRIVER_MANAGERS_H
@@ -10,11 +11,11 @@
 #include "driver/calls/call.h"
 #include "driver/config.h"
 
-/* Makes both managers from @config and the paths, events and node of @services, and fills their
+/* Makes the managers from @config and the paths, events and node of @services, and fills their
  * part of it. @services must stay where it is. Touches nothing on the host. */
 void managers_init(CallServices *services, const DaemonConfig *config);
 
-/* Loads networks, then domains, which may need them. */
+/* Loads secrets and networks, then domains, which may need them. */
 bool managers_load(CallServices *services, GError **err);
 
 /* Active domains and networks. */

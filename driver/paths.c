@@ -90,6 +90,7 @@ daemon_paths_new(const char *root, bool session, GError **err)
     paths->domains_autostart = g_build_filename(paths->domains_dir, "autostart", NULL);
     paths->networks_dir = g_build_filename(paths->etc_dir, "networks", NULL);
     paths->networks_autostart = g_build_filename(paths->networks_dir, "autostart", NULL);
+    paths->secrets_dir = g_build_filename(paths->etc_dir, "secrets", NULL);
     paths->hooks_dir = g_build_filename(paths->etc_dir, "hooks", NULL);
     paths->nvram_dir = g_build_filename(paths->lib_dir, "nvram", NULL);
     paths->save_dir = g_build_filename(paths->lib_dir, "save", NULL);
@@ -110,14 +111,23 @@ daemon_paths_create(const DaemonPaths *paths, GError **err)
         const char *path;
         mode_t mode;
     } dirs[] = {
-        { paths->etc_dir, 0755 },      { paths->domains_dir, 0700 },
-        { paths->networks_dir, 0700 }, { paths->lib_dir, 0711 },
-        { paths->nvram_dir, 0711 },    { paths->save_dir, 0700 },
-        { paths->snapshot_dir, 0700 }, { paths->dump_dir, 0700 },
-        { paths->channel_dir, 0711 },  { paths->images_dir, 0711 },
-        { paths->dnsmasq_dir, 0755 },  { paths->log_dir, 0700 },
-        { paths->run_dir, 0755 },      { paths->domains_run, 0711 },
-        { paths->networks_run, 0755 }, { paths->socket_dir, paths->session ? 0700 : 0755 },
+        { paths->etc_dir, 0755 },
+        { paths->domains_dir, 0700 },
+        { paths->networks_dir, 0700 },
+        { paths->lib_dir, 0711 },
+        { paths->nvram_dir, 0711 },
+        { paths->save_dir, 0700 },
+        { paths->snapshot_dir, 0700 },
+        { paths->dump_dir, 0700 },
+        { paths->channel_dir, 0711 },
+        { paths->images_dir, 0711 },
+        { paths->dnsmasq_dir, 0755 },
+        { paths->log_dir, 0700 },
+        { paths->secrets_dir, 0700 },
+        { paths->run_dir, 0755 },
+        { paths->domains_run, 0711 },
+        { paths->networks_run, 0755 },
+        { paths->socket_dir, paths->session ? 0700 : 0755 },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(dirs); i++)
@@ -137,6 +147,7 @@ daemon_paths_free(DaemonPaths *paths)
         &paths->domains_autostart,
         &paths->networks_dir,
         &paths->networks_autostart,
+        &paths->secrets_dir,
         &paths->hooks_dir,
         &paths->lib_dir,
         &paths->nvram_dir,

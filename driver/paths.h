@@ -23,7 +23,8 @@ typedef struct DaemonPaths {
     char *domains_autostart; /* links to domains_dir */
     char *networks_dir;      /* NAME.xml of persistent networks */
     char *networks_autostart;
-    char *hooks_dir; /* administrator's hook scripts: hooks/qemu, hooks/network, ... */
+    char *secrets_dir; /* UUID.xml and values of secrets */
+    char *hooks_dir;   /* administrator's hook scripts: hooks/qemu, hooks/network, ... */
 
     char *lib_dir; /* state that outlives a reboot: /var/lib/kiln */
     char *nvram_dir, *save_dir, *snapshot_dir, *dump_dir;

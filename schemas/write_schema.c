@@ -1,9 +1,10 @@
 /* write_schema.c - prints the RELAX NG grammar of one kind of document, written from xml's tables,
- * for the files that installation puts beside virtkilnd: write_schema domain|network.
+ * for the files that installation puts beside virtkilnd: write_schema KIND.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml/domain.h"
 #include "xml/network_private.h"
+#include "xml/secret.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static const struct {
 } documents[] = {
     { "domain", &domain_def_type },
     { "network", &network_def_type },
+    { "secret", &secret_def_type },
 };
 
 int
@@ -27,6 +29,6 @@ main(int argc, char **argv)
         schema = xml_type_schema(documents[i].type);
         return fputs(schema, stdout) == EOF || fflush(stdout) == EOF;
     }
-    fprintf(stderr, "usage: write_schema domain|network\n");
+    fprintf(stderr, "usage: write_schema domain|network|secret\n");
     return 2;
 }

@@ -5,7 +5,7 @@
  * worker thread (rows FAST and SLOW) or in the main loop's thread (rows INLINE: it must not wait
  * for anything but short state locks). Before it runs the dispatcher has checked the right named in
  * the row (read-only connections, secret flags), that the connection is open, and has looked up the
- * domain or network of rows that name one.
+ * object of rows that name one.
  *
  * The handler returns true with *ret filled (it starts zeroed; strings and arrays are from
  * g_malloc() or wire helpers, and are freed after they are sent), or false with *err set to a
@@ -25,6 +25,7 @@
 #include "driver/protocol/connect.h"
 #include "driver/protocol/domain.h"
 #include "driver/protocol/network.h"
+#include "driver/protocol/secret.h"
 #include "driver/protocol/types.h"
 #include "driver/rpc/stream.h"
 #include "util/error.h"
@@ -34,6 +35,8 @@ typedef struct DomainManager DomainManager;
 typedef struct Network Network;
 typedef struct NetworkManager NetworkManager;
 typedef struct Node Node;
+typedef struct Secret Secret;
+typedef struct SecretManager SecretManager;
 typedef struct CallConnection CallConnection;
 
 /* What the daemon offers to handlers. Set up by main.c before the first client and constant while
@@ -55,6 +58,10 @@ typedef struct CallServices {
     NetworkManager *networks;
     Network *(*network_find)(NetworkManager *networks, const uint8_t uuid[16], GError **err);
     void (*network_unref)(Network *network);
+
+    SecretManager *secrets;
+    Secret *(*secret_find)(SecretManager *secrets, const uint8_t uuid[16], GError **err);
+    void (*secret_unref)(Secret *secret);
 } CallServices;
 
 typedef struct Call {
@@ -64,6 +71,7 @@ typedef struct Call {
      * for the length of the call. NULL in rows of object NONE. */
     Domain *domain;
     Network *network;
+    Secret *secret;
 } Call;
 
 /* The connection was opened read-only. Rights are already checked: this is for handlers that hide

@@ -49,6 +49,26 @@ call_connect_network_event_deregister_any(Call *call, const CallbackArgs *args, 
 }
 
 bool
+call_connect_secret_event_register_any(Call *call, const ConnectSecretEventRegisterAnyArgs *args,
+                                       CallbackRet *ret, GError **err)
+{
+    const uint8_t *uuid = args->secret ? (const uint8_t *)args->secret->uuid : NULL;
+
+    ret->id = event_hub_register(call->services->events, call->connection->client,
+                                 EVENT_CLASS_SECRET, args->event, uuid, err);
+    return ret->id >= 0;
+}
+
+bool
+call_connect_secret_event_deregister_any(Call *call, const CallbackArgs *args, WireVoid *ret,
+                                         GError **err)
+{
+    (void)ret;
+    return event_hub_deregister(call->services->events, call->connection->client,
+                                EVENT_CLASS_SECRET, args->id, err);
+}
+
+bool
 call_connect_domain_event_register(Call *call, const WireVoid *args, IntRet *ret, GError **err)
 {
     (void)args;

@@ -149,6 +149,15 @@ job_find_object(CallJob *job, const void *args, GError **err)
             services->network_find(services->networks, (const uint8_t *)wire->uuid, err);
         return job->call.network != NULL;
     }
+    if (job->proc->object == CALL_OBJECT_SECRET) {
+        const WireSecret *wire = args;
+
+        if (!services->secrets)
+            return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
+        job->call.secret =
+            services->secret_find(services->secrets, (const uint8_t *)wire->uuid, err);
+        return job->call.secret != NULL;
+    }
     return true;
 }
 
@@ -159,6 +168,8 @@ job_drop_object(CallJob *job)
         job->call.services->domain_unref(job->call.domain);
     if (job->call.network)
         job->call.services->network_unref(job->call.network);
+    if (job->call.secret)
+        job->call.services->secret_unref(job->call.secret);
 }
 
 static void

@@ -15,7 +15,14 @@
 
 /* Events a client may ask for; those that never happen here may be asked for too. */
 #define EVENT_DOMAIN_COUNT (VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE + 1)
-#define EVENT_NETWORK_COUNT (VIR_NETWORK_EVENT_ID_LIFECYCLE + 1)
+static const struct {
+    const char *name;
+    int count;
+} event_classes[] = {
+    [EVENT_CLASS_DOMAIN] = { "domain", EVENT_DOMAIN_COUNT },
+    [EVENT_CLASS_NETWORK] = { "network", VIR_NETWORK_EVENT_ID_LIFECYCLE + 1 },
+    [EVENT_CLASS_SECRET] = { "secret", VIR_SECRET_EVENT_ID_VALUE_CHANGED + 1 },
+};
 
 /* Callbacks of one client. It needs one for each event; each that it asks for costs everyone. */
 #define EVENT_CALLBACKS_MAX 1024
@@ -130,11 +137,10 @@ int
 event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int event,
                    const uint8_t *uuid, GError **err)
 {
-    int count = class == EVENT_CLASS_DOMAIN ? EVENT_DOMAIN_COUNT : EVENT_NETWORK_COUNT;
     Subscription *s;
     int id;
 
-    if (event < 0 || event >= count) {
+    if (event < 0 || event >= event_classes[class].count) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", event);
         return -1;
     }
@@ -169,7 +175,7 @@ event_hub_deregister(EventHub *hub, RpcClient *client, EventClass class, int id,
     g_mutex_unlock(&hub->lock);
     if (!found)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s event callback %d not registered",
-                              class == EVENT_CLASS_DOMAIN ? "domain" : "network", id);
+                              event_classes[class].name, id);
     return true;
 }
 
@@ -264,11 +270,9 @@ subscription_send(const Subscription *s, int number, const RpcMessage *body)
     rpc_client_send(s->client, msg);
 }
 
-/* Sends @value to everyone who asked for @event of @class about @uuid, as message @modern or
- * @legacy (0: not in that family). */
-static void
-hub_publish(EventHub *hub, EventClass class, int event, int modern, int legacy,
-            const uint8_t uuid[16], xdrproc_t proc, const void *value)
+void
+event_hub_publish(EventHub *hub, EventClass class, int event, int modern, int legacy,
+                  const uint8_t uuid[16], xdrproc_t proc, const void *value)
 {
     static const RpcHeader none;
     g_autoptr(RpcMessage) body = rpc_message_new(&none);
@@ -304,8 +308,8 @@ static void
 hub_publish_domain(EventHub *hub, const EventDomain *dom, int event, xdrproc_t proc,
                    const void *value)
 {
-    hub_publish(hub, EVENT_CLASS_DOMAIN, event, domain_messages[event].modern,
-                domain_messages[event].legacy, dom->uuid, proc, value);
+    event_hub_publish(hub, EVENT_CLASS_DOMAIN, event, domain_messages[event].modern,
+                      domain_messages[event].legacy, dom->uuid, proc, value);
 }
 
 void
@@ -378,17 +382,6 @@ event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
                        (xdrproc_t)xdr_DomainMetadataChangeEvent, &msg);
-}
-
-void
-event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int event, int detail)
-{
-    NetworkLifecycleEvent msg = { { .name = (char *)net->name }, event, detail };
-
-    memcpy(msg.net.uuid, net->uuid, sizeof msg.net.uuid);
-    hub_publish(hub, EVENT_CLASS_NETWORK, VIR_NETWORK_EVENT_ID_LIFECYCLE,
-                CALL_EVENT_NETWORK_EVENT_LIFECYCLE, 0, net->uuid,
-                (xdrproc_t)xdr_NetworkLifecycleEvent, &msg);
 }
 
 void

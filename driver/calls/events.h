@@ -27,6 +27,12 @@ typedef struct EventNetwork {
     const uint8_t *uuid;
 } EventNetwork;
 
+typedef struct EventSecret {
+    const uint8_t *uuid;
+    int usage_type;
+    const char *usage_id; /* "" when there is none */
+} EventSecret;
+
 EventHub *event_hub_new(void);
 void event_hub_free(EventHub *hub);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventHub, event_hub_free)
@@ -52,6 +58,11 @@ void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int
 
 /* VIR_NETWORK_EVENT_ID_LIFECYCLE: virNetworkEventLifecycleType; @detail is 0 in libvirt 9.0.0. */
 void event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int event, int detail);
+
+/* VIR_SECRET_EVENT_ID_LIFECYCLE: virSecretEventLifecycleType; @detail is 0 in libvirt 9.0.0. */
+void event_hub_secret_lifecycle(EventHub *hub, const EventSecret *secret, int event, int detail);
+/* VIR_SECRET_EVENT_ID_VALUE_CHANGED */
+void event_hub_secret_value_changed(EventHub *hub, const EventSecret *secret);
 
 /* Tells every client that asked (virConnectRegisterCloseCallback) that the daemon closes its
  * connection; @reason is a virConnectCloseReason. */

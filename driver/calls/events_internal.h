@@ -4,13 +4,14 @@
 #ifndef KILN_DRIVER_CALLS_EVENTS_INTERNAL_H
 #define KILN_DRIVER_CALLS_EVENTS_INTERNAL_H
 
+#include <rpc/rpc.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "driver/calls/events.h"
 #include "driver/rpc/client.h"
 
-typedef enum { EVENT_CLASS_DOMAIN, EVENT_CLASS_NETWORK } EventClass;
+typedef enum { EVENT_CLASS_DOMAIN, EVENT_CLASS_NETWORK, EVENT_CLASS_SECRET } EventClass;
 
 /* Modern registration: sends events @event of @class (about the object @uuid only, unless NULL) to
  * @client. Returns the callback's id, unique among all of the client's, or -1 with @err
@@ -27,6 +28,11 @@ bool event_hub_deregister_legacy(EventHub *hub, RpcClient *client, int event, GE
 /* Registers for event_hub_connection_closed(). */
 bool event_hub_register_close(EventHub *hub, RpcClient *client, GError **err);
 bool event_hub_deregister_close(EventHub *hub, RpcClient *client, GError **err);
+
+/* Sends @value to everyone who asked for @event of @class about @uuid, as message @modern or
+ * @legacy (0: not in that family). */
+void event_hub_publish(EventHub *hub, EventClass class, int event, int modern, int legacy,
+                       const uint8_t uuid[16], xdrproc_t proc, const void *value);
 
 /* Forgets everything the client registered. */
 void event_hub_remove_client(EventHub *hub, RpcClient *client);

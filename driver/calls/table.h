@@ -14,7 +14,12 @@
 typedef enum { CALL_RIGHT_AUTH, CALL_RIGHT_ANY, CALL_RIGHT_READ, CALL_RIGHT_WRITE } CallRight;
 typedef enum { CALL_QUEUE_INLINE, CALL_QUEUE_FAST, CALL_QUEUE_SLOW, CALL_QUEUE_THREAD } CallQueue;
 typedef enum { CALL_KIND_0, CALL_KIND_STREAM, CALL_KIND_SPARSE, CALL_KIND_FDS } CallKind;
-typedef enum { CALL_OBJECT_NONE, CALL_OBJECT_DOMAIN, CALL_OBJECT_NETWORK } CallObject;
+typedef enum {
+    CALL_OBJECT_NONE,
+    CALL_OBJECT_DOMAIN,
+    CALL_OBJECT_NETWORK,
+    CALL_OBJECT_SECRET,
+} CallObject;
 
 /* Procedure numbers of events, "CALL_EVENT_" and the name of the row. */
 enum {

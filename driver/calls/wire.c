@@ -25,6 +25,14 @@ wire_network_set(WireNetwork *wire, const char *name, const uint8_t uuid[16])
     memcpy(wire->uuid, uuid, sizeof wire->uuid);
 }
 
+void
+wire_secret_set(WireSecret *wire, const uint8_t uuid[16], int usage_type, const char *usage_id)
+{
+    memcpy(wire->uuid, uuid, sizeof wire->uuid);
+    wire->usage_type = usage_type;
+    wire->usage_id = g_strdup(usage_id);
+}
+
 WireOptString
 wire_opt_string(const char *text)
 {

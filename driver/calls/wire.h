@@ -13,6 +13,8 @@
 /* Fills a zeroed struct with copies. @id is -1 for a domain that is not active. */
 void wire_domain_set(WireDomain *wire, const char *name, const uint8_t uuid[16], int id);
 void wire_network_set(WireNetwork *wire, const char *name, const uint8_t uuid[16]);
+void wire_secret_set(WireSecret *wire, const uint8_t uuid[16], int usage_type,
+                     const char *usage_id);
 
 /* An optional string: NULL for NULL, else a copy. */
 WireOptString wire_opt_string(const char *text);

@@ -1,0 +1,49 @@
+/* events_objects.c - events of what is not a domain: their messages.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
+#include <string.h>
+
+#include "driver/calls/events_internal.h"
+#include "driver/calls/table.h"
+#include "driver/protocol/events.h"
+
+void
+event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int event, int detail)
+{
+    NetworkLifecycleEvent msg = { { .name = (char *)net->name }, event, detail };
+
+    memcpy(msg.net.uuid, net->uuid, sizeof msg.net.uuid);
+    event_hub_publish(hub, EVENT_CLASS_NETWORK, VIR_NETWORK_EVENT_ID_LIFECYCLE,
+                      CALL_EVENT_NETWORK_EVENT_LIFECYCLE, 0, net->uuid,
+                      (xdrproc_t)xdr_NetworkLifecycleEvent, &msg);
+}
+
+static WireSecret
+event_wire_secret(const EventSecret *secret)
+{
+    WireSecret wire = { .usage_type = secret->usage_type, .usage_id = (char *)secret->usage_id };
+
+    memcpy(wire.uuid, secret->uuid, sizeof wire.uuid);
+    return wire;
+}
+
+void
+event_hub_secret_lifecycle(EventHub *hub, const EventSecret *secret, int event, int detail)
+{
+    SecretLifecycleEvent msg = { event_wire_secret(secret), event, detail };
+
+    event_hub_publish(hub, EVENT_CLASS_SECRET, VIR_SECRET_EVENT_ID_LIFECYCLE,
+                      CALL_EVENT_SECRET_EVENT_LIFECYCLE, 0, secret->uuid,
+                      (xdrproc_t)xdr_SecretLifecycleEvent, &msg);
+}
+
+void
+event_hub_secret_value_changed(EventHub *hub, const EventSecret *secret)
+{
+    SecretPlainEvent msg = { event_wire_secret(secret) };
+
+    event_hub_publish(hub, EVENT_CLASS_SECRET, VIR_SECRET_EVENT_ID_VALUE_CHANGED,
+                      CALL_EVENT_SECRET_EVENT_VALUE_CHANGED, 0, secret->uuid,
+                      (xdrproc_t)xdr_SecretPlainEvent, &msg);
+}

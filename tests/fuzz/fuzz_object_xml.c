@@ -1,0 +1,33 @@
+/* fuzz_object_xml.c - XML of the small objects from a client: parse, print, parse again, print the
+ * same. The root element says which it is.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xml/secret.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check_secret(const char *text)
+{
+    g_autoptr(SecretDef) def = secret_def_parse(text, 0, NULL);
+    g_autofree char *out = def ? secret_def_format(def) : NULL;
+    g_autoptr(SecretDef) again = out ? secret_def_parse(out, 0, NULL) : NULL;
+    g_autofree char *twice = again ? secret_def_format(again) : NULL;
+
+    if (g_strcmp0(out, twice) != 0)
+        abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    g_autofree char *text = g_strndup((const char *)data, size);
+
+    check_secret(text);
+    return 0;
+}

@@ -161,6 +161,12 @@ qcow2_header_store(BlockNode *file, const Qcow2Header *h)
     g_autofree uint8_t *first = g_malloc(cluster);
     int r = qcow2_header_format(h, first, cluster);
 
+    /* Sectors behind the end of the header stay what they were: should the first one not make it,
+     * the old header still needs them. */
+    while (cluster > BLOCK_SECTOR && first[cluster - BLOCK_SECTOR] == 0 &&
+           memcmp(first + cluster - BLOCK_SECTOR, first + cluster - BLOCK_SECTOR + 1,
+                  BLOCK_SECTOR - 1) == 0)
+        cluster -= BLOCK_SECTOR;
     return r ? r : block_node_pwrite(file, 0, first, cluster, 0);
 }
 

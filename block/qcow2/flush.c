@@ -87,11 +87,12 @@ qcow2_flush_locked(Qcow2 *q)
 
     if (g_atomic_int_get(&q->corrupt))
         return -EIO;
-    g_atomic_int_set(&q->dirty, 0);
     r = qcow2_write_tables(q);
     if (r == 0)
         r = barrier(q);
     if (r == 0) {
+        /* only now: until then a flush that does not wait for the lock would promise too much */
+        g_atomic_int_set(&q->dirty, 0);
         settle_freed(q);
         r = qcow2_apply_freed(q);
     }

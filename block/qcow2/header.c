@@ -393,6 +393,10 @@ writer_header(Writer *w, const Qcow2Header *h, bool names)
         buf[QCOW2_HEADER_V3] = h->compression_type;
     }
     writer_extensions(w, h, names);
+    /* the name stays where it is when there are bitmaps later: it may lie in another sector */
+    if (name > 0 && h->version >= 3 && h->bitmaps.count == 0 &&
+        w->length - w->at >= name + 8 + EXT_BITMAPS_SIZE)
+        w->at += 8 + EXT_BITMAPS_SIZE;
     if (name > 0 && (p = writer_take(w, name))) {
         qcow2_put64(buf + 8, p - buf);
         qcow2_put32(buf + 16, name);
@@ -408,8 +412,9 @@ qcow2_header_format(const Qcow2Header *h, uint8_t *buf, size_t length)
     Writer w = { .buf = buf, .at = own, .length = length };
 
     writer_header(&w, h, h->version >= 3);
-    if (w.full && h->version >= 3) {
-        /* the names of features are a courtesy: small clusters need the room */
+    if ((w.full || w.at > BLOCK_SECTOR) && h->version >= 3) {
+        /* The names of features are a courtesy: small clusters need the room, and what lies in one
+         * sector cannot be torn by a crash. */
         w = (Writer){ .buf = buf, .at = own, .length = length };
         writer_header(&w, h, false);
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block/qcow2/check.h"
 #include "block/qcow2/open.h"
 #include "block/qcow2/refcount.h"
 #include "block/qcow2/tables.h"
@@ -46,11 +47,8 @@ header_load(BlockNode *node, Qcow2Header *ret, GError **err)
 int
 qcow2_header_update(Qcow2 *q)
 {
-    g_autofree uint8_t *cluster = g_try_malloc(q->cluster_size);
-    int r = cluster ? qcow2_header_format(&q->header, cluster, q->cluster_size) : -ENOMEM;
+    int r = qcow2_header_store(q->node->file, &q->header);
 
-    if (r == 0)
-        r = block_node_pwrite(q->node->file, 0, cluster, q->cluster_size, 0);
     return r < 0 ? r : block_node_flush(q->node->file);
 }
 

@@ -106,6 +106,9 @@ struct BlockDriver {
     bool (*open)(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **err);
     bool (*opened)(BlockNode *node, BlockOpening *opening, GError **err); /* may be NULL */
     void (*close)(BlockNode *node); /* writes what must be written; for half-opened nodes too */
+    /* The open node is written, or only read, from now on: sets node->read_only, and puts away what
+     * must be before. The node below can be written. NULL: nothing but the flag. (alone) */
+    bool (*set_access)(BlockNode *node, bool writable, GError **err);
 
     /* The fast path: what [offset, offset + length), inside the node, is. Never waits for I/O;
      * called in the threads of queues. With an extent that has a holder the place is not given to
@@ -222,6 +225,9 @@ bool block_prealloc_parse(const char *text, BlockPrealloc *ret, GError **err);
  * sector: keeps writes of parts of units apart from all others (gate.c). Waits. */
 void block_gate_enter_wait(BlockNode *protocol, bool exclusive);
 void block_gate_leave_wait(BlockNode *protocol);
+
+/* Lets go of the claim on the node, but not of those on what lies behind it. */
+void block_node_release_alone(BlockNode *node);
 
 /* Locks the image of a protocol node as QEMU does; see lock.c. */
 bool block_lock_image(BlockNode *protocol, bool writable, bool share_rw, GError **err);

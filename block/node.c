@@ -218,11 +218,17 @@ block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err)
 }
 
 void
-block_node_release(BlockNode *node)
+block_node_release_alone(BlockNode *node)
 {
     protocol_release(block_node_protocol(node));
     for (guint i = 0; node->extents && i < node->extents->len; i++)
         block_node_release(node->extents->pdata[i]);
+}
+
+void
+block_node_release(BlockNode *node)
+{
+    block_node_release_alone(node);
     if (node->backing)
         block_node_release(node->backing);
 }

@@ -79,7 +79,8 @@ queue_start_pending(BlockQueue *queue)
 {
     GList *link;
 
-    while (queue->active < queue->depth && (link = g_queue_pop_head_link(&queue->pending))) {
+    while (!queue->held && queue->active < queue->depth &&
+           (link = g_queue_pop_head_link(&queue->pending))) {
         queue->active++;
         block_request_begin(link->data);
     }
@@ -199,20 +200,64 @@ queue_wait_outside(BlockQueue *queue)
     block_gate_poll(queue);
 }
 
+/* One turn of waiting for what is active. */
+static void
+queue_drain_some(BlockQueue *queue)
+{
+    queue->engine->submit(queue);
+    if (queue->ready.length > 0)
+        queue_run_ready(queue);
+    else if (block_slow_reap(queue))
+        return;
+    else if (queue->at_gate + queue->at_slow < queue->active)
+        queue->engine->wait(queue);
+    else
+        queue_wait_outside(queue);
+}
+
 void
 block_queue_drain(BlockQueue *queue)
 {
-    while (block_queue_in_flight(queue) > 0) {
-        queue->engine->submit(queue);
-        if (queue->ready.length > 0)
-            queue_run_ready(queue);
-        else if (block_slow_reap(queue))
-            continue;
-        else if (queue->at_gate + queue->at_slow < queue->active)
-            queue->engine->wait(queue);
-        else
-            queue_wait_outside(queue);
+    while (block_queue_in_flight(queue) > 0)
+        queue_drain_some(queue);
+}
+
+void
+block_queue_hold(BlockQueue *queue)
+{
+    queue->held = true;
+    while (queue->active > 0)
+        queue_drain_some(queue);
+}
+
+void
+block_queue_let_go(BlockQueue *queue, BlockNode *node)
+{
+    GQueue pending = queue->pending;
+    GList *link;
+
+    if (node && node != queue->node) {
+        block_gate_remove_queue(queue);
+        block_node_unref(queue->node);
+        queue->node = block_node_ref(node);
+        block_gate_add_queue(queue);
     }
+    queue->held = false;
+    g_queue_init(&queue->pending);
+    /* the image may have become shorter */
+    while ((link = g_queue_pop_head_link(&pending))) {
+        BlockRequest *req = link->data;
+        int r = range_check(queue, req->offset, req->length);
+
+        if (r == 0) {
+            g_queue_push_tail_link(&queue->pending, link);
+        } else {
+            queue->active++;
+            block_queue_finish(req, r, false);
+        }
+    }
+    queue_start_pending(queue);
+    queue->engine->submit(queue);
 }
 
 BlockQueue *
@@ -302,6 +347,6 @@ block_queue_free(BlockQueue *queue)
 }
 
 const char *const block_queue_syscalls[] = {
-    "io_uring_enter", "preadv", "pwritev2", "fallocate", "fdatasync",
-    "read",           "write",  "futex",    "sendmsg",   "recvfrom",  NULL,
+    "io_uring_enter", "preadv", "pwritev2", "fallocate", "fdatasync", "read",
+    "write",          "futex",  "sendmsg",  "recvfrom",  NULL,
 };

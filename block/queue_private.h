@@ -77,6 +77,7 @@ struct BlockQueue {
     GQueue ready;   /* finished without a step; completed by the deferred call */
     GQueue free;
     bool ready_scheduled;
+    bool held;        /* nothing pending begins (block_queue_hold) */
     unsigned at_gate; /* active, but waiting in or let out of the node's gate */
     GQueue resumed;   /* let out, to be gone on with; slow.lock */
     unsigned at_slow; /* active, but in a thread that may wait (slow.c) */
@@ -116,6 +117,11 @@ void block_request_clear(BlockRequest *req);
 
 /* queue.c: @req is over; @done runs from the loop, never from inside the call that started it. */
 void block_queue_finish(BlockRequest *req, int result, bool from_engine);
+
+/* Completes what is active and begins nothing more, though a busy guest goes on asking; then goes
+ * on, with another node unless @node is NULL. Loop's thread. */
+void block_queue_hold(BlockQueue *queue);
+void block_queue_let_go(BlockQueue *queue, BlockNode *node);
 
 /* gate.c: asks to write through the gate of the node; false when @req has to wait, it is then gone
  * on with in its own loop. */

@@ -95,13 +95,19 @@ slow_is_needed(const BlockNode *node)
 }
 
 bool
-block_slow_prepare(BlockNode *node, GError **err)
+block_slow_require(BlockNode *node, GError **err)
 {
-    if (node->slow || !slow_is_needed(node))
+    if (node->slow)
         return true;
     /* all threads at once: the threads that ask for work may be forbidden to start others */
     node->slow = g_thread_pool_new(slow_thread, node, SLOW_THREADS, TRUE, err);
     return node->slow != NULL;
+}
+
+bool
+block_slow_prepare(BlockNode *node, GError **err)
+{
+    return !slow_is_needed(node) || block_slow_require(node, err);
 }
 
 bool

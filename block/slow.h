@@ -9,6 +9,8 @@
 /* Starts the threads of a node whose map() may say SLOW, unless they run. Main thread; before a
  * queue gets the node. */
 bool block_slow_prepare(BlockNode *node, GError **err);
+/* The same for a node that says SLOW though its kind does not tell. */
+bool block_slow_require(BlockNode *node, GError **err);
 /* Runs the chunk of @req (of a flush: all) by the node's blocking calls, with the buffers of
  * req->slice; block_request_slow_done() follows in the queue's loop. */
 void block_slow_start(BlockRequest *req);

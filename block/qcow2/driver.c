@@ -37,6 +37,7 @@ const BlockDriver block_qcow2_driver = {
     .open = qcow2_open,
     .opened = qcow2_opened,
     .close = qcow2_close,
+    .set_access = qcow2_set_access,
     .map = qcow2_map,
     .unmap = qcow2_unmap,
     .pread = qcow2_pread,

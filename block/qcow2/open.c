@@ -332,6 +332,45 @@ qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err)
     return qcow2_upkeep_open(node, err);
 }
 
+/* Refcounts and tables wait in memory no longer. */
+static void
+settle_all(Qcow2 *q)
+{
+    g_mutex_lock(&q->lock);
+    /* what the first flush gave free is counted by the second */
+    for (unsigned i = 0; i < 3 && g_atomic_int_get(&q->dirty); i++)
+        if (qcow2_flush_locked(q) < 0)
+            break;
+    g_mutex_unlock(&q->lock);
+}
+
+bool
+qcow2_set_access(BlockNode *node, bool writable, GError **err)
+{
+    Qcow2 *q = qcow2_of(node);
+
+    if (writable && (q->header.incompatible & (QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT) ||
+                     g_atomic_int_get(&q->corrupt)))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "qcow2 image '%s' is marked dirty or corrupt; mend it with kiln-img "
+                              "check -r all before it is written",
+                              image_name(node));
+    qcow2_upkeep_close(node);
+    if (!writable)
+        settle_all(q);
+    node->read_only = !writable;
+    if (writable && q->header.autoclear & ~QCOW2_AUTOCLEAR_KNOWN) {
+        int r;
+
+        q->header.autoclear &= QCOW2_AUTOCLEAR_KNOWN;
+        r = qcow2_header_update(q);
+        if (r < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
+                                        "cannot write the header of image '%s'", image_name(node));
+    }
+    return qcow2_upkeep_open(node, err);
+}
+
 void
 qcow2_close(BlockNode *node)
 {
@@ -341,14 +380,8 @@ qcow2_close(BlockNode *node)
         return;
     if (q->refcount_table)
         qcow2_upkeep_close(node);
-    if (q->refcount_table && !block_node_read_only(node) && !g_atomic_int_get(&q->corrupt)) {
-        g_mutex_lock(&q->lock);
-        /* what the first flush gave free is counted by the second */
-        for (unsigned i = 0; i < 3 && g_atomic_int_get(&q->dirty); i++)
-            if (qcow2_flush_locked(q) < 0)
-                break;
-        g_mutex_unlock(&q->lock);
-    }
+    if (q->refcount_table && !block_node_read_only(node) && !g_atomic_int_get(&q->corrupt))
+        settle_all(q);
     qcow2_cache_free(q->l2_cache);
     qcow2_cache_free(q->refcount_cache);
     qcow2_header_clear(&q->header);

@@ -9,5 +9,6 @@
 bool qcow2_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **err);
 bool qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err);
 void qcow2_close(BlockNode *node);
+bool qcow2_set_access(BlockNode *node, bool writable, GError **err);
 
 #endif

@@ -1,6 +1,7 @@
 /* user_options.c - options of the user back end: QEMU's names and defaults.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "net/offload.h"
 #include "net/user.h"
 
 #include <string.h>
@@ -108,7 +109,8 @@ user_config_parse(const NetBackend *backend, GHashTable *props, SlirpConfig *con
     bool ipv4 = true, ipv6 = true, restricted = false;
     uint64_t prefix = 64;
 
-    *config = (SlirpConfig){ .version = 4 };
+    *config =
+        (SlirpConfig){ .version = 4, .if_mtu = OFFLOAD_STACK_MTU, .if_mru = OFFLOAD_STACK_MTU };
     if (!net_option_bool(backend, props, "ipv4", &ipv4, err) ||
         !net_option_bool(backend, props, "ipv6", &ipv6, err) ||
         !net_option_bool(backend, props, "restrict", &restricted, err) ||

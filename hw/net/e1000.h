@@ -7,9 +7,9 @@
 #ifndef KILN_HW_NET_E1000_H
 #define KILN_HW_NET_E1000_H
 
-#include "hw/net/frame.h"
 #include "hw/net/nic.h"
 #include "hw/pci/pci.h"
+#include "net/frame.h"
 
 /* Offsets of registers (SDM 13.3, DS 10.1). */
 enum {

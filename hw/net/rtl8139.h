@@ -8,9 +8,9 @@
 
 #include "hw/core/bytes.h"
 #include "hw/core/timer.h"
-#include "hw/net/frame.h"
 #include "hw/net/nic.h"
 #include "hw/pci/pci.h"
+#include "net/frame.h"
 
 /* Offsets of registers (DS 6, C+ DS 7). */
 enum {

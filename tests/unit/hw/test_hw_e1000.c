@@ -4,7 +4,7 @@
 #include "tests/unit/hw/fake_net.h"
 
 #include "hw/core/bytes.h"
-#include "hw/net/frame.h"
+#include "net/frame.h"
 #include "hw/pci/pci.h"
 
 #include <setjmp.h>

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "net/backend.h"
+#include "net/offload.h"
 #include "net/user.h"
 
 #include <errno.h>
@@ -29,7 +30,9 @@ typedef struct {
     IoLoop *loop;
     GMutex lock;
     GCond changed;
-    GPtrArray *packets; /* GBytes that came for the guest */
+    GPtrArray *packets; /* GBytes that came for the guest, without headers */
+    unsigned header_len;
+    uint8_t large[OFFLOAD_HEADER]; /* header of the last packet larger than the MTU */
 } Fixture;
 
 static NetBackend *
@@ -53,18 +56,17 @@ static void
 readable(void *opaque, unsigned queue)
 {
     Fixture *f = opaque;
-    uint8_t first[100], rest[FRAME_MAX];
-    struct iovec iov[2] = { { first, sizeof(first) }, { rest, sizeof(rest) } };
+    g_autofree uint8_t *data = g_malloc(NET_MAX_PACKET);
+    struct iovec iov[2] = { { data, 100 }, { data + 100, NET_MAX_PACKET - 100 } };
     ssize_t n;
 
-    while ((n = net_queue_receive(f->net, queue, iov, 2)) > 0) {
-        uint8_t *data = g_malloc((gsize)n);
+    while ((n = net_queue_receive(f->net, queue, iov, 2)) > (ssize_t)f->header_len) {
+        size_t len = (size_t)n - f->header_len;
 
-        memcpy(data, first, MIN((size_t)n, sizeof(first)));
-        if ((size_t)n > sizeof(first))
-            memcpy(data + sizeof(first), rest, (size_t)n - sizeof(first));
         g_mutex_lock(&f->lock);
-        g_ptr_array_add(f->packets, g_bytes_new_take(data, (gsize)n));
+        if (len > ETHER + OFFLOAD_MTU)
+            memcpy(f->large, data, MIN(f->header_len, sizeof(f->large)));
+        g_ptr_array_add(f->packets, g_bytes_new(data + f->header_len, len));
         g_cond_signal(&f->changed);
         g_mutex_unlock(&f->lock);
     }
@@ -117,10 +119,13 @@ static void
 send_call(void *opaque)
 {
     const SendCall *call = opaque;
-    struct iovec iov[2] = { { (void *)call->data, ETHER },
+    static const uint8_t header[12];
+    struct iovec iov[3] = { { (void *)header, call->f->header_len },
+                            { (void *)call->data, ETHER },
                             { (void *)(call->data + ETHER), call->len - ETHER } };
 
-    assert_int_equal(net_queue_send(call->f->net, 0, iov, 2), (ssize_t)call->len);
+    assert_int_equal(net_queue_send(call->f->net, 0, iov, 3),
+                     (ssize_t)(call->f->header_len + call->len));
 }
 
 static void
@@ -226,7 +231,7 @@ test_dhcp(void **state)
 
     f->net = open_user(NULL, "net", "192.168.50.0/24", "dhcpstart", "192.168.50.77", NULL);
     assert_non_null(f->net);
-    assert_int_equal(net_backend_caps(f->net), 0);
+    assert_int_equal(net_backend_caps(f->net), NET_CAP_HEADER);
     start(f);
     send_frame(f, frame, make_discover(frame));
     offer = wait_packet(f, is_offer);
@@ -247,18 +252,14 @@ is_arp(const uint8_t *data, size_t len)
     return len >= ETHER + 28 && data[12] == 8 && data[13] == 6;
 }
 
-/* A port of the host; a connection to it knocks at the guest's. */
-static void
-test_forwarded_port(void **state)
+/* Opens f->net with a port of the host's. */
+static struct sockaddr_in
+open_forwarded(Fixture *f)
 {
-    Fixture *f = *state;
-    g_autoptr(GBytes) arp = NULL, syn = NULL;
-    g_autofree char *forward = NULL;
     struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t addr_len = sizeof(addr);
-    int probe = socket(AF_INET, SOCK_STREAM, 0), fd;
-    uint8_t frame[64] = { 0 };
-    const uint8_t *request;
+    int probe = socket(AF_INET, SOCK_STREAM, 0);
+    g_autofree char *forward = NULL;
 
     assert_int_equal(bind(probe, (struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_int_equal(getsockname(probe, (struct sockaddr *)&addr, &addr_len), 0);
@@ -266,9 +267,20 @@ test_forwarded_port(void **state)
     forward = g_strdup_printf("tcp:127.0.0.1:%d-:80", ntohs(addr.sin_port));
     f->net = open_user(NULL, "hostfwd", forward, NULL);
     assert_non_null(f->net);
-    start(f);
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_true(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 || errno == EINPROGRESS);
+    return addr;
+}
+
+/* Connects to it and says who has the guest's address; the SYN that knocks at the guest's port. */
+static GBytes *
+knock(Fixture *f, const struct sockaddr_in *addr, int *ret_fd)
+{
+    g_autoptr(GBytes) arp = NULL;
+    uint8_t frame[64] = { 0 };
+    const uint8_t *request;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    assert_true(connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ||
+                errno == EINPROGRESS);
     arp = wait_packet(f, is_arp);
     request = g_bytes_get_data(arp, NULL);
     memcpy(frame, request + 6, 6);
@@ -279,7 +291,77 @@ test_forwarded_port(void **state)
     memcpy(frame + ETHER + 14, request + ETHER + 24, 4);
     memcpy(frame + ETHER + 18, request + ETHER + 8, 10);
     send_frame(f, frame, 60);
-    syn = wait_packet(f, is_syn);
+    *ret_fd = fd;
+    return wait_packet(f, is_syn);
+}
+
+static void
+test_forwarded_port(void **state)
+{
+    Fixture *f = *state;
+    struct sockaddr_in addr = open_forwarded(f);
+    g_autoptr(GBytes) syn = NULL;
+    int fd;
+
+    start(f);
+    syn = knock(f, &addr, &fd);
+    close(fd);
+}
+
+static bool
+is_large(const uint8_t *data, size_t len)
+{
+    return len > ETHER + OFFLOAD_MTU && data[ETHER + 9] == 6;
+}
+
+/* A driver that takes many segments in one gets them so, however small the MSS that it offers. */
+static void
+test_large_packets(void **state)
+{
+    static const uint8_t options[4] = { 2, 4, 1460 >> 8, 1460 & 255 };
+    Fixture *f = *state;
+    struct sockaddr_in addr = open_forwarded(f);
+    g_autoptr(GBytes) syn = NULL, large = NULL;
+    uint8_t frame[ETHER + IP + 24] = { 0 }, *ip = frame + ETHER, *tcp = ip + IP,
+                               text[20000] = { 0 };
+    uint8_t pseudo[12 + 24] = { 0 };
+    const uint8_t *request;
+    int fd;
+
+    f->header_len = 12;
+    assert_int_equal(net_backend_set_header_len(f->net, 12), 0);
+    assert_int_equal(net_backend_set_offload(f->net, NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4), 0);
+    start(f);
+    syn = knock(f, &addr, &fd);
+    request = g_bytes_get_data(syn, NULL);
+    memcpy(frame, request + 6, 6);
+    memcpy(frame + 6, request, 6);
+    put16(frame + 12, 0x0800);
+    ip[0] = 0x45;
+    put16(ip + 2, IP + 24);
+    ip[8] = 64;
+    ip[9] = 6;
+    memcpy(ip + 12, request + ETHER + 16, 4);
+    memcpy(ip + 16, request + ETHER + 12, 4);
+    put16(ip + 10, checksum(ip, IP));
+    memcpy(tcp, request + ETHER + IP + 2, 2);
+    memcpy(tcp + 2, request + ETHER + IP, 2);
+    memcpy(tcp + 8, request + ETHER + IP + 4, 4); /* acknowledges the SYN, which counts as one */
+    for (int i = 11; i >= 8 && ++tcp[i] == 0; i--)
+        continue;
+    tcp[12] = 0x60;
+    tcp[13] = 0x12;
+    put16(tcp + 14, 0xffff);
+    memcpy(tcp + 20, options, sizeof(options));
+    memcpy(pseudo, ip + 12, 8);
+    pseudo[9] = 6;
+    put16(pseudo + 10, 24);
+    memcpy(pseudo + 12, tcp, 24);
+    put16(tcp + 16, checksum(pseudo, sizeof(pseudo)));
+    send_frame(f, frame, sizeof(frame));
+    assert_int_equal(send(fd, text, sizeof(text), 0), (ssize_t)sizeof(text));
+    large = wait_packet(f, is_large);
+    assert_memory_equal(f->large, "\x01\x01\x36\x00\xb4\x05\x22\x00\x10\x00", OFFLOAD_HEADER);
     close(fd);
 }
 
@@ -417,6 +499,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_dhcp),
         TEST(test_forwarded_port),
+        TEST(test_large_packets),
         TEST(test_unread),
         TEST(test_nonsense),
         cmocka_unit_test(test_options),

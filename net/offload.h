@@ -1,0 +1,52 @@
+/* offload.h - what the kernel's tap does with virtio-net headers (virtio 1.2, section 5.1.6), for a
+ * back end that has no kernel behind it.
+ *
+ * From the driver: the checksum that it left is put in, and a packet of many segments stays one,
+ * because the stack at the other end takes packets of any size. To the driver: the stack's packets
+ * are larger than the guest's MTU; they go whole to a driver that takes many segments in one, and
+ * in pieces to another. A TCP peer sends no more than the guest's MSS allows, so that is raised in
+ * the guest's SYN (RFC 9293, 3.7.1) while its driver takes large packets.
+ *
+ * All bytes are foreign: nothing here leaves its buffer.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KILN_NET_OFFLOAD_H
+#define KILN_NET_OFFLOAD_H
+
+#include "net/frame.h"
+#include "net/net.h"
+
+enum {
+    OFFLOAD_HEADER = 10, /* bytes of a virtio-net header that say something here */
+    OFFLOAD_MTU = 1500,  /* what a guest takes at least */
+    OFFLOAD_STACK_MTU = 65520,
+    OFFLOAD_STACK_MSS = OFFLOAD_STACK_MTU - 60, /* behind the headers of IPv6 and TCP */
+};
+
+/* Puts in the checksum that a frame's @header says is left to do. 0, or -EINVAL when it is outside
+ * of the frame. */
+int offload_complete(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len);
+
+/* Raises the MSS in a guest's SYN, where @offload (NET_OFFLOAD_…, what its driver takes) has its
+ * IP version, to OFFLOAD_STACK_MSS. The MSS that it had, or 0 when nothing was changed. @header as
+ * above: a checksum that is complete already is kept right. */
+uint16_t offload_raise_mss(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len,
+                           unsigned offload);
+
+/* How a frame of the stack goes to the guest. */
+typedef struct {
+    uint8_t header[OFFLOAD_HEADER]; /* of each piece */
+    unsigned pieces;
+    FrameOffload cut; /* for TCP in more than one piece */
+    bool fragments;   /* IPv4's, in more than one piece */
+} OffloadPlan;
+
+/* @mss: no connection of the guest has a smaller one (as told by offload_raise_mss). May change
+ * @frame's checksum. False when the guest cannot get the frame in any form. */
+bool offload_plan(uint8_t *frame, size_t len, unsigned offload, uint16_t mss, OffloadPlan *ret);
+/* Writes piece @n (from 0) of a frame that goes in several to @out, which has room for @len bytes,
+ * and returns its length. */
+size_t offload_piece(const OffloadPlan *plan, const uint8_t *frame, size_t len, unsigned n,
+                     uint8_t *out);
+
+#endif

@@ -2,7 +2,10 @@
 """The PC's other disks, network cards and USB under the drivers of a stock kernel: what they read is
 what the images hold, what they write arrives, and the kernel complains about none of them.
 
-# timeout: 600
+Those that begin with some word:
+    run-suites 16-devices -- --env KILN_ONLY=EHCI
+
+# timeout: 1200
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -14,17 +17,20 @@ import re
 import socket
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import TMP, check, test  # noqa: E402
+from suite import TMP, check, test, wait_for  # noqa: E402
 from vmm import Guest, initrd_with  # noqa: E402
 
+ONLY = os.environ.get("KILN_ONLY", "")
 MIB = 1 << 20
+SECONDS = 400                       # of a guest, on a busy host
 PATTERN = os.urandom(MIB)
 WRITE_AT = 2 * MIB
 DOWNLOAD = os.urandom(6 * MIB + 123)
 # What a guest's kernel says when it is unhappy with a device.
-COMPLAINT = re.compile(r"(?i)\b(ata\d|scsi|sd |sr |usb|xhci|uhci|e1000e?|ahci|i8042|hid)\b.*"
+COMPLAINT = re.compile(r"(?i)\b(ata\d|scsi|sd |sr |usb|xhci|ehci(-pci|_hcd)?|uhci(_hcd)?|e1000e?|ahci|i8042|hid)\b.*"
                        r"(error|fail|time.?out|timed out|exception|hang|not respond|cannot|unable)")
 
 SCRIPT = """
@@ -117,24 +123,27 @@ def netdev(ident, driver):
     return ["-netdev", "user,id=" + ident, "-device", "%s,netdev=%s" % (driver, ident)]
 
 
-def try_machine(machine, modules, disks, cards, options, inputs):
+def try_machine(machine, modules, disks, cards, options, inputs, label=None):
     """@disks: name, MiB, -device with the node's name missing, whether it can be written."""
+    label = label or machine
+    if not label.startswith(ONLY):
+        return
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Download)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     sink = Sink()
     script = SCRIPT % {"disks": len(disks), "port": web.server_port, "sink": sink.port}
-    initrd = initrd_with(os.path.join(TMP, "initrd-" + machine), modules,
+    initrd = initrd_with(os.path.join(TMP, "initrd-" + label), modules,
                          {"pattern": PATTERN, "run": script.encode()})
     argv, images = ["-machine", machine, "-smp", "2"], {}
     argv += options
     for number, (name, mib, device, writable) in enumerate(disks):
-        images[name] = image("%s-%s.img" % (machine, name), mib)
+        images[name] = image("%s-%s.img" % (label, name), mib)
         argv += drive("d%d" % number, images[name][0], not writable)
         argv += ["-device", "%s,drive=d%d" % (device, number)]
     for number, card in enumerate(cards):
         argv += netdev("n%d" % number, card)
     with Guest(*argv, initrd=initrd, cmdline='kiln.run="sh /extra/run"') as guest:
-        guest.wait_output("KILN-RUN-END")
+        guest.wait_output("KILN-RUN-END", timeout=SECONDS)
         out = guest.output()
         guest.qmp.do("system_powerdown")
         guest.qmp.drain()
@@ -142,20 +151,20 @@ def try_machine(machine, modules, disks, cards, options, inputs):
     web.shutdown()
     for name, _, _, writable in disks:
         path, sectors, digest = images[name]
-        with test("%s: %s" % (machine, name)):
+        with test("%s: %s" % (label, name)):
             check("%d %s" % (sectors, digest) in out, "the guest did not read what the image holds")
             if writable:
                 check_written(path)
     for number, card in enumerate(cards):
-        with test("%s: %s" % (machine, card)):
+        with test("%s: %s" % (label, card)):
             digest = hashlib.md5(DOWNLOAD).hexdigest()
             check("GOT %s %s" % (card, digest) in out, "the guest did not get what was sent")
             check(len(sink.digests) == len(cards) and sink.digests[number] == digest,
                   "what the guest sent did not arrive: %r" % sink.digests)
-    with test("%s: input devices" % machine):
+    with test("%s: input devices" % label):
         for name in inputs:
             check(re.search("INPUT .*" + name, out), "the guest has no %r" % name)
-    with test("%s: the kernel complains about no device" % machine):
+    with test("%s: the kernel complains about no device" % label):
         lines = out.split("DMESG-BEGIN")[1].split("DMESG-END")[0].splitlines()
         check(len(lines) > 50, "there is no kernel log")
         bad = [line for line in lines if COMPLAINT.search(line)]
@@ -183,3 +192,54 @@ try_machine(
     ["e1000"],
     ["-device", "piix3-usb-uhci,id=usb0", "-device", "usb-mouse,bus=usb0.0"],
     ["USB Mouse", "AT Translated Set 2"])
+# What virt-install gives a guest of an unknown system: EHCI and its companions, which have what
+# knows no high speed.
+EHCI = ["-device", "ich9-usb-ehci1,id=usb0,addr=0x1d.7"]
+for number in range(3):
+    EHCI += ["-device", "ich9-usb-uhci%d,masterbus=usb0.0,firstport=%d,addr=0x1d.%d,multifunction=on"
+             % (number + 1, 2 * number, number)]
+try_machine(
+    "q35", ["ehci_pci", "uhci_hcd", "sd_mod", "usb_storage", "usbhid", "hid_generic"],
+    [("EHCI disk", 14, "usb-storage,bus=usb0.0,port=2", True)],
+    [],
+    EHCI + ["-device", "usb-kbd,bus=usb0.0,port=1,usb_version=1",
+            "-device", "usb-tablet,bus=usb0.0,port=3,usb_version=1",
+            "-device", "usb-mouse,bus=usb0.0,port=5"],
+    ["USB Keyboard", "USB Tablet", "USB Mouse"], label="EHCI")
+
+# A disk that comes and goes while it is read.
+REPLUG = """
+for module in /extra/*.ko; do insmod $module 2> /dev/null; done
+for round in 1 2 3 4; do
+    until [ -e /sys/block/sd?/size ]; do sleep 0.2; done
+    disk=$(echo /sys/block/sd?)
+    disk=/dev/${disk##*/}
+    until [ -b $disk ]; do sleep 0.1; done
+    echo "DISK $round $(md5sum < $disk | cut -d' ' -f1)"
+    while dd if=$disk of=/dev/null bs=65536 iflag=direct 2> /dev/null; do :; done
+    while [ -e /sys/block/${disk##*/} ]; do sleep 0.2; done
+done
+dmesg | grep -E "BUG:|Oops|fatal error|HC died"
+"""
+path, _, md5 = image("replug.img", 3)
+with test("EHCI: a disk is unplugged while it is read and plugged in again"), \
+        Guest(*EHCI, *drive("d0", path, True),
+              "-device", "usb-storage,bus=usb0.0,port=4,drive=d0,id=u",
+              initrd=initrd_with(os.path.join(TMP, "initrd-replug"),
+                                 ["ehci_pci", "uhci_hcd", "sd_mod", "usb_storage"],
+                                 {"run": REPLUG.encode()}),
+              cmdline='kiln.run="sh /extra/run"') as guest:
+    for number in range(1, 5):
+        guest.wait_output("DISK %d %s" % (number, md5), timeout=SECONDS)
+        time.sleep(1)
+        guest.qmp.do("device_del", id="u")
+        wait_for("DEVICE_DELETED", lambda: (guest.qmp.do("query-status"),
+                                            guest.qmp.names().count("DEVICE_DELETED"))[1] >= number,
+                 100)
+        if number < 4:
+            guest.qmp.do("device_add", driver="usb-storage", bus="usb0.0", port="4", drive="d0",
+                         id="u")
+    guest.wait_output("KILN-RUN-END", timeout=SECONDS)
+    said = guest.output().split("KILN-RUN-BEGIN")[1].split("DISK 4")[1].splitlines()
+    check(said[-1].startswith("KILN-RUN-END 1"), "the kernel complains: %r" % said[-5:])
+    guest.qmp.do("quit")

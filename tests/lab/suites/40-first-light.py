@@ -6,10 +6,12 @@
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import (Console, Daemon, PROJECT, TMP, check, define, fails, guest_files, guest_xml, run,
@@ -50,6 +52,34 @@ def forwarded():
         return peer.recv(100) == b"hello from port 8080\n"
 
 
+def bulk(terminal):
+    """Packets of many segments, both ways through user networking: what arrives is what was sent."""
+    blob = os.urandom(4 << 20)
+    got = hashlib.md5()
+
+    def send(listener):
+        with listener.accept()[0] as peer:
+            peer.sendall(blob)
+
+    def receive(listener):
+        with listener.accept()[0] as peer:
+            for piece in iter(lambda: peer.recv(1 << 16), b""):
+                got.update(piece)
+
+    threads = []
+    for port, function in ((7100, send), (7101, receive)):
+        listener = socket.create_server(("127.0.0.1", port))
+        threads.append(threading.Thread(target=function, args=(listener,), daemon=True))
+        threads[-1].start()
+    answer, _ = terminal.command("nc 10.0.2.2 7100 | md5sum", 120)
+    check(hashlib.md5(blob).hexdigest() in answer, "what the guest received is not what was sent: " + answer)
+    answer, _ = terminal.command("head -c 3000001 /dev/urandom > /tmp/bulk; md5sum < /tmp/bulk; "
+                                 "nc 10.0.2.2 7101 < /tmp/bulk", 120)
+    for thread in threads:
+        thread.join(60)
+    check(got.hexdigest() in answer, "what the guest sent is not what came: %s, %s" % (got.hexdigest(), answer))
+
+
 def session():
     """An ordinary user's guest, with user networking and a forwarded port, on kiln:///session."""
     uid = 12345
@@ -88,6 +118,7 @@ def session():
                 "until [ -e /tmp/network-is-up ]; do sleep 1; done; wget -qO- http://203.0.113.1/hello.txt")
             check(status == 0 and answer.strip(), "the guest reaches outside by user networking: "
                   + answer)
+            bulk(terminal)
             terminal.command("{ while :; do echo hello from port 8080 | nc -l -p 8080; done & }")
             wait_for("an answer through the forwarded port", forwarded, 30)
         user_virsh("shutdown", "mine")

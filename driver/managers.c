@@ -60,6 +60,11 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     case VIR_DOMAIN_EVENT_ID_METADATA_CHANGE:
         event_hub_domain_metadata_change(hub, &dom, event->event, event->text);
         break;
+    case VIR_DOMAIN_EVENT_ID_DEVICE_ADDED:
+    case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED:
+    case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED:
+        event_hub_domain_device(hub, &dom, event->id, event->text);
+        break;
     default:
         g_warning("domain event %d of '%s' has no message", event->id, event->name);
     }

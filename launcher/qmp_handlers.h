@@ -23,6 +23,7 @@ QMP_HANDLER(qmp_query_machines);
 QMP_HANDLER(qmp_query_current_machine);
 QMP_HANDLER(qmp_query_memory_size_summary);
 QMP_HANDLER(qmp_query_iothreads);
+QMP_HANDLER(qmp_qom_list);
 QMP_HANDLER(qmp_query_chardev);
 
 /* qmp_cpus.c */

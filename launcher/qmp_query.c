@@ -1,6 +1,7 @@
 /* qmp_query.c - QMP commands that only tell: the guest, its memory, threads.
  *
- * Shapes of the answers: QEMU 7.2 qapi/{control,machine,machine-target,misc,run-state,char}.json.
+ * Shapes of the answers: QEMU 7.2
+ * qapi/{control,machine,machine-target,misc,run-state,char,qom}.json.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "hw/char/chardev.h"
 #include "hw/pci/board.h"
 #include "launcher/qmp_handlers.h"
+#include "util/error.h"
 #include "util/ioloop.h"
 
 /* The version of QEMU whose commands and events these are. */
@@ -157,4 +159,35 @@ QUERY(qmp_query_iothreads)
 QUERY(qmp_query_chardev)
 {
     return qmp_node_array(chardev_query(qmp_session_vm(session)->machine));
+}
+
+static void
+query_device(Device *dev, void *opaque)
+{
+    g_autofree char *type = g_strdup_printf("child<%s>", dev->class->name);
+    JsonObject *property;
+
+    if (!dev->id)
+        return;
+    property = json_object_new();
+    json_object_set_string_member(property, "name", dev->id);
+    json_object_set_string_member(property, "type", type);
+    json_array_add_object_element(opaque, property);
+}
+
+/* Of QEMU's tree of objects the one place that tells which devices there are. */
+JsonNode *
+qmp_qom_list(QmpSession *session, JsonObject *args, GError **err)
+{
+    const char *path = json_object_get_string_member(args, "path");
+    JsonArray *list;
+
+    if (strcmp(path, "/machine/peripheral") != 0) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "Device '%s' not found: only /machine/peripheral can be listed", path);
+        return NULL;
+    }
+    list = json_array_new();
+    machine_device_visit(qmp_session_vm(session)->machine, query_device, list);
+    return qmp_node_array(list);
 }

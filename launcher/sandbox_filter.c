@@ -47,6 +47,7 @@ static const char *const filter_main[] = {
     "fsync",
     "ftruncate",
     "getpeername",
+    "getppid", /* a seed of GLib's, for user networking that comes later */
     "getsockname",
     "getsockopt",
     "io_uring_enter",
@@ -83,6 +84,7 @@ static const uint32_t filter_ioctls[] = {
     0x5413,     0x541b,     0x5421,             /* TIOCGWINSZ, FIONREAD, FIONBIO */
     0x400454d0, 0x400454d8, 0x400454d9, 0x800454cf, 0x400454cd,
     /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
+    0x800454d2, 0x400454d4, /* TUNGETIFF, TUNSETSNDBUF: for a tap that comes later */
 };
 
 /* Calls that look for files, or take away the path of a socket at the end. */

@@ -195,6 +195,10 @@ void network_port_close(NetworkManager *manager, const NetworkPortRequest *reque
 /* Brings the tap up or down (<link state=''/> of a running guest). */
 bool network_port_set_link(const char *ifname, bool up, GError **err);
 
+/* Limits the tap anew, in place of former limits; all 0: not at all. A floor is refused. */
+bool network_port_set_limits(const char *ifname, const NetworkLimit *inbound,
+                             const NetworkLimit *outbound, GError **err);
+
 typedef struct {
     uint64_t rx_bytes, rx_packets, rx_errs, rx_drop; /* as the guest sees them */
     uint64_t tx_bytes, tx_packets, tx_errs, tx_drop;

@@ -504,6 +504,16 @@ network_port_set_link(const char *ifname, bool up, GError **err)
 }
 
 bool
+network_port_set_limits(const char *ifname, const NetworkLimit *inbound,
+                        const NetworkLimit *outbound, GError **err)
+{
+    g_autoptr(Netlink) nl = netlink_open(err);
+    const NetworkPortRequest wanted = { .inbound = *inbound, .outbound = *outbound };
+
+    return nl && tc_unlimit(nl, ifname, err) && limit_tap(nl, &wanted, ifname, err);
+}
+
+bool
 network_port_stats(const char *ifname, NetworkPortStats *ret, GError **err)
 {
     g_autoptr(Netlink) nl = netlink_open(err);

@@ -194,6 +194,23 @@ replace_limit(Netlink *nl, const char *name, const NetworkLimit *limit, uint32_t
 }
 
 bool
+tc_unlimit(Netlink *nl, const char *name, GError **err)
+{
+    g_autoptr(NlMsg) sent = NULL;
+    g_autoptr(NlMsg) received = NULL;
+    unsigned index;
+
+    if (!netlink_link_index(nl, name, &index, err))
+        return false;
+    sent = tc_message(RTM_DELQDISC, index, 0, TC_H_ROOT, NULL);
+    received = tc_message(RTM_DELQDISC, index, TC_INGRESS_HANDLE, TC_H_INGRESS, NULL);
+    /* the kernel refuses where there is none */
+    netlink_transact(nl, sent);
+    netlink_transact(nl, received);
+    return true;
+}
+
+bool
 tc_limit_sent(Netlink *nl, const char *name, const NetworkLimit *limit, GError **err)
 {
     return replace_limit(nl, name, limit, 0, TC_H_ROOT, add_class, err);

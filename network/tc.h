@@ -15,4 +15,7 @@ bool tc_limit_sent(Netlink *nl, const char *name, const NetworkLimit *limit, GEr
  * peak is not looked at in this direction. */
 bool tc_limit_received(Netlink *nl, const char *name, const NetworkLimit *limit, GError **err);
 
+/* Takes both limits away. */
+bool tc_unlimit(Netlink *nl, const char *name, GError **err);
+
 #endif

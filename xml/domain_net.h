@@ -121,6 +121,9 @@ typedef struct {
     int native_mode; /* 1 tagged, 2 untagged */
 } DomainVlanTag;
 
+/* A random MAC address of QEMU's range for one that has none. Completing a definition does it. */
+void domain_interface_give_mac(DomainInterface *net);
+
 extern const XmlType domain_interface_type;
 
 #endif

@@ -220,18 +220,24 @@ complete_disk(DomainDisk *disk)
         disk->readonly = 1;
 }
 
+void
+domain_interface_give_mac(DomainInterface *net)
+{
+    uint8_t mac[6] = { 0x52, 0x54, 0x00 };
+    uint32_t random = g_random_int();
+
+    if (net->mac)
+        return;
+    mac[3] = (uint8_t)(random >> 16);
+    mac[4] = (uint8_t)(random >> 8);
+    mac[5] = (uint8_t)random;
+    net->mac = xml_mac_format(mac);
+}
+
 static void
 complete_interface(DomainInterface *net)
 {
-    if (!net->mac) {
-        uint8_t mac[6] = { 0x52, 0x54, 0x00 };
-        uint32_t random = g_random_int();
-
-        mac[3] = (uint8_t)(random >> 16);
-        mac[4] = (uint8_t)(random >> 8);
-        mac[5] = (uint8_t)random;
-        net->mac = xml_mac_format(mac);
-    }
+    domain_interface_give_mac(net);
     if (net->type != DOMAIN_NET_HOSTDEV)
         set_default(&net->model, "virtio");
     for (guint i = 0; i < net->ips->len; i++) {

@@ -46,6 +46,8 @@ struct EventHub {
     int last_id;
 };
 
+#define DEVICE_CALLBACK(what) CALL_EVENT_DOMAIN_EVENT_CALLBACK_DEVICE_##what
+
 /* Message numbers of the two families by virDomainEventID; 0: not in that family. */
 static const struct {
     int modern, legacy;
@@ -63,6 +65,10 @@ static const struct {
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
                                              CALL_EVENT_DOMAIN_EVENT_BALLOON_CHANGE },
     [VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE, 0 },
+    [VIR_DOMAIN_EVENT_ID_DEVICE_ADDED] = { DEVICE_CALLBACK(ADDED), 0 },
+    [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED] = { DEVICE_CALLBACK(REMOVED),
+                                             CALL_EVENT_DOMAIN_EVENT_DEVICE_REMOVED },
+    [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED] = { DEVICE_CALLBACK(REMOVAL_FAILED), 0 },
     [VIR_DOMAIN_EVENT_ID_METADATA_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE, 0 },
 };
 
@@ -382,6 +388,14 @@ event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
                        (xdrproc_t)xdr_DomainMetadataChangeEvent, &msg);
+}
+
+void
+event_hub_domain_device(EventHub *hub, const EventDomain *dom, int event, const char *alias)
+{
+    DomainDeviceEvent msg = { event_wire_domain(dom), (char *)alias };
+
+    hub_publish_domain(hub, dom, event, (xdrproc_t)xdr_DomainDeviceEvent, &msg);
 }
 
 void

@@ -55,6 +55,8 @@ void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int
 /* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri that of an element. */
 void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type,
                                       const char *uri);
+/* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _REMOVED and _REMOVAL_FAILED, by @event. */
+void event_hub_domain_device(EventHub *hub, const EventDomain *dom, int event, const char *alias);
 
 /* VIR_NETWORK_EVENT_ID_LIFECYCLE: virNetworkEventLifecycleType; @detail is 0 in libvirt 9.0.0. */
 void event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int event, int detail);

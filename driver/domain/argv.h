@@ -60,7 +60,7 @@ typedef struct {
     DomainDef *def;  /* live; aliases and paths get filled in */
     GPtrArray *args; /* char * */
     unsigned next_set;
-    unsigned backing_nodes; /* so far: they are numbered after the disks */
+    unsigned next_node; /* number of the next image's nodes: after the disks, those they lie on */
 } Argv;
 
 /* The arguments, argv[0] first, ending with NULL; g_ptr_array_unref() them. NULL with @err:
@@ -108,6 +108,9 @@ bool argv_cpu(Argv *argv, GError **err);
 bool argv_memory(Argv *argv, GError **err);
 bool argv_controllers(Argv *argv, GError **err);
 bool argv_disks(Argv *argv, GError **err);
+/* The nodes of @disk's image and of those it lies on; *ret: the uppermost's name. @number is the
+ * image's own, which becomes its source_index. */
+bool argv_disk_image(Argv *argv, DomainDisk *disk, unsigned number, char **ret, GError **err);
 
 /* One image of a chain behind a disk's own. (chain.c) */
 typedef struct {
@@ -126,5 +129,17 @@ char *argv_chain_xml(const GPtrArray *chain, unsigned first);
 bool argv_interfaces(Argv *argv, GError **err);
 bool argv_chars(Argv *argv, GError **err);
 bool argv_others(Argv *argv, GError **err);
+
+/* One device alone, for a running guest, with its back ends before it. The functions for lists use
+ * them too. */
+bool argv_disk(Argv *argv, DomainDisk *disk, GError **err);
+bool argv_interface(Argv *argv, DomainInterface *net, GError **err);
+bool argv_controller(Argv *argv, const DomainController *c, GError **err);
+bool argv_hub(Argv *argv, const DomainHub *hub, GError **err);
+bool argv_input(Argv *argv, const DomainInput *input, GError **err);
+bool argv_rng(Argv *argv, const DomainRng *rng, GError **err);
+bool argv_watchdog(Argv *argv, const DomainWatchdog *watchdog, GError **err);
+bool argv_console(Argv *argv, DomainChar *console, GError **err);
+bool argv_channel(Argv *argv, DomainChar *channel, GError **err);
 
 #endif

@@ -103,7 +103,7 @@ argv_serial(Argv *argv, DomainChar *serial, GError **err)
     return true;
 }
 
-static bool
+bool
 argv_console(Argv *argv, DomainChar *console, GError **err)
 {
     g_autofree char *chardev = g_strdup_printf("char%s", console->info.alias);
@@ -122,7 +122,7 @@ argv_console(Argv *argv, DomainChar *console, GError **err)
     return true;
 }
 
-static bool
+bool
 argv_channel(Argv *argv, DomainChar *channel, GError **err)
 {
     g_autofree char *chardev = g_strdup_printf("char%s", channel->info.alias);

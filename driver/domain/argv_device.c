@@ -54,7 +54,7 @@ argv_other_controller(Argv *argv, const DomainController *c, GString *text)
     argv_pci_address(argv, &c->info, text);
 }
 
-static bool
+bool
 argv_controller(Argv *argv, const DomainController *c, GError **err)
 {
     const char *model = domain_controller_model(argv->def, c);
@@ -83,6 +83,18 @@ argv_controller(Argv *argv, const DomainController *c, GError **err)
     return true;
 }
 
+bool
+argv_hub(Argv *argv, const DomainHub *hub, GError **err)
+{
+    g_autoptr(GString) text = g_string_new("usb-hub");
+
+    (void)err;
+    g_string_append_printf(text, ",id=%s", hub->info.alias);
+    argv_usb_address(argv, &hub->info, text);
+    argv_add(argv, "-device", text->str);
+    return true;
+}
+
 /* PCI bridges and root ports before what is plugged into them. */
 bool
 argv_controllers(Argv *argv, GError **err)
@@ -96,18 +108,13 @@ argv_controllers(Argv *argv, GError **err)
             if ((c->type == DOMAIN_CONTROLLER_PCI) == pci && !argv_controller(argv, c, err))
                 return false;
         }
-    for (guint i = 0; i < argv->def->hubs->len; i++) {
-        const DomainHub *hub = argv->def->hubs->pdata[i];
-        g_autoptr(GString) text = g_string_new("usb-hub");
-
-        g_string_append_printf(text, ",id=%s", hub->info.alias);
-        argv_usb_address(argv, &hub->info, text);
-        argv_add(argv, "-device", text->str);
-    }
+    for (guint i = 0; i < argv->def->hubs->len; i++)
+        if (!argv_hub(argv, argv->def->hubs->pdata[i], err))
+            return false;
     return true;
 }
 
-static bool
+bool
 argv_rng(Argv *argv, const DomainRng *rng, GError **err)
 {
     g_autoptr(GString) text = g_string_new(domain_rng_model(rng));
@@ -162,6 +169,19 @@ argv_vsock(Argv *argv, DomainVsock *vsock, GError **err)
     return true;
 }
 
+bool
+argv_watchdog(Argv *argv, const DomainWatchdog *watchdog, GError **err)
+{
+    g_autoptr(GString) text = g_string_new(domain_watchdog_model(watchdog));
+
+    (void)err;
+    g_string_append_printf(text, ",id=%s", watchdog->info.alias);
+    argv_pci_address(argv, &watchdog->info, text);
+    argv_add(argv, "-device", text->str);
+    argv_addf(argv, "-action", "watchdog=%s", domain_watchdog_actions[watchdog->action]);
+    return true;
+}
+
 static bool
 argv_small(Argv *argv, GError **err)
 {
@@ -169,15 +189,9 @@ argv_small(Argv *argv, GError **err)
 
     if (def->vsock && !argv_vsock(argv, def->vsock, err))
         return false;
-    for (guint i = 0; i < def->watchdogs->len; i++) {
-        const DomainWatchdog *watchdog = def->watchdogs->pdata[i];
-        g_autoptr(GString) text = g_string_new(domain_watchdog_model(watchdog));
-
-        g_string_append_printf(text, ",id=%s", watchdog->info.alias);
-        argv_pci_address(argv, &watchdog->info, text);
-        argv_add(argv, "-device", text->str);
-        argv_addf(argv, "-action", "watchdog=%s", domain_watchdog_actions[watchdog->action]);
-    }
+    for (guint i = 0; i < def->watchdogs->len; i++)
+        if (!argv_watchdog(argv, def->watchdogs->pdata[i], err))
+            return false;
     for (guint i = 0; i < def->panics->len; i++) {
         const DomainPanic *panic = def->panics->pdata[i];
         const DomainAddress *a = panic->info.address;

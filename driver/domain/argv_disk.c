@@ -121,12 +121,12 @@ static bool
 disk_chain(Argv *argv, DomainDisk *disk, const CacheMode *cache, char **ret, GError **err)
 {
     g_autoptr(GPtrArray) chain = argv_chain(argv, disk, err);
-    unsigned first = argv->def->disks->len + argv->backing_nodes + 1;
+    unsigned first = argv->next_node;
     g_autofree char *backing = NULL;
 
     if (!chain)
         return false;
-    argv->backing_nodes += chain->len;
+    argv->next_node += chain->len;
     for (guint i = chain->len; i > 0; i--) {
         const ChainLayer *layer = chain->pdata[i - 1];
         g_autofree char *storage = g_strdup_printf("libvirt-%u-storage", first + i - 1);
@@ -146,8 +146,10 @@ disk_chain(Argv *argv, DomainDisk *disk, const CacheMode *cache, char **ret, GEr
         g_free(backing);
         backing = g_steal_pointer(&node);
     }
-    if (!disk->backing_store && argv_chain_has_backing(disk->format))
+    if (argv_chain_has_backing(disk->format)) {
+        g_free(disk->backing_store); /* what it said stands in the chain, now with the nodes */
         disk->backing_store = argv_chain_xml(chain, first);
+    }
     *ret = g_steal_pointer(&backing);
     return true;
 }
@@ -236,13 +238,28 @@ disk_device(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const ch
     argv_add(argv, "-device", text->str);
 }
 
-static bool
-add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
+bool
+argv_disk_image(Argv *argv, DomainDisk *disk, unsigned number, char **ret, GError **err)
 {
     const CacheMode *cache = &cache_modes[disk->cache];
     g_autofree char *storage = g_strdup_printf("libvirt-%u-storage", number);
     g_autofree char *format = g_strdup_printf("libvirt-%u-format", number);
     g_autofree char *backing = NULL;
+
+    if (!disk_chain(argv, disk, cache, &backing, err) ||
+        !disk_storage(argv, disk, NULL, cache, storage, err))
+        return false;
+    disk_format(argv, disk, cache, format, storage, backing);
+    disk->source_index = number;
+    *ret = g_steal_pointer(&format);
+    return true;
+}
+
+static bool
+add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
+{
+    const CacheMode *cache = &cache_modes[disk->cache];
+    g_autofree char *node = NULL;
 
     if (!domain_model_is_built(domain_disk_model(disk)))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -250,22 +267,23 @@ add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
                               "'sata' or 'usb'",
                               disk->target, domain_disk_devices[disk->device],
                               domain_disk_buses[disk->bus]);
-    if (!disk->file && !disk->dev && disk->device == DOMAIN_DISK_DEVICE_CDROM) {
-        disk_device(argv, disk, cache, NULL);
-        return true;
-    }
-    if (!disk_chain(argv, disk, cache, &backing, err) ||
-        !disk_storage(argv, disk, NULL, cache, storage, err))
+    if ((disk->file || disk->dev || disk->device != DOMAIN_DISK_DEVICE_CDROM) &&
+        !argv_disk_image(argv, disk, number, &node, err))
         return false;
-    disk_format(argv, disk, cache, format, storage, backing);
-    disk_device(argv, disk, cache, format);
-    disk->source_index = number;
+    disk_device(argv, disk, cache, node);
     return true;
+}
+
+bool
+argv_disk(Argv *argv, DomainDisk *disk, GError **err)
+{
+    return add_disk(argv, disk, argv->next_node++, err);
 }
 
 bool
 argv_disks(Argv *argv, GError **err)
 {
+    argv->next_node = argv->def->disks->len + 1;
     for (guint i = 0; i < argv->def->disks->len; i++)
         if (!add_disk(argv, argv->def->disks->pdata[i], i + 1, err))
             return false;

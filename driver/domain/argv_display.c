@@ -12,7 +12,7 @@ not_offered(const char *what, const char *value, GError **err)
                           value);
 }
 
-static bool
+bool
 argv_input(Argv *argv, const DomainInput *input, GError **err)
 {
     const char *model = domain_input_model(input);

@@ -146,33 +146,37 @@ net_device(Argv *argv, const DomainInterface *net, const char *netdev, GError **
 }
 
 bool
+argv_interface(Argv *argv, DomainInterface *net, GError **err)
+{
+    g_autofree char *netdev = g_strdup_printf("host%s", net->info.alias);
+    bool ok;
+
+    if (!domain_model_is_built(domain_interface_model(net)))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<interface> with model '%s' is not offered; use 'virtio'",
+                              net->model);
+    switch (net->type) {
+    case DOMAIN_NET_USER:
+        ok = net_user(argv, net, netdev, err);
+        break;
+    case DOMAIN_NET_NETWORK:
+    case DOMAIN_NET_BRIDGE:
+    case DOMAIN_NET_ETHERNET:
+        ok = net_tap(argv, net, netdev, err);
+        break;
+    default:
+        ok = kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "<interface type='%s'> is not offered yet",
+                            domain_net_types[net->type]);
+    }
+    return ok && net_device(argv, net, netdev, err);
+}
+
+bool
 argv_interfaces(Argv *argv, GError **err)
 {
-    for (guint i = 0; i < argv->def->interfaces->len; i++) {
-        DomainInterface *net = argv->def->interfaces->pdata[i];
-        g_autofree char *netdev = g_strdup_printf("host%s", net->info.alias);
-        bool ok;
-
-        if (!domain_model_is_built(domain_interface_model(net)))
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "<interface> with model '%s' is not offered; use 'virtio'",
-                                  net->model);
-        switch (net->type) {
-        case DOMAIN_NET_USER:
-            ok = net_user(argv, net, netdev, err);
-            break;
-        case DOMAIN_NET_NETWORK:
-        case DOMAIN_NET_BRIDGE:
-        case DOMAIN_NET_ETHERNET:
-            ok = net_tap(argv, net, netdev, err);
-            break;
-        default:
-            ok = kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                "<interface type='%s'> is not offered yet",
-                                domain_net_types[net->type]);
-        }
-        if (!ok || !net_device(argv, net, netdev, err))
+    for (guint i = 0; i < argv->def->interfaces->len; i++)
+        if (!argv_interface(argv, argv->def->interfaces->pdata[i], err))
             return false;
-    }
     return true;
 }

@@ -51,7 +51,8 @@ typedef struct {
     int event, detail;   /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
                           * METADATA_CHANGE: type, 0. WATCHDOG: action, 0. Else 0 */
     uint64_t value;      /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
-    const char *text;    /* METADATA_CHANGE: namespace URI or NULL */
+    const char *text;    /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
+                          * _REMOVAL_FAILED: the device's alias */
 } DomainEvent;
 
 typedef struct {
@@ -152,6 +153,19 @@ bool domain_resume(Domain *domain, GError **err);
 bool domain_undefine(Domain *domain, unsigned flags, GError **err); /* virDomainUndefineFlags */
 bool domain_set_autostart(Domain *domain, bool autostart, GError **err);
 bool domain_rename(Domain *domain, const char *name, GError **err);
+
+/* --- devices (attach.c, detach.c, update.c)
+ * ----------------------------------------------------------- */
+
+/* virDomainAttachDeviceFlags, virDomainDetachDeviceFlags, virDomainDetachDeviceAlias and
+ * virDomainUpdateDeviceFlags: @xml is that of one device, @flags virDomainDeviceModifyFlags. A
+ * detach from a running guest returns when the guest has agreed, or after 5 s; the device goes, and
+ * DEVICE_REMOVED comes, when it does. VIR_ERR_DEVICE_MISSING (99), VIR_ERR_OPERATION_UNSUPPORTED
+ * for kinds that cannot come, go or change. */
+bool domain_attach_device(Domain *domain, const char *xml, unsigned flags, GError **err);
+bool domain_detach_device(Domain *domain, const char *xml, unsigned flags, GError **err);
+bool domain_detach_alias(Domain *domain, const char *alias, unsigned flags, GError **err);
+bool domain_update_device(Domain *domain, const char *xml, unsigned flags, GError **err);
 
 /* --- saving (save.c, restore.c, progress.c) ----------------------------------------------------
  */

@@ -146,6 +146,9 @@ domain_run_unref(DomainRun *run)
     g_free(run->log_path);
     g_array_unref(run->vcpu_tids);
     g_array_unref(run->iothreads);
+    g_ptr_array_unref(run->gone);
+    g_ptr_array_unref(run->kept);
+    g_cond_clear(&run->unplugged);
     g_ptr_array_unref(run->ports);
     g_ptr_array_unref(run->sockets);
     g_array_unref(run->masters);
@@ -164,6 +167,9 @@ domain_run_new(Domain *domain)
     domain_process_init(&run->process);
     run->vcpu_tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
     run->iothreads = g_array_new(FALSE, TRUE, sizeof(DomainRunThread));
+    run->gone = g_ptr_array_new_with_free_func(g_free);
+    run->kept = g_ptr_array_new_with_free_func(g_free);
+    g_cond_init(&run->unplugged);
     run->ports = g_ptr_array_new_with_free_func(port_free);
     run->sockets = g_ptr_array_new_with_free_func(g_free);
     run->masters = g_array_new(FALSE, FALSE, sizeof(int));

@@ -1,7 +1,8 @@
 /* monitor.c - what a guest's VMM tells by itself, and the questions asked of it.
  *
  * QMP events SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED, BALLOON_CHANGE, RTC_CHANGE,
- * VSERPORT_CHANGE and WATCHDOG (QEMU QMP reference, run-state.json, machine.json, char.json). What
+ * VSERPORT_CHANGE, WATCHDOG, DEVICE_DELETED and DEVICE_UNPLUG_GUEST_ERROR (QEMU QMP reference,
+ * run-state.json, machine.json, char.json, qdev.json). What
  * follows from them and may take time is done in a worker.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -170,6 +171,22 @@ after_close(DomainRun *run)
                         "the VMM of domain '%s' (process %d) closed its monitor and is killed",
                         run->domain->name, (int)run->process.pid);
     domain_process_signal(&run->process, SIGKILL);
+}
+
+/* What went while no daemon listened. */
+static void
+after_reconnect(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    bool current;
+
+    domain_job_begin_wait(domain, "taking up the guest's devices");
+    g_mutex_lock(&domain->lock);
+    current = domain->run == run && domain->live;
+    g_mutex_unlock(&domain->lock);
+    if (current)
+        domain_devices_catch_up(run);
+    domain_job_end(domain);
 }
 
 /* In a job, so that the file is not written again behind the back of one who ends the run. */
@@ -373,18 +390,38 @@ on_watchdog(DomainRun *run, JsonObject *data)
 static void
 on_deleted(DomainRun *run, JsonObject *data)
 {
-    if (g_str_has_prefix(data_string(data, "device"), "vcpu"))
+    const char *device = data_string(data, "device");
+
+    if (g_str_has_prefix(device, "vcpu"))
         domain_run_post(run, domain_vcpus_catch_up);
+    else if (*device)
+        domain_device_gone(run, device);
+}
+
+static void
+on_unplug_refused(DomainRun *run, JsonObject *data)
+{
+    const char *device = data_string(data, "device");
+
+    if (*device)
+        domain_device_kept(run, device);
 }
 
 static const struct {
     const char *name;
     void (*handle)(DomainRun *run, JsonObject *data);
 } monitor_events[] = {
-    { "SHUTDOWN", on_shutdown }, { "RESET", on_reset },          { "STOP", on_stop },
-    { "RESUME", on_resume },     { "GUEST_PANICKED", on_panic }, { "BALLOON_CHANGE", on_balloon },
-    { "RTC_CHANGE", on_rtc },    { "VSERPORT_CHANGE", on_port }, { "WATCHDOG", on_watchdog },
+    { "SHUTDOWN", on_shutdown },
+    { "RESET", on_reset },
+    { "STOP", on_stop },
+    { "RESUME", on_resume },
+    { "GUEST_PANICKED", on_panic },
+    { "BALLOON_CHANGE", on_balloon },
+    { "RTC_CHANGE", on_rtc },
+    { "VSERPORT_CHANGE", on_port },
+    { "WATCHDOG", on_watchdog },
     { "DEVICE_DELETED", on_deleted },
+    { "DEVICE_UNPLUG_GUEST_ERROR", on_unplug_refused },
 };
 
 static void
@@ -438,6 +475,7 @@ domain_monitor_catch_up(DomainRun *run)
     else if (run->panicked)
         domain_run_post(run, after_panic);
     domain_run_post(run, after_stop_or_resume);
+    domain_run_post(run, after_reconnect);
 }
 
 /* --- questions ----------------------------------------------------------------------------------

@@ -58,6 +58,9 @@ typedef struct {
     bool panicked;
     bool reset_after_shutdown; /* virDomainReboot by power button: reset, do not stop */
     bool own_stop, own_resume; /* a STOP or RESUME event is the echo of a job */
+    GPtrArray *gone;           /* char *: aliases of devices that left and are still defined */
+    GPtrArray *kept;           /* char *: of those that the guest would not let go */
+    GCond unplugged;           /* signalled when either grows */
     int stop_reason;           /* virDomainShutoffReason for when the process is gone */
     int stop_detail;           /* virDomainEventStoppedDetailType */
     uint64_t balloon_kib;      /* memory the guest has now */
@@ -220,6 +223,10 @@ bool domain_live_channel_state(DomainDef *live, const char *alias, bool open);
 bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, int saved,
                       GError **err);
 
+/* That the image of @disk is there and no other running guest of the host has it in a way that
+ * clashes: VIR_ERR_RESOURCE_BUSY naming that one. */
+bool domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err);
+
 /* In a job: the run's process is dead or to be killed; gives everything back and makes the domain
  * inactive. Does nothing when @run is no longer the domain's. */
 void domain_run_stop(DomainRun *run, int reason, int event_detail);
@@ -250,6 +257,16 @@ bool domain_monitor_balloon_period(DomainRun *run, const char *alias, uint64_t s
 
 /* Changes the state with the state lock held. */
 void domain_state_set(Domain *domain, int state, int reason);
+
+/* --- detach.c --------------------------------------------------------------------------------- */
+
+/* The VMM tells that device @alias is gone, or that the guest refused to let go of it. Any thread.
+ */
+void domain_device_gone(DomainRun *run, const char *alias);
+void domain_device_kept(DomainRun *run, const char *alias);
+/* In a job: brings the live definition in step with the devices that the VMM has, which may have
+ * changed while no daemon listened. */
+void domain_devices_catch_up(DomainRun *run);
 
 /* --- status.c, reconnect.c
  * ------------------------------------------------------------------------ */

@@ -246,8 +246,8 @@ open_vhosts(DomainResources *resources, const DomainInterface *net, unsigned n, 
     return true;
 }
 
-static NetworkLimit
-limit_of(const DomainBandwidth *bandwidth)
+NetworkLimit
+domain_net_limit(const DomainBandwidth *bandwidth)
 {
     NetworkLimit limit = { 0 };
 
@@ -283,8 +283,8 @@ port_new(const DomainResources *resources, const DomainInterface *net)
     request->isolated = net->isolated == TRISTATE_ON;
     request->managed = net->managed != TRISTATE_OFF;
     request->link_down = net->link == DOMAIN_LINK_DOWN;
-    request->inbound = limit_of(net->inbound);
-    request->outbound = limit_of(net->outbound);
+    request->inbound = domain_net_limit(net->inbound);
+    request->outbound = domain_net_limit(net->outbound);
     return port;
 }
 

@@ -25,6 +25,9 @@ int domain_resources_add(DomainResources *resources, int fd);
 extern const ArgvOps domain_resources_ops;
 const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 
+/* <inbound> or <outbound> of an interface; NULL: no limit. */
+NetworkLimit domain_net_limit(const DomainBandwidth *bandwidth);
+
 /* What an image says of itself, read by kiln-img in its sandbox. Strings are owned. (chain.c) */
 typedef struct {
     uint64_t virtual_size;

@@ -93,35 +93,39 @@ other_uses(Domain *other, const DomainDisk *disk, const struct stat *st)
 }
 
 /* The block layer's lock would refuse the second guest too, but cannot name the first. */
+bool
+domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err)
+{
+    g_autoptr(GPtrArray) others = NULL;
+    struct stat st;
+
+    if (!disk_path(disk))
+        return true;
+    if (stat(disk_path(disk), &st) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                    "cannot access storage file '%s' of disk '%s'",
+                                    disk_path(disk), disk->target);
+    others = domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    for (guint k = 0; k < others->len; k++) {
+        g_autofree char *name = NULL;
+
+        if (others->pdata[k] == domain || !other_uses(others->pdata[k], disk, &st))
+            continue;
+        name = domain_dup_name(others->pdata[k]);
+        return kiln_error_set(err, VIR_ERR_RESOURCE_BUSY,
+                              "'%s' of disk '%s' is in use by domain '%s'; shut that one down, or "
+                              "make the disk <readonly/> or <shareable/> in both",
+                              disk_path(disk), disk->target, name);
+    }
+    return true;
+}
+
 static bool
 check_disks(Domain *domain, const DomainDef *def, GError **err)
 {
-    g_autoptr(GPtrArray) others =
-        domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
-
-    for (guint i = 0; i < def->disks->len; i++) {
-        const DomainDisk *disk = def->disks->pdata[i];
-        struct stat st;
-
-        if (!disk_path(disk))
-            continue;
-        if (stat(disk_path(disk), &st) < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                                        "cannot access storage file '%s' of disk '%s'",
-                                        disk_path(disk), disk->target);
-        for (guint k = 0; k < others->len; k++) {
-            g_autofree char *name = NULL;
-
-            if (others->pdata[k] == domain || !other_uses(others->pdata[k], disk, &st))
-                continue;
-            name = domain_dup_name(others->pdata[k]);
-            return kiln_error_set(
-                err, VIR_ERR_RESOURCE_BUSY,
-                "'%s' of disk '%s' is in use by domain '%s'; shut that one down, or "
-                "make the disk <readonly/> or <shareable/> in both",
-                disk_path(disk), disk->target, name);
-        }
-    }
+    for (guint i = 0; i < def->disks->len; i++)
+        if (!domain_disk_check(domain, def->disks->pdata[i], err))
+            return false;
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* managers.c - the managers of networks, domains and secrets, wired together. See managers.h.
+/* managers.c - the managers of networks, storage, domains and secrets, wired together. See
+ * managers.h.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/managers.h"
@@ -9,6 +10,7 @@
 #include "driver/domain/domain.h"
 #include "driver/node/node.h"
 #include "driver/secret/secret.h"
+#include "driver/storage/storage.h"
 #include "network/network.h"
 
 static void
@@ -88,6 +90,24 @@ managers_secret_value_changed(void *opaque, const SecretName *name)
     event_hub_secret_value_changed(services->events, &secret);
 }
 
+static void
+managers_pool_lifecycle(void *opaque, const char *name, const uint8_t uuid[16], int event)
+{
+    const CallServices *services = opaque;
+    EventPool pool = { name, uuid };
+
+    event_hub_pool_lifecycle(services->events, &pool, event, 0);
+}
+
+static void
+managers_pool_refreshed(void *opaque, const char *name, const uint8_t uuid[16])
+{
+    const CallServices *services = opaque;
+    EventPool pool = { name, uuid };
+
+    event_hub_pool_refreshed(services->events, &pool);
+}
+
 static const NodeHostModel *
 managers_host_model(void *opaque, GError **err)
 {
@@ -104,6 +124,12 @@ static const NetworkOps managers_network_ops = {
 static const SecretOps managers_secret_ops = {
     .lifecycle = managers_secret_lifecycle,
     .value_changed = managers_secret_value_changed,
+    .warn = managers_warn,
+};
+
+static const StorageOps managers_storage_ops = {
+    .lifecycle = managers_pool_lifecycle,
+    .refreshed = managers_pool_refreshed,
     .warn = managers_warn,
 };
 
@@ -128,6 +154,12 @@ managers_init(CallServices *services, const DaemonConfig *config)
         .leases_helper = paths->leases_helper,
         .privileged = privileged,
     };
+    StorageConfig storage_config = {
+        .config_dir = paths->storage_dir,
+        .run_dir = paths->storage_run,
+        .images_dir = paths->images_dir,
+        .img = paths->img,
+    };
     DomainConfig domain_config = {
         .config_dir = paths->domains_dir,
         .run_dir = paths->domains_run,
@@ -143,6 +175,11 @@ managers_init(CallServices *services, const DaemonConfig *config)
     services->secrets = secret_manager_new(paths->secrets_dir, &managers_secret_ops, services);
     services->secret_find = secret_manager_lookup_uuid;
     services->secret_unref = secret_unref;
+    services->storage = storage_manager_new(&storage_config, &managers_storage_ops, services);
+    services->pool_find = storage_manager_lookup_uuid;
+    services->pool_unref = storage_pool_unref;
+    services->volume_find = storage_manager_find_volume;
+    services->volume_unref = storage_vol_unref;
     services->networks = network_manager_new(&network_config, &managers_network_ops, services);
     services->network_find = network_manager_lookup_uuid;
     services->network_unref = network_unref;
@@ -157,6 +194,7 @@ bool
 managers_load(CallServices *services, GError **err)
 {
     return secret_manager_load(services->secrets, err) &&
+           storage_manager_load(services->storage, err) &&
            network_manager_load(services->networks, err) &&
            domain_manager_load(services->domains, err);
 }
@@ -175,5 +213,6 @@ managers_clear(CallServices *services)
 {
     g_clear_pointer(&services->domains, domain_manager_free);
     g_clear_pointer(&services->networks, network_manager_free);
+    g_clear_pointer(&services->storage, storage_manager_free);
     g_clear_pointer(&services->secrets, secret_manager_free);
 }

@@ -1,5 +1,5 @@
-/* managers.h - the managers of networks, domains and secrets, wired to the event hub and to each
- * other.
+/* managers.h - the managers of networks, storage, domains and secrets, wired to the event hub and
+ * to each other.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_DRIVER_MANAGERS_H
@@ -15,7 +15,7 @@
  * part of it. @services must stay where it is. Touches nothing on the host. */
 void managers_init(CallServices *services, const DaemonConfig *config);
 
-/* Loads secrets and networks, then domains, which may need them. */
+/* Loads secrets, storage and networks, then domains, which may need them. */
 bool managers_load(CallServices *services, GError **err);
 
 /* Active domains and networks. */

@@ -91,6 +91,7 @@ daemon_paths_new(const char *root, bool session, GError **err)
     paths->networks_dir = g_build_filename(paths->etc_dir, "networks", NULL);
     paths->networks_autostart = g_build_filename(paths->networks_dir, "autostart", NULL);
     paths->secrets_dir = g_build_filename(paths->etc_dir, "secrets", NULL);
+    paths->storage_dir = g_build_filename(paths->etc_dir, "storage", NULL);
     paths->hooks_dir = g_build_filename(paths->etc_dir, "hooks", NULL);
     paths->nvram_dir = g_build_filename(paths->lib_dir, "nvram", NULL);
     paths->save_dir = g_build_filename(paths->lib_dir, "save", NULL);
@@ -98,8 +99,10 @@ daemon_paths_new(const char *root, bool session, GError **err)
     paths->dump_dir = g_build_filename(paths->lib_dir, "dump", NULL);
     paths->channel_dir = g_build_filename(paths->lib_dir, "channel", NULL);
     paths->domains_run = g_build_filename(paths->run_dir, "domain", NULL);
+    paths->storage_run = g_build_filename(paths->run_dir, "storage", NULL);
     paths->networks_run = g_build_filename(paths->run_dir, "network", NULL);
     paths->vmm = paths_program("KILN_VMM", KILN_BINDIR "/kiln-vmm");
+    paths->img = paths_program("KILN_IMG", KILN_BINDIR "/kiln-img");
     paths->leases_helper = paths_program("KILN_LEASES", KILN_LIBEXECDIR "/kiln-leases");
     return g_steal_pointer(&paths);
 }
@@ -124,6 +127,8 @@ daemon_paths_create(const DaemonPaths *paths, GError **err)
         { paths->dnsmasq_dir, 0755 },
         { paths->log_dir, 0700 },
         { paths->secrets_dir, 0700 },
+        { paths->storage_dir, 0700 },
+        { paths->storage_run, 0700 },
         { paths->run_dir, 0755 },
         { paths->domains_run, 0711 },
         { paths->networks_run, 0755 },
@@ -148,6 +153,8 @@ daemon_paths_free(DaemonPaths *paths)
         &paths->networks_dir,
         &paths->networks_autostart,
         &paths->secrets_dir,
+        &paths->storage_dir,
+        &paths->storage_run,
         &paths->hooks_dir,
         &paths->lib_dir,
         &paths->nvram_dir,
@@ -163,6 +170,7 @@ daemon_paths_free(DaemonPaths *paths)
         &paths->networks_run,
         &paths->socket_dir,
         &paths->vmm,
+        &paths->img,
         &paths->leases_helper,
     };
 

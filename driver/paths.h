@@ -24,6 +24,7 @@ typedef struct DaemonPaths {
     char *networks_dir;      /* NAME.xml of persistent networks */
     char *networks_autostart;
     char *secrets_dir; /* UUID.xml and values of secrets */
+    char *storage_dir; /* NAME.xml of persistent storage pools */
     char *hooks_dir;   /* administrator's hook scripts: hooks/qemu, hooks/network, ... */
 
     char *lib_dir; /* state that outlives a reboot: /var/lib/kiln */
@@ -37,16 +38,18 @@ typedef struct DaemonPaths {
     char *run_dir;      /* gone after a reboot: /run/kiln */
     char *domains_run;  /* status XML, control sockets, pid files of running domains */
     char *networks_run; /* status XML, pid files of active networks */
+    char *storage_run;  /* definitions of active storage pools */
     char *socket_dir;   /* the daemon's own sockets: /run/libvirt */
 
     char *vmm;           /* the kiln-vmm binary */
+    char *img;           /* the kiln-img binary */
     char *leases_helper; /* the program dnsmasq tells of its leases */
 } DaemonPaths;
 
 /* Paths of the system (@session false) or of the calling user (@session true), all below @root
- * when that is not NULL. Programs are the installed ones even then; KILN_VMM and KILN_LEASES in
- * the environment name others. Fails with VIR_ERR_INTERNAL_ERROR when a session's XDG
- * directories are unknown. */
+ * when that is not NULL. Programs are the installed ones even then; KILN_VMM, KILN_IMG and
+ * KILN_LEASES in the environment name others. Fails with VIR_ERR_INTERNAL_ERROR when a session's
+ * XDG directories are unknown. */
 DaemonPaths *daemon_paths_new(const char *root, bool session, GError **err);
 
 /* Makes every directory, private ones 0700, those that guests or other programs pass through

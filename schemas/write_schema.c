@@ -5,6 +5,7 @@
 #include "xml/domain.h"
 #include "xml/network_private.h"
 #include "xml/secret.h"
+#include "xml/storage_vol.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +14,9 @@ static const struct {
     const char *name;
     const XmlType *type;
 } documents[] = {
-    { "domain", &domain_def_type },
-    { "network", &network_def_type },
-    { "secret", &secret_def_type },
+    { "domain", &domain_def_type },          { "network", &network_def_type },
+    { "secret", &secret_def_type },          { "storagepool", &storage_pool_def_type },
+    { "storagevol", &storage_vol_def_type },
 };
 
 int
@@ -29,6 +30,6 @@ main(int argc, char **argv)
         schema = xml_type_schema(documents[i].type);
         return fputs(schema, stdout) == EOF || fflush(stdout) == EOF;
     }
-    fprintf(stderr, "usage: write_schema domain|network|secret\n");
+    fprintf(stderr, "usage: write_schema domain|network|secret|storagepool|storagevol\n");
     return 2;
 }

@@ -75,10 +75,11 @@ typedef enum {
     XML_ANY_MAC = 1 << 8,     /* XML_MAC: multicast too */
     XML_NOT_OUT = 1 << 9,     /* read, never printed: an old spelling */
     XML_NOT_ZERO = 1 << 10,   /* a uint that is 0 counts as absent */
-    XML_NAMED_UNIT = 1 << 11, /* XML_SIZE: print 'unit' though the stored unit is bytes */
+    XML_NAMED_UNIT = 1 << 11, /* XML_SIZE: print unit='B' though the stored unit is bytes */
     XML_KEEP_EMPTY = 1 << 12, /* a string that is empty text counts as given; attributes always
                                * do */
     XML_OWN_LOOK = 1 << 13,   /* XML_VERBATIM: printed in libvirt's look, not as libxml2 writes */
+    XML_BYTES_UNIT = 1 << 14, /* XML_SIZE: the same as unit='bytes' */
 } XmlRowFlags;
 
 typedef struct XmlType XmlType;

@@ -196,6 +196,7 @@ unit_name(const XmlRow *row)
     return row->scale == 1024              ? "KiB"
            : row->scale == 1048576         ? "MiB"
            : (row->flags & XML_NAMED_UNIT) ? "B"
+           : (row->flags & XML_BYTES_UNIT) ? "bytes"
                                            : NULL;
 }
 

@@ -26,6 +26,7 @@
 #include "driver/protocol/domain.h"
 #include "driver/protocol/network.h"
 #include "driver/protocol/secret.h"
+#include "driver/protocol/storage.h"
 #include "driver/protocol/types.h"
 #include "driver/rpc/stream.h"
 #include "util/error.h"
@@ -37,6 +38,9 @@ typedef struct NetworkManager NetworkManager;
 typedef struct Node Node;
 typedef struct Secret Secret;
 typedef struct SecretManager SecretManager;
+typedef struct StorageManager StorageManager;
+typedef struct StoragePool StoragePool;
+typedef struct StorageVol StorageVol;
 typedef struct CallConnection CallConnection;
 
 /* What the daemon offers to handlers. Set up by main.c before the first client and constant while
@@ -62,6 +66,13 @@ typedef struct CallServices {
     SecretManager *secrets;
     Secret *(*secret_find)(SecretManager *secrets, const uint8_t uuid[16], GError **err);
     void (*secret_unref)(Secret *secret);
+
+    StorageManager *storage;
+    StoragePool *(*pool_find)(StorageManager *storage, const uint8_t uuid[16], GError **err);
+    void (*pool_unref)(StoragePool *pool);
+    StorageVol *(*volume_find)(StorageManager *storage, const char *pool, const char *name,
+                               GError **err);
+    void (*volume_unref)(StorageVol *volume);
 } CallServices;
 
 typedef struct Call {
@@ -72,6 +83,8 @@ typedef struct Call {
     Domain *domain;
     Network *network;
     Secret *secret;
+    StoragePool *pool;
+    StorageVol *volume;
 } Call;
 
 /* The connection was opened read-only. Rights are already checked: this is for handlers that hide

@@ -69,6 +69,27 @@ call_connect_secret_event_deregister_any(Call *call, const CallbackArgs *args, W
 }
 
 bool
+call_connect_storage_pool_event_register_any(Call *call,
+                                             const ConnectStoragePoolEventRegisterAnyArgs *args,
+                                             CallbackRet *ret, GError **err)
+{
+    const uint8_t *uuid = args->pool ? (const uint8_t *)args->pool->uuid : NULL;
+
+    ret->id = event_hub_register(call->services->events, call->connection->client, EVENT_CLASS_POOL,
+                                 args->event, uuid, err);
+    return ret->id >= 0;
+}
+
+bool
+call_connect_storage_pool_event_deregister_any(Call *call, const CallbackArgs *args, WireVoid *ret,
+                                               GError **err)
+{
+    (void)ret;
+    return event_hub_deregister(call->services->events, call->connection->client, EVENT_CLASS_POOL,
+                                args->id, err);
+}
+
+bool
 call_connect_domain_event_register(Call *call, const WireVoid *args, IntRet *ret, GError **err)
 {
     (void)args;

@@ -158,6 +158,22 @@ job_find_object(CallJob *job, const void *args, GError **err)
             services->secret_find(services->secrets, (const uint8_t *)wire->uuid, err);
         return job->call.secret != NULL;
     }
+    if (job->proc->object == CALL_OBJECT_POOL) {
+        const WirePool *wire = args;
+
+        if (!services->storage)
+            return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
+        job->call.pool = services->pool_find(services->storage, (const uint8_t *)wire->uuid, err);
+        return job->call.pool != NULL;
+    }
+    if (job->proc->object == CALL_OBJECT_VOLUME) {
+        const WireVolume *wire = args;
+
+        if (!services->storage)
+            return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
+        job->call.volume = services->volume_find(services->storage, wire->pool, wire->name, err);
+        return job->call.volume != NULL;
+    }
     return true;
 }
 
@@ -170,6 +186,10 @@ job_drop_object(CallJob *job)
         job->call.services->network_unref(job->call.network);
     if (job->call.secret)
         job->call.services->secret_unref(job->call.secret);
+    if (job->call.pool)
+        job->call.services->pool_unref(job->call.pool);
+    if (job->call.volume)
+        job->call.services->volume_unref(job->call.volume);
 }
 
 static void

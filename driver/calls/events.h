@@ -27,6 +27,11 @@ typedef struct EventNetwork {
     const uint8_t *uuid;
 } EventNetwork;
 
+typedef struct EventPool {
+    const char *name;
+    const uint8_t *uuid;
+} EventPool;
+
 typedef struct EventSecret {
     const uint8_t *uuid;
     int usage_type;
@@ -65,6 +70,11 @@ void event_hub_network_lifecycle(EventHub *hub, const EventNetwork *net, int eve
 void event_hub_secret_lifecycle(EventHub *hub, const EventSecret *secret, int event, int detail);
 /* VIR_SECRET_EVENT_ID_VALUE_CHANGED */
 void event_hub_secret_value_changed(EventHub *hub, const EventSecret *secret);
+
+/* VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE: virStoragePoolEventLifecycleType; @detail is 0. */
+void event_hub_pool_lifecycle(EventHub *hub, const EventPool *pool, int event, int detail);
+/* VIR_STORAGE_POOL_EVENT_ID_REFRESH */
+void event_hub_pool_refreshed(EventHub *hub, const EventPool *pool);
 
 /* Tells every client that asked (virConnectRegisterCloseCallback) that the daemon closes its
  * connection; @reason is a virConnectCloseReason. */

@@ -11,7 +11,12 @@
 #include "driver/calls/events.h"
 #include "driver/rpc/client.h"
 
-typedef enum { EVENT_CLASS_DOMAIN, EVENT_CLASS_NETWORK, EVENT_CLASS_SECRET } EventClass;
+typedef enum {
+    EVENT_CLASS_DOMAIN,
+    EVENT_CLASS_NETWORK,
+    EVENT_CLASS_SECRET,
+    EVENT_CLASS_POOL
+} EventClass;
 
 /* Modern registration: sends events @event of @class (about the object @uuid only, unless NULL) to
  * @client. Returns the callback's id, unique among all of the client's, or -1 with @err

@@ -47,3 +47,32 @@ event_hub_secret_value_changed(EventHub *hub, const EventSecret *secret)
                       CALL_EVENT_SECRET_EVENT_VALUE_CHANGED, 0, secret->uuid,
                       (xdrproc_t)xdr_SecretPlainEvent, &msg);
 }
+
+static WirePool
+event_wire_pool(const EventPool *pool)
+{
+    WirePool wire = { .name = (char *)pool->name };
+
+    memcpy(wire.uuid, pool->uuid, sizeof wire.uuid);
+    return wire;
+}
+
+void
+event_hub_pool_lifecycle(EventHub *hub, const EventPool *pool, int event, int detail)
+{
+    StoragePoolLifecycleEvent msg = { event_wire_pool(pool), event, detail };
+
+    event_hub_publish(hub, EVENT_CLASS_POOL, VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+                      CALL_EVENT_STORAGE_POOL_EVENT_LIFECYCLE, 0, pool->uuid,
+                      (xdrproc_t)xdr_StoragePoolLifecycleEvent, &msg);
+}
+
+void
+event_hub_pool_refreshed(EventHub *hub, const EventPool *pool)
+{
+    StoragePoolPlainEvent msg = { event_wire_pool(pool) };
+
+    event_hub_publish(hub, EVENT_CLASS_POOL, VIR_STORAGE_POOL_EVENT_ID_REFRESH,
+                      CALL_EVENT_STORAGE_POOL_EVENT_REFRESH, 0, pool->uuid,
+                      (xdrproc_t)xdr_StoragePoolPlainEvent, &msg);
+}

@@ -19,6 +19,8 @@ typedef enum {
     CALL_OBJECT_DOMAIN,
     CALL_OBJECT_NETWORK,
     CALL_OBJECT_SECRET,
+    CALL_OBJECT_POOL,
+    CALL_OBJECT_VOLUME,
 } CallObject;
 
 /* Procedure numbers of events, "CALL_EVENT_" and the name of the row. */

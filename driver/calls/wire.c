@@ -33,6 +33,21 @@ wire_secret_set(WireSecret *wire, const uint8_t uuid[16], int usage_type, const 
     wire->usage_id = g_strdup(usage_id);
 }
 
+void
+wire_pool_set(WirePool *wire, const char *name, const uint8_t uuid[16])
+{
+    wire->name = g_strdup(name);
+    memcpy(wire->uuid, uuid, sizeof wire->uuid);
+}
+
+void
+wire_volume_set(WireVolume *wire, const char *pool, const char *name, const char *key)
+{
+    wire->pool = g_strdup(pool);
+    wire->name = g_strdup(name);
+    wire->key = g_strdup(key);
+}
+
 WireOptString
 wire_opt_string(const char *text)
 {

@@ -15,6 +15,8 @@ void wire_domain_set(WireDomain *wire, const char *name, const uint8_t uuid[16],
 void wire_network_set(WireNetwork *wire, const char *name, const uint8_t uuid[16]);
 void wire_secret_set(WireSecret *wire, const uint8_t uuid[16], int usage_type,
                      const char *usage_id);
+void wire_pool_set(WirePool *wire, const char *name, const uint8_t uuid[16]);
+void wire_volume_set(WireVolume *wire, const char *pool, const char *name, const char *key);
 
 /* An optional string: NULL for NULL, else a copy. */
 WireOptString wire_opt_string(const char *text);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "xml/secret.h"
+#include "xml/storage_vol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,11 +24,37 @@ check_secret(const char *text)
         abort();
 }
 
+static void
+check_pool(const char *text)
+{
+    g_autoptr(StoragePoolDef) def = storage_pool_def_parse(text, 0, NULL);
+    g_autofree char *out = def ? storage_pool_def_format(def) : NULL;
+    g_autoptr(StoragePoolDef) again = out ? storage_pool_def_parse(out, 0, NULL) : NULL;
+    g_autofree char *twice = again ? storage_pool_def_format(again) : NULL;
+
+    if (g_strcmp0(out, twice) != 0)
+        abort();
+}
+
+static void
+check_volume(const char *text)
+{
+    g_autoptr(StorageVolDef) def = storage_vol_def_parse(text, 0, NULL);
+    g_autofree char *out = def ? storage_vol_def_format(def) : NULL;
+    g_autoptr(StorageVolDef) again = out ? storage_vol_def_parse(out, 0, NULL) : NULL;
+    g_autofree char *twice = again ? storage_vol_def_format(again) : NULL;
+
+    if (g_strcmp0(out, twice) != 0)
+        abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autofree char *text = g_strndup((const char *)data, size);
 
     check_secret(text);
+    check_pool(text);
+    check_volume(text);
     return 0;
 }

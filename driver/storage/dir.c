@@ -1,0 +1,232 @@
+/* dir.c - pools that are directories: files as volumes. fs and netfs are directories with something
+ * mounted on them.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libvirt/libvirt.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "driver/storage/private.h"
+#include "util/error.h"
+#include "util/file.h"
+
+enum { DIR_MODE = 0711 };
+
+bool
+storage_files_make_dir(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
+{
+    struct stat st;
+    bool made = stat(def->path, &st) < 0;
+
+    (void)pool;
+    (void)flags;
+    if (!made && !S_ISDIR(st.st_mode))
+        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "'%s' is there and is no directory",
+                              def->path);
+    if (made && !file_make_dirs(def->path, DIR_MODE, err))
+        return false;
+    return storage_image_set_permissions(def->path, def->permissions, made ? DIR_MODE : 0, err);
+}
+
+bool
+storage_files_remove_dir(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
+{
+    (void)pool;
+    if (flags & VIR_STORAGE_POOL_DELETE_ZEROED)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "unsupported flags (0x%x) in function virStoragePoolDelete", flags);
+    return rmdir(def->path) == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                                         "failed to remove pool '%s'", def->path);
+}
+
+static bool
+start_dir(StoragePool *pool, const StoragePoolDef *def, GError **err)
+{
+    struct stat st;
+
+    (void)pool;
+    if (stat(def->path, &st) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open path '%s'",
+                                    def->path);
+    return S_ISDIR(st.st_mode) ||
+           kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "'%s' is no directory", def->path);
+}
+
+/* --- scan ------------------------------------------------------------------------------------- */
+
+static bool
+has_control(const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)*name < 32)
+            return true;
+    return !g_utf8_validate(name, -1, NULL);
+}
+
+/* What was known of @name, or NULL. */
+static StorageVol *
+known(const StoragePool *pool, const char *name)
+{
+    for (guint i = 0; i < pool->volumes->len; i++) {
+        StorageVol *vol = pool->volumes->pdata[i];
+
+        if (strcmp(vol->name, name) == 0)
+            return vol;
+    }
+    return NULL;
+}
+
+static void
+scan_file(StorageScan *scan, const char *name)
+{
+    StorageVol *old = known(scan->pool, name);
+    g_autoptr(StorageVolDef) def = storage_vol_def_new(name);
+    struct stat seen;
+
+    def->target->path = g_build_filename(scan->def->path, name, NULL);
+    def->key = g_strdup(def->target->path);
+    if (!storage_image_look(scan->pool->manager, def, old, &seen, NULL))
+        return;
+    if (old) {
+        /* It stays the same volume: who holds it goes on holding it. */
+        StorageVolDef *gone;
+
+        g_mutex_lock(&scan->pool->manager->lock);
+        gone = old->def;
+        old->def = g_steal_pointer(&def);
+        old->seen = seen;
+        g_mutex_unlock(&scan->pool->manager->lock);
+        storage_vol_def_free(gone);
+        g_ptr_array_add(scan->volumes, storage_vol_ref(old));
+        return;
+    }
+    g_ptr_array_add(scan->volumes, storage_vol_new(scan->pool, g_steal_pointer(&def), &seen));
+}
+
+static bool
+scan_sizes(StoragePoolDef *def, GError **err)
+{
+    struct statvfs fs;
+    struct stat st;
+
+    if (statvfs(def->path, &fs) < 0 || stat(def->path, &st) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot statvfs path '%s'",
+                                    def->path);
+    def->capacity = (uint64_t)fs.f_frsize * fs.f_blocks;
+    def->available = (uint64_t)fs.f_frsize * fs.f_bfree;
+    def->allocation = def->capacity - def->available;
+    /* The pool shows what the directory has. */
+    if (!def->permissions)
+        def->permissions = storage_permissions_new(st.st_mode, st.st_uid, st.st_gid);
+    g_free(def->permissions->mode);
+    def->permissions->mode = g_strdup_printf("0%o", st.st_mode & 0777);
+    def->permissions->owner = st.st_uid;
+    def->permissions->group = st.st_gid;
+    return true;
+}
+
+bool
+storage_files_scan(StorageScan *scan, GError **err)
+{
+    DIR *dir = opendir(scan->def->path);
+    struct dirent *entry;
+
+    if (!dir)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open path '%s'",
+                                    scan->def->path);
+    while ((entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            !has_control(entry->d_name))
+            scan_file(scan, entry->d_name);
+    closedir(dir);
+    return scan_sizes(scan->def, err);
+}
+
+/* --- volumes ---------------------------------------------------------------------------------- */
+
+static bool
+check_new(const StorageNewVol *vol, GError **err)
+{
+    const StorageVolTarget *target = vol->def->target;
+
+    if (vol->def->type == STORAGE_VOL_TYPE_NETWORK || vol->def->type == STORAGE_VOL_TYPE_NETDIR ||
+        vol->def->type == STORAGE_VOL_TYPE_PLOOP)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "volume '%s': a directory holds volumes of type file and dir, not %s",
+                              vol->def->name, storage_vol_types[vol->def->type]);
+    if (access(target->path, F_OK) == 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "volume target path '%s' already exists", target->path);
+    return true;
+}
+
+bool
+storage_files_create(StoragePool *pool, StorageNewVol *vol, GError **err)
+{
+    StorageVolDef *def = vol->def;
+    bool ok;
+
+    g_free(def->target->path);
+    def->target->path = g_build_filename(pool->def->path, def->name, NULL);
+    if (!check_new(vol, err))
+        return false;
+    if (g_strcmp0(def->target->format, "dir") == 0) {
+        if (vol->source)
+            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                                  "cannot copy from volume to a directory volume");
+        ok = file_make_dirs(def->target->path, DIR_MODE, err) &&
+             storage_image_set_permissions(def->target->path, def->target->permissions, DIR_MODE,
+                                           err);
+        if (!ok)
+            rmdir(def->target->path);
+        return ok;
+    }
+    ok = storage_image_create(pool->manager, vol, err) &&
+         storage_image_set_permissions(def->target->path, def->target->permissions, 0600, err);
+    if (!ok)
+        unlink(def->target->path);
+    return ok;
+}
+
+bool
+storage_files_delete(StoragePool *pool, StorageVol *vol, unsigned flags, GError **err)
+{
+    int r;
+
+    (void)pool;
+    if (flags & VIR_STORAGE_VOL_DELETE_ZEROED)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "unsupported flags (0x%x) in function virStorageVolDelete", flags);
+    r = vol->def->type == STORAGE_VOL_TYPE_DIR ? rmdir(vol->path) : unlink(vol->path);
+    /* Gone already: what was asked for. */
+    return r == 0 || errno == ENOENT ||
+           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot remove '%s'", vol->path);
+}
+
+bool
+storage_files_resize(StoragePool *pool, StorageVol *vol, uint64_t capacity, unsigned flags,
+                     GError **err)
+{
+    if (vol->def->type != STORAGE_VOL_TYPE_FILE)
+        return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
+                              "volume '%s' is no file: its capacity does not change", vol->name);
+    return storage_image_resize(pool->manager, vol->path, vol->def->target->format, capacity, flags,
+                                err);
+}
+
+const StorageBackend storage_backend_dir = {
+    .type = STORAGE_POOL_DIR,
+    .vol_formats = storage_vol_formats,
+    .vol_default_format = "raw",
+    .build = storage_files_make_dir,
+    .start = start_dir,
+    .remove = storage_files_remove_dir,
+    .scan = storage_files_scan,
+    .vol_create = storage_files_create,
+    .vol_delete = storage_files_delete,
+    .vol_resize = storage_files_resize,
+};

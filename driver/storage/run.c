@@ -1,0 +1,61 @@
+/* run.c - the programs that make and look into file systems, volume groups and images.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <gio/gio.h>
+#include <unistd.h>
+
+#include "driver/storage/backend.h"
+#include "util/error.h"
+
+static char *
+find_program(const char *name)
+{
+    static const char *const dirs[] = { "/usr/sbin", "/sbin", "/usr/local/sbin" };
+    char *path = g_find_program_in_path(name);
+
+    for (size_t i = 0; !path && i < G_N_ELEMENTS(dirs); i++) {
+        g_autofree char *full = g_build_filename(dirs[i], name, NULL);
+
+        path = g_find_program_in_path(full);
+    }
+    return path;
+}
+
+bool
+storage_has_program(const char *name)
+{
+    g_autofree char *path = find_program(name);
+
+    return path != NULL;
+}
+
+bool
+storage_run(const char *const *words, int input, char **ret_out, GError **err)
+{
+    g_autoptr(GSubprocessLauncher) launcher =
+        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+    g_autofree char *program = find_program(words[0]), *out = NULL, *said = NULL;
+    g_autofree const char **argv =
+        g_memdup2(words, (g_strv_length((char **)words) + 1) * sizeof(*words));
+    g_autoptr(GSubprocess) child = NULL;
+
+    if (input >= 0)
+        g_subprocess_launcher_take_stdin_fd(launcher, input);
+    if (!program)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "it takes the program '%s', which is not installed", words[0]);
+    /* Their tables are read by this room: no translations. */
+    g_subprocess_launcher_setenv(launcher, "LC_ALL", "C", TRUE);
+    argv[0] = program;
+    child = g_subprocess_launcher_spawnv(launcher, argv, err);
+    if (!child || !g_subprocess_communicate_utf8(child, NULL, NULL, &out, &said, err))
+        return false;
+    if (!g_subprocess_get_successful(child)) {
+        g_strchomp(said);
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "'%s' failed: %s", words[0],
+                              *said ? said : "it did not say why");
+    }
+    if (ret_out)
+        *ret_out = g_steal_pointer(&out);
+    return true;
+}

@@ -1,6 +1,6 @@
 /* chardev_words.c - the short words for character devices, and who has the terminal (qemu(1)).
  *
- * Leaves out: vc, telnet, websockets, the host's serial and parallel ports.
+ * Leaves out: vc, websockets, the host's serial and parallel ports.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "launcher/chardev_words.h"
@@ -55,6 +55,9 @@ words_backend(const char *word)
     if (g_str_has_prefix(word, "tcp:") &&
         (address = words_address(word + 4, "host", "port")) != NULL)
         return g_strconcat("socket", address, NULL);
+    if (g_str_has_prefix(word, "telnet:") &&
+        (address = words_address(word + strlen("telnet:"), "host", "port")) != NULL)
+        return g_strconcat("socket", address, ",telnet=on", NULL);
     return NULL;
 }
 
@@ -70,7 +73,7 @@ chardev_words(const char *what, const char *text, const char *id, GError **err)
     if (!backend) {
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                        "%s %s; it can be: stdio, pty, null, file:FILE, pipe:PATH, unix:PATH,…, "
-                       "tcp:HOST:PORT,…, udp:HOST:PORT",
+                       "tcp:HOST:PORT,…, telnet:HOST:PORT,…, udp:HOST:PORT",
                        what, text);
         return NULL;
     }

@@ -76,7 +76,7 @@ const Option option_table[] = {
       .argument = "pty|socket|udp|pipe|file|ringbuf|stdio|null,id=ID[,mux=on][,…]",
       .help = "a character back end" },
     { "serial", OPTION_TEXTS, AT(serials),
-      .argument = "[mon:]stdio|pty|null|none|file:F|pipe:P|unix:P|tcp:H:P|udp:H:P|chardev:ID",
+      .argument = "[mon:]stdio|pty|null|none|file:F|pipe:P|unix:P|tcp:H:P|telnet:H:P|udp:H:P|chardev:ID",
       .help = "a serial port connected so; mon: with the monitor behind Ctrl-a c" },
     { "monitor", OPTION_TEXTS, AT(monitors), .argument = "stdio|pty|unix:P|tcp:H:P|chardev:ID|none",
       .help = "a monitor for people" },

@@ -73,6 +73,19 @@ qmp_ringbuf_read(QmpSession *session, JsonObject *args, GError **err)
 }
 
 JsonNode *
+qmp_chardev_send_break(QmpSession *session, JsonObject *args, GError **err)
+{
+    const char *id = json_object_get_string_member(args, "id");
+    Chardev *chardev = machine_object_find(qmp_session_vm(session)->machine, OBJECT_CHARDEV, id);
+
+    if (chardev)
+        chardev_send_break(chardev);
+    else
+        kiln_error_set(err, VIR_ERR_DEVICE_MISSING, "Chardev '%s' not found", id);
+    return NULL;
+}
+
+JsonNode *
 qmp_human_monitor_command(QmpSession *session, JsonObject *args, GError **err)
 {
     g_autoptr(GString) out = g_string_new(NULL);

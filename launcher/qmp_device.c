@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "hw/core/device.h"
+#include "hw/core/props.h"
 #include "hw/virtio/balloon.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
@@ -117,25 +117,19 @@ qmp_qom_set(QmpSession *session, JsonObject *args, GError **err)
 
 /* The back end called @name, or that of the network card called so. */
 static NetBackend *
-device_netdev(Vm *vm, const char *name)
+device_netdev(Machine *machine, const char *name)
 {
-    const Options *o = vm->options;
+    Device *card = machine_device_find(machine, name);
+    NetBackend *backend = card ? props_object(card, PROP_NETDEV) : NULL;
 
-    for (guint i = 0; i < o->devices->len; i++) {
-        JsonObject *device = g_ptr_array_index(o->devices, i);
-        const char *netdev = keyval_text(device, "netdev");
-
-        if (netdev && !g_strcmp0(keyval_text(device, "id"), name))
-            name = netdev;
-    }
-    return machine_object_find(vm->machine, OBJECT_NETDEV, name);
+    return backend ? backend : machine_object_find(machine, OBJECT_NETDEV, name);
 }
 
 JsonNode *
 qmp_set_link(QmpSession *session, JsonObject *args, GError **err)
 {
     const char *name = json_object_get_string_member(args, "name");
-    NetBackend *backend = device_netdev(qmp_session_vm(session), name);
+    NetBackend *backend = device_netdev(qmp_session_vm(session)->machine, name);
 
     if (backend)
         net_backend_set_link(backend, json_object_get_boolean_member(args, "up"));

@@ -75,9 +75,13 @@ QMP_HANDLER(qmp_remove_fd);
 QMP_HANDLER(qmp_query_fdsets);
 
 /* qmp_chardev.c */
+QMP_HANDLER(qmp_chardev_send_break);
 QMP_HANDLER(qmp_ringbuf_write);
 QMP_HANDLER(qmp_ringbuf_read);
 QMP_HANDLER(qmp_human_monitor_command);
+
+/* qmp_chardev_add.c */
+QMP_HANDLER(qmp_chardev_add);
 
 /* qmp_display.c */
 QMP_HANDLER(qmp_screendump);

@@ -50,6 +50,8 @@ static const char *const filter_main[] = {
     "getppid", /* a seed of GLib's, for user networking that comes later */
     "getsockname",
     "getsockopt",
+    "inotify_add_watch",
+    "inotify_init1",
     "io_uring_enter",
     "io_uring_register",
     "io_uring_setup",
@@ -82,6 +84,7 @@ enum { TYPE_MASK = 0xff00 };
 static const uint32_t filter_ioctls[] = {
     0x5401,     0x5402,     0x5403,     0x5404, /* TCGETS, TCSETS, TCSETSW, TCSETSF */
     0x5413,     0x541b,     0x5421,             /* TIOCGWINSZ, FIONREAD, FIONBIO */
+    0x5441,     0x80045430,                     /* TIOCGPTPEER, TIOCGPTN */
     0x400454d0, 0x400454d8, 0x400454d9, 0x800454cf, 0x400454cd,
     /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
     0x800454d2, 0x400454d4, /* TUNGETIFF, TUNSETSNDBUF: for a tap that comes later */

@@ -108,6 +108,7 @@ bool vm_configure(Vm *vm, MachineConfig *ret, GError **err);
 bool vm_add_objects(Vm *vm, GError **err);
 bool vm_add_object(Vm *vm, JsonObject *object, GError **err);
 bool vm_add_netdev(Vm *vm, JsonObject *options, GError **err);
+bool vm_add_chardev(Vm *vm, JsonObject *options, GError **err);
 bool vm_add_backends(Vm *vm, GError **err);
 bool vm_add_devices(Vm *vm, GError **err);
 /* vm_usb.c: -usb and -usbdevice. */

@@ -61,8 +61,11 @@ devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
     if (!loop)
         return false;
     io_loop_set_busy_poll(loop, poll);
-    return machine_object_add(vm->machine, OBJECT_IOTHREAD, id, loop, (GDestroyNotify)io_loop_free,
-                              err);
+    if (machine_object_add(vm->machine, OBJECT_IOTHREAD, id, loop, (GDestroyNotify)io_loop_free,
+                           err))
+        return true;
+    io_loop_free(loop);
+    return false;
 }
 
 bool
@@ -101,19 +104,18 @@ devices_open_file(void *opaque, const char *path, int flags, GError **err)
     return fdset_open(((Vm *)opaque)->fdsets, path, flags, 0, err);
 }
 
-static bool
-devices_add_chardev(Vm *vm, JsonObject *options, GError **err)
+bool
+vm_add_chardev(Vm *vm, JsonObject *options, GError **err)
 {
     g_autoptr(GHashTable) props = keyval_table("-chardev", options, err);
-    Chardev *chardev = props ? chardev_new(vm->machine, props, err) : NULL;
+    g_autoptr(Chardev) chardev = props ? chardev_new(vm->machine, props, err) : NULL;
 
-    if (!chardev)
-        return false;
-    if (!machine_object_add(vm->machine, OBJECT_CHARDEV, chardev_id(chardev), chardev,
-                            (GDestroyNotify)chardev_free, err))
+    if (!chardev || !machine_object_add(vm->machine, OBJECT_CHARDEV, chardev_id(chardev), chardev,
+                                        (GDestroyNotify)chardev_free, err))
         return false;
     if (chardev_is_mux(chardev))
         machine_object_share(vm->machine, OBJECT_CHARDEV, chardev_id(chardev));
+    g_steal_pointer(&chardev);
     return true;
 }
 
@@ -136,8 +138,11 @@ vm_add_netdev(Vm *vm, JsonObject *options, GError **err)
 
     if (!backend)
         return false;
-    return machine_object_add(vm->machine, OBJECT_NETDEV, net_backend_id(backend), backend,
-                              (GDestroyNotify)net_backend_free, err);
+    if (machine_object_add(vm->machine, OBJECT_NETDEV, net_backend_id(backend), backend,
+                           (GDestroyNotify)net_backend_free, err))
+        return true;
+    net_backend_free(backend);
+    return false;
 }
 
 bool
@@ -146,7 +151,7 @@ vm_add_backends(Vm *vm, GError **err)
     const Options *o = vm->options;
 
     for (guint i = 0; i < o->chardevs->len; i++)
-        if (!devices_add_chardev(vm, g_ptr_array_index(o->chardevs, i), err))
+        if (!vm_add_chardev(vm, g_ptr_array_index(o->chardevs, i), err))
             return false;
     for (guint i = 0; i < o->blockdevs->len; i++)
         if (!vm_add_blockdev(vm, g_ptr_array_index(o->blockdevs, i), err))
@@ -246,7 +251,7 @@ vm_add_chardev_words(Vm *vm, const char *what, const char *text, const char *id,
     g_autofree char *options = chardev_words(what, text, id, err);
     g_autoptr(JsonObject) chardev = options ? keyval_parse(what, options, "backend", err) : NULL;
 
-    return chardev && devices_add_chardev(vm, chardev, err);
+    return chardev && vm_add_chardev(vm, chardev, err);
 }
 
 static bool

@@ -31,6 +31,11 @@ typedef struct {
     char *(*filename)(Chardev *chardev);
     /* Takes output where there is no descriptor for it. Main thread. */
     void (*output)(Chardev *chardev, const uint8_t *data, size_t len);
+    /* Optional, main thread. Takes what is not data out of input, as telnet_decode() does; writes
+     * output in place of write(2). */
+    size_t (*decode)(Chardev *chardev, uint8_t *data, size_t len, size_t *ret_used,
+                     bool *ret_break);
+    ssize_t (*write)(Chardev *chardev, int fd, const uint8_t *data, size_t len);
     bool keeps_fds;
     /* The end of the input leaves the output open: hung_up alone says what becomes of both. Never
      * closed in between, for what is written then would be lost. */

@@ -47,21 +47,55 @@ chardev_kick(Chardev *chardev)
     g_source_set_ready_time(chardev->source, 0);
 }
 
+/* With the lock; returns how many bytes there was room for. */
+static size_t
+chardev_put(Chardev *chardev, const uint8_t *data, size_t len)
+{
+    size_t n = MIN(len, CHARDEV_BUFFER - chardev->len);
+    size_t at = (chardev->head + chardev->len) % CHARDEV_BUFFER;
+    size_t first = MIN(n, CHARDEV_BUFFER - at);
+
+    memcpy(chardev->buffer + at, data, first);
+    memcpy(chardev->buffer, data + first, n - first);
+    chardev->len += n;
+    return n;
+}
+
+/* The same with the time before each line. */
+static size_t
+chardev_put_stamped(Chardev *chardev, const uint8_t *data, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        const uint8_t *end = memchr(data + done, '\n', len - done);
+        size_t piece = end ? (size_t)(end + 1 - data) - done : len - done, n;
+        char stamp[CHARDEV_STAMP];
+        size_t stamp_len = chardev_mux_stamp(chardev->mux, stamp);
+
+        if (CHARDEV_BUFFER - chardev->len < stamp_len + 1)
+            break;
+        chardev_put(chardev, (const uint8_t *)stamp, stamp_len);
+        n = chardev_put(chardev, data + done, piece);
+        chardev_mux_stamped(chardev->mux, end && n == piece);
+        done += n;
+        if (n < piece)
+            break;
+    }
+    return done;
+}
+
 size_t
 chardev_write(Chardev *chardev, const uint8_t *data, size_t len)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&chardev->lock);
-    size_t n = MIN(len, CHARDEV_BUFFER - chardev->len);
-    size_t at = (chardev->head + chardev->len) % CHARDEV_BUFFER;
-    size_t first = MIN(n, CHARDEV_BUFFER - at);
     bool idle = chardev->len == 0;
+    size_t n;
 
     /* Nobody listens: the log alone still wants it. */
     if (!chardev->open && chardev->log < 0)
         return len;
-    memcpy(chardev->buffer + at, data, first);
-    memcpy(chardev->buffer, data + first, n - first);
-    chardev->len += n;
+    n = chardev->mux ? chardev_put_stamped(chardev, data, len) : chardev_put(chardev, data, len);
     if (n < len)
         chardev->full = true;
     if (idle && n > 0)
@@ -114,7 +148,9 @@ chardev_flush(Chardev *chardev)
         ssize_t done = (ssize_t)n;
 
         g_mutex_unlock(&chardev->lock);
-        if (open)
+        if (open && chardev->backend->write)
+            done = chardev->backend->write(chardev, chardev->out, data, MIN(n, CHARDEV_WRITE));
+        else if (open)
             done = write(chardev->out, data, MIN(n, CHARDEV_WRITE));
         else if (chardev->backend->output)
             chardev->backend->output(chardev, data, n);
@@ -250,6 +286,32 @@ chardev_hang_up(Chardev *chardev)
         chardev->backend->hung_up(chardev);
 }
 
+void
+chardev_send_break(Chardev *chardev)
+{
+    if (chardev->frontend && chardev->frontend->line_break)
+        chardev->frontend->line_break(chardev->frontend_opaque);
+}
+
+/* Nothing is taken off the front end in between: it was asked how much it takes in all. */
+static void
+chardev_take_input(Chardev *chardev, uint8_t *data, size_t len)
+{
+    while (len > 0 && chardev->frontend) {
+        size_t n = len, used = len;
+        bool line_break = false;
+
+        if (chardev->backend->decode)
+            n = chardev->backend->decode(chardev, data, len, &used, &line_break);
+        if (n > 0 && chardev->frontend->read)
+            chardev->frontend->read(chardev->frontend_opaque, data, n);
+        if (line_break)
+            chardev_send_break(chardev);
+        data += used;
+        len -= used;
+    }
+}
+
 static void
 chardev_input(Chardev *chardev)
 {
@@ -261,8 +323,7 @@ chardev_input(Chardev *chardev)
         return;
     n = chardev_receive(chardev, buf, room);
     if (n > 0) {
-        if (chardev->frontend->read)
-            chardev->frontend->read(chardev->frontend_opaque, buf, (size_t)n);
+        chardev_take_input(chardev, buf, (size_t)n);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         chardev_hang_up(chardev);
     }

@@ -34,6 +34,8 @@ typedef struct {
     void (*fds)(void *opaque, const int *fds, unsigned n);
     /* One of several has got the input. */
     void (*focus)(void *opaque);
+    /* The line was held down for a while: a break. */
+    void (*line_break)(void *opaque);
 } ChardevFrontend;
 
 /* Makes a back end from a property map (char * to char *) of -chardev: "backend" (or the key
@@ -64,6 +66,9 @@ bool chardev_write_fds(Chardev *chardev, const uint8_t *data, size_t len, const 
 
 /* The front end can take input again. Any thread. */
 void chardev_accept_input(Chardev *chardev);
+
+/* Gives the front end a break, as if it came from the other end. Main thread. */
+void chardev_send_break(Chardev *chardev);
 
 /* Somebody is at the other end. Any thread. */
 bool chardev_is_open(Chardev *chardev);

@@ -2,7 +2,7 @@
  * the next character says what to do, passes it on.
  *
  * The keys are those of QEMU's "Keys in the character backend multiplexer". Main thread. Leaves
- * out: Ctrl-a b (break), s (commit disks), t (times before lines).
+ * out: Ctrl-a s (commit disks).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/char/private.h"
@@ -25,6 +25,11 @@ struct ChardevMux {
     GPtrArray *users; /* MuxUser */
     guint focus;
     bool escape; /* the last character was Ctrl-a */
+
+    /* with the chardev's lock */
+    bool stamps;       /* the time stands before each line */
+    bool in_line;      /* output ended in the middle of a line */
+    int64_t stamps_us; /* monotonic time from which it counts */
 };
 
 static MuxUser *
@@ -91,6 +96,45 @@ mux_switch(Chardev *chardev)
 }
 
 static void
+mux_toggle_stamps(Chardev *chardev)
+{
+    ChardevMux *mux = chardev->mux;
+
+    g_mutex_lock(&chardev->lock);
+    mux->stamps = !mux->stamps;
+    mux->stamps_us = g_get_monotonic_time();
+    g_mutex_unlock(&chardev->lock);
+}
+
+size_t
+chardev_mux_stamp(const ChardevMux *mux, char *ret)
+{
+    int64_t ms = (g_get_monotonic_time() - mux->stamps_us) / 1000;
+
+    if (!mux->stamps || mux->in_line)
+        return 0;
+    return (size_t)g_snprintf(ret, CHARDEV_STAMP, "[%02d:%02d:%02d.%03d] ",
+                              (int)(ms / 3600000 % 10000), (int)(ms / 60000 % 60),
+                              (int)(ms / 1000 % 60), (int)(ms % 1000));
+}
+
+void
+chardev_mux_stamped(ChardevMux *mux, bool line_ended)
+{
+    mux->in_line = !line_ended;
+}
+
+static void
+mux_break(void *opaque)
+{
+    const Chardev *chardev = opaque;
+    MuxUser *user = mux_focused(chardev->mux);
+
+    if (user && user->frontend->line_break)
+        user->frontend->line_break(user->opaque);
+}
+
+static void
 mux_command(Chardev *chardev, uint8_t byte)
 {
     switch (byte) {
@@ -98,6 +142,8 @@ mux_command(Chardev *chardev, uint8_t byte)
     case '?':
         mux_say(chardev, "\r\nC-a h    this help\r\n"
                          "C-a x    end the guest\r\n"
+                         "C-a t    the time before each line, or no longer\r\n"
+                         "C-a b    send a break\r\n"
                          "C-a c    to the next: console, monitor\r\n"
                          "C-a C-a  send C-a\r\n");
         break;
@@ -107,6 +153,12 @@ mux_command(Chardev *chardev, uint8_t byte)
         break;
     case 'c':
         mux_switch(chardev);
+        break;
+    case 't':
+        mux_toggle_stamps(chardev);
+        break;
+    case 'b':
+        mux_break(chardev);
         break;
     case ESCAPE:
         if (mux_focused(chardev->mux))
@@ -171,6 +223,7 @@ const ChardevFrontend chardev_mux_frontend = {
     .read = mux_read,
     .event = mux_event,
     .writable = mux_writable,
+    .line_break = mux_break,
 };
 
 ChardevMux *

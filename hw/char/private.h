@@ -48,5 +48,10 @@ void chardev_mux_free(ChardevMux *mux);
 void chardev_mux_add(ChardevMux *mux, const ChardevFrontend *frontend, void *opaque);
 /* True while others are left. */
 bool chardev_mux_remove(ChardevMux *mux, const void *opaque);
+/* The time that stands before output, none in the middle of a line or unless asked for; returns its
+ * length. Then: what was written, and whether it ended a line. With the chardev's lock. */
+enum { CHARDEV_STAMP = 32 };
+size_t chardev_mux_stamp(const ChardevMux *mux, char *ret);
+void chardev_mux_stamped(ChardevMux *mux, bool line_ended);
 
 #endif

@@ -122,8 +122,7 @@ pty_open(Chardev *chardev, GError **err)
         return false;
     }
     if (!pty_prepare(chardev, pty, err)) {
-        if (fd < 0)
-            close(pty->master);
+        close(pty->master);
         return false;
     }
     chardev_set_fds(chardev, pty->master, pty->master, true);

@@ -3,10 +3,11 @@
  *
  * One peer at a time: while there is one, others wait in the backlog.
  *
- * Leaves out: TLS, telnet, websocket.
+ * Leaves out: TLS, websocket.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/char/backend.h"
+#include "hw/char/telnet.h"
 
 #include "util/error.h"
 
@@ -19,6 +20,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { REPLY_MAX = 4096 }; /* bytes of protocol kept for a peer that does not read */
+
 typedef struct {
     int listener; /* -1 for a client */
     bool server, connected;
@@ -28,7 +31,73 @@ typedef struct {
     struct sockaddr_storage address;
     socklen_t address_len;
     char *shown; /* "unix:/path", "tcp:host:port" */
+
+    int peer; /* the connection; the chardev's */
+    bool speaks_telnet;
+    Telnet telnet;     /* of this connection */
+    GByteArray *reply; /* of the protocol, goes before data */
+    bool half;         /* the first of two IACs is written */
 } Socket;
+
+/* What the protocol has to say goes out whole, or there is a half in the way. -errno. */
+static int
+socket_write_reply(Socket *s, int fd)
+{
+    while (s->reply->len > 0) {
+        ssize_t n = write(fd, s->reply->data, s->reply->len);
+
+        if (n < 0)
+            return -errno;
+        g_byte_array_remove_range(s->reply, 0, (guint)n);
+    }
+    return 0;
+}
+
+/* Data with every IAC (255) doubled; returns how many bytes of it are gone. */
+static ssize_t
+socket_write_telnet(Socket *s, int fd, const uint8_t *data, size_t len)
+{
+    static const uint8_t twice[] = { TELNET_IAC, TELNET_IAC };
+    const uint8_t *iac = memchr(data, TELNET_IAC, len);
+    ssize_t n;
+
+    if (!s->half && socket_write_reply(s, fd) < 0)
+        return -1;
+    if (iac != data)
+        return write(fd, data, iac ? (size_t)(iac - data) : len);
+    n = write(fd, twice, s->half ? 1 : 2);
+    if (n <= 0)
+        return n;
+    s->half = !s->half && n == 1;
+    return s->half ? 0 : 1;
+}
+
+static ssize_t
+socket_write(Chardev *chardev, int fd, const uint8_t *data, size_t len)
+{
+    Socket *s = chardev_state(chardev);
+
+    return s->speaks_telnet ? socket_write_telnet(s, fd, data, len) : write(fd, data, len);
+}
+
+static size_t
+socket_decode(Chardev *chardev, uint8_t *data, size_t len, size_t *ret_used, bool *ret_break)
+{
+    Socket *s = chardev_state(chardev);
+    size_t n = len;
+
+    *ret_used = len;
+    if (!s->speaks_telnet)
+        return len;
+    n = telnet_decode(&s->telnet, data, len, ret_used, ret_break, s->reply);
+    /* What does not fit now goes before the next data. */
+    if (!s->half)
+        (void)socket_write_reply(s, s->peer);
+    /* A peer that asks and never listens. */
+    if (s->reply->len > REPLY_MAX)
+        g_byte_array_set_size(s->reply, 0);
+    return n;
+}
 
 static void
 socket_set_peer(Chardev *chardev, int fd)
@@ -38,8 +107,17 @@ socket_set_peer(Chardev *chardev, int fd)
     socklen_t len = sizeof(family);
 
     s->connected = true;
+    s->peer = fd;
     chardev_watch(chardev, -1);
     chardev_set_fds(chardev, fd, fd, true);
+    if (s->speaks_telnet) {
+        s->telnet = (Telnet){ 0 };
+        s->half = false;
+        g_byte_array_set_size(s->reply, 0);
+        if (s->server)
+            telnet_greet(&s->telnet, s->reply);
+        (void)socket_write_reply(s, fd);
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
         chardev_set_fd_passing(chardev, true);
     else
@@ -134,7 +212,8 @@ socket_tcp_address(Chardev *chardev, GError **err)
                              gai_strerror(r));
     memcpy(&s->address, list->ai_addr, list->ai_addrlen);
     s->address_len = list->ai_addrlen;
-    s->shown = g_strdup_printf("tcp:%s:%s", host ? host : "", port);
+    s->shown =
+        g_strdup_printf("%s:%s:%s", s->speaks_telnet ? "telnet" : "tcp", host ? host : "", port);
     freeaddrinfo(list);
     return true;
 }
@@ -163,6 +242,7 @@ socket_listen(Chardev *chardev, GError **err)
     return true;
 }
 
+/* The descriptor is the chardev's from here on. */
 static bool
 socket_open_fd(Chardev *chardev, int fd, GError **err)
 {
@@ -170,13 +250,17 @@ socket_open_fd(Chardev *chardev, int fd, GError **err)
     int listening = 0;
     socklen_t len = sizeof(listening);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) {
+        close(fd);
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
                              "descriptor %d is not a socket", fd);
-    if (listening != s->server)
+    }
+    if (listening != s->server) {
+        close(fd);
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
                              "descriptor %d is a %s socket, which needs server=%s", fd,
                              listening ? "listening" : "connected", listening ? "on" : "off");
+    }
     s->shown = g_strdup_printf("fd:%d", fd);
     if (s->server) {
         s->listener = fd;
@@ -230,9 +314,12 @@ socket_open(Chardev *chardev, GError **err)
     if (!chardev_option_bool(chardev, "server", false, &s->server, err) ||
         !chardev_option_bool(chardev, "wait", s->server, &wait, err) ||
         !chardev_option_bool(chardev, "nodelay", true, &delay, err) ||
+        !chardev_option_bool(chardev, "telnet", false, &s->speaks_telnet, err) ||
         !chardev_option_number(chardev, "reconnect", 0, 0, 86400, &s->reconnect, err) ||
         !chardev_option_number(chardev, "fd", -1, 0, INT_MAX, &fd, err))
         return false;
+    if (s->speaks_telnet)
+        s->reply = g_byte_array_new();
     if (s->reconnect > 0 && (s->server || fd >= 0))
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
                              "reconnect= is for a client that connects by itself");
@@ -259,6 +346,7 @@ socket_close(Chardev *chardev)
     if (s->own_listener && s->unlink)
         (void)unlink(((const struct sockaddr_un *)&s->address)->sun_path);
     g_free(s->shown);
+    g_clear_pointer(&s->reply, g_byte_array_unref);
 }
 
 static char *
@@ -270,17 +358,21 @@ socket_filename(Chardev *chardev)
                            s->server ? ",server=on" : "");
 }
 
-static const char *const socket_options[] = { "fd",     "path", "abstract", "host",      "port",
-                                              "server", "wait", "nodelay",  "reconnect", NULL };
+static const char *const socket_options[] = { "fd",        "path",   "abstract", "host",
+                                              "port",      "server", "wait",     "nodelay",
+                                              "reconnect", "telnet", NULL };
 
 const ChardevBackend chardev_socket = {
     .name = "socket",
-    .help = "a unix (path=), TCP (host=, port=) or given (fd=) socket; server=on listens",
+    .help = "a unix (path=), TCP (host=, port=) or given (fd=) socket; server=on listens, "
+            "telnet=on speaks that",
     .options = socket_options,
     .state_size = sizeof(Socket),
     .open = socket_open,
     .close = socket_close,
     .hung_up = socket_hung_up,
     .wake = socket_wake,
+    .decode = socket_decode,
+    .write = socket_write,
     .filename = socket_filename,
 };

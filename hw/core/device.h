@@ -46,6 +46,10 @@ struct BusHotplug {
     bool (*unplug)(Bus *bus, Device *dev, GError **err);
 };
 
+/* Of a bus whose devices tell the guest of themselves when they are realized, and go without
+ * asking, as one that is pulled out. */
+extern const BusHotplug bus_hotplug_plain;
+
 bool bus_add(Machine *machine, Bus *bus, GError **err);
 void bus_remove(Machine *machine, Bus *bus);
 /* By name; NULL @name finds the first bus of that kind with room for a default device. */

@@ -7,6 +7,8 @@
 
 #include "util/error.h"
 
+const BusHotplug bus_hotplug_plain = { 0 };
+
 static void
 hotplug_set_running(Device *dev, const DeviceClass *class)
 {

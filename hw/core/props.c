@@ -362,6 +362,18 @@ props_clear(Device *dev)
     }
 }
 
+void *
+props_object(Device *dev, PropKind kind)
+{
+    for (const DeviceClass *class = dev->class; class; class = class->base) {
+        for (size_t i = 0; i < class->n_props; i++) {
+            if (class->props[i].kind == kind)
+                return ((const PropObject *)((uint8_t *)dev + class->props[i].offset))->object;
+        }
+    }
+    return NULL;
+}
+
 const char *
 props_kind_name(PropKind kind)
 {

@@ -14,6 +14,10 @@ bool props_apply(Device *dev, GHashTable *props, GError **err);
 /* Frees strings and releases claimed objects. */
 void props_clear(Device *dev);
 
+/* The object that the first property of @kind names; NULL: none was given, or there is no such
+ * property. */
+void *props_object(Device *dev, PropKind kind);
+
 const char *props_kind_name(PropKind kind);
 
 /* Number of single-character edits between two names; for "did you mean". */

@@ -52,6 +52,7 @@ enum {
     MCR_MASK = 0x1f,
     LSR_READY = 0x01,
     LSR_OVERRUN = 0x02,
+    LSR_BREAK = 0x10,
     LSR_ERRORS = 0x1e,
     LSR_EMPTY = 0x20,
     LSR_IDLE = 0x40,
@@ -321,10 +322,25 @@ serial_writable(void *opaque)
     serial_update(s);
 }
 
+/* A character of nothing, with its mark. */
+static void
+serial_line_break(void *opaque)
+{
+    Serial *s = opaque;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+
+    if (s->mcr & MCR_LOOP)
+        return;
+    serial_receive_byte(s, 0);
+    s->lsr |= LSR_BREAK;
+    serial_update(s);
+}
+
 static const ChardevFrontend serial_frontend = {
     .can_read = serial_can_read,
     .read = serial_read_input,
     .writable = serial_writable,
+    .line_break = serial_line_break,
 };
 
 static void

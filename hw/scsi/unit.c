@@ -21,7 +21,11 @@ typedef struct {
 bool
 scsi_bus_init(ScsiBus *bus, Device *owner, const char *name, IoLoop *loop, GError **err)
 {
-    bus->bus = (Bus){ .name = name, .kind = BUS_SCSI, .owner = owner, .impl = bus };
+    bus->bus = (Bus){ .name = name,
+                      .kind = BUS_SCSI,
+                      .owner = owner,
+                      .impl = bus,
+                      .hotplug = &bus_hotplug_plain };
     bus->loop = loop;
     bus->units = g_ptr_array_new();
     return bus_add(owner->machine, &bus->bus, err);

@@ -9,10 +9,6 @@
 
 /* ---- buses ---- */
 
-/* A device tells the guest of itself when it is ready, and goes without asking, as one that is
- * pulled out. */
-static const BusHotplug usb_hotplug = { 0 };
-
 bool
 usb_bus_init(UsbBus *bus, Device *owner, const char *name, const UsbBusOps *ops, void *opaque,
              IoLoop *loop, unsigned n, unsigned speeds, GError **err)
@@ -35,9 +31,11 @@ usb_bus_init(UsbBus *bus, Device *owner, const char *name, const UsbBusOps *ops,
             bus->name = g_strdup_printf("%s.%u", name, number++);
         } while (g_hash_table_contains(owner->machine->buses, bus->name));
     }
-    bus->bus = (Bus){
-        .name = bus->name, .kind = BUS_USB, .owner = owner, .impl = bus, .hotplug = &usb_hotplug
-    };
+    bus->bus = (Bus){ .name = bus->name,
+                      .kind = BUS_USB,
+                      .owner = owner,
+                      .impl = bus,
+                      .hotplug = &bus_hotplug_plain };
     return bus_add(owner->machine, &bus->bus, err);
 }
 

@@ -342,9 +342,11 @@ serial_realize(VirtioDevice *dev, GError **err)
                          serial->loop, serial_handle);
     serial->bus_name =
         device->id ? g_strdup_printf("%s.0", device->id) : g_strdup("virtio-serial-bus.0");
-    serial->bus = (Bus){
-        .name = serial->bus_name, .kind = BUS_VIRTIO_SERIAL, .owner = device, .impl = serial
-    };
+    serial->bus = (Bus){ .name = serial->bus_name,
+                         .kind = BUS_VIRTIO_SERIAL,
+                         .owner = device,
+                         .impl = serial,
+                         .hotplug = &bus_hotplug_plain };
     serial->bus_added = bus_add(device->machine, &serial->bus, err);
     return serial->bus_added;
 }

@@ -5,6 +5,7 @@
 
 #include "hw/char/chardev.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -131,23 +132,31 @@ say(Chardev *chardev, const char *text)
 }
 
 static void
-expect(FakeMachine *fake, int fd, const char *text)
+expect_bytes(FakeMachine *fake, int fd, const void *bytes, size_t len)
 {
     char buf[256];
     size_t got = 0;
 
-    for (int i = 0; i < 1000 && got < strlen(text); i++) {
+    for (int i = 0; i < 5000 && got < len; i++) {
         ssize_t n;
 
         fake_iterate(fake);
-        n = read(fd, buf + got, sizeof(buf) - got);
+        n = recv(fd, buf + got, sizeof(buf) - got, MSG_DONTWAIT);
+        if (n < 0 && errno == ENOTSOCK)
+            n = read(fd, buf + got, sizeof(buf) - got);
         if (n > 0)
             got += (size_t)n;
         else
             g_usleep(1000);
     }
-    assert_int_equal(got, strlen(text));
-    assert_memory_equal(buf, text, got);
+    assert_int_equal(got, len);
+    assert_memory_equal(buf, bytes, got);
+}
+
+static void
+expect(FakeMachine *fake, int fd, const char *text)
+{
+    expect_bytes(fake, fd, text, strlen(text));
 }
 
 static void
@@ -344,6 +353,87 @@ test_socket_fds(void **state)
     fake_machine_free(fake);
 }
 
+/* ---- telnet ---- */
+
+static void
+ear_break(void *opaque)
+{
+    g_string_append_c(((Ear *)opaque)->in, '|');
+}
+
+static const ChardevFrontend line_frontend = {
+    .can_read = ear_can_read, .read = ear_read, .event = ear_event, .line_break = ear_break
+};
+
+static void
+hear(FakeMachine *fake, Ear *ear, const char *text)
+{
+    ear->want_len = strlen(text);
+    fake_wait(fake, ear_heard, ear);
+    assert_string_equal(ear->in->str, text);
+    g_string_truncate(ear->in, 0);
+}
+
+static void
+test_telnet(void **state)
+{
+    static const uint8_t greeting[] = { 255, 251, 1, 255, 251, 3, 255, 251, 0, 255, 253, 0 };
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+    Ear ear = { .in = g_string_new(NULL), .room = 4096 };
+    g_autofree char *dir = g_dir_make_tmp("kiln-char-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "s", NULL);
+    Chardev *server = make(fake, NULL, "id", "s", "backend", "socket", "path", path, "server", "on",
+                           "wait", "off", "telnet", "on", NULL);
+    int fd;
+
+    (void)state;
+    assert_true(chardev_attach(server, &line_frontend, &ear, NULL));
+    for (unsigned round = 1; round <= 2; round++) {
+        fd = connect_to(path);
+        wait_opened(fake, &ear, round);
+        expect_bytes(fake, fd, greeting, sizeof(greeting));
+        /* agreement with the greeting needs no answer; what is not there is declined, once */
+        assert_int_equal(write(fd,
+                               "\xff\xfd\x01\xff\xfb\x00"
+                               "a",
+                               7),
+                         7);
+        assert_int_equal(write(fd, "\xff\xfd\x18\xff\xfb\x1f\xff\xfd\x18", 9), 9);
+        expect_bytes(fake, fd, "\xff\xfc\x18\xff\xfe\x1f", 6);
+        assert_int_equal(write(fd,
+                               "\xff\xfc\x18\xff\xfe\x18"
+                               "b",
+                               7),
+                         7);
+        hear(fake, &ear, "ab");
+        /* a break comes where it was sent; a subnegotiation and other commands are no data */
+        assert_int_equal(write(fd, "x\xff\xf3y\xff\xfa\x18\x01\xff\xff\xff\xf0z\xff\xf1!", 16), 16);
+        hear(fake, &ear, "x|yz!");
+        /* also in pieces */
+        for (const char *p = "\xff\xff\xff\xf3s"; *p; p++) {
+            assert_int_equal(write(fd, p, 1), 1);
+            fake_iterate(fake);
+        }
+        hear(fake, &ear, "\xff|s");
+        assert_int_equal(chardev_write(server,
+                                       (const uint8_t *)"1\xff\xff"
+                                                        "2",
+                                       4),
+                         4);
+        expect_bytes(fake, fd,
+                     "1\xff\xff\xff\xff"
+                     "2",
+                     6);
+        close(fd);
+        wait_closed(fake, &ear, round);
+    }
+    chardev_detach(server, &ear);
+    chardev_free(server);
+    assert_int_equal(rmdir(dir), 0);
+    g_string_free(ear.in, TRUE);
+    fake_machine_free(fake);
+}
+
 static void
 test_file_and_log(void **state)
 {
@@ -380,7 +470,8 @@ test_refusals(void **state)
         const char *option, *value, *text;
     } bad[] = {
         { "mux", "maybe", "on or off" },
-        { "telnet", "on", "no option 'telnet'" },
+        { "websocket", "on", "no option 'websocket'" },
+        { "telnet", "maybe", "on or off" },
         { "server", "maybe", "'server' cannot be 'maybe'" },
         { "reconnect", "-1", "'reconnect' cannot be '-1'" },
         { "path", "/nonexistent/socket", "cannot connect to unix:/nonexistent/socket" },
@@ -414,9 +505,11 @@ ear_focus(void *opaque)
     ((Ear *)opaque)->focused++;
 }
 
-static const ChardevFrontend focus_frontend = {
-    .can_read = ear_can_read, .read = ear_read, .event = ear_event, .focus = ear_focus
-};
+static const ChardevFrontend focus_frontend = { .can_read = ear_can_read,
+                                                .read = ear_read,
+                                                .event = ear_event,
+                                                .focus = ear_focus,
+                                                .line_break = ear_break };
 
 static void
 type_in(FakeMachine *fake, int fd, const char *text)
@@ -477,6 +570,28 @@ test_mux(void **state)
     type_in(fake, pair[1], "\001x");
     assert_int_equal(fake->requests->len, 1);
     assert_int_equal(g_array_index(fake->requests, MachineRequest, 0), MACHINE_QUIT);
+    expect(fake, pair[1], "\r\nkiln-vmm: terminated\r\n");
+    type_in(fake, pair[1], "\001b");
+    assert_string_equal(two.in->str, "cd\001exyz!|");
+    /* the time stands before each line, and not in one that was begun */
+    say(chardev, "in");
+    expect(fake, pair[1], "in");
+    type_in(fake, pair[1], "\001t");
+    say(chardev, "side\none\n");
+    n = 0;
+    for (int i = 0; i < 5000 && n < 24; i++) {
+        ssize_t more;
+
+        fake_iterate(fake);
+        more = read(pair[1], help + n, sizeof(help) - 1 - (size_t)n);
+        n += MAX(more, 0);
+        g_usleep(1000);
+    }
+    help[n] = '\0';
+    assert_true(g_regex_match_simple("^side\n\\[00:00:\\d\\d\\.\\d{3}\\] one\n$", help, 0, 0));
+    type_in(fake, pair[1], "\001t");
+    say(chardev, "two\n");
+    expect(fake, pair[1], "two\n");
     chardev_detach(chardev, &two);
     type_in(fake, pair[1], "g");
     assert_string_equal(one.in->str, "abfg");
@@ -605,9 +720,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pty),           cmocka_unit_test(test_pty_given),
         cmocka_unit_test(test_socket_server), cmocka_unit_test(test_socket_fds),
-        cmocka_unit_test(test_file_and_log),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_mux),           cmocka_unit_test(test_udp),
-        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_ringbuf),
+        cmocka_unit_test(test_telnet),        cmocka_unit_test(test_file_and_log),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_mux),
+        cmocka_unit_test(test_udp),           cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_ringbuf),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

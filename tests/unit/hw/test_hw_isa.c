@@ -163,6 +163,14 @@ test_serial_interrupts(void **state)
         assert_int_equal(com_in(fake, 5) & 3, 1);
         assert_int_equal(com_in(fake, 0), *p);
     }
+    /* a break: a character of nothing, and the line status says what it was */
+    com_out(fake, 1, 0x04);
+    chardev_send_break(machine_object_find(fake->machine, OBJECT_CHARDEV, "c"));
+    assert_int_equal(com_in(fake, 2), 0xc6);
+    assert_int_equal(com_in(fake, 5) & 0x1f, 0x11);
+    assert_false(fake->gsi[IRQ4]);
+    assert_int_equal(com_in(fake, 0), 0);
+    com_out(fake, 1, 0x01);
     /* clearing the FIFO drops what is in it */
     assert_int_equal(write(peer, "zzz", 3), 3);
     fake_iterate(fake);

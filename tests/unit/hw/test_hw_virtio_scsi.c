@@ -251,6 +251,7 @@ test_management(void **state)
     assert_int_equal(*out, 3);
 }
 
+/* As QMP's device_add and device_del do it. */
 static void
 test_hotplug(void **state)
 {
@@ -259,18 +260,31 @@ test_hotplug(void **state)
     const uint8_t *event = virtio_driver_memory(&f->drv, at);
     DriverBuffer buffer = { at, 16, true };
     int fd = fake_disk(f->fake, "n", DISK, false);
+    g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GError) err = NULL;
     Device *dev;
 
+    g_hash_table_insert(props, (char *)"id", (char *)"new");
+    g_hash_table_insert(props, (char *)"bus", (char *)"s.0");
+    g_hash_table_insert(props, (char *)"scsi-id", (char *)"9");
+    g_hash_table_insert(props, (char *)"drive", (char *)"n");
     virtio_driver_add(&f->drv, &f->drv.q[1], &buffer, 1, false);
-    dev = fake_device(f->fake, "scsi-hd", "bus", "s.0", "scsi-id", "9", "drive", "n", NULL);
+    dev = device_plug(f->fake->machine, "scsi-hd", props, &err);
+    if (!dev)
+        fail_msg("%s", err->message);
     virtio_driver_wait(&f->drv, &f->drv.q[1], NULL);
     assert_int_equal(event[0], 1);
     assert_int_equal(event[5], 9);
     assert_int_equal(event[12], 1);
     virtio_driver_add(&f->drv, &f->drv.q[1], &buffer, 1, false);
-    device_free(dev);
+    assert_true(device_unplug(dev, NULL));
     virtio_driver_wait(&f->drv, &f->drv.q[1], NULL);
     assert_int_equal(event[12], 2);
+    assert_null(machine_device_find(f->fake->machine, "new"));
+    assert_string_equal(f->fake->qmp->pdata[f->fake->qmp->len - 1], "DEVICE_DELETED");
+    /* nobody answers there any more */
+    assert_false(RUN(f, 9, 36, true, 0x12, 0, 0, 0, 36));
+    assert_int_equal(f->response, 3);
     close(fd);
 }
 

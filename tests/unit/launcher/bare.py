@@ -9,6 +9,7 @@ Exit status 77 (skipped) without a usable /dev/kvm. SPDX-License-Identifier: LGP
 import contextlib
 import json
 import os
+import pty
 import socket
 import struct
 import subprocess
@@ -155,10 +156,10 @@ class Session(unittest.TestCase):
             except (FileNotFoundError, ConnectionRefusedError):
                 time.sleep(0.01)
         self.file = self.socket.makefile("rw")
-        self.events = []
+        self.events, self.deletions = [], []
         self.assertIn("QMP", json.loads(self.file.readline()))
 
-    def command(self, name, **args):
+    def command(self, name, /, **args):
         self.file.write(json.dumps({"execute": name, "arguments": args, "id": name}))
         self.file.flush()
         while True:
@@ -166,8 +167,12 @@ class Session(unittest.TestCase):
             if "event" not in message:
                 self.assertEqual(message["id"], name)
                 return message
-            self.events.append(message["event"])
+            self.note(message)
 
+    def note(self, message):
+        self.events.append(message["event"])
+        if message["event"] == "DEVICE_DELETED":
+            self.deletions.append(message["data"].get("device"))
 
     def send_fd(self, name, fd):
         message = json.dumps({"execute": "getfd", "arguments": {"fdname": name}}).encode()
@@ -224,6 +229,70 @@ class Control(Session):
             self.assertIn("sandbox", refused["error"]["desc"])
         self.assertEqual(self.process.stdout.read(8), b"spin\n...")
 
+    def deleted(self, device):
+        """The device has been deleted, maybe before the answer to what asked for that."""
+        while device not in self.deletions:
+            message = json.loads(self.file.readline())
+            self.note(message)
+
+    def test_units_and_ports_come_and_go(self):
+        self.command("qmp_capabilities")
+        with tempfile.TemporaryFile() as image:
+            image.truncate(1 << 20)
+            add = json.dumps({"execute": "add-fd", "arguments": {"fdset-id": 7}}).encode()
+            socket.send_fds(self.socket, [add], [image.fileno()])
+            self.assertIn("return", json.loads(self.file.readline()))
+        ours, theirs = socket.socketpair()
+        master, slave = pty.openpty()
+        self.addCleanup(ours.close)
+        for fd in (master, slave):
+            self.addCleanup(os.close, fd)
+        self.send_fd("channel", theirs.fileno())
+        theirs.close()
+        self.send_fd("master", master)
+        self.send_fd("stray", master)
+        channel = {"type": "socket", "data": {"server": False, "addr": {
+            "type": "fd", "data": {"str": "channel"}}}}
+        for name, args in (
+                ("chardev-add", {"id": "c0", "backend": channel}),
+                ("chardev-add", {"id": "ring", "backend": {"type": "ringbuf", "data": {"size": 4096}}}),
+                ("chardev-add", {"id": "nothing", "backend": {"type": "null"}}),
+                ("blockdev-add", {"driver": "file", "filename": "/dev/fdset/7", "node-name": "disk"}),
+                ("device_add", {"driver": "virtio-scsi-pci", "id": "scsi0", "bus": "port1"}),
+                ("device_add", {"driver": "virtio-serial-pci", "id": "vs0", "bus": "port2"})):
+            with self.subTest(name=name, args=args):
+                self.assertEqual(self.command(name, **args).get("return"), {})
+        self.command("cont")
+        for driver, bus, more in (("scsi-hd", "scsi0.0", {"drive": "disk"}),
+                                  ("scsi-cd", "scsi0.0", {}),
+                                  ("virtserialport", "vs0.0", {"chardev": "c0"}),
+                                  ("virtconsole", "vs0.0", {"chardev": "ring"})) * 3:
+            with self.subTest(driver=driver):
+                self.assertEqual(
+                    self.command("device_add", driver=driver, id="it", bus=bus, **more),
+                    {"return": {}, "id": "device_add"})
+                self.assertEqual(self.command("device_del", id="it")["return"], {})
+                self.deleted("it")
+                self.deletions.clear()
+        self.assertEqual(self.command("chardev-remove", id="c0")["return"], {})
+        self.assertEqual(ours.recv(1), b"")
+        answer = self.command("chardev-add", id="p", backend={"type": "pty", "data": {"fd": "master"}})
+        self.assertEqual(answer["return"], {"pty": os.ttyname(slave)})
+        for backend, words in (({"type": "null", "data": {"size": 1}}, "no member 'size'"),
+                               ({"type": "vc"}, "no chardev back end" if ALWAYS else "sandbox"),
+                               ({"type": "file", "data": {"out": "/dev/fdset/9"}}, "fdset"),
+                               ({"type": "socket", "data": {"addr": {"type": "vsock"}}}, "not offered"),
+                               ({"type": "socket", "data": {"addr": {"type": "fd", "data": {
+                                   "str": "stray"}}}}, "not a socket")):
+            with self.subTest(backend=backend):
+                refused = self.command("chardev-add", id="q", backend=backend)
+                self.assertIn(words, refused["error"]["desc"])
+        self.assertIn("already exists",
+                      self.command("chardev-add", id="p", backend={"type": "null"})["error"]["desc"])
+        if not ALWAYS:  # without the sandbox it is offered
+            refused = self.command("chardev-add", id="q", backend={"type": "pty"})
+            self.assertIn("sandbox", refused["error"]["desc"])
+
     def test_next_client_and_quit(self):
         self.socket.close()
         self.file.close()
@@ -252,10 +321,21 @@ class Control(Session):
         self.assertIn("No file descriptor", self.command("add-fd")["error"]["desc"])
 
 
+class Links(Session):
+    OPTIONS = PORTS + ["-netdev", "user,id=net0"]
+
+    def test_a_link_of_a_card_that_came_later(self):
+        self.command("qmp_capabilities")
+        self.command("device_add", driver="virtio-net-pci", id="card", bus="port1", netdev="net0")
+        for name in ("card", "net0"):
+            self.assertEqual(self.command("set_link", name=name, up=False)["return"], {})
+        self.assertIn("not found", self.command("set_link", name="x", up=False)["error"]["desc"])
+
+
 class Processors(unittest.TestCase):
     """Those that come and go while the guest runs."""
     DRIVER = "host-x86_64-cpu"
-    connect, command = Control.connect, Control.command
+    connect, command, note = Control.connect, Control.command, Control.note
 
     def setUp(self):
         self.directory = tempfile.TemporaryDirectory()

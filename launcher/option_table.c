@@ -107,6 +107,8 @@ const Option option_table[] = {
     { "action", OPTION_KEYVAL, AT(action), NULL, KEYS("reboot", "shutdown", "panic", "watchdog"),
       "reboot=reset|shutdown,shutdown=poweroff|pause,panic=…,watchdog=…",
       "what follows a guest's own act" },
+    { "watchdog-action", OPTION_KEYVAL, AT(action), .argument = "reset|pause|…",
+      .help = "as -action watchdog=", .prefix = "watchdog=" },
     { "no-shutdown", OPTION_FLAG, AT(no_shutdown),
       .help = "stay, paused, when the guest powers off" },
     { "no-reboot", OPTION_FLAG, AT(no_reboot), .help = "end when the guest reboots" },

@@ -52,8 +52,10 @@ config_machine(Vm *vm, GError **err)
         const char *key;
         bool only;
     } fixed[] = {
-        { "smm", false },     { "vmport", false },
-        { "acpi", true },     { "pit", true },
+        { "smm", false },
+        { "vmport", false },
+        { "acpi", true },
+        { "pit", true },
     };
     JsonObject *machine = vm->options->machine;
     const char *type = machine ? keyval_text(machine, "type") : NULL;
@@ -119,15 +121,19 @@ config_chipset(Vm *vm, MachineConfig *ret, GError **err)
     return true;
 }
 
-/* -global ICH9-LPC.disable_s4=0 and its like: the sleep states are the board's. */
+/* -global ICH9-LPC.disable_s4=0 and its like: what the board is made with. */
 static bool
-config_sleep(Vm *vm, MachineConfig *ret, GError **err)
+config_globals(Vm *vm, MachineConfig *ret, GError **err)
 {
     static const char *const chips[] = { "ICH9-LPC", "PIIX4_PM" };
 
     for (guint i = 0; i < vm->options->globals->len; i++) {
         JsonObject *global = g_ptr_array_index(vm->options->globals, i);
+        bool no_reboot = !ret->tco_reboots;
 
+        if (!keyval_bool("-global", global, "ICH9-LPC.noreboot", &no_reboot, err))
+            return false;
+        ret->tco_reboots = !no_reboot;
         for (size_t c = 0; c < G_N_ELEMENTS(chips); c++) {
             g_autofree char *s3 = g_strconcat(chips[c], ".disable_s3", NULL);
             g_autofree char *s4 = g_strconcat(chips[c], ".disable_s4", NULL);
@@ -361,7 +367,7 @@ vm_configure(Vm *vm, MachineConfig *ret, GError **err)
 {
     *ret = (MachineConfig){ 0 };
     if (!config_cpus(vm, ret, err) || !config_memory(vm, ret, err) ||
-        !config_chipset(vm, ret, err) || !config_sleep(vm, ret, err) || !config_rtc(vm, ret, err))
+        !config_chipset(vm, ret, err) || !config_globals(vm, ret, err) || !config_rtc(vm, ret, err))
         return false;
     ret->firmware = vm->options->kernel == NULL;
     ret->name = vm->name;

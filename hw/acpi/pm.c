@@ -1,6 +1,6 @@
 /* pm.c - the ACPI fixed hardware (ACPI 6.4, section 4.8; Intel ICH9 316972, section 13.8.3).
  *
- * ACPI mode is always on: there is no SMI command port. Leaves out: S1 and S2, TCO, SMI: its enable
+ * ACPI mode is always on: there is no SMI command port. Leaves out: S1 and S2, SMI: its enable
  * register says that the APM port is taken care of, which is how firmware knows to leave SMM alone.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */

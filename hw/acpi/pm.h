@@ -8,7 +8,6 @@
 #include "hw/core/timer.h"
 
 enum {
-    ACPI_PM_SIZE = 128, /* bytes of I/O space, ICH9's */
     ACPI_SCI_IRQ = 9,
     ACPI_PM1_EVENT = 0x00,
     ACPI_PM1_CONTROL = 0x04,

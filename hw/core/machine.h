@@ -139,6 +139,7 @@ typedef struct {
     MachineRtcBase rtc_base;
     int64_t rtc_seconds; /* RTC_BASE_TIME: seconds since 1970, UTC, at the start */
     bool no_i8042;       /* the board has no PS/2 controller */
+    bool tco_reboots;    /* Q35: software may let the chipset's watchdog bite */
 } MachineConfig;
 
 /* Things that devices are made of, named by id in options. Each kind has its own names. */

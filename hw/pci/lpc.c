@@ -1,13 +1,14 @@
 /* lpc.c - LPC interface bridge of the ICH9 (Intel 316972, chapter 13): PM base, PIRQ routing, RCBA.
  *
- * Leaves out: GPIO, TCO, firmware hub decode, LPC decode ranges (ISA devices always decode), and
- * what lies behind RCBA, which reads zero.
+ * Behind RCBA lies GCS (10.1.75) and else nothing: it reads zero. Leaves out: GPIO, firmware hub
+ * decode, LPC decode ranges (ISA devices always decode).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/pci/lpc.h"
 
 #include "hw/core/bytes.h"
 #include "hw/pci/board.h"
+#include "hw/pci/tco.h"
 
 enum { RCBA_SIZE = 16 << 10, RCBA_ENABLE = 1 };
 
@@ -15,20 +16,33 @@ typedef struct {
     PciDevice pci;
     Bus isa;
     AcpiPm pm;
+    Tco tco;
     IoRegion rcba;
-    uint32_t pm_at, rcba_at; /* where the regions are mapped, 0: nowhere */
+    uint32_t pm_at, tco_at, rcba_at; /* where the regions are mapped, 0: nowhere */
 } Lpc;
 
 static uint64_t
 lpc_rcba_read(void *opaque, uint64_t offset, unsigned size)
 {
-    (void)opaque;
-    (void)offset;
-    (void)size;
-    return 0;
+    const Lpc *lpc = opaque;
+    uint64_t gcs = tco_gcs(&lpc->tco);
+
+    if (offset < TCO_GCS || offset + size > TCO_GCS + 4)
+        return 0;
+    return gcs >> (8 * (offset - TCO_GCS));
 }
 
-static const IoOps lpc_rcba_ops = { lpc_rcba_read, NULL };
+static void
+lpc_rcba_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    Lpc *lpc = opaque;
+
+    (void)size;
+    if (offset == TCO_GCS)
+        tco_gcs_write(&lpc->tco, (uint32_t)value);
+}
+
+static const IoOps lpc_rcba_ops = { lpc_rcba_read, lpc_rcba_write };
 
 static void
 lpc_map(AddressMap *map, IoRegion *region, uint32_t *at, uint32_t want)
@@ -50,6 +64,7 @@ lpc_update_regions(Lpc *lpc)
     if (!(lpc->pci.config[LPC_ACPI_CNTL] & LPC_ACPI_ENABLE))
         pm = 0;
     lpc_map(machine->pio, &lpc->pm.region, &lpc->pm_at, pm);
+    lpc_map(machine->pio, &lpc->tco.region, &lpc->tco_at, pm ? pm + TCO_OFFSET : 0);
     lpc_map(machine->mmio, &lpc->rcba, &lpc->rcba_at,
             rcba & RCBA_ENABLE ? rcba & ~(uint32_t)(RCBA_SIZE - 1) : 0);
 }
@@ -90,8 +105,10 @@ lpc_realize(Device *device, GError **err)
         dev->writable[LPC_PIRQ_A + i] = dev->writable[LPC_PIRQ_E + i] = 0x8f;
     }
     pci_config_mask(dev, LPC_RCBA, 4, 0xffffc000 | RCBA_ENABLE);
-    acpi_pm_init(&lpc->pm, device->machine, &device->lock, ACPI_PM_SIZE);
-    lpc->rcba = (IoRegion){ "rcba", &lpc_rcba_ops, lpc, NULL, RCBA_SIZE, IO_PRIORITY_BOARD };
+    acpi_pm_init(&lpc->pm, device->machine, &device->lock, TCO_OFFSET);
+    tco_init(&lpc->tco, device->machine, &device->lock);
+    lpc->rcba =
+        (IoRegion){ "rcba", &lpc_rcba_ops, lpc, &device->lock, RCBA_SIZE, IO_PRIORITY_BOARD };
     lpc->isa = (Bus){ .name = "isa.0", .kind = BUS_ISA };
     return bus_add(device->machine, &lpc->isa, err);
 }
@@ -102,7 +119,9 @@ lpc_reset(Device *device)
     Lpc *lpc = (Lpc *)device;
 
     acpi_pm_reset(&lpc->pm);
+    tco_reset(&lpc->tco);
     lpc_map(device->machine->pio, &lpc->pm.region, &lpc->pm_at, 0);
+    lpc_map(device->machine->pio, &lpc->tco.region, &lpc->tco_at, 0);
     lpc_map(device->machine->mmio, &lpc->rcba, &lpc->rcba_at, 0);
     for (unsigned i = 0; i < 8; i++)
         pci_root_route(lpc->pci.bus->root, i, 0x80);
@@ -116,20 +135,23 @@ lpc_unrealize(Device *device)
     if (!lpc->pm.machine)
         return;
     lpc_map(device->machine->pio, &lpc->pm.region, &lpc->pm_at, 0);
+    lpc_map(device->machine->pio, &lpc->tco.region, &lpc->tco_at, 0);
     lpc_map(device->machine->mmio, &lpc->rcba, &lpc->rcba_at, 0);
     address_map_synchronize(device->machine->pio);
     address_map_synchronize(device->machine->mmio);
     acpi_pm_fini(&lpc->pm);
+    tco_fini(&lpc->tco);
     bus_remove(device->machine, &lpc->isa);
 }
 
 static const SavedField lpc_fields[] = {
     SAVED_STRUCT(Lpc, pm, acpi_pm_saved, 1),
+    SAVED_STRUCT(Lpc, tco, tco_saved, 2),
 };
 
 static const SavedTable lpc_saved = {
     .name = "ich9-lpc",
-    .version = 1,
+    .version = 2,
     .oldest = 1,
     .fields = lpc_fields,
     .n_fields = G_N_ELEMENTS(lpc_fields),

@@ -1,4 +1,5 @@
-/* test_hw_watchdog.c - the 6300ESB's watchdog: stages, the unlocking sequence, the lock, state.
+/* test_hw_watchdog.c - the 6300ESB's watchdog: stages, the unlocking sequence, the lock, state; and
+ * the ICH9's.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_machine.h"
@@ -18,6 +19,19 @@ enum {
     TICK = 32768 * 30, /* nanoseconds, without CONFIG's bit 2 */
 };
 #define BAR UINT64_C(0xc1000000)
+
+/* The ICH9's, as firmware places it. */
+enum {
+    LPC = 0x1f << 3,
+    TCO = 0x660,
+    FEED = TCO,
+    STATUS1 = TCO + 4,
+    STATUS2 = TCO + 6,
+    CONTROL1 = TCO + 8,
+    COUNT = TCO + 0x12,
+};
+#define GCS UINT64_C(0xfed1f410)
+#define SECONDS(n) (INT64_C(1000000000) * (n))
 
 static PciRoot *
 root_of(FakeMachine *fake)
@@ -225,6 +239,135 @@ test_state(void **state)
     assert_int_equal(bites(fake), 1);
 }
 
+/* ---- ICH9 ---- */
+
+/* Does a reset, and what firmware does behind it. */
+static void
+tco_boot(FakeMachine *fake)
+{
+    machine_reset(fake->machine);
+    pci_config_write(root_of(fake), LPC, 0x40, 4, 0x601);
+    pci_config_write(root_of(fake), LPC, 0x44, 1, 0x80);
+    pci_config_write(root_of(fake), LPC, 0xf0, 4, 0xfed1c001);
+}
+
+static int
+setup_tco(void **state)
+{
+    FakeMachine *fake = fake_machine_new_q35(RAM);
+
+    fake->machine->config.tco_reboots = true;
+    tco_boot(fake);
+    machine_set_running(fake->machine, true);
+    *state = fake;
+    return 0;
+}
+
+/* As Linux does it, with 20 ticks of 0.6 seconds each time. */
+static void
+tco_arm(FakeMachine *fake)
+{
+    fake_write(fake, GCS, 4, fake_read(fake, GCS, 4) & ~UINT64_C(0x20));
+    assert_int_equal(fake_read(fake, GCS, 4) & 0x20, 0);
+    fake_out(fake, STATUS1, 2, 0x0008);
+    fake_out(fake, STATUS2, 2, 0x0002);
+    fake_out(fake, STATUS2, 2, 0x0004);
+    fake_out(fake, CONTROL1, 2, 0x0800);
+    fake_out(fake, COUNT, 2, 20);
+    assert_int_equal(fake_in(fake, COUNT, 2), 20);
+    fake_out(fake, FEED, 2, 1);
+    fake_out(fake, CONTROL1, 2, 0);
+    assert_int_equal(fake_in(fake, CONTROL1, 2) & 0x0800, 0);
+}
+
+static void
+test_tco_bites(void **state)
+{
+    FakeMachine *fake = *state;
+
+    assert_int_equal(fake_in(fake, COUNT, 2), 4);
+    fake_advance(fake, SECONDS(60));
+    tco_arm(fake);
+    for (unsigned i = 0; i < 5; i++) {
+        fake_advance(fake, SECONDS(9));
+        assert_in_range(fake_in(fake, FEED, 2), 4, 5);
+        fake_out(fake, FEED, 2, 1);
+    }
+    fake_advance(fake, SECONDS(13));
+    assert_int_equal(fake_in(fake, STATUS1, 2), 8);
+    fake_out(fake, STATUS1, 2, 8);
+    assert_int_equal(fake_in(fake, STATUS1, 2), 0);
+    assert_int_equal(bites(fake), 0);
+    fake_advance(fake, SECONDS(12));
+    assert_int_equal(bites(fake), 1);
+    /* what happened is known after the reset, and it has stopped */
+    tco_boot(fake);
+    assert_int_equal(fake_in(fake, STATUS2, 2), 6);
+    fake_out(fake, STATUS2, 2, 6);
+    assert_int_equal(fake_in(fake, STATUS2, 2), 0);
+    fake_advance(fake, SECONDS(100));
+    assert_int_equal(bites(fake), 1);
+}
+
+static void
+test_tco_stops(void **state)
+{
+    FakeMachine *fake = *state;
+
+    tco_arm(fake);
+    fake_advance(fake, SECONDS(20));
+    fake_out(fake, CONTROL1, 2, 0x1800);
+    fake_advance(fake, SECONDS(100));
+    assert_int_equal(bites(fake), 0);
+    /* the lock stays until the reset; values below two do not run */
+    fake_out(fake, CONTROL1 + 1, 1, 0);
+    assert_int_equal(fake_in(fake, CONTROL1, 2), 0x1000);
+    fake_out(fake, COUNT, 2, 1);
+    fake_out(fake, FEED, 2, 1);
+    fake_advance(fake, SECONDS(100));
+    assert_int_equal(bites(fake), 0);
+    tco_boot(fake);
+    assert_int_equal(fake_in(fake, CONTROL1, 2), 0);
+}
+
+static void
+test_tco_strap(void **state)
+{
+    FakeMachine *fake = *state;
+
+    fake->machine->config.tco_reboots = false;
+    fake_write(fake, GCS, 4, 0);
+    assert_int_equal(fake_read(fake, GCS, 4), 0x20);
+    assert_int_equal(fake_read(fake, GCS - 8, 4), 0);
+    fake_out(fake, FEED, 2, 1);
+    fake_advance(fake, SECONDS(3));
+    fake_advance(fake, SECONDS(3));
+    assert_int_equal(fake_in(fake, STATUS2, 2), 6);
+    assert_int_equal(bites(fake), 0);
+}
+
+static void
+test_tco_state(void **state)
+{
+    FakeMachine *fake = *state;
+    g_autoptr(GByteArray) saved = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+
+    tco_arm(fake);
+    fake_advance(fake, SECONDS(13));
+    fake_advance(fake, SECONDS(7));
+    machine_set_running(fake->machine, false);
+    assert_true(machine_save(fake->machine, saved, &err));
+    machine_reset(fake->machine);
+    fake_advance(fake, SECONDS(500));
+    assert_true(machine_load(fake->machine, saved->data, saved->len, &err));
+    machine_set_running(fake->machine, true);
+    fake_advance(fake, SECONDS(3));
+    assert_int_equal(bites(fake), 0);
+    fake_advance(fake, SECONDS(3));
+    assert_int_equal(bites(fake), 1);
+}
+
 int
 main(void)
 {
@@ -235,6 +378,10 @@ main(void)
         cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_running, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tco_bites, setup_tco, teardown),
+        cmocka_unit_test_setup_teardown(test_tco_stops, setup_tco, teardown),
+        cmocka_unit_test_setup_teardown(test_tco_strap, setup_tco, teardown),
+        cmocka_unit_test_setup_teardown(test_tco_state, setup_tco, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

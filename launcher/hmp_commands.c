@@ -247,7 +247,7 @@ run_command(HmpCall *call, const HmpCommand *c)
 
 static const HmpCommand hmp_commands[] = {
     { "help", "?", "[COMMAND]", "what there is", 0, 1, run_help },
-    { "info", NULL, "TOPIC", "tell about the guest; 'help info' names the topics", 0, 1, hmp_info },
+    { "info", NULL, "TOPIC", "tell about the guest; 'help info' names the topics", 0, 2, hmp_info },
     { "quit", "q", NULL, "end the guest at once", 0, 0, run_quit },
     { "stop", "s", NULL, "pause the guest", .qmp = "stop" },
     { "cont", "c", NULL, "let it go on", .qmp = "cont" },

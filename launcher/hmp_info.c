@@ -12,6 +12,7 @@
 typedef struct {
     const char *name, *help;
     void (*run)(HmpCall *call);
+    bool takes_word; /* behind its name; run judges it */
 } InfoTopic;
 
 static const char *
@@ -155,6 +156,29 @@ info_cpus(HmpCall *call)
     }
 }
 
+/* Of the first processor, or with -a of all. */
+static void
+info_registers(HmpCall *call)
+{
+    Vm *vm = qmp_session_vm(call->session);
+    bool all = call->n_words > 2 && !strcmp(call->words[2], "-a");
+    g_autoptr(GError) err = NULL;
+
+    if (call->n_words > 2 && !all) {
+        g_string_append(call->out, "usage: info registers [-a]\n");
+        return;
+    }
+    vm_hold_vcpus(vm);
+    for (guint i = 0; i < (all ? vm->vcpus->len : 1) && !err; i++) {
+        Vcpu *vcpu = g_ptr_array_index(vm->vcpus, i);
+
+        g_string_append_printf(call->out, "\nCPU#%u\n", vcpu_index(vcpu));
+        if (!vcpu_show(vcpu, call->out, &err))
+            g_string_append_printf(call->out, "Error: %s\n", err->message);
+    }
+    vm_release_vcpus(vm);
+}
+
 static void
 info_balloon(HmpCall *call)
 {
@@ -261,6 +285,7 @@ static const InfoTopic info_topics[] = {
     { "network", "network back ends", info_network },
     { "chardev", "character back ends", info_chardev },
     { "cpus", "processors and their threads", info_cpus },
+    { "registers", "of the first processor, or with -a of all", info_registers, true },
     { "pci", "PCI functions", info_pci },
     { "qtree", "devices and their buses", info_qtree },
     { "balloon", "memory the guest has", info_balloon },
@@ -289,7 +314,10 @@ hmp_info(HmpCall *call)
     }
     for (const InfoTopic *t = info_topics; t->name; t++) {
         if (strcmp(t->name, call->words[1]) == 0) {
-            t->run(call);
+            if (call->n_words > 2 && !t->takes_word)
+                g_string_append_printf(call->out, "usage: info %s\n", t->name);
+            else
+                t->run(call);
             return;
         }
     }

@@ -63,6 +63,8 @@ const Option option_table[] = {
     { "pflash", OPTION_KEYVALS, AT(drives), .argument = "FILE",
       .help = "flash memory that holds firmware; a second one its variables",
       .prefix = "if=pflash,format=raw,file=" },
+    { "snapshot", OPTION_FLAG, AT(snapshot),
+      .help = "what the guest writes to these drives goes when it ends" },
     { "blockdev", OPTION_KEYVALS, AT(blockdevs), "driver", .argument = "JSON|driver=…,node-name=…",
       .help = "one node of a disk's image" },
     { "device", OPTION_KEYVALS, AT(devices), "driver", .argument = "NAME[,PROPERTY=VALUE…]",
@@ -76,7 +78,8 @@ const Option option_table[] = {
       .argument = "pty|socket|udp|pipe|file|ringbuf|stdio|null,id=ID[,mux=on][,…]",
       .help = "a character back end" },
     { "serial", OPTION_TEXTS, AT(serials),
-      .argument = "[mon:]stdio|pty|null|none|file:F|pipe:P|unix:P|tcp:H:P|telnet:H:P|udp:H:P|chardev:ID",
+      .argument = "[mon:]stdio|pty|null|none|file:F|pipe:P|unix:P|tcp:H:P|telnet:H:P|udp:H:P|"
+                  "chardev:ID",
       .help = "a serial port connected so; mon: with the monitor behind Ctrl-a c" },
     { "monitor", OPTION_TEXTS, AT(monitors), .argument = "stdio|pty|unix:P|tcp:H:P|chardev:ID|none",
       .help = "a monitor for people" },
@@ -138,7 +141,6 @@ const size_t option_count = G_N_ELEMENTS(option_table);
 
 const OptionRefused option_refused[] = {
     { "loadvm", "snapshots with memory in an image are not offered yet; see -incoming" },
-    { "snapshot", "throw-away disks are not offered yet" },
     { "spice", "SPICE displays are not offered yet" },
     { "tpmdev", "TPM is not offered yet" },
     { "fsdev", "shared folders are not offered yet" },

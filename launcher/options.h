@@ -24,7 +24,7 @@ typedef struct {
     GPtrArray *serials, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
     GPtrArray *usbdevices;                /* of char * */
-    bool help, version, enable_kvm, usb;
+    bool help, version, enable_kvm, usb, snapshot;
 } Options;
 
 /* Reads argv[1] and on. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the option, the value

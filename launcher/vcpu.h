@@ -71,6 +71,9 @@ int vcpu_fd(const Vcpu *vcpu);
 /* Tells the guest's clock that the host held it for a while; the vCPU must be stopped. */
 void vcpu_clock_paused(Vcpu *vcpu);
 
+/* Appends the registers as "info registers" shows them. The vCPU must be stopped. */
+bool vcpu_show(Vcpu *vcpu, GString *out, GError **err);
+
 /* Installs the handler of the signal that takes a vCPU out of the guest. Once, before vcpu_start().
  */
 void vcpu_init_signals(void);

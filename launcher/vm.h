@@ -145,6 +145,9 @@ int64_t vm_clock_ns(Vm *vm);
 
 /* vm_run.c */
 bool vm_start_vcpus(Vm *vm, GError **err);
+/* Keeps all vCPUs out of the guest for a moment, and lets those of a running guest in again. */
+void vm_hold_vcpus(Vm *vm);
+void vm_release_vcpus(Vm *vm);
 const char *vm_state_name(VmState state);
 /* Lets the guest go on; refuses when it has ended ("stop" and "cont" of QMP). */
 bool vm_resume(Vm *vm, GError **err);

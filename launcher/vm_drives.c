@@ -3,7 +3,7 @@
  * qemu-system-x86_64(1), "Block device options". Each becomes a file node, a format node over it
  * and, unless if=none, a device named as the drive.
  *
- * Leaves out: floppies, pflash (which are other rooms'), throttling, snapshot=on.
+ * Leaves out: floppies, pflash (which are other rooms'), throttling.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "hw/core/device.h"
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
+#include "launcher/vm_overlay.h"
 #include "util/error.h"
 
 static void
@@ -159,7 +160,7 @@ typedef struct {
     const char *interface;
     bool cdrom;
     uint64_t bus, unit;
-    bool read_only, share;
+    bool read_only, share, throw_away;
 } DrivePlace;
 
 bool
@@ -201,7 +202,6 @@ drives_place(Vm *vm, JsonObject *drive, DrivePlace *place, GError **err)
     const char *name = keyval_text(drive, "file"), *media = keyval_text(drive, "media");
     uint64_t index = UINT64_MAX, units;
     bool placed = json_object_has_member(drive, "bus") || json_object_has_member(drive, "unit");
-    bool snapshot = false;
 
     place->interface = keyval_text(drive, "if") ? keyval_text(drive, "if") : "ide";
     if (!g_strv_contains(interfaces, place->interface))
@@ -218,17 +218,16 @@ drives_place(Vm *vm, JsonObject *drive, DrivePlace *place, GError **err)
     if (!name && !(place->cdrom && strcmp(place->interface, "none")))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-drive: wants file=");
     place->read_only = place->cdrom;
+    place->throw_away = vm->options->snapshot;
     if (!keyval_bool("-drive", drive, "readonly", &place->read_only, err) ||
         !keyval_bool("-drive", drive, "read-only", &place->read_only, err) ||
         !keyval_bool("-drive", drive, "share-rw", &place->share, err) ||
-        !keyval_bool("-drive", drive, "snapshot", &snapshot, err) ||
+        !keyval_bool("-drive", drive, "snapshot", &place->throw_away, err) ||
         !keyval_uint("-drive", drive, "index", 0, 255, &index, err) ||
         !keyval_uint("-drive", drive, "bus", 0, 255, &place->bus, err) ||
         !keyval_uint("-drive", drive, "unit", 0, 255, &place->unit, err))
         return false;
-    if (snapshot)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-drive: snapshot=on is not offered yet");
+    place->throw_away = place->throw_away && !place->read_only;
     if (!strcmp(place->interface, "ide") && !vm_need_ide(vm, err))
         return false;
     units = drives_units(vm, place->interface);
@@ -275,23 +274,30 @@ drives_add_image(Vm *vm, JsonObject *drive, JsonObject *more, const DrivePlace *
     g_autoptr(JsonObject) format = json_object_new();
     g_autoptr(JsonObject) file = drives_file(keyval_text(drive, "file"), err);
     g_autofree char *file_node = g_strconcat(name, "-file", NULL);
+    g_autofree char *base = g_strconcat(name, place->throw_away ? "-base" : "", NULL);
+    const char *read_only = place->read_only || place->throw_away ? "on" : "off";
+    g_autoptr(JsonObject) overlay = json_object_new();
 
     if (!file)
         return false;
     json_object_foreach_member(more, drives_copy_member, file);
     json_object_remove_member(drive, "file");
     drives_set(file, "node-name", file_node);
-    drives_set(file, "read-only", place->read_only ? "on" : "off");
+    drives_set(file, "read-only", read_only);
     drives_move(drive, "aio", file, "aio");
     drives_move(drive, "file.locking", file, "locking");
     drives_move(drive, "discard", file, "discard");
     drives_set(format, "discard", keyval_text(file, "discard"));
     drives_set(format, "driver", keyval_text(drive, "format"));
-    drives_set(format, "node-name", name);
-    drives_set(format, "read-only", place->read_only ? "on" : "off");
+    drives_set(format, "node-name", base);
+    drives_set(format, "read-only", read_only);
     drives_set(format, "file", file_node);
-    drives_move(drive, "detect-zeroes", format, "detect-zeroes");
-    return drives_add_node(vm, file, err) && drives_add_node(vm, format, err);
+    drives_move(drive, "detect-zeroes", place->throw_away ? overlay : format, "detect-zeroes");
+    if (!drives_add_node(vm, file, err) || !drives_add_node(vm, format, err))
+        return false;
+    drives_set(overlay, "node-name", name);
+    drives_set(overlay, "discard", keyval_text(format, "discard"));
+    return !place->throw_away || vm_add_overlay(vm, base, overlay, err);
 }
 
 /* What vm_add_drive_devices() will make; "#…" is for us. */

@@ -214,13 +214,12 @@ vm_inject_nmi(Vm *vm, GError **err)
     bool good = true;
 
     /* KVM takes it only from a vCPU that is not in the guest, or waits until it leaves. */
-    run_stop_vcpus(vm);
+    vm_hold_vcpus(vm);
     for (guint i = 0; i < vm->vcpus->len && good; i++)
         if (ioctl(vcpu_fd(g_ptr_array_index(vm->vcpus, i)), KVM_NMI, 0) < 0)
             good = kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno, "KVM_NMI of vCPU %u",
                                         vcpu_index(g_ptr_array_index(vm->vcpus, i)));
-    if (vm->state == VM_RUNNING)
-        run_each_vcpu(vm, vcpu_resume);
+    vm_release_vcpus(vm);
     return good;
 }
 
@@ -377,6 +376,21 @@ run_requests(void *opaque)
     if (requests & (1u << MACHINE_RESET | 1u << VM_REQUEST_TRIPLE_FAULT))
         run_guest_reset(vm, "guest-reset");
     return G_SOURCE_REMOVE;
+}
+
+void
+vm_hold_vcpus(Vm *vm)
+{
+    run_stop_vcpus(vm);
+}
+
+void
+vm_release_vcpus(Vm *vm)
+{
+    /* One that stopped because it asked for something must not go on before that is done. */
+    run_requests(vm);
+    if (vm->state == VM_RUNNING)
+        run_each_vcpu(vm, vcpu_resume);
 }
 
 static void

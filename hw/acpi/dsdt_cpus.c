@@ -56,13 +56,28 @@ cpus_registers(Aml *aml, uint16_t port)
     aml_bit_fields(aml, "REGS", 4, words, G_N_ELEMENTS(words));
 }
 
+/* A method whose first argument is the processor that the registers are then about, of which it has
+ * the use until its end. */
+static void
+cpus_begin(Aml *aml, const char *name, unsigned arguments)
+{
+    aml_method(aml, name, arguments, true);
+    aml_acquire(aml, lock);
+    cpus_store_arg(aml, 0, "SELE");
+}
+
+static void
+cpus_end(Aml *aml)
+{
+    aml_release(aml, lock);
+    aml_close(aml);
+}
+
 /* STAT (processor): its _STA. */
 static void
 cpus_status(Aml *aml)
 {
-    aml_method(aml, "STAT", 1, true);
-    aml_acquire(aml, lock);
-    cpus_store_arg(aml, 0, "SELE");
+    cpus_begin(aml, "STAT", 1);
     aml_op(aml, AML_STORE);
     aml_integer(aml, 0);
     aml_local(aml, 0);
@@ -82,27 +97,21 @@ cpus_status(Aml *aml)
 static void
 cpus_eject(Aml *aml)
 {
-    aml_method(aml, "EJCT", 1, true);
-    aml_acquire(aml, lock);
-    cpus_store_arg(aml, 0, "SELE");
+    cpus_begin(aml, "EJCT", 1);
     cpus_store(aml, 1, "EJEC");
-    aml_release(aml, lock);
-    aml_close(aml);
+    cpus_end(aml);
 }
 
 /* OSTA (processor, event, status): its _OST. */
 static void
 cpus_ost(Aml *aml)
 {
-    aml_method(aml, "OSTA", 3, true);
-    aml_acquire(aml, lock);
-    cpus_store_arg(aml, 0, "SELE");
+    cpus_begin(aml, "OSTA", 3);
     cpus_store(aml, COMMAND_EVENT, "CMND");
     cpus_store_arg(aml, 1, "DATA");
     cpus_store(aml, COMMAND_STATUS, "CMND");
     cpus_store_arg(aml, 2, "DATA");
-    aml_release(aml, lock);
-    aml_close(aml);
+    cpus_end(aml);
 }
 
 /* TELL (processor, value): Notify of that processor's object. */

@@ -15,6 +15,10 @@ enum {
     SECURITY_VENCRYPT = 19,
     VENCRYPT_X509_NONE = 260,
     VENCRYPT_X509_VNC = 261,
+
+    WRONG_FREE = 3, /* wrong passwords that cost nothing */
+    WRONG_PAUSE_US = 1000000,
+    WRONG_WAIT_US = 10000000, /* the longest that one waits for others */
 };
 
 static bool
@@ -61,23 +65,45 @@ auth_encrypt(const char *password, const uint8_t challenge[VNC_CHALLENGE],
     des_encrypt(&des, VNC_CHALLENGE, out, challenge);
 }
 
-static size_t
-auth_response(VncClient *client, const uint8_t *data)
+void
+vnc_auth_judge(VncClient *client)
 {
     VncServer *server = client->server;
     uint8_t expected[VNC_CHALLENGE];
 
-    if (!server->password || machine_wall_ns(server->machine) / 1000000000 >= server->expires) {
-        vnc_auth_refuse(client, "Authentication failed");
+    client->judged_at = 0;
+    if (server->password && machine_wall_ns(server->machine) / 1000000000 < server->expires) {
+        auth_encrypt(server->password, client->challenge, expected);
+        if (gnutls_memcmp(expected, client->response, sizeof(expected)) == 0) {
+            server->wrong = 0;
+            vnc_put32(client, 0);
+            vnc_session_begin(client);
+            return;
+        }
+    }
+    server->wrong = MIN(server->wrong + 1, (unsigned)WRONG_FREE);
+    vnc_auth_refuse(client, "Authentication failed");
+}
+
+/* After some wrong passwords one response a second is looked at, of all clients together: to give
+ * up early or to come again at once gains a guesser nothing. */
+static size_t
+auth_response(VncClient *client, const uint8_t *data)
+{
+    VncServer *server = client->server;
+    int64_t now = g_get_monotonic_time();
+
+    if (client->judged_at) { /* it has nothing to say now */
+        vnc_client_close(client);
         return 0;
     }
-    auth_encrypt(server->password, client->challenge, expected);
-    if (gnutls_memcmp(expected, data, sizeof(expected)) != 0) {
-        vnc_auth_refuse(client, "Authentication failed");
+    memcpy(client->response, data, sizeof(client->response));
+    if (server->wrong < WRONG_FREE || client->fake) {
+        vnc_auth_judge(client);
         return 0;
     }
-    vnc_put32(client, 0);
-    vnc_session_begin(client);
+    client->judged_at = CLAMP(server->next_try, now, now + WRONG_WAIT_US);
+    server->next_try = client->judged_at + WRONG_PAUSE_US;
     return 0;
 }
 

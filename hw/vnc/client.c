@@ -291,6 +291,8 @@ client_dispatch(GSource *source, GSourceFunc callback, gpointer data)
         vnc_tls_step(client);
     if (!client->closing && ((ready & ~G_IO_OUT) || client->tls_state == VNC_TLS_ON))
         client_receive(client);
+    if (!client->closing && client->judged_at && g_get_monotonic_time() >= client->judged_at)
+        vnc_auth_judge(client);
     if (!client->closing)
         vnc_client_flush(client);
     if (!client->closing)
@@ -300,6 +302,8 @@ client_dispatch(GSource *source, GSourceFunc callback, gpointer data)
         return G_SOURCE_REMOVE;
     }
     client_set_events(client);
+    if (client->judged_at)
+        g_source_set_ready_time(source, client->judged_at);
     return G_SOURCE_CONTINUE;
 }
 

@@ -106,7 +106,8 @@ struct VncClient {
     int minor; /* of the protocol: 3, 7, 8 */
     bool skip_auth, authenticated, active;
     bool exclusive;
-    uint8_t challenge[VNC_CHALLENGE];
+    uint8_t challenge[VNC_CHALLENGE], response[VNC_CHALLENGE];
+    int64_t judged_at; /* when the response is looked at: monotonic, us; 0: there is none */
     char *host, *service, *family;
     char *x509_name;
 
@@ -139,6 +140,8 @@ struct VncServer {
     bool auth_password, power_control;
     char *password; /* NULL: none set */
     int64_t expires;
+    unsigned wrong;   /* passwords in a row */
+    int64_t next_try; /* monotonic time, us: the next response is not looked at before */
     VncTls *tls;
     VncShare share;
     unsigned connections;
@@ -209,6 +212,8 @@ void vnc_web_put_control(VncClient *client, uint8_t opcode, const void *data, si
 void vnc_auth_begin(VncClient *client);
 /* Ends with an answer that refuses. */
 void vnc_auth_refuse(VncClient *client, const char *why);
+/* The time of a response that had to wait has come. */
+void vnc_auth_judge(VncClient *client);
 
 /* ---- messages.c ---- */
 

@@ -157,3 +157,16 @@ fake_net_arrive(FakeNet *net, const void *packet, size_t len)
     if (net->loop[0])
         io_loop_run_sync(net->loop[0], fake_net_readable, net);
 }
+
+static void
+fake_net_nothing(void *opaque)
+{
+    (void)opaque;
+}
+
+void
+fake_net_settle(FakeNet *net)
+{
+    for (unsigned i = 0; i < 4; i++)
+        io_loop_run_sync(net->loop[0], fake_net_nothing, NULL);
+}

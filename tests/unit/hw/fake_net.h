@@ -26,5 +26,7 @@ typedef struct {
 FakeNet *fake_net_new(FakeMachine *fake, const char *id, unsigned queues, unsigned caps);
 /* A packet comes from the host for pair 0, and has been seen by the card when this returns. */
 void fake_net_arrive(FakeNet *net, const void *packet, size_t len);
+/* Lets the card do what it was told: pair 0's loop comes round a few times. */
+void fake_net_settle(FakeNet *net);
 
 #endif

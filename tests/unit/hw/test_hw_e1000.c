@@ -62,20 +62,6 @@ set(Fixture *f, unsigned reg, uint32_t value)
 }
 
 static void
-nothing(void *opaque)
-{
-    (void)opaque;
-}
-
-/* Lets the card do what it was told. */
-static void
-settle(Fixture *f)
-{
-    for (unsigned i = 0; i < 4; i++)
-        io_loop_run_sync(f->net->loop[0], nothing, NULL);
-}
-
-static void
 ring(Fixture *f, unsigned reg, uint32_t at, unsigned n)
 {
     set(f, reg, at);
@@ -144,7 +130,7 @@ give(Fixture *f, uint64_t low, uint32_t command, uint32_t options)
     bytes_store(d + 12, options, 4);
     f->tail = (f->tail + 1) % RING_SIZE;
     set(f, TX + 0x18, f->tail);
-    settle(f);
+    fake_net_settle(f->net);
     return d;
 }
 
@@ -292,7 +278,7 @@ test_send_later(void **state)
     assert_int_equal(f->net->sent->len, 0);
     f->net->full = false;
     io_loop_run_sync(f->net->loop[0], writable, f);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(f->net->sent->len, 2);
     assert_int_equal(g_bytes_get_size(f->net->sent->pdata[0]), 100);
     assert_int_equal(g_bytes_get_size(f->net->sent->pdata[1]), 90);
@@ -428,16 +414,16 @@ test_nonsense(void **state)
     give(f, DATA, DEXT | 15 << 20 | EOP | 100, 0); /* no such kind */
     assert_int_equal(f->net->sent->len, 0);
     set(f, TX + 0x18, 0xffff); /* tail beyond the ring */
-    settle(f);
+    fake_net_settle(f->net);
     set(f, TX + 8, 0); /* no ring */
     set(f, TX + 0x18, 1);
-    settle(f);
+    fake_net_settle(f->net);
     set(f, TX, 0xfffffff0); /* not memory */
     set(f, TX + 4, UINT32_MAX >> 8);
     set(f, TX + 8, 128);
     set(f, TX + 0x10, 0);
     set(f, TX + 0x18, 3);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(f->net->sent->len, 0);
     assert_int_equal(get(f, TX + 0x10), 3); /* it went through them all the same */
 }
@@ -456,7 +442,7 @@ test_endless(void **state)
     frame_to(f->fake->ram + DATA, 100, "\x52\x54\x00\x11\x22\x33");
     bytes_store(f->fake->ram + RING + 16 * 299 + 8, 100 | EOP, 8);
     set(f, TX + 0x18, 300);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(f->net->sent->len, 1);
     assert_int_equal(g_bytes_get_size(f->net->sent->pdata[0]), 100);
 }
@@ -470,7 +456,7 @@ arrive(Fixture *f, const char *mac, size_t len)
 
     frame_to(frame, len, mac);
     fake_net_arrive(f->net, frame, len);
-    settle(f);
+    fake_net_settle(f->net);
 }
 
 static void
@@ -481,7 +467,7 @@ test_receive(void **state)
 
     set(f, IMS, 1 << 7);
     set(f, RX + 0x18, 4);
-    settle(f);
+    fake_net_settle(f->net);
     arrive(f, "\x52\x54\x00\x01\x02\x04", 100); /* somebody else's */
     assert_int_equal(get(f, RX + 0x10), 0);
     arrive(f, "\x52\x54\x00\x01\x02\x03", 1514);
@@ -508,7 +494,7 @@ test_receive_full(void **state)
     unsigned before;
 
     set(f, RX + 0x18, 2);
-    settle(f);
+    fake_net_settle(f->net);
     arrive(f, "\x52\x54\x00\x01\x02\x03", 100);
     arrive(f, "\x52\x54\x00\x01\x02\x03", 100);
     assert_int_equal(get(f, RX + 0x10), 2);
@@ -517,7 +503,7 @@ test_receive_full(void **state)
     arrive(f, "\x52\x54\x00\x01\x02\x03", 100);
     assert_int_equal(f->net->receives, before);
     set(f, RX + 0x18, 3);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(get(f, RX + 0x10), 3);
 }
 
@@ -529,7 +515,7 @@ test_receive_pieces(void **state)
 
     set(f, RCTL, get(f, RCTL) | 1 << 5 | 3 << 16); /* long frames, 256 bytes a buffer */
     set(f, RX + 0x18, 7);
-    settle(f);
+    fake_net_settle(f->net);
     arrive(f, "\x52\x54\x00\x01\x02\x03", 600);
     assert_int_equal(get(f, RX + 0x10), 3);
     assert_int_equal(d[12] & 3, 1);
@@ -549,18 +535,18 @@ test_receive_tag(void **state)
     frame_to(frame, sizeof(frame), "\x52\x54\x00\x01\x02\x03");
     memcpy(frame + 12, "\x81\x00\x01\x23\x08\x00", 6);
     fake_net_arrive(f->net, frame, sizeof(frame));
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(bytes_load16(d + 8), 100);
     assert_int_equal(bytes_load16(d + 14), 0x0123);
     assert_true(d[12] & 1 << 3);
     assert_memory_equal(f->fake->ram + BUFFERS + 12, "\x08\x00", 2);
     set(f, RCTL, get(f, RCTL) | 1 << 18); /* only tags of the table */
     fake_net_arrive(f->net, frame, sizeof(frame));
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(get(f, RX + 0x10), 1);
     set(f, 0x5600 + 4 * (0x123 >> 5), 1u << (0x123 & 31));
     fake_net_arrive(f->net, frame, sizeof(frame));
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(get(f, RX + 0x10), 2);
 }
 
@@ -590,9 +576,9 @@ test_rss(void **state)
     set(f, 0x5818, 1 | 1 << 16 | 1 << 17);
     set(f, RX + 0x18, 4);
     set(f, RX + 0x118, 4);
-    settle(f);
+    fake_net_settle(f->net);
     fake_net_arrive(f->net, frame, sizeof(frame));
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(get(f, RX + 0x10), 0);
     assert_int_equal(get(f, RX + 0x110), 1);
     assert_int_equal(bytes_load32(d), 1);
@@ -601,7 +587,7 @@ test_rss(void **state)
     assert_int_equal(bytes_load16(d + 12), 60);
     frame[14 + 9] = 17; /* not TCP: addresses only */
     fake_net_arrive(f->net, frame, sizeof(frame));
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(bytes_load32(f->fake->ram + RX_RING + 4), 0x323e8fc2);
 }
 

@@ -61,19 +61,6 @@ set(Fixture *f, unsigned reg, unsigned size, uint32_t value)
     fake_write(f->fake, BAR + reg, size, value);
 }
 
-static void
-nothing(void *opaque)
-{
-    (void)opaque;
-}
-
-static void
-settle(Fixture *f)
-{
-    for (unsigned i = 0; i < 4; i++)
-        io_loop_run_sync(f->net->loop[0], nothing, NULL);
-}
-
 static int
 setup(void **state)
 {
@@ -90,7 +77,7 @@ setup(void **state)
     set(f, RBSTART, 4, BUFFER);
     set(f, RCR, 4, 0x0a); /* ours and broadcasts, 8 KiB */
     set(f, CR, 1, 0x0c);
-    settle(f);
+    fake_net_settle(f->net);
     *state = f;
     return 0;
 }
@@ -112,7 +99,7 @@ setup_plus(void **state)
         bytes_store(f->fake->ram + RX_RING + 16 * i + 8, BUFFER + 2048 * i, 8);
     }
     set(f, CR, 1, 0x0c);
-    settle(f);
+    fake_net_settle(f->net);
     return 0;
 }
 
@@ -143,7 +130,7 @@ arrive(Fixture *f, const char *mac, size_t len)
 
     frame_to(frame, len, mac);
     fake_net_arrive(f->net, frame, len);
-    settle(f);
+    fake_net_settle(f->net);
 }
 
 static const uint8_t *
@@ -242,7 +229,7 @@ test_slots(void **state)
         frame_to(f->fake->ram + DATA, 100 + i, PEER);
         set(f, TSAD + 4 * (i % 4), 4, DATA);
         set(f, TSD + 4 * (i % 4), 4, 100 + i);
-        settle(f);
+        fake_net_settle(f->net);
         assert_int_equal(f->net->sent->len, i + 1);
         p = sent(f, i, &len);
         assert_int_equal(len, 100 + i);
@@ -252,15 +239,15 @@ test_slots(void **state)
     assert_int_equal(get(f, ISR, 2), 1 << 2);
     set(f, TSAD + 8, 4, RAM - 10); /* beyond memory */
     set(f, TSD + 8, 4, 100);
-    settle(f);
+    fake_net_settle(f->net);
     assert_true(get(f, TSD + 8, 4) & 1 << 30);
     set(f, TSAD + 12, 4, DATA);
     set(f, TSD + 12, 4, 0x1fff); /* too long */
-    settle(f);
+    fake_net_settle(f->net);
     assert_true(get(f, TSD + 12, 4) & 1 << 30);
     assert_int_equal(get(f, 0x60, 2), 0x30cf);
     set(f, TSD, 4, 20); /* short ones are filled up */
-    settle(f);
+    fake_net_settle(f->net);
     sent(f, 6, &len);
     assert_int_equal(len, 60);
 }
@@ -281,12 +268,12 @@ test_slots_later(void **state)
         set(f, TSAD + 4 * i, 4, DATA);
         set(f, TSD + 4 * i, 4, 100 + i);
     }
-    settle(f);
+    fake_net_settle(f->net);
     set(f, TSD, 4, 500); /* it is the card's */
     assert_int_equal(f->net->sent->len, 0);
     f->net->full = false;
     io_loop_run_sync(f->net->loop[0], writable, f);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(f->net->sent->len, 4);
     assert_int_equal(g_bytes_get_size(f->net->sent->pdata[0]), 100);
     assert_int_equal(g_bytes_get_size(f->net->sent->pdata[3]), 103);
@@ -371,7 +358,7 @@ test_buffer_full(void **state)
     assert_int_equal(f->net->receives, before);
     assert_int_equal(get(f, CBR, 2), 5 * 1524);
     set(f, CAPR, 2, 5 * 1524 - 16);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(get(f, CBR, 2), 6 * 1524 % 8192);
     set(f, RBSTART, 4, RAM - 16); /* not memory, no harm */
     arrive(f, US, 1514);
@@ -397,7 +384,7 @@ static void
 poll(Fixture *f)
 {
     set(f, 0xd9, 1, 0x40);
-    settle(f);
+    fake_net_settle(f->net);
 }
 
 static void
@@ -563,7 +550,7 @@ test_nonsense(void **state)
     set(f, TSAD + 4, 4, UINT32_MAX); /* rings that are nowhere */
     set(f, 0xe8, 4, UINT32_MAX);
     set(f, 0xd9, 1, 0xc0);
-    settle(f);
+    fake_net_settle(f->net);
     arrive(f, US, 100);
     set(f, TSD + 4, 4, UINT32_MAX);
     set(f, TSD, 4, UINT32_MAX);
@@ -588,7 +575,7 @@ test_ring_receive(void **state)
     set(f, CPCR, 2, 0x43);
     memcpy(frame + 12, "\x81\x00\x01\x23\x08\x00", 6);
     fake_net_arrive(f->net, frame, 104);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(bytes_load32(d + 48), FS | LS | 1 << 25 | 104);
     assert_int_equal(bytes_load32(d + 52), 1 << 16 | 0x2301);
     assert_memory_equal(f->fake->ram + BUFFER + 3 * 2048 + 12, "\x08\x00", 2);
@@ -601,7 +588,7 @@ test_ring_receive(void **state)
     assert_int_equal(f->net->receives, before);
     bytes_store(d, OWN | 2048, 4);
     set(f, ISR, 2, 0xffff);
-    settle(f);
+    fake_net_settle(f->net);
     assert_int_equal(bytes_load32(d), FS | LS | 1 << 25 | 104);
     bytes_store(d + 16, OWN, 4); /* of no size: passed over, and the frame is lost */
     set(f, ISR, 2, 0xffff);

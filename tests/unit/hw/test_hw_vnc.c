@@ -111,15 +111,18 @@ talk(Fixture *f, const void *out, size_t out_len, void *in, size_t len)
 
     if (out_len > 0)
         assert_int_equal(write(f->fd, out, out_len), out_len);
-    for (unsigned i = 0; i < 1000 && have < len; i++) {
+    for (unsigned i = 0; i < 20000 && have < len; i++) {
         ssize_t n;
 
         fake_iterate(f->fake);
         n = read(f->fd, (char *)in + have, len - have);
-        if (n > 0)
+        if (n > 0) {
             have += (size_t)n;
-        else
+        } else {
             assert_true(n < 0 && errno == EAGAIN);
+            if (i > 100)
+                g_usleep(500);
+        }
     }
     assert_int_equal(have, len);
 }
@@ -323,8 +326,9 @@ answer_challenge(const char *password, const uint8_t *challenge, uint8_t *out)
     des_encrypt(&des, 16, out, challenge);
 }
 
-static uint8_t
-try_password(Fixture *f, const char *password)
+/* Connects and sends the response for @password. */
+static void
+give_password(Fixture *f, const char *password)
 {
     uint8_t in[64], out[16];
 
@@ -336,8 +340,52 @@ try_password(Fixture *f, const char *password)
     assert_memory_equal(in, "\1\2", 2);
     talk(f, "\2", 1, in, 16);
     answer_challenge(password, in, out);
-    talk(f, out, 16, in, 4);
+    talk(f, out, 16, NULL, 0);
+}
+
+static uint8_t
+try_password(Fixture *f, const char *password)
+{
+    uint8_t in[4];
+
+    give_password(f, password);
+    talk(f, NULL, 0, in, sizeof(in));
     return in[3];
+}
+
+/* Some wrong passwords are free, then they are looked at one by one, as the right one is. */
+static void
+test_guessing(void **state)
+{
+    Fixture f;
+    int64_t begin;
+    uint8_t more[16] = { 0 };
+    int others[8];
+
+    (void)state;
+    make(&f, true, VNC_SHARE_ALLOW_EXCLUSIVE);
+    assert_true(vnc_server_set_password(f.server, "right"));
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(try_password(&f, "wrong"), 1);
+    begin = g_get_monotonic_time();
+    assert_int_equal(try_password(&f, "wrong"), 1);
+    assert_int_equal(try_password(&f, "right"), 0);
+    assert_true(g_get_monotonic_time() - begin >= 1000000);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(try_password(&f, "wrong"), 1);
+    /* one that goes on talking while it waits, here for others, is not waited for */
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
+        give_password(&f, "wrong");
+        others[i] = f.fd;
+        f.fd = -1;
+    }
+    give_password(&f, "right");
+    fake_iterate(f.fake);
+    talk(&f, more, sizeof(more), NULL, 0);
+    assert_true(closed(&f, f.fd));
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++)
+        close(others[i]);
+    unmake(&f);
 }
 
 static void
@@ -560,6 +608,7 @@ main(void)
         cmocka_unit_test(test_resize_cursor_and_lights),
         cmocka_unit_test(test_input),
         cmocka_unit_test(test_password),
+        cmocka_unit_test(test_guessing),
         cmocka_unit_test(test_sharing),
         cmocka_unit_test(test_hole_lengths),
         cmocka_unit_test(test_hole_client_that_does_not_read),

@@ -321,6 +321,36 @@ class Control(Session):
         self.assertIn("No file descriptor", self.command("add-fd")["error"]["desc"])
 
 
+class ThrowAway(Session):
+    """Disks under -snapshot: images without a name, over those that stay as they are."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.base, self.temporary = os.path.join(folder.name, "base"), os.path.join(folder.name, "tmp")
+        os.mkdir(self.temporary)
+        with open(self.base, "wb") as image:
+            image.truncate(1 << 20)
+        os.chmod(self.base, 0o444)
+        os.environ["TMPDIR"] = self.temporary
+        self.addCleanup(os.environ.pop, "TMPDIR")
+        self.OPTIONS = PORTS + ["-snapshot", "-drive", "if=none,id=disk,format=raw,file=" + self.base,
+                                "-drive", "if=none,id=kept,snapshot=off,readonly=on,format=raw,file="
+                                + self.base, "-device", "virtio-blk-pci,drive=disk,bus=port1"]
+        super().setUp()
+
+    def test_images(self):
+        self.command("qmp_capabilities")
+        nodes = {node["node-name"]: node for node in self.command("query-named-block-nodes")["return"]}
+        self.assertEqual(
+            {name: (node["drv"], node["ro"]) for name, node in nodes.items()},
+            {"disk": ("qcow2", False), "disk-overlay": ("file", False), "disk-base": ("raw", True),
+             "disk-file": ("file", True), "kept": ("raw", True), "kept-file": ("file", True)})
+        self.assertEqual(os.listdir(self.temporary), [])
+        self.command("cont")
+        self.assertEqual(self.process.stdout.read(8), b"spin\n...")
+
+
 class Links(Session):
     OPTIONS = PORTS + ["-netdev", "user,id=net0"]
 

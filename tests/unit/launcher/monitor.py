@@ -84,6 +84,13 @@ class Vmm(unittest.TestCase):
             self.assertIn("did you mean", talk.ask("device_add virtio-serial-pic"))
             self.assertIn("usage: sendkey", talk.ask("sendkey"))
             self.assertIn("unknown command: 'migrate_nothing'", talk.ask("migrate_nothing"))
+            registers = talk.ask("info registers")
+            self.assertRegex(registers, "CPU#0\nEAX=00000000 EBX=")
+            self.assertIn("EIP=0000fff0 EFL=00000002 [------] CPL=0 HLT=0\n", registers)
+            self.assertIn("CS =f000 ffff0000 0000ffff ", registers)
+            self.assertEqual(talk.ask("info registers -a"), registers)
+            for line in ("info registers -b", "info status -a"):
+                self.assertIn("usage:", talk.ask(line))
             self.assertIn("info status --", talk.ask("help info"))
             # A line is edited: rubbed out, cleared, recalled.
             self.assertEqual(talk.ask("nonsense\x15info nam\x7fme"), "")

@@ -49,7 +49,9 @@ BlockNode *block_node_ref(BlockNode *node);
 void block_node_unref(BlockNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockNode, block_node_unref)
 
-const char *block_node_name(const BlockNode *node);
+const char *block_node_name(const BlockNode *node); /* NULL without one */
+/* Gives a name to a node that has none. Main thread. */
+void block_node_set_name(BlockNode *node, const char *name);
 const char *block_node_driver(const BlockNode *node);   /* "raw", "file", … */
 const char *block_node_filename(const BlockNode *node); /* of the protocol node below */
 uint64_t block_node_size(const BlockNode *node);        /* bytes, a multiple of BLOCK_SECTOR */

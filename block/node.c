@@ -61,6 +61,13 @@ block_node_name(const BlockNode *node)
     return node->name;
 }
 
+void
+block_node_set_name(BlockNode *node, const char *name)
+{
+    g_free(node->name);
+    node->name = g_strdup(name);
+}
+
 const char *
 block_node_driver(const BlockNode *node)
 {

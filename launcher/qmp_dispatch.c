@@ -99,6 +99,15 @@ dispatch_check(const QmpCommand *command, JsonObject *args, GError **err)
     return true;
 }
 
+/* QapiErrorClass: a device that is not there, a job that does not run. */
+static const char *
+dispatch_class(int code)
+{
+    if (code == VIR_ERR_DEVICE_MISSING)
+        return "DeviceNotFound";
+    return code == VIR_ERR_NO_NODE_DEVICE ? "DeviceNotActive" : "GenericError";
+}
+
 static const QmpCommand *
 dispatch_find(const QmpCommandTable *table, const char *name)
 {
@@ -170,8 +179,7 @@ qmp_dispatch(const QmpCommandTable *table, QmpSession *session, bool *negotiated
         return qmp_error("GenericError", err->message, id);
     value = command->handler(session, args, &err);
     if (err)
-        return qmp_error(err->code == VIR_ERR_DEVICE_MISSING ? "DeviceNotFound" : "GenericError",
-                         err->message, id);
+        return qmp_error(dispatch_class(err->code), err->message, id);
     if (is_negotiation)
         *negotiated = true;
     return dispatch_return(value, id);

@@ -43,6 +43,36 @@ QMP_HANDLER(qmp_blockdev_insert_medium);
 QMP_HANDLER(qmp_blockdev_change_medium);
 QMP_HANDLER(qmp_eject);
 
+/* qmp_block_jobs.c */
+QMP_HANDLER(qmp_block_stream);
+QMP_HANDLER(qmp_block_commit);
+QMP_HANDLER(qmp_drive_mirror);
+QMP_HANDLER(qmp_blockdev_mirror);
+QMP_HANDLER(qmp_drive_backup);
+QMP_HANDLER(qmp_blockdev_backup);
+QMP_HANDLER(qmp_query_block_jobs);
+QMP_HANDLER(qmp_query_jobs);
+QMP_HANDLER(qmp_block_job_set_speed);
+QMP_HANDLER(qmp_block_job_cancel);
+QMP_HANDLER(qmp_job_pause);
+QMP_HANDLER(qmp_job_resume);
+QMP_HANDLER(qmp_job_complete);
+QMP_HANDLER(qmp_job_dismiss);
+QMP_HANDLER(qmp_job_finalize);
+QMP_HANDLER(qmp_job_cancel);
+
+/* qmp_block_graph.c */
+QMP_HANDLER(qmp_blockdev_snapshot);
+QMP_HANDLER(qmp_blockdev_snapshot_sync);
+QMP_HANDLER(qmp_block_resize);
+QMP_HANDLER(qmp_block_dirty_bitmap_add);
+QMP_HANDLER(qmp_block_dirty_bitmap_remove);
+QMP_HANDLER(qmp_block_dirty_bitmap_clear);
+QMP_HANDLER(qmp_block_dirty_bitmap_enable);
+QMP_HANDLER(qmp_block_dirty_bitmap_disable);
+QMP_HANDLER(qmp_block_dirty_bitmap_merge);
+QMP_HANDLER(qmp_transaction);
+
 /* qmp_device.c */
 QMP_HANDLER(qmp_query_balloon);
 QMP_HANDLER(qmp_balloon);

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "block/job.h"
 #include "hw/pci/board.h"
 #include "launcher/keyval.h"
 #include "launcher/migration.h"
@@ -43,6 +44,7 @@ vm_free(Vm *vm)
     if (!vm)
         return;
     migration_free(vm->migration);
+    block_jobs_free(vm->block_jobs);
     g_ptr_array_unref(vm->vcpus);
     vm_cpus_free(vm->cpus);
     g_ptr_array_unref(vm->drive_devices);

@@ -75,8 +75,9 @@ struct Vm {
     int64_t clock_offset;        /* CLOCK_MONOTONIC - guest's clock; atomic */
     int64_t stopped_at;          /* guest's clock while it stands still, else -1; atomic */
     GMainLoop *loop;
-    struct VmVnc *vnc;           /* NULL without VNC servers */
-    struct Migration *migration; /* the latest; NULL: none yet */
+    struct VmVnc *vnc;            /* NULL without VNC servers */
+    struct Migration *migration;  /* the latest; NULL: none yet */
+    struct BlockJobs *block_jobs; /* NULL: there never was one (block_jobs.h) */
     int exit_status;
 
     GMutex requests_lock; /* guards the next three; taken last */

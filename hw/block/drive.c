@@ -389,12 +389,39 @@ drive_open(Drive *drive, Device *dev, IoLoop *loop, unsigned depth, bool removab
 }
 
 static void
+drive_run_resized(void *opaque)
+{
+    Drive *drive = opaque;
+
+    if (drive->ops && drive->ops->resized)
+        drive->ops->resized(drive);
+}
+
+void
+drive_image_changed(Drive *drive, BlockNode *node, const char *id)
+{
+    Machine *machine = drive->dev->machine;
+
+    if (g_strcmp0(id, drive->image.id) != 0) {
+        machine_object_release(machine, OBJECT_BLOCK_NODE, drive->image.id, drive->dev);
+        g_free(drive->image.id);
+        drive->image.id = g_strdup(id);
+        machine_object_claim(machine, OBJECT_BLOCK_NODE, id, drive->dev, NULL);
+    }
+    if (drive->node)
+        drive->node = node;
+    drive->image.object = node;
+    io_loop_defer(drive->loop, drive_run_resized, drive);
+}
+
+static void
 drive_close_call(void *opaque)
 {
     Drive *drive = opaque;
 
     drive_drain(drive);
     io_loop_cancel(drive->loop, drive_run_failed, drive);
+    io_loop_cancel(drive->loop, drive_run_resized, drive);
 }
 
 void

@@ -33,6 +33,8 @@ typedef struct {
     void (*medium)(Drive *drive, bool loaded);
     /* Somebody outside the guest wants the locked tray open. */
     void (*eject_request)(Drive *drive);
+    /* The disk has another size. */
+    void (*resized)(Drive *drive);
 } DriveOps;
 
 struct Drive {
@@ -193,6 +195,9 @@ bool drive_move_tray(Drive *drive, bool open, bool force, bool *ret_asked, GErro
 bool drive_remove_medium(Drive *drive, GError **err);
 bool drive_insert_medium(Drive *drive, const char *id, GError **err);
 bool drive_has_medium(const Drive *drive);
+/* The drive lies on image @id, which is @node, from now on, and has the claim on it; or its image
+ * has another size. Its queue has the node already or gets it, and its loop stands still. */
+void drive_image_changed(Drive *drive, BlockNode *node, const char *id);
 
 extern const SavedTable drive_saved;
 

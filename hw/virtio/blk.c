@@ -374,6 +374,18 @@ blk_reset(VirtioDevice *dev)
     io_loop_run_sync(blk->loop, blk_reset_call, &blk->drive);
 }
 
+static void
+blk_resized(Drive *drive)
+{
+    VirtioDevice *dev = (VirtioDevice *)drive->dev;
+
+    virtio_device_lock(dev);
+    virtio_config_changed(dev);
+    virtio_device_unlock(dev);
+}
+
+static const DriveOps blk_drive_ops = { .resized = blk_resized };
+
 /* ---- making ---- */
 
 static bool
@@ -426,8 +438,8 @@ blk_realize(VirtioDevice *dev, GError **err)
     if (!blk->loop)
         return false;
     if (!drive_open(&blk->drive, device, blk->loop,
-                    MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH), false, NULL,
-                    err))
+                    MIN(blk->queue_size * (unsigned)blk->num_queues, BLOCK_DEPTH), false,
+                    &blk_drive_ops, err))
         return false;
     blk_features(blk);
     virtio_queues_reserve(dev, blk->num_queues);

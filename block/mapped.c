@@ -141,13 +141,14 @@ mapped_load(BlockNode *node, uint64_t at, uint64_t count, size_t entry, GError *
 int
 mapped_file_grow(BlockNode *file, uint64_t size)
 {
-    g_autoptr(GError) err = NULL;
-
     if (size <= file->size)
         return 0;
-    if (!file->driver->resize || !file->driver->resize(file, size, BLOCK_PREALLOC_OFF, &err))
-        return -ENOSPC;
-    return 0;
+    /* writing tells why it failed */
+    if (file->driver->is_protocol)
+        return block_node_pwrite(file, size - 1, "", 1, 0);
+    return file->driver->resize && file->driver->resize(file, size, BLOCK_PREALLOC_OFF, NULL)
+               ? 0
+               : -ENOSPC;
 }
 
 uint64_t

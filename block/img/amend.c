@@ -57,9 +57,7 @@ amend_run(ImgArgs *args)
     if (!block_image_amend(node, options, img_progress_report, progress, &err))
         return img_fail_error(err);
     img_progress_set(progress, 1);
-    if (block_node_flush(node) < 0)
-        return img_fail("'%s' could not be flushed", args->files[0]);
-    return IMG_OK;
+    return img_flush(node, &err) ? IMG_OK : img_fail_error(err);
 }
 
 static const ImgOption amend_options[] = {

@@ -33,6 +33,15 @@ img_fail_error(const GError *err)
     return img_fail("%s", err ? err->message : "failed for an unknown reason");
 }
 
+bool
+img_flush(BlockNode *node, GError **err)
+{
+    int r = block_node_flush(node);
+
+    return r == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' could not be flushed",
+                                          block_node_filename(node));
+}
+
 void
 img_warn(const char *format, ...)
 {

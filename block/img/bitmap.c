@@ -67,9 +67,7 @@ bitmap_run(ImgArgs *args)
             return img_fail("Operation %s on bitmap %s failed: %s", action->name, args->files[1],
                             err->message);
     }
-    if (block_node_flush(node) < 0)
-        return img_fail("'%s' could not be flushed", args->files[0]);
-    return IMG_OK;
+    return img_flush(node, &err) ? IMG_OK : img_fail_error(err);
 }
 
 static const ImgOption bitmap_options[] = {

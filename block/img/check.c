@@ -137,8 +137,8 @@ check_run(ImgArgs *args)
         print_json(node, &check);
     else if (!args->quiet)
         print_human(&check);
-    if (fix && block_node_flush(node) < 0)
-        return img_fail("'%s' was mended but could not be flushed", args->files[0]);
+    if (fix && !img_flush(node, &err))
+        return img_fail_error(err);
     if (check.errors > 0)
         return IMG_FAILED;
     if (check.corruptions > 0)

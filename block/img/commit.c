@@ -118,7 +118,6 @@ commit_all(ImgArgs *args, GPtrArray *layers, BlockNode *base, ImgProgress *progr
         .started = g_get_monotonic_time(),
         .flags = img_cache_is_writethrough(args->cache) ? BLOCK_FUA : 0,
     };
-    int r;
 
     for (guint i = 0; i < layers->len; i++)
         layer.total += block_node_size(layers->pdata[i]);
@@ -135,10 +134,8 @@ commit_all(ImgArgs *args, GPtrArray *layers, BlockNode *base, ImgProgress *progr
         if (!commit_layer(&layer, err))
             return false;
     }
-    r = block_node_flush(base);
-    if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' could not be flushed",
-                                    block_node_filename(base));
+    if (!img_flush(base, err))
+        return false;
     if (args->keep_top || layers->len > 1)
         return true;
     return block_image_make_empty(top, err);

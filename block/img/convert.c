@@ -279,16 +279,8 @@ copy_all(const Converting *c, GError **err)
 static bool
 convert(Converting *c, GError **err)
 {
-    int r;
-
-    if (!open_sources(c, err) || !make_target(c, err) || !img_sandbox_enter(err) ||
-        !copy_all(c, err))
-        return false;
-    r = block_node_flush(c->target);
-    if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' could not be flushed",
-                                    c->name);
-    return true;
+    return open_sources(c, err) && make_target(c, err) && img_sandbox_enter(err) &&
+           copy_all(c, err) && img_flush(c->target, err);
 }
 
 static int

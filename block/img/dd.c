@@ -100,9 +100,7 @@ dd_run(ImgArgs *args)
     };
     if (!img_copy(&copy, &err))
         return img_fail_error(err);
-    if (block_node_flush(target) < 0)
-        return img_fail("'%s' could not be flushed", o.out);
-    return IMG_OK;
+    return img_flush(target, &err) ? IMG_OK : img_fail_error(err);
 }
 
 static const ImgOption dd_options[] = {

@@ -97,6 +97,9 @@ char *img_usage(const ImgCommand *command);
 /* Writes "kiln-img: MESSAGE" to stderr; returns IMG_FAILED. */
 int img_fail(const char *format, ...) G_GNUC_PRINTF(1, 2);
 int img_fail_error(const GError *err);
+/* Puts @node, an image that was changed, onto stable storage; else the error names it and the
+ * cause. */
+bool img_flush(BlockNode *node, GError **err);
 void img_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* --output: true for json; *ret_ok false (message written) when it is neither json nor human. */
 bool img_output_is_json(const ImgArgs *args, bool *ret_ok);

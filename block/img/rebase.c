@@ -126,10 +126,7 @@ rebase_safely(ImgArgs *args, BlockNode *top, GError **err)
     g_free(b.buf[0]);
     g_free(b.buf[1]);
     block_node_unref(b.new);
-    if (done && block_node_flush(top) < 0)
-        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "'%s' could not be flushed",
-                              block_node_filename(top));
-    return done;
+    return done && img_flush(top, err);
 }
 
 static int
@@ -158,9 +155,7 @@ rebase_run(ImgArgs *args)
                                     *args->backing ? args->format2 : NULL, &err))
         return img_fail("Could not change the backing file to '%s': %s", args->backing,
                         err->message);
-    if (block_node_flush(top) < 0)
-        return img_fail("'%s' could not be flushed", args->files[0]);
-    return IMG_OK;
+    return img_flush(top, &err) ? IMG_OK : img_fail_error(err);
 }
 
 static const ImgOption rebase_options[] = {

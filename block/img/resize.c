@@ -70,8 +70,8 @@ resize_run(ImgArgs *args)
     }
     if (!block_image_resize(node, size, prealloc, args->shrink, &err))
         return img_fail_error(err);
-    if (block_node_flush(node) < 0)
-        return img_fail("'%s' was resized but could not be flushed", args->files[0]);
+    if (!img_flush(node, &err))
+        return img_fail_error(err);
     if (!args->quiet)
         puts("Image resized.");
     return IMG_OK;

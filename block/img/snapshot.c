@@ -63,9 +63,7 @@ snapshot_run(ImgArgs *args)
     }
     if (!done)
         return img_fail("Could not %s snapshot '%s': %s", what, name, err->message);
-    if (block_node_flush(node) < 0)
-        return img_fail("'%s' could not be flushed after the snapshot", args->files[0]);
-    return IMG_OK;
+    return img_flush(node, &err) ? IMG_OK : img_fail_error(err);
 }
 
 static const ImgOption snapshot_options[] = {

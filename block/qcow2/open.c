@@ -49,7 +49,17 @@ qcow2_header_update(Qcow2 *q)
 {
     int r = qcow2_header_store(q->node->file, &q->header);
 
-    return r < 0 ? r : block_node_flush(q->node->file);
+    if (r == 0)
+        r = block_node_flush(q->node->file);
+    if (r < 0)
+        qcow2_distrust(q);
+    return r;
+}
+
+void
+qcow2_distrust(Qcow2 *q)
+{
+    g_atomic_int_set(&q->corrupt, 1);
 }
 
 int
@@ -173,13 +183,17 @@ qcow2_reload(Qcow2 *q, GError **err)
     q->l1_dirty = false;
     if (!header_load(q->node, &header, err)) {
         qcow2_header_clear(&header);
+        qcow2_distrust(q);
         return false;
     }
     qcow2_header_clear(&q->header);
     q->header = header;
     g_atomic_int_set(&q->corrupt, !!(header.incompatible & QCOW2_INCOMPAT_CORRUPT));
     names_set(q);
-    return tables_load(q, err);
+    if (tables_load(q, err))
+        return true;
+    qcow2_distrust(q);
+    return false;
 }
 
 /* ---- opening ---- */
@@ -465,8 +479,11 @@ qcow2_l1_grow(Qcow2 *q, uint64_t entries)
         r = qcow2_write_tables(q);
     if (r == 0)
         r = block_node_flush(q->node->file);
-    if (r == 0)
+    if (r == 0) {
         r = l1_place_write(q, at, entries);
+        if (r < 0)
+            qcow2_distrust(q);
+    }
     if (r < 0) {
         g_free(l1);
         return r;

@@ -174,6 +174,10 @@ bool qcow2_reload(Qcow2 *q, GError **err);
 /* Rewrites the first cluster from q->header and syncs it. Lock held. */
 int qcow2_header_update(Qcow2 *q);
 
+/* A failure left the image in one of two states, and nobody knows in which: nothing is written any
+ * more, until it is opened again. Any thread. */
+void qcow2_distrust(Qcow2 *q);
+
 /* Damage was found: says so in the header, and every later write is -EIO. Any thread; lock held or
  * not. Returns -EIO. */
 int qcow2_mark_corrupt(Qcow2 *q);

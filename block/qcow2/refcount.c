@@ -138,6 +138,8 @@ table_switch(Qcow2 *q, uint64_t offset, uint32_t clusters)
     r = block_node_pwrite(q->node->file, 48, place, sizeof(place), 0);
     if (r == 0)
         r = block_node_flush(q->node->file);
+    if (r < 0)
+        qcow2_distrust(q);
     return r;
 }
 

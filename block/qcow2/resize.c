@@ -43,13 +43,17 @@ table_drop(Qcow2 *q, uint32_t index)
 {
     uint64_t first = (uint64_t)index << q->l2_bits, host = q->l1[index] & QCOW2_OFFSET_MASK;
     bool own = q->l1[index] & QCOW2_COPIED;
+    guint before = q->freed->len;
 
     for (uint64_t c = first; c < first + (UINT64_C(1) << q->l2_bits); c++) {
         Qcow2Entry e;
         int r = qcow2_entry_get(q, c, &e);
 
-        if (r < 0)
+        if (r < 0) {
+            /* the table stays, and all that it refers to */
+            g_array_set_size(q->freed, before);
             return r;
+        }
         qcow2_free_entry(q, e, own);
     }
     g_mutex_lock(&q->table_lock);

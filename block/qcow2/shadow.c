@@ -301,11 +301,13 @@ qcow2_shadow_commit(Qcow2Shadow *s, GError **err)
     r = qcow2_header_store(s->node->file, &s->next);
     if (r == 0)
         r = block_node_flush(s->node->file);
-    if (r < 0)
+    if (r < 0) {
+        qcow2_distrust(w.q);
         kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r, "writing the header of image '%s'",
                              block_node_filename(s->node));
-    else
+    } else {
         ok = qcow2_reload(w.q, err) && qcow2_upkeep_note(s->node, err);
+    }
     if (ok)
         s->node->size = qcow2_layout_div(w.q->header.size, BLOCK_SECTOR) * BLOCK_SECTOR;
 out:

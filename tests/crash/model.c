@@ -118,10 +118,10 @@ model_change(Model *m, uint64_t first, uint64_t n, uint64_t stamp, ModelFlags fl
 }
 
 void
-model_resize(Model *m, uint64_t size, uint64_t begin, uint64_t end)
+model_resize(Model *m, uint64_t old_size, uint64_t size, uint64_t begin, uint64_t end)
 {
     const Span span = { .begin = begin, .end = end, .size = size };
-    uint64_t from = MIN(size, model_size(m)) / MODEL_SECTOR;
+    uint64_t from = MIN(size, old_size) / MODEL_SECTOR;
 
     model_change(m, from, m->n_sectors - from, 0, MODEL_SAME, begin, end);
     g_array_append_val(m->sizes, span);
@@ -133,12 +133,6 @@ model_flush(Model *m, uint64_t begin, uint64_t end)
     const Span span = { .begin = begin, .end = end };
 
     g_array_append_val(m->flushes, span);
-}
-
-uint64_t
-model_size(const Model *m)
-{
-    return g_array_index(m->sizes, Span, m->sizes->len - 1).size;
 }
 
 /* What was over by then is on stable storage. */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { MODEL_SECTOR = 512 };
+/* The end of what failed, and so may have happened or not. */
 #define MODEL_FOREVER UINT64_MAX
 
 typedef struct Model Model;
@@ -36,10 +37,9 @@ typedef enum {
 void model_change(Model *model, uint64_t first, uint64_t n, uint64_t stamp, ModelFlags flags,
                   uint64_t begin, uint64_t end);
 /* What is cut off, and what is added, reads as zeroes. */
-void model_resize(Model *model, uint64_t size, uint64_t begin, uint64_t end);
+void model_resize(Model *model, uint64_t old_size, uint64_t size, uint64_t begin, uint64_t end);
 void model_flush(Model *model, uint64_t begin, uint64_t end);
 
-uint64_t model_size(const Model *model); /* bytes, now */
 /* NULL when @content, of @size bytes, may be the disk after a crash at @time, else what is wrong.
  * The caller frees it. */
 char *model_check(const Model *model, const uint8_t *content, uint64_t size, uint64_t time);

@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/crash/hooks.h"
-
 enum { SECTOR = 512, FILES_MAX = 4, WHOLE = 4096 };
 
 typedef struct {
@@ -37,26 +35,33 @@ struct Record {
     GPtrArray *events; /* of Change, by their end */
     GPtrArray *starts; /* of Change, by their start; owned */
     guint at_event, at_start;
+    int (*fault)(void *opaque, HookCall *call);
+    void *opaque;
 };
 
 static Record *recording;
 
-static Change *
-change_of(HookCall *call)
+/* Which of the files a call is on, or how many there are. */
+static unsigned
+file_of(const HookCall *call)
 {
-    Change *c;
     struct stat st;
     unsigned file = 0;
-    size_t done = 0;
 
-    if (call->kind == HOOK_READ || fstat(call->fd, &st) < 0)
-        return NULL;
+    if (fstat(call->fd, &st) < 0)
+        return recording->n_files;
     while (file < recording->n_files && (recording->files[file].device != st.st_dev ||
                                          recording->files[file].inode != st.st_ino))
         file++;
-    if (file == recording->n_files)
-        return NULL;
-    c = g_new0(Change, 1);
+    return file;
+}
+
+static Change *
+change_new(const HookCall *call, unsigned file)
+{
+    Change *c = g_new0(Change, 1);
+    size_t done = 0;
+
     c->kind = call->kind;
     c->file = file;
     c->offset = call->offset;
@@ -65,9 +70,11 @@ change_of(HookCall *call)
     c->keep_size = call->keep_size != 0;
     if (call->kind == HOOK_WRITE) {
         c->data = g_malloc(call->length + 1);
-        for (int i = 0; i < call->n_iov; i++) {
-            memcpy(c->data + done, call->iov[i].iov_base, call->iov[i].iov_len);
-            done += call->iov[i].iov_len;
+        for (int i = 0; i < call->n_iov && done < call->length; i++) {
+            size_t n = MIN(call->iov[i].iov_len, call->length - done);
+
+            memcpy(c->data + done, call->iov[i].iov_base, n);
+            done += n;
         }
     }
     return c;
@@ -76,11 +83,18 @@ change_of(HookCall *call)
 static int
 record_begin(HookCall *call)
 {
-    Change *c = change_of(call);
+    unsigned file = file_of(call);
+    int r = 0;
+    Change *c;
 
-    call->token = c;
-    if (!c)
+    call->token = NULL;
+    if (file == recording->n_files)
         return 0;
+    if (recording->fault)
+        r = recording->fault(recording->opaque, call);
+    if (r < 0 || call->kind == HOOK_READ)
+        return r;
+    call->token = c = change_new(call, file);
     g_mutex_lock(&recording->lock);
     c->start = ++recording->clock;
     g_ptr_array_add(recording->starts, c);
@@ -101,7 +115,7 @@ record_end(const HookCall *call, int64_t result)
     if (c->kind == HOOK_WRITE)
         c->length = result > 0 ? (uint64_t)result : 0;
     else if (result < 0)
-        c->length = 0, c->kind = c->kind == HOOK_SYNC ? HOOK_SYNC : HOOK_PUNCH;
+        c->length = 0, c->kind = HOOK_PUNCH; /* nothing */
     g_ptr_array_add(recording->events, c);
     g_mutex_unlock(&recording->lock);
 }
@@ -151,6 +165,15 @@ record_stop(Record *r)
         return;
     hooks_set(NULL);
     recording = NULL;
+}
+
+void
+record_set_fault(Record *r, int (*fault)(void *opaque, HookCall *call), void *opaque)
+{
+    g_mutex_lock(&r->lock);
+    r->opaque = opaque;
+    r->fault = fault;
+    g_mutex_unlock(&r->lock);
 }
 
 void

@@ -13,12 +13,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/crash/hooks.h"
+
 typedef struct Record Record;
 
 /* Starts to log what this process does to the files @names (NULL-terminated) in @dir, whose content
  * is on stable storage. One record at a time. */
 Record *record_start(const char *dir, const char *const *names);
 void record_stop(Record *record);
+/* Asked before each call on the files is made, and may let it fail or do less, see hooks.h. */
+void record_set_fault(Record *record, int (*fault)(void *opaque, HookCall *call), void *opaque);
 void record_free(Record *record);
 
 /* Now. Any thread; 0 when nothing is logged. */

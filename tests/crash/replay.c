@@ -2,8 +2,9 @@
  * up to each moment, with whatever a crash may have lost, and judged by Kiln and by qemu-img.
  *
  * usage: replay [--seed N] [--workloads N] [--steps N] [--samples N] [--qemu N] [--seconds N]
+ *               [--faults]
  * Without options it is the short form. Exit status 1 when something was lost; the files and the
- * seed are named then.
+ * seed are named then. With --faults calls fail at times while the workloads run.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
@@ -16,6 +17,8 @@
 
 static gint seed = 1, workloads = 12, steps = 30, samples = 1, qemu_every = 8, seconds = 20;
 
+static gboolean faults;
+
 static const GOptionEntry entries[] = {
     { "seed", 0, 0, G_OPTION_ARG_INT, &seed, "of the first workload (1)", "N" },
     { "workloads", 0, 0, G_OPTION_ARG_INT, &workloads, "how many (12)", "N" },
@@ -23,11 +26,12 @@ static const GOptionEntry entries[] = {
     { "samples", 0, 0, G_OPTION_ARG_INT, &samples, "reorderings at each moment (1)", "N" },
     { "qemu", 0, 0, G_OPTION_ARG_INT, &qemu_every, "qemu-img checks each Nth state (8)", "N" },
     { "seconds", 0, 0, G_OPTION_ARG_INT, &seconds, "no new workload after that (20)", "N" },
+    { "faults", 0, 0, G_OPTION_ARG_NONE, &faults, "calls fail at times", NULL },
     { 0 },
 };
 
 typedef struct {
-    unsigned changes, moments, states, by_qemu, mended, leaking, most_pending;
+    unsigned changes, moments, states, by_qemu, mended, leaking, most_pending, faults;
 } Figures;
 
 typedef struct {
@@ -235,11 +239,12 @@ run_one(const char *root, guint32 number, Figures *figures, bool has_qemu)
     empty_dir(dir);
     empty_dir(p.dir);
     p.rand = g_rand_new_with_seed(number);
-    p.w = workload_new(dir, number);
+    p.w = workload_new(dir, number, faults);
     wrong = workload_run(p.w, (unsigned)steps) ? replay(&p) : g_strdup(p.w->trouble);
     if (wrong)
         printf("%s\nseed %u, %d steps: %s\nthe image is left in %s\n", p.w->log->str, number, steps,
                wrong, p.dir);
+    figures->faults += p.w->faults.made;
     workload_free(p.w);
     g_rand_free(p.rand);
     g_free(p.dir);
@@ -282,8 +287,9 @@ main(int argc, char **argv)
     }
     rmdir(root);
     printf("%d workloads, %u changes of files, %u moments, %u states (%u with leaks), %u judged by "
-           "qemu-img%s, %u mended and written to, at most %u changes pending\n",
+           "qemu-img%s, %u mended and written to, at most %u changes pending, %u calls failed or "
+           "did less\n",
            i, f.changes, f.moments, f.states, f.leaking, f.by_qemu,
-           qemu ? "" : " (there is none here)", f.mended, f.most_pending);
+           qemu ? "" : " (there is none here)", f.mended, f.most_pending, f.faults);
     return 0;
 }

@@ -158,8 +158,66 @@ make_image(Workload *w)
     g_string_append_printf(w->log, "image: %s\n", text->str);
 }
 
+/* ---- faults ---- */
+
+static int
+fault(void *opaque, HookCall *call)
+{
+    Workload *w = opaque;
+    bool moves = call->kind == HOOK_READ || call->kind == HOOK_WRITE;
+    uint64_t end, cut;
+    int r = 0;
+
+    g_mutex_lock(&w->faults.lock);
+    switch (w->faults.mode) {
+    case FAULT_NONE:
+        break;
+    case FAULT_IO:
+        r = g_rand_int_range(w->faults.rand, 0, 10) == 0 ? -EIO : 0;
+        break;
+    case FAULT_SPACE:
+        r = call->kind != HOOK_READ && call->kind != HOOK_SYNC && call->kind != HOOK_PUNCH &&
+                    g_rand_int_range(w->faults.rand, 0, 4) > 0
+                ? -ENOSPC
+                : 0;
+        break;
+    case FAULT_SHORT:
+        /* at the end of a sector: less is never torn */
+        end = call->offset + call->length;
+        cut = (call->offset / MODEL_SECTOR + 1 + g_rand_int(w->faults.rand) % 64) * MODEL_SECTOR;
+        if (moves && cut < end && g_rand_boolean(w->faults.rand)) {
+            call->length = cut - call->offset;
+            w->faults.made++;
+        }
+        break;
+    }
+    w->faults.made += r < 0;
+    g_mutex_unlock(&w->faults.lock);
+    return r;
+}
+
+static void
+faults_begin(Workload *w)
+{
+    g_mutex_lock(&w->faults.lock);
+    w->faults.mode = pick(w, 2) ? FAULT_NONE : 1 + pick(w, 3);
+    if (w->faults.mode)
+        g_string_append_printf(w->log, "faults of kind %u\n", w->faults.mode);
+    g_mutex_unlock(&w->faults.lock);
+}
+
+uint64_t
+workload_end(Workload *w, bool done)
+{
+    uint64_t now = record_now(w->record);
+
+    return done ? now : MODEL_FOREVER;
+}
+
+/* ---- opening ---- */
+
 Workload *
-workload_new(const char *dir, uint32_t seed)
+workload_new(const char *dir, uint32_t seed, bool faults)
 {
     Workload *w = g_new0(Workload, 1);
     const char *names[4] = { "image" };
@@ -177,23 +235,40 @@ workload_new(const char *dir, uint32_t seed)
     if (w->has_data_file)
         names[n++] = "data";
     w->record = record_start(dir, names);
+    g_mutex_init(&w->faults.lock);
+    w->faults.wanted = faults;
+    w->faults.rand = g_rand_new_with_seed(seed);
+    record_set_fault(w->record, fault, w);
     workload_reopen(w);
     return w;
+}
+
+static void
+faults_end(Workload *w)
+{
+    g_mutex_lock(&w->faults.lock);
+    w->faults.mode = FAULT_NONE;
+    g_mutex_unlock(&w->faults.lock);
 }
 
 void
 workload_close(Workload *w)
 {
-    uint64_t begin = record_now(w->record);
-    int r = block_node_flush(w->node);
+    uint64_t begin;
+    int r;
 
-    model_flush(w->model, begin, record_now(w->record));
-    if (r < 0 && !w->trouble)
+    faults_end(w);
+    begin = record_now(w->record);
+    r = block_node_flush(w->node);
+    if (r == 0)
+        model_flush(w->model, begin, record_now(w->record));
+    else if (!w->trouble && !w->faults.dead)
         w->trouble = g_strdup_printf("flush at the end: %s", g_strerror(-r));
     block_queue_free(w->queue);
     block_node_unref(w->node);
     w->queue = NULL;
     w->node = NULL;
+    w->faults.dead = false;
 }
 
 void
@@ -217,6 +292,8 @@ workload_free(Workload *w)
     io_loop_free(w->loop);
     model_free(w->model);
     g_rand_free(w->rand);
+    g_rand_free(w->faults.rand);
+    g_mutex_clear(&w->faults.lock);
     g_string_free(w->log, TRUE);
     g_free(w->dir);
     g_free(w->shape);
@@ -243,7 +320,7 @@ request_make(Workload *w, Request *q, bool alone)
 {
     static const Kind kinds[] = { DO_WRITE, DO_WRITE,  DO_WRITE,   DO_WRITE, DO_WRITE,
                                   DO_WRITE, DO_ZEROES, DO_DISCARD, DO_FLUSH, DO_COMPRESSED };
-    uint64_t size = model_size(w->model), unit = MODEL_SECTOR, units, first;
+    uint64_t size = block_node_size(w->node), unit = MODEL_SECTOR, units, first;
 
     *q = (Request){ .w = w, .kind = kinds[pick(w, alone ? 10 : 9)] };
     /* below version 3 what is discarded shows the backing file again, as in QEMU */
@@ -287,14 +364,20 @@ request_note(Workload *w, Request *q)
         w->log,
         "%s %" PRIu64 "+%" PRIu64 " flags %u stamp %" PRIx64 " at %" PRIu64 "-%" PRIu64 ": %d\n",
         names[q->kind], q->offset, q->length, q->flags, q->stamp, q->begin, q->end, q->result);
-    if (q->result < 0) {
-        /* compressed data do not replace others */
-        if ((q->kind != DO_COMPRESSED || (q->result != -EINVAL && q->result != -ENOTSUP)) &&
-            !w->trouble)
+    if (q->result < 0 && !(q->kind == DO_COMPRESSED && /* which do not replace others */
+                           (q->result == -EINVAL || q->result == -ENOTSUP))) {
+        if (!w->faults.mode && !w->faults.dead && !w->trouble)
             w->trouble = g_strdup_printf("a request failed: %s", g_strerror(-q->result));
-    } else if (q->kind == DO_FLUSH) {
+        w->faults.dead = true;
+        q->end = MODEL_FOREVER;
+        flags &= ~(unsigned)MODEL_DURABLE;
+    } else if (q->result < 0) {
+        g_free(q->buf);
+        return;
+    }
+    if (q->kind == DO_FLUSH && q->result == 0) {
         model_flush(w->model, q->begin, q->end);
-    } else {
+    } else if (q->kind != DO_FLUSH) {
         if (q->kind == DO_ZEROES || q->kind == DO_DISCARD)
             flags |= MODEL_SAME;
         if (q->kind == DO_DISCARD)
@@ -418,12 +501,20 @@ workload_run(Workload *w, unsigned n)
     for (unsigned i = 0; i < n && !w->trouble; i++) {
         unsigned what = pick(w, 10);
 
+        if (w->faults.wanted)
+            faults_begin(w);
         if (what < 5)
             do_one(w);
         else if (what < 7)
             do_batch(w);
         else
             workload_upkeep(w);
+        faults_end(w);
+        /* after a failure the image goes on, or says that it cannot */
+        if (w->faults.dead && pick(w, 3) == 0) {
+            workload_close(w);
+            workload_reopen(w);
+        }
         if (i % CHECK_EVERY == 0)
             look(w);
     }

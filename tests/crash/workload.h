@@ -21,12 +21,20 @@ typedef struct {
     BlockQueue *queue;
     Model *model;
     Record *record;
+    struct {
+        GMutex lock;
+        GRand *rand;
+        bool wanted, dead; /* dead: the image refuses everything after a failure, until reopened */
+        enum { FAULT_NONE, FAULT_IO, FAULT_SPACE, FAULT_SHORT } mode;
+        unsigned made;
+    } faults;
     GString *log;  /* what was done, one line each */
     char *trouble; /* what went wrong while it ran, or NULL */
 } Workload;
 
-/* An image in the empty directory @dir, shaped by @seed; its files are made with Kiln. */
-Workload *workload_new(const char *dir, uint32_t seed);
+/* An image in the empty directory @dir, shaped by @seed; its files are made with Kiln. With @faults
+ * calls fail at times: EIO, ENOSPC, short reads and writes. */
+Workload *workload_new(const char *dir, uint32_t seed, bool faults);
 void workload_free(Workload *w);
 /* Does @n things, logging them; afterwards the image is closed and w->record may be walked. False
  * with w->trouble set when the image was wrong already without a crash. */
@@ -42,5 +50,7 @@ void workload_upkeep(Workload *w);
 /* Closes the image, flushing it; and opens it again. */
 void workload_close(Workload *w);
 void workload_reopen(Workload *w);
+/* The end of something in the model: now, or never for what failed. */
+uint64_t workload_end(Workload *w, bool done);
 
 #endif

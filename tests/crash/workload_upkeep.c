@@ -21,6 +21,7 @@ note(Workload *w, const char *what, const char *name, uint64_t begin, uint64_t e
 {
     g_string_append_printf(w->log, "%s '%s' at %" PRIu64 "-%" PRIu64 "%s%s\n", what, name, begin,
                            end, err ? ": " : "", err ? err->message : "");
+    w->faults.dead |= err && w->faults.mode;
 }
 
 static void
@@ -33,9 +34,9 @@ do_snapshot(Workload *w)
     uint64_t begin = record_now(w->record), end;
     bool ok = content && block_image_snapshot_create(w->node, &snapshot, &err);
 
-    end = record_now(w->record);
+    end = workload_end(w, ok);
     note(w, "snapshot", name, begin, end, err);
-    if (ok)
+    if (ok || (content && w->faults.mode))
         model_snapshot(w->model, name, content, block_node_size(w->node), begin, end);
 }
 
@@ -46,9 +47,9 @@ do_delete(Workload *w, const char *name)
     uint64_t begin = record_now(w->record), end;
     bool ok = block_image_snapshot_delete(w->node, name, &err);
 
-    end = record_now(w->record);
+    end = workload_end(w, ok);
     note(w, "delete", name, begin, end, err);
-    if (ok)
+    if (ok || w->faults.mode)
         model_snapshot_gone(w->model, name, begin, end);
 }
 
@@ -59,9 +60,9 @@ do_apply(Workload *w, const char *name)
     uint64_t begin = record_now(w->record), end;
     bool ok = block_image_snapshot_apply(w->node, name, &err);
 
-    end = record_now(w->record);
+    end = workload_end(w, ok);
     note(w, "apply", name, begin, end, err);
-    if (ok)
+    if (ok || w->faults.mode)
         model_snapshot_apply(w->model, name, begin, end);
 }
 
@@ -69,16 +70,17 @@ static void
 do_resize(Workload *w)
 {
     uint64_t size = (1 + pick(w, DISK_MAX / MODEL_SECTOR)) * (uint64_t)MODEL_SECTOR;
+    uint64_t old = block_node_size(w->node);
     g_autofree char *text = g_strdup_printf("%" PRIu64, size);
     BlockPrealloc how = pick(w, 4) == 0 ? BLOCK_PREALLOC_METADATA : BLOCK_PREALLOC_OFF;
     g_autoptr(GError) err = NULL;
     uint64_t begin = record_now(w->record), end;
     bool ok = block_image_resize(w->node, size, how, true, &err);
 
-    end = record_now(w->record);
+    end = workload_end(w, ok);
     note(w, "resize", text, begin, end, err);
-    if (ok)
-        model_resize(w->model, size, begin, end);
+    if (ok || w->faults.mode)
+        model_resize(w->model, old, size, begin, end);
 }
 
 static void

@@ -263,6 +263,7 @@ domain_watchdog_model(const DomainWatchdog *watchdog)
 {
     return watchdog->model == DOMAIN_WATCHDOG_I6300ESB ? "i6300esb"
            : watchdog->model == DOMAIN_WATCHDOG_IB700  ? "ib700"
+           : watchdog->model == DOMAIN_WATCHDOG_ITCO   ? ""
                                                        : NULL;
 }
 

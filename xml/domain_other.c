@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char *const usb_only[] = { "", "usb", NULL };
-const char *const domain_watchdog_models[] = { "", "i6300esb", "ib700", "diag288", NULL };
+const char *const domain_watchdog_models[] = { "", "i6300esb", "ib700", "diag288", "itco", NULL };
 const char *const domain_watchdog_actions[] = {
     "", "reset", "shutdown", "poweroff", "pause", "dump", "none", "inject-nmi", NULL,
 };

@@ -18,6 +18,7 @@ typedef enum {
     DOMAIN_WATCHDOG_I6300ESB,
     DOMAIN_WATCHDOG_IB700,
     DOMAIN_WATCHDOG_DIAG288,
+    DOMAIN_WATCHDOG_ITCO,
 } DomainWatchdogModel;
 extern const char *const domain_watchdog_models[];
 

@@ -172,12 +172,17 @@ argv_vsock(Argv *argv, DomainVsock *vsock, GError **err)
 bool
 argv_watchdog(Argv *argv, const DomainWatchdog *watchdog, GError **err)
 {
-    g_autoptr(GString) text = g_string_new(domain_watchdog_model(watchdog));
+    const char *model = domain_watchdog_model(watchdog);
+    g_autoptr(GString) text = g_string_new(model);
 
     (void)err;
-    g_string_append_printf(text, ",id=%s", watchdog->info.alias);
-    argv_pci_address(argv, &watchdog->info, text);
-    argv_add(argv, "-device", text->str);
+    if (*model) {
+        g_string_append_printf(text, ",id=%s", watchdog->info.alias);
+        argv_pci_address(argv, &watchdog->info, text);
+        argv_add(argv, "-device", text->str);
+    } else { /* the chipset's, which wants to be let bite */
+        argv_add(argv, "-global", "ICH9-LPC.noreboot=off");
+    }
     argv_addf(argv, "-action", "watchdog=%s", domain_watchdog_actions[watchdog->action]);
     return true;
 }

@@ -1,14 +1,17 @@
 /* graphics.c - sockets for VNC: the daemon listens, so that a port once chosen is the guest's, and
  * the VMM takes the sockets over.
  *
- * Ports are chosen as libvirt does by default: 5900 to 65535, WebSockets from 5700. Leaves out
- * listening at a network's address, and not listening at all.
+ * Ports are chosen as libvirt does by default: 5900 to 65535, WebSockets from 5700. Leaves out not
+ * listening at all.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/domain/graphics.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -115,6 +118,73 @@ open_unix(DomainResources *resources, DomainGraphics *graphics, DomainListen *li
     return true;
 }
 
+/* The text of an address that viewers elsewhere can name: not one of the link alone. */
+static char *
+address_text(const struct sockaddr *address)
+{
+    char text[INET6_ADDRSTRLEN];
+    const void *bytes;
+
+    if (address && address->sa_family == AF_INET)
+        bytes = &((const struct sockaddr_in *)address)->sin_addr;
+    else if (address && address->sa_family == AF_INET6 &&
+             !IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)address)->sin6_addr))
+        bytes = &((const struct sockaddr_in6 *)address)->sin6_addr;
+    else
+        return NULL;
+    return g_strdup(inet_ntop(address->sa_family, bytes, text, sizeof(text)));
+}
+
+char *
+domain_graphics_interface_address(const char *interface, GError **err)
+{
+    g_autofree char *other = NULL;
+    char *found = NULL;
+    struct ifaddrs *list;
+
+    if (getifaddrs(&list) < 0) {
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot list host addresses");
+        return NULL;
+    }
+    for (const struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+        if (strcmp(i->ifa_name, interface) != 0 || !i->ifa_addr)
+            continue;
+        if (i->ifa_addr->sa_family == AF_INET)
+            found = address_text(i->ifa_addr);
+        else if (!other)
+            other = address_text(i->ifa_addr);
+    }
+    freeifaddrs(list);
+    found = found ? found : g_steal_pointer(&other);
+    if (!found)
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "interface '%s' has no IP address", interface);
+    return found;
+}
+
+/* The host's own address in network @name; the network must run. */
+static char *
+network_address(NetworkManager *networks, const char *name, GError **err)
+{
+    g_autoptr(Network) network = NULL;
+    g_autofree char *bridge = NULL;
+
+    if (!networks) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "<listen type='network'> needs host networks, which this daemon does not "
+                       "keep; give an address");
+        return NULL;
+    }
+    network = network_manager_lookup_name(networks, name, err);
+    if (!network)
+        return NULL;
+    if (!network_is_active(network)) {
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active", name);
+        return NULL;
+    }
+    bridge = network_bridge_name(network, err);
+    return bridge ? domain_graphics_interface_address(bridge, err) : NULL;
+}
+
 static bool
 open_tcp(DomainResources *resources, DomainGraphics *graphics, DomainListen *listen, int *ret_fd,
          int *ret_websocket, GError **err)
@@ -145,6 +215,8 @@ domain_graphics_open(void *opaque, DomainGraphics *graphics, int *ret_fd, int *r
                      GError **err)
 {
     DomainListen *listen = graphics->listens->len ? graphics->listens->pdata[0] : NULL;
+    DomainResources *resources = opaque;
+    g_autofree char *address = NULL;
 
     *ret_websocket = -1;
     switch (listen ? listen->type : DOMAIN_LISTEN_ADDRESS) {
@@ -154,10 +226,12 @@ domain_graphics_open(void *opaque, DomainGraphics *graphics, int *ret_fd, int *r
     case DOMAIN_LISTEN_SOCKET:
         return open_unix(opaque, graphics, listen, ret_fd, err);
     case DOMAIN_LISTEN_NETWORK:
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<listen type='network' network='%s'/> is not offered; give an "
-                              "address",
-                              listen->network ? listen->network : "");
+        address = network_address(resources->run->domain->manager->networks, listen->network, err);
+        if (!address)
+            return false;
+        /* Looked up at every start: the network may have another by then. */
+        replace(&listen->address, address);
+        return open_tcp(opaque, graphics, listen, ret_fd, ret_websocket, err);
     default:
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "<listen type='none'/> is not offered; use type='socket'");

@@ -11,6 +11,10 @@
 bool domain_graphics_open(void *opaque, DomainGraphics *graphics, int *ret_fd, int *ret_websocket,
                           GError **err);
 
+/* The host's address on @interface: the first of IPv4, else of IPv6 beyond the link. NULL with @err
+ * when it has none. The caller frees. */
+char *domain_graphics_interface_address(const char *interface, GError **err);
+
 /* Gives the VMM of @run, which does not let the guest run yet, the passwords of @def. */
 bool domain_graphics_set_passwords(DomainRun *run, const DomainDef *def, GError **err);
 

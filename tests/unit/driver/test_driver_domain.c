@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_harness.h"
 
+#include "driver/domain/graphics.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -625,6 +627,35 @@ test_an_image_in_use_names_its_user(void **state)
     assert_non_null(strstr(err->message, "'first'"));
 }
 
+/* Of <listen type='network'>: the bridge's address. */
+static void
+test_address_of_an_interface(void **state)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *loop = domain_graphics_interface_address("lo", NULL);
+
+    (void)state;
+    assert_string_equal(loop, "127.0.0.1");
+    assert_null(domain_graphics_interface_address("kiln-none0", &err));
+    assert_non_null(strstr(err->message, "interface 'kiln-none0' has no IP address"));
+}
+
+/* A daemon without networks cannot look one up. */
+static void
+test_network_of_a_screen(void **state)
+{
+    Harness *harness = *state;
+    g_autofree char *xml = harness_xml(
+        harness, "vm", "", "",
+        "<graphics type='vnc' port='-1'><listen type='network' network='default'/></graphics>");
+    g_autoptr(Domain) domain = domain_manager_define(harness->manager, xml, 0, NULL);
+    g_autoptr(GError) err = NULL;
+
+    assert_non_null(domain);
+    assert_false(domain_start(domain, 0, NULL, &err));
+    assert_non_null(strstr(err->message, "needs host networks"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 /* --- processors ------------------------------------------------------------------------------- */
@@ -754,6 +785,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_address_of_an_interface),
+        TEST(test_network_of_a_screen),
         TEST(test_start_shows_the_live_guest),
         TEST(test_destroy_leaves_nothing),
         TEST(test_the_daemons_oom_score_stays_its_own),

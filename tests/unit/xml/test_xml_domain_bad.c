@@ -405,6 +405,8 @@ test_start(void **state)
         { BASE "<features><gic version='2'/></features>", "", "<gic> in <features>" },
         { BASE "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'/>", "",
           "<qemu:commandline>" },
+        { "<memory>65536</memory><os><type machine='pc'>hvm</type></os>",
+          "<watchdog model='itco'/>", "watchdog model 'itco' on machine type 'pc'" },
         { "<memory>65536</memory><os><type machine='microvm'>hvm</type></os>", "",
           "machine type 'microvm'" },
     };

@@ -116,6 +116,15 @@ managers_host_model(void *opaque, GError **err)
     return node_get_host_model(services->node, err);
 }
 
+static bool
+managers_volume(void *opaque, const char *pool, const char *name, char **ret_path, bool *ret_block,
+                GError **err)
+{
+    const CallServices *services = opaque;
+
+    return storage_manager_disk(services->storage, pool, name, ret_path, ret_block, err);
+}
+
 static const NetworkOps managers_network_ops = {
     .lifecycle = managers_network_lifecycle,
     .warn = managers_warn,
@@ -137,6 +146,7 @@ static const DomainOps managers_domain_ops = {
     .event = managers_domain_event,
     .warn = managers_warn,
     .host_model = managers_host_model,
+    .volume = managers_volume,
 };
 
 void

@@ -227,6 +227,12 @@ bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void
  * clashes: VIR_ERR_RESOURCE_BUSY naming that one. */
 bool domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err);
 
+/* volumes.c */
+/* Makes of a disk that is a volume the file or device that the volume is; others stay as they are.
+ * VIR_ERR_NO_STORAGE_POOL, VIR_ERR_NO_STORAGE_VOL, VIR_ERR_OPERATION_INVALID (pool not active). */
+bool domain_disk_resolve(DomainManager *manager, DomainDisk *disk, GError **err);
+bool domain_disks_resolve(DomainManager *manager, DomainDef *def, GError **err);
+
 /* In a job: the run's process is dead or to be killed; gives everything back and makes the domain
  * inactive. Does nothing when @run is no longer the domain's. */
 void domain_run_stop(DomainRun *run, int reason, int event_detail);

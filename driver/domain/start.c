@@ -103,8 +103,8 @@ domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err)
         return true;
     if (stat(disk_path(disk), &st) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                                    "cannot access storage file '%s' of disk '%s'",
-                                    disk_path(disk), disk->target);
+                                    "cannot access storage file '%s' of disk '%s'", disk_path(disk),
+                                    disk->target);
     others = domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
     for (guint k = 0; k < others->len; k++) {
         g_autofree char *name = NULL;
@@ -395,7 +395,8 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
 
     if (domain_is_active(domain))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running");
-    if (!domain_def_unsupported(wanted, err) || !check_actions(wanted, err) ||
+    if (!domain_disks_resolve(domain->manager, wanted, err) ||
+        !domain_def_unsupported(wanted, err) || !check_actions(wanted, err) ||
         !check_disks(domain, wanted, err))
         return false;
     run = domain_run_ref(run_begin(domain));

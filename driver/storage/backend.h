@@ -56,7 +56,7 @@ typedef struct {
 /* By StoragePoolType; NULL for those that are not there. */
 const StorageBackend *storage_backend_find(int type);
 
-extern const StorageBackend storage_backend_dir;
+extern const StorageBackend storage_backend_dir, storage_backend_fs, storage_backend_netfs;
 
 /* --- dir.c: what pools of files share --------------------------------------------------------- */
 

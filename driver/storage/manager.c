@@ -9,6 +9,8 @@
 
 static const StorageBackend *const storage_backends[] = {
     &storage_backend_dir,
+    &storage_backend_fs,
+    &storage_backend_netfs,
 };
 
 const StorageBackend *

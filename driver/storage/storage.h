@@ -126,14 +126,10 @@ const char *storage_vol_name(const StorageVol *vol);
 const char *storage_vol_key(const StorageVol *vol);
 const char *storage_vol_path(const StorageVol *vol);
 
-/* For <disk type='volume'>: what @pool's volume @name is to a guest. */
-typedef struct {
-    char *path;
-    char *format; /* "raw", "qcow2", … ; NULL where the volume has none */
-    bool block;   /* a block device; else a file */
-} StorageDisk;
+/* For <disk type='volume'>: the path (g_free()) of @pool's volume @name, and whether it is a block
+ * device; else it is a file. */
 bool storage_manager_disk(StorageManager *manager, const char *pool, const char *name,
-                          StorageDisk *ret, GError **err);
+                          char **ret_path, bool *ret_block, GError **err);
 
 /* What is on disk now. */
 char *storage_vol_xml(StorageVol *vol, GError **err);

@@ -204,27 +204,25 @@ storage_manager_lookup_path(StorageManager *m, const char *path, GError **err)
 }
 
 bool
-storage_manager_disk(StorageManager *m, const char *pool, const char *name, StorageDisk *ret,
-                     GError **err)
+storage_manager_disk(StorageManager *m, const char *pool, const char *name, char **ret_path,
+                     bool *ret_block, GError **err)
 {
     g_autoptr(StorageVol) vol = storage_manager_find_volume(m, pool, name, err);
-    const char *format;
     int type;
 
     if (!vol)
         return false;
     g_mutex_lock(&m->lock);
     type = vol->def->type;
-    format = vol->def->target->format;
-    if (type == STORAGE_VOL_TYPE_FILE || type == STORAGE_VOL_TYPE_BLOCK)
-        *ret =
-            (StorageDisk){ g_strdup(vol->path), g_strdup(format), type == STORAGE_VOL_TYPE_BLOCK };
     g_mutex_unlock(&m->lock);
-    if (type == STORAGE_VOL_TYPE_FILE || type == STORAGE_VOL_TYPE_BLOCK)
-        return true;
-    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                          "volume '%s' of pool '%s' is a %s; a disk wants a file or a block device",
-                          name, pool, storage_vol_types[type]);
+    if (type != STORAGE_VOL_TYPE_FILE && type != STORAGE_VOL_TYPE_BLOCK)
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "volume '%s' of pool '%s' is a %s; a disk wants a file or a block device", name, pool,
+            storage_vol_types[type]);
+    *ret_path = g_strdup(vol->path);
+    *ret_block = type == STORAGE_VOL_TYPE_BLOCK;
+    return true;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

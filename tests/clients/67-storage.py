@@ -33,6 +33,21 @@ VOL = """<volume>
 """
 
 
+GUEST = """<domain type='kvm'>
+  <name>guest</name>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <disk type='volume' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source pool='pool' volume='{volume}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+  </devices>
+</domain>
+"""
+
+
 def vol_xml(name, capacity=MIB, form="raw", target="", more=""):
     return VOL.format(name=name, capacity=capacity, format=form, target=target, more=more)
 
@@ -275,6 +290,103 @@ def transfers():
         conn.close()
 
 
+def disks_of_guests():
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        pool, path = make_pool(daemon, conn)
+        vol = pool.createXML(vol_xml("disk", 8 * MIB, "qcow2"))
+        xml = GUEST.format(volume="disk")
+        dom = conn.defineXML(xml)
+        assert "<source pool='pool' volume='disk'/>" in dom.XMLDesc()
+        dom.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        assert "<source file='%s'" % vol.path() in dom.XMLDesc(), dom.XMLDesc()
+        assert "<source pool='pool' volume='disk'/>" in dom.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        assert dom.blockInfo("vda")[0] == 8 * MIB
+        dom.destroy()
+        pool.destroy()
+        refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.create)
+        pool.create()
+        dom.undefine()
+        refused(libvirt.VIR_ERR_NO_STORAGE_VOL, conn.createXML, GUEST.format(volume="none"))
+        if shutil.which("virt-install"):
+            made = subprocess.run(["virt-install", "--connect", daemon.uri("qemu"), "--name", "made",
+                            "--memory", "64", "--osinfo", "generic", "--import", "--noautoconsole",
+                            "--network", "none", "--graphics", "none", "--print-xml", "--disk",
+                            "pool=pool,size=0.01,format=qcow2"], check=True, capture_output=True,
+                           text=True, timeout=120)
+            assert "<source file=\"%s/made.qcow2\"/>" % path in made.stdout, made.stdout
+        conn.close()
+
+
+def loop_device(path):
+    """A loop device over a new file, or None where there are none to be had."""
+    with open(path, "wb") as stream:
+        stream.truncate(64 * MIB)
+    if os.geteuid() or not shutil.which("losetup"):
+        return None
+    made = subprocess.run(["losetup", "--find", "--show", path], capture_output=True, text=True)
+    return made.stdout.strip() if made.returncode == 0 else None
+
+
+def file_systems():
+    with Daemon() as daemon:
+        device = loop_device(os.path.join(daemon.root, "device"))
+        if not device:
+            return "no loop devices"
+        conn = libvirt.open(daemon.uri("qemu"))
+        path = os.path.join(daemon.root, "mnt")
+        pool = conn.storagePoolDefineXML(
+            "<pool type='fs'><name>fs</name><source><device path='%s'/><format type='ext4'/></source>"
+            "<target><path>%s</path></target></pool>" % (device, path))
+        try:
+            pool.build(libvirt.VIR_STORAGE_POOL_BUILD_OVERWRITE)
+            refused(libvirt.VIR_ERR_STORAGE_POOL_BUILT, pool.build,
+                    libvirt.VIR_STORAGE_POOL_BUILD_NO_OVERWRITE)
+            try:
+                pool.create()
+            except libvirt.libvirtError as err:
+                return "nothing can be mounted here: %s" % err
+            assert os.path.ismount(path)
+            valid("storagepool", pool.XMLDesc())
+            vol = pool.createXML(vol_xml("v", MIB))
+            assert vol.path() == path + "/v" and pool.info()[1] < 64 * MIB
+            daemon.stop()
+            daemon.start()
+            conn = libvirt.open(daemon.uri("qemu"))
+            pool = conn.storagePoolLookupByName("fs")
+            assert pool.isActive() and "v" in pool.listVolumes()
+            pool.destroy()
+            assert not os.path.ismount(path)
+            pool.undefine()
+        finally:
+            if os.path.ismount(path):
+                subprocess.run(["umount", path], check=False)
+            subprocess.run(["losetup", "--detach", device], check=False)
+        conn.close()
+
+
+def network_file_systems():
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        path = os.path.join(daemon.root, "nfs")
+        pool = conn.storagePoolDefineXML(
+            "<pool type='netfs'><name>nfs</name><source><host name='127.0.0.1'/>"
+            "<dir path='/none'/><format type='nfs'/></source><target><path>%s</path></target>"
+            "<fs:mount_opts xmlns:fs='http://libvirt.org/schemas/storagepool/fs/1.0'>"
+            "<fs:option name='retry=0'/></fs:mount_opts></pool>" % path)
+        valid("storagepool", pool.XMLDesc())
+        pool.build()
+        try:
+            pool.create()
+            raise AssertionError("it was mounted")
+        except libvirt.libvirtError as err:
+            assert err.get_error_code() in (libvirt.VIR_ERR_INTERNAL_ERROR,
+                                            libvirt.VIR_ERR_OPERATION_UNSUPPORTED), err
+        assert not pool.isActive()
+        refused(libvirt.VIR_ERR_INVALID_ARG, conn.findStoragePoolSources, "netfs", None, 0)
+        conn.close()
+
+
 def bad_input():
     with Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
@@ -352,4 +464,5 @@ def events():
 
 
 if __name__ == "__main__":
-    run([default_pool_and_life, virsh_flow, volumes, copies, transfers, bad_input, events])
+    run([default_pool_and_life, virsh_flow, volumes, copies, transfers, disks_of_guests, file_systems, network_file_systems,
+         bad_input, events])

@@ -25,7 +25,7 @@ from vmm import Guest, initrd_with  # noqa: E402
 
 ONLY = os.environ.get("KILN_ONLY", "")
 MIB = 1 << 20
-SECONDS = 400                       # of a guest, on a busy host
+SECONDS = 300                       # of a guest, on a busy host
 PATTERN = os.urandom(MIB)
 WRITE_AT = 2 * MIB
 DOWNLOAD = os.urandom(6 * MIB + 123)

@@ -16,7 +16,7 @@ from suite import TMP, check, test, wait_for  # noqa: E402
 from vmm import Guest, initrd_with  # noqa: E402
 from screen import read_ppm  # noqa: E402
 
-SECONDS = 400                       # of a guest, on a busy host
+SECONDS = 300                       # of a guest, on a busy host
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 STRIPES = {
     "16": b"\x00\xf8\xe0\x07\x1f\x00\xff\xff" * 8192,

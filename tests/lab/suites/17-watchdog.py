@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import TMP, check, test, wait_for  # noqa: E402
 from vmm import Guest, initrd_with  # noqa: E402
 
-SECONDS = 400                       # of a guest, on a busy host
+SECONDS = 300                       # of a guest, on a busy host
 WATCH = """
 for module in /extra/*.ko; do insmod $module heartbeat=4 2> /dev/null; done
 sleep 1

@@ -313,8 +313,8 @@ check_char(const DomainChar *chr, const char *what, GError **err)
 
     switch (s->type) {
     case DOMAIN_CHAR_TCP:
-        if (s->tls == TRISTATE_ON || s->protocol > DOMAIN_CHAR_PROTOCOL_RAW)
-            return refuse(err, "TLS or telnet of a %s", what);
+        if (s->tls == TRISTATE_ON || s->protocol > DOMAIN_CHAR_PROTOCOL_TELNET)
+            return refuse(err, "TLS of a %s", what);
         break;
     case DOMAIN_CHAR_PTY:
     case DOMAIN_CHAR_FILE:
@@ -326,8 +326,6 @@ check_char(const DomainChar *chr, const char *what, GError **err)
     }
     if (s->reconnect == TRISTATE_ON)
         return refuse(err, "<reconnect> of a %s", what);
-    if (s->log_file)
-        return refuse(err, "<log> of a %s", what);
     return check_kept(s->kept, where, err);
 }
 

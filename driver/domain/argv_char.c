@@ -9,62 +9,88 @@
 
 /* A back end that takes a socket: listening for bind, connected for connect. */
 static bool
-chardev_socket(Argv *argv, DomainChar *device, const char *id, GError **err)
+chardev_socket(Argv *argv, DomainChar *device, const char *id, const char *log, GError **err)
 {
-    bool connected = device->source.mode == DOMAIN_CHAR_CONNECT;
+    bool connected = device->source.mode == DOMAIN_CHAR_CONNECT, telnet = false;
     int fd;
 
-    if (device->source.type == DOMAIN_CHAR_TCP &&
-        device->source.protocol > DOMAIN_CHAR_PROTOCOL_RAW)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "character device '%s': only the protocol 'raw' is offered over TCP",
-                              device->info.alias);
+    if (device->source.type == DOMAIN_CHAR_TCP) {
+        if (device->source.protocol > DOMAIN_CHAR_PROTOCOL_TELNET)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "character device '%s': only the protocols 'raw' and 'telnet' "
+                                  "are offered over TCP",
+                                  device->info.alias);
+        telnet = device->source.protocol == DOMAIN_CHAR_PROTOCOL_TELNET;
+    }
     fd = argv->config->ops->socket(argv->config->opaque, device, connected, err);
     if (fd < 0)
         return false;
-    argv_addf(argv, "-chardev", "socket,id=%s,fd=%d%s", id, fd,
-              connected ? "" : ",server=on,wait=off");
+    argv_addf(argv, "-chardev", "socket,id=%s,fd=%d%s%s%s", id, fd,
+              connected ? "" : ",server=on,wait=off", telnet ? ",telnet=on" : "", log);
     return true;
 }
 
-static bool
-chardev_file(Argv *argv, const DomainChar *device, const char *id, GError **err)
+/* The option value for a file that is written. */
+static char *
+chardev_open(Argv *argv, const DomainChar *device, const char *kind, const char *path, int append,
+             GError **err)
 {
-    bool append = device->source.append == TRISTATE_ON;
-    g_autofree char *what = g_strdup_printf("file of %s", device->info.alias);
-    g_autofree char *name = NULL;
+    g_autofree char *what = g_strdup_printf("%s of %s", kind, device->info.alias);
+    int how = append == TRISTATE_ON ? O_APPEND : O_TRUNC;
 
-    name = argv_file(argv, device->source.path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC),
-                     what, err);
+    return argv_file(argv, path, O_WRONLY | O_CREAT | how, what, err);
+}
+
+static bool
+chardev_file(Argv *argv, const DomainChar *device, const char *id, const char *log, GError **err)
+{
+    const DomainCharSource *source = &device->source;
+    g_autofree char *name = chardev_open(argv, device, "file", source->path, source->append, err);
+
     if (!name)
         return false;
-    argv_addf(argv, "-chardev", "file,id=%s,path=%s,append=%s", id, name, append ? "on" : "off");
+    argv_addf(argv, "-chardev", "file,id=%s,path=%s,append=%s%s", id, name,
+              source->append == TRISTATE_ON ? "on" : "off", log);
     return true;
+}
+
+/* <log>: the options for it; NULL with @err. */
+static char *
+chardev_log(Argv *argv, const DomainChar *device, GError **err)
+{
+    const DomainCharSource *source = &device->source;
+    g_autofree char *name = NULL;
+
+    if (!source->log_file)
+        return g_strdup("");
+    name = chardev_open(argv, device, "log", source->log_file, source->log_append, err);
+    return name ? g_strdup_printf(",logfile=%s,logappend=%s", name,
+                                  source->log_append == TRISTATE_ON ? "on" : "off")
+                : NULL;
 }
 
 static bool
 argv_chardev(Argv *argv, DomainChar *device, const char *id, GError **err)
 {
+    g_autofree char *log = chardev_log(argv, device, err);
     int fd;
 
-    if (device->source.log_file)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "character device '%s': <log> is not offered yet",
-                              device->info.alias);
+    if (!log)
+        return false;
     switch (device->source.type) {
     case DOMAIN_CHAR_PTY:
         if ((fd = argv->config->ops->pty(argv->config->opaque, device, err)) < 0)
             return false;
-        argv_addf(argv, "-chardev", "pty,id=%s,fd=%d", id, fd);
+        argv_addf(argv, "-chardev", "pty,id=%s,fd=%d%s", id, fd, log);
         return true;
     case DOMAIN_CHAR_NULL:
-        argv_addf(argv, "-chardev", "null,id=%s", id);
+        argv_addf(argv, "-chardev", "null,id=%s%s", id, log);
         return true;
     case DOMAIN_CHAR_FILE:
-        return chardev_file(argv, device, id, err);
+        return chardev_file(argv, device, id, log, err);
     case DOMAIN_CHAR_UNIX:
     case DOMAIN_CHAR_TCP:
-        return chardev_socket(argv, device, id, err);
+        return chardev_socket(argv, device, id, log, err);
     default:
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "character device '%s' of type '%s' is not offered yet",

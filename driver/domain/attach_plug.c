@@ -362,11 +362,14 @@ chardev_object(JsonObject *option)
         json_object_set_boolean_member(data, "server", FALSE);
         move_flag(option, data, "server");
         move_flag(option, data, "wait");
+        move_flag(option, data, "telnet");
     } else {
         move_member(option, data, "path", "out");
         move_flag(option, data, "append");
         move_member(option, data, "fd", "fd");
     }
+    move_member(option, data, "logfile", "logfile");
+    move_flag(option, data, "logappend");
     json_object_set_string_member(backend, "type", type);
     json_object_set_object_member(backend, "data", data);
     move_member(option, object, "id", "id");

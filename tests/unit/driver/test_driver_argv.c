@@ -277,7 +277,7 @@ test_refusals_name_what_is_missing(void **state)
                   "igb");
     check_refused(kernel,
                   "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='1'/>"
-                  "<protocol type='telnet'/></serial>",
+                  "<protocol type='telnets'/></serial>",
                   "raw");
 }
 

@@ -98,7 +98,7 @@ bandwidth_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType bandwidth_type =
+const XmlType domain_bandwidth_type =
     XML_TYPE("interface-bandwidth", DomainBandwidth, bandwidth_rows, .check = bandwidth_check);
 
 static const XmlRow tag_rows[] = {
@@ -168,8 +168,8 @@ static const XmlRow interface_rows[] = {
     { "vlan/tag", NULL, XML_LIST, N(vlan_tags), .type = &tag_type },
     { "virtualport", NULL, XML_KEPT, N(kept) },
     { "bandwidth", "classID", XML_UINT, N(bandwidth_class), XML_LIVE, .min = 1, .max = UINT32_MAX },
-    { "bandwidth/inbound", NULL, XML_STRUCT, N(inbound), .type = &bandwidth_type },
-    { "bandwidth/outbound", NULL, XML_STRUCT, N(outbound), .type = &bandwidth_type },
+    { "bandwidth/inbound", NULL, XML_STRUCT, N(inbound), .type = &domain_bandwidth_type },
+    { "bandwidth/outbound", NULL, XML_STRUCT, N(outbound), .type = &domain_bandwidth_type },
     { "script", "path", XML_STRING, N(script) },
     { "downscript", "path", XML_STRING, N(downscript) },
     { "backenddomain", NULL, XML_KEPT, N(kept) },

@@ -124,6 +124,7 @@ typedef struct {
 /* A random MAC address of QEMU's range for one that has none. Completing a definition does it. */
 void domain_interface_give_mac(DomainInterface *net);
 
+extern const XmlType domain_bandwidth_type;
 extern const XmlType domain_interface_type;
 
 #endif

@@ -167,6 +167,9 @@ bulk_block(Domain *domain, WireParams *params)
         bulk_counter(params, "block", i, "wr.times", disk->wr_ns);
         bulk_counter(params, "block", i, "fl.reqs", disk->flush_req);
         bulk_counter(params, "block", i, "fl.times", disk->flush_ns);
+        bulk_counter(params, "block", i, "allocation", disk->allocation);
+        bulk_counter(params, "block", i, "capacity", disk->capacity);
+        bulk_counter(params, "block", i, "physical", disk->physical);
     }
 }
 

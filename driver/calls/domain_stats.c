@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "driver/calls/domain_reply.h"
@@ -212,11 +213,40 @@ add_leases(Call *call, const DomainInterfaceInfo *info, GArray *out)
     g_array_append_val(out, entry);
 }
 
+/* The addresses that this host's own table of neighbours has for one interface: IPv4 only, as
+ * /proc/net/arp tells them ("address type flags hardware-address mask device"). */
+static void
+add_neighbours(const DomainInterfaceInfo *info, const char *table, GArray *out)
+{
+    g_auto(GStrv) lines = g_strsplit(table, "\n", -1);
+    WireInterface entry = { 0 };
+
+    for (guint i = 1; lines[0] && lines[i]; i++) {
+        char address[64], mac[64];
+        unsigned flags = 0;
+
+        if (sscanf(lines[i], "%63s %*s %x %63s", address, &flags, mac) != 3 || flags == 0 ||
+            g_ascii_strcasecmp(mac, info->mac) != 0 || entry.addrs.addrs_len == WIRE_IP_ADDRS_MAX)
+            continue;
+        entry.addrs.addrs_val =
+            g_renew(WireIpAddr, entry.addrs.addrs_val, entry.addrs.addrs_len + 1);
+        entry.addrs.addrs_val[entry.addrs.addrs_len++] =
+            (WireIpAddr){ VIR_IP_ADDR_TYPE_IPV4, g_strdup(address), 0 };
+    }
+    if (entry.addrs.addrs_len == 0)
+        return;
+    entry.name = g_strdup(info->ifname ? info->ifname : "");
+    entry.hwaddr = wire_opt_string(info->mac);
+    g_array_append_val(out, entry);
+}
+
 bool
 call_domain_interface_addresses(Call *call, const DomainInterfaceAddressesArgs *args,
                                 DomainInterfaceAddressesRet *ret, GError **err)
 {
+    bool arp = args->source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP;
     g_autoptr(GPtrArray) list = NULL;
+    g_autofree char *table = NULL;
     GArray *out;
 
     if (!call_check_flags(args->flags, 0, "virDomainInterfaceAddresses", err))
@@ -224,17 +254,20 @@ call_domain_interface_addresses(Call *call, const DomainInterfaceAddressesArgs *
     if (args->source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
                               "QEMU guest agent is not configured");
-    if (args->source != VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+    if (args->source != VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE && !arp)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
-                              "IP addresses are known from leases only, not from source %u",
-                              args->source);
+                              "Unknown IP address data source %u", args->source);
     if (!(list = domain_interfaces(call->domain, err)))
         return false;
+    if (arp && !g_file_get_contents("/proc/net/arp", &table, NULL, NULL))
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "cannot read /proc/net/arp");
     out = g_array_new(FALSE, FALSE, sizeof(WireInterface));
     for (guint i = 0; i < list->len && i < WIRE_INTERFACES_MAX; i++) {
         const DomainInterfaceInfo *info = list->pdata[i];
 
-        if (info->network && info->mac)
+        if (arp && info->mac)
+            add_neighbours(info, table, out);
+        else if (info->network && info->mac)
             add_leases(call, info, out);
     }
     ret->ifaces.ifaces_len = out->len;

@@ -6,6 +6,7 @@
  * taken back when something later fails.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -487,6 +488,18 @@ domain_plug_free(DomainPlug *plug)
     g_free(plug);
 }
 
+/* Closes our copy of the master of the pty @path: nobody writes there any more. */
+static void
+master_drop(DomainRun *run, const char *path)
+{
+    char name[64];
+
+    for (guint i = run->masters->len; i > 0; i--)
+        if (ptsname_r(g_array_index(run->masters, int, i - 1), name, sizeof(name)) == 0 &&
+            strcmp(name, path) == 0)
+            g_array_remove_index(run->masters, i - 1);
+}
+
 static void
 drop_object(DomainRun *run, const char *command, const char *argument, const char *prefix,
             const char *alias)
@@ -549,6 +562,8 @@ domain_plug_drop(DomainRun *run, const DomainDevice *device)
         const DomainChar *chr = device->device;
 
         drop_object(run, "chardev-remove", "id", "char", info->alias);
+        if (chr->source.type == DOMAIN_CHAR_PTY && chr->source.path)
+            master_drop(run, chr->source.path);
         for (guint i = run->sockets->len; chr->source.path && i > 0; i--)
             if (strcmp(run->sockets->pdata[i - 1], chr->source.path) == 0)
                 socket_drop(run, i - 1);

@@ -203,6 +203,8 @@ bool domain_job_abort(Domain *domain, GError **err);
  * after @hold_ms milliseconds (0: a tenth of a second). */
 bool domain_send_key(Domain *domain, unsigned codeset, unsigned hold_ms, const unsigned *keys,
                      unsigned n, GError **err);
+/* A non-maskable interrupt for the running guest. */
+bool domain_inject_nmi(Domain *domain, GError **err);
 
 /* virDomainScreenshot: a descriptor of memory that holds a picture of screen @screen, read from its
  * beginning; the caller's. *ret_mime is constant. -1 with @err. */
@@ -302,6 +304,26 @@ typedef struct {
  * live one does not say is the kernel's default. */
 bool domain_schedule(Domain *domain, unsigned flags, DomainSchedule *ret, GError **err);
 
+/* virDomainSetSchedulerParametersFlags; what is XML_UNSET or XML_UNSET_INT (xml/xmltab.h) stays. */
+bool domain_set_schedule(Domain *domain, const DomainSchedule *wanted, unsigned flags,
+                         GError **err);
+
+/* <bandwidth> of one direction: KiB/s, and KiB for the burst; 0 for what is not there. */
+typedef struct {
+    bool given; /* false: when set, stays as it is */
+    uint64_t average, peak, burst, floor;
+} DomainLimit;
+typedef struct {
+    DomainLimit inbound, outbound;
+} DomainLimits;
+
+/* Of the interface with MAC address or tap @name. A direction without average and floor has no
+ * limit. @flags: virDomainModificationImpact. */
+bool domain_interface_limits(Domain *domain, const char *name, unsigned flags, DomainLimits *ret,
+                             GError **err);
+bool domain_set_interface_limits(Domain *domain, const char *name, const DomainLimits *limits,
+                                 unsigned flags, GError **err);
+
 /* virDomainNumatuneMemMode, and the host's nodes as a list; *ret_nodes "" when it is not bound.
  * g_free() that. @flags as above. */
 bool domain_numa(Domain *domain, unsigned flags, int *ret_mode, char **ret_nodes, GError **err);
@@ -333,6 +355,7 @@ typedef struct {
     char *path;                                            /* NULL: none */
     int64_t rd_req, rd_bytes, wr_req, wr_bytes, flush_req; /* -1 unknown, as all below */
     int64_t rd_ns, wr_ns, flush_ns;
+    int64_t allocation, capacity, physical; /* bytes: on the host, for the guest, of the file */
 } DomainBlockStats;
 void domain_block_stats_free(DomainBlockStats *stats);
 /* DomainBlockStats * of each disk, owned by the array. */

@@ -56,3 +56,11 @@ domain_send_key(Domain *domain, unsigned codeset, unsigned hold_ms, const unsign
         json_object_set_int_member(arguments, "hold-time", hold_ms);
     return qmp_command(run->qmp, "send-key", arguments, DOMAIN_QMP_SECONDS, err);
 }
+
+bool
+domain_inject_nmi(Domain *domain, GError **err)
+{
+    g_autoptr(DomainRun) run = domain_run_get(domain, err);
+
+    return run && qmp_command(run->qmp, "inject-nmi", NULL, DOMAIN_QMP_SECONDS, err);
+}

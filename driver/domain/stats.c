@@ -1,9 +1,10 @@
 /* stats.c - counters of a guest's disks, and its interfaces as the host knows them.
  *
- * QMP query-blockstats (QEMU QMP reference, block-core.json).
+ * QMP query-blockstats, query-block (QEMU QMP reference, block-core.json).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "driver/domain/private.h"
 #include "util/error.h"
@@ -27,9 +28,9 @@ interface_free(void *data)
     g_free(info);
 }
 
-/* The entry of the answer whose device is @alias, or NULL. */
+/* Member @name of the answer's entry whose device is @alias, or NULL. */
 static JsonObject *
-find_entry(JsonArray *list, const char *alias)
+find_entry(JsonArray *list, const char *alias, const char *name)
 {
     for (guint i = 0; i < json_array_get_length(list); i++) {
         JsonNode *node = json_array_get_element(list, i);
@@ -37,12 +38,12 @@ find_entry(JsonArray *list, const char *alias)
         const char *device =
             entry ? json_object_get_string_member_with_default(entry, "qdev", NULL) : NULL;
         const char *last = device ? strrchr(device, '/') : NULL;
-        JsonNode *stats;
+        JsonNode *member;
 
         if (!device || strcmp(last ? last + 1 : device, alias) != 0)
             continue;
-        stats = json_object_get_member(entry, "stats");
-        return stats && JSON_NODE_HOLDS_OBJECT(stats) ? json_node_get_object(stats) : NULL;
+        member = json_object_get_member(entry, name);
+        return member && JSON_NODE_HOLDS_OBJECT(member) ? json_node_get_object(member) : NULL;
     }
     return NULL;
 }
@@ -53,10 +54,39 @@ count(JsonObject *entry, const char *name)
     return entry ? json_object_get_int_member_with_default(entry, name, -1) : -1;
 }
 
-static DomainBlockStats *
-disk_stats(const DomainDisk *disk, JsonArray *answer)
+/* What the guest sees of the image, by the VMM's answer to query-block (NULL: none). */
+static int64_t
+capacity(const DomainDisk *disk, JsonArray *blocks)
 {
-    JsonObject *entry = find_entry(answer, disk->info.alias);
+    JsonObject *inserted = blocks ? find_entry(blocks, disk->info.alias, "inserted") : NULL;
+    JsonNode *image = inserted ? json_object_get_member(inserted, "image") : NULL;
+
+    return image && JSON_NODE_HOLDS_OBJECT(image)
+               ? count(json_node_get_object(image), "virtual-size")
+               : -1;
+}
+
+/* What the host has of it. */
+static void
+add_sizes(DomainBlockStats *stats)
+{
+    struct stat st;
+
+    stats->allocation = stats->physical = -1;
+    if (!stats->path || stat(stats->path, &st) < 0)
+        return;
+    if (S_ISBLK(st.st_mode)) {
+        stats->allocation = stats->physical = stats->capacity;
+        return;
+    }
+    stats->allocation = (int64_t)st.st_blocks * 512;
+    stats->physical = (int64_t)st.st_size;
+}
+
+static DomainBlockStats *
+disk_stats(const DomainDisk *disk, JsonArray *answer, JsonArray *blocks)
+{
+    JsonObject *entry = find_entry(answer, disk->info.alias, "stats");
     DomainBlockStats *stats = g_new0(DomainBlockStats, 1);
 
     stats->target = g_strdup(disk->target);
@@ -69,6 +99,7 @@ disk_stats(const DomainDisk *disk, JsonArray *answer)
     stats->rd_ns = count(entry, "rd_total_time_ns");
     stats->wr_ns = count(entry, "wr_total_time_ns");
     stats->flush_ns = count(entry, "flush_total_time_ns");
+    stats->capacity = capacity(disk, blocks);
     return stats;
 }
 
@@ -77,6 +108,7 @@ domain_block_stats(Domain *domain, GError **err)
 {
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     g_autoptr(JsonNode) answer = NULL;
+    g_autoptr(JsonNode) blocks = NULL;
     GPtrArray *list;
 
     if (!run ||
@@ -86,12 +118,17 @@ domain_block_stats(Domain *domain, GError **err)
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-blockstats did not answer with a list");
         return NULL;
     }
+    blocks = qmp_execute(run->qmp, "query-block", NULL, DOMAIN_QMP_SECONDS, NULL);
     list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
     g_mutex_lock(&domain->lock);
     for (guint i = 0; domain->live && i < domain->live->disks->len; i++)
-        g_ptr_array_add(list,
-                        disk_stats(domain->live->disks->pdata[i], json_node_get_array(answer)));
+        g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], json_node_get_array(answer),
+                                         blocks && JSON_NODE_HOLDS_ARRAY(blocks)
+                                             ? json_node_get_array(blocks)
+                                             : NULL));
     g_mutex_unlock(&domain->lock);
+    for (guint i = 0; i < list->len; i++)
+        add_sizes(list->pdata[i]);
     return list;
 }
 

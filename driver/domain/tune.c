@@ -236,3 +236,49 @@ domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err)
     return limit(run, "emulator", tune->emulator_period, tune->emulator_quota, run->process.pid,
                  err);
 }
+
+/* As limit(), which may also take one away. */
+static bool
+limit_again(DomainRun *run, const char *sub, uint64_t period, int64_t quota, pid_t tid,
+            GError **err)
+{
+    return cgroup_set_quota(run->cgroup, sub, period_or_default(period),
+                            has_quota(quota) ? quota : -1, err) &&
+           (tid == 0 || cgroup_add_thread(run->cgroup, sub, tid, err));
+}
+
+static bool
+is_wanted(const DomainSchedule *wanted, DomainCpuLimit which)
+{
+    return wanted->period[which] != XML_UNSET || wanted->quota[which] != XML_UNSET_INT;
+}
+
+bool
+domain_tune_limits(DomainRun *run, const DomainDef *def, const DomainSchedule *wanted, GError **err)
+{
+    const DomainCputune *tune = def->cputune;
+
+    if (wanted->shares != XML_UNSET && !cgroup_set_shares(run->cgroup, tune->shares, err))
+        return false;
+    if (is_wanted(wanted, DOMAIN_CPU_LIMIT_GLOBAL) &&
+        !limit_again(run, NULL, tune->global_period, tune->global_quota, 0, err))
+        return false;
+    for (guint i = 0; is_wanted(wanted, DOMAIN_CPU_LIMIT_VCPU) && i < run->vcpu_tids->len; i++) {
+        g_autofree char *sub = g_strdup_printf("vcpu%u", i);
+        pid_t tid = g_array_index(run->vcpu_tids, pid_t, i);
+
+        if (tid != 0 && !limit_again(run, sub, tune->period, tune->quota, tid, err))
+            return false;
+    }
+    for (guint i = 0; is_wanted(wanted, DOMAIN_CPU_LIMIT_IOTHREAD) && i < run->iothreads->len;
+         i++) {
+        const DomainRunThread *thread = &g_array_index(run->iothreads, DomainRunThread, i);
+        g_autofree char *sub = g_strdup_printf("iothread%u", thread->id);
+
+        if (!limit_again(run, sub, tune->iothread_period, tune->iothread_quota, thread->tid, err))
+            return false;
+    }
+    return !is_wanted(wanted, DOMAIN_CPU_LIMIT_EMULATOR) ||
+           limit_again(run, "emulator", tune->emulator_period, tune->emulator_quota,
+                       run->process.pid, err);
+}

@@ -20,6 +20,12 @@ bool domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err);
 /* As above for vCPU @index alone. In a job. */
 bool domain_tune_vcpu(DomainRun *run, const DomainDef *def, unsigned index, GError **err);
 
+/* In a job: shares, periods and quotas of a running guest as @def has them, where @wanted names
+ * them.
+ */
+bool domain_tune_limits(DomainRun *run, const DomainDef *def, const DomainSchedule *wanted,
+                        GError **err);
+
 /* Binds thread @tid to a canonical cpuset (NULL: all CPUs of the host). */
 bool domain_tune_bind(pid_t tid, const char *cpus, GError **err);
 

@@ -187,6 +187,36 @@ def usb_comes_and_goes_at_once():
         assert one.vmm_files() == before
 
 
+def scsi_brings_its_controller():
+    with guest() as one:
+        path, before = image(one, "scsi.img", 3 << 20), one.vmm_files()
+        one.dom.attachDeviceFlags(disk(path, "sdb", "scsi"), LIVE | CONFIG)
+        one.expect(("added", "scsi0-0-0-1"))
+        for config in (False, True):
+            assert one.find("controller[@type='scsi']", config).get("model") == "virtio-scsi"
+        stats = one.conn.domainListGetStats([one.dom], libvirt.VIR_DOMAIN_STATS_BLOCK)[0][1]
+        at = [i for i in range(stats["block.count"]) if stats["block.%d.name" % i] == "sdb"][0]
+        assert stats["block.%d.capacity" % at] == stats["block.%d.physical" % at] == 3 << 20, stats
+        one.dom.detachDeviceFlags(disk(path, "sdb", "scsi"), LIVE | CONFIG)
+        one.expect(("removed", "scsi0-0-0-1"))
+        assert one.vmm_files() == before
+        refused(libvirt.VIR_ERR_OPERATION_FAILED, one.dom.attachDeviceFlags,
+                "<controller type='scsi' index='0' model='virtio-scsi'/>", LIVE)
+
+
+def channels():
+    with guest("<channel type='null'><target type='virtio' name='first'/></channel>") as one:
+        channel = "<channel type='unix'><target type='virtio' name='org.example.0'/></channel>"
+        one.dom.attachDeviceFlags(channel, LIVE | CONFIG)
+        one.expect(("added", "channel1"))
+        path = one.find("channel/alias[@name='channel1']/../source").get("path")
+        assert os.path.exists(path) and one.find("channel/target[@name='org.example.0']", config=True) is not None
+        one.dom.detachDeviceFlags(channel, LIVE | CONFIG)
+        one.expect(("removed", "channel1"))
+        assert not os.path.exists(path) and one.find("channel/target[@name='org.example.0']") is None
+        one.dom.attachDeviceFlags(channel, LIVE)
+
+
 def a_chain_of_images():
     with guest() as one:
         base, top = image(one, "base.img"), os.path.join(one.daemon.root, "top.qcow2")
@@ -260,6 +290,17 @@ def taps():
         assert tap in links()
         one.daemon.virsh("domif-setlink", "live", tap, "down", scheme="qemu")
         assert one.find("interface/alias[@name='net1']/../link").get("state") == "down"
+        tc = inside[:-1] + ["tc", "class", "show", "dev", tap]
+        if subprocess.run(tc[:-5] + ["tc", "qdisc", "add", "dev", tap, "root", "htb"], check=False,
+                          capture_output=True).returncode:
+            return None  # this kernel cannot limit
+        one.dom.setInterfaceParameters(tap, {"inbound.average": 2000, "inbound.peak": 4000}, LIVE)
+        assert "16384Kbit" in subprocess.run(tc, check=True, capture_output=True, text=True).stdout
+        assert one.dom.interfaceParameters(tap, LIVE)["inbound.peak"] == 4000
+        assert one.find("interface/alias[@name='net1']/../bandwidth/inbound").get("average") == "2000"
+        one.dom.setInterfaceParameters(tap, {"inbound.average": 0}, LIVE)
+        assert "Kbit" not in subprocess.run(tc, check=True, capture_output=True, text=True).stdout
+        refused(libvirt.VIR_ERR_INVALID_ARG, one.dom.interfaceParameters, "vnet77", LIVE)
         return None
 
 
@@ -319,7 +360,8 @@ def a_screen_s_password():
         refused(UNSUPPORTED, one.dom.updateDeviceFlags, "<graphics type='vnc' port='5999' passwd='x'/>", LIVE)
 
 
-TESTS = [definitions_alone, disks_come, usb_comes_and_goes_at_once, a_chain_of_images, media, interfaces, taps,
+TESTS = [definitions_alone, disks_come, usb_comes_and_goes_at_once, scsi_brings_its_controller, channels,
+         a_chain_of_images, media, interfaces, taps,
          what_the_daemon_forgets_not, a_screen_s_password]
 
 

@@ -33,6 +33,12 @@ typedef struct {
     int (*open_file)(void *opaque, const char *filename, int flags, GError **err);
     /* The node named @name, not referenced for the caller, or NULL. */
     BlockNode *(*find_node)(void *opaque, const char *name);
+    /* The bytes of secret @id, for g_free(); NULL with @err set. NULL: there are no secrets, and
+     * encrypted images are refused. */
+    uint8_t *(*secret)(void *opaque, const char *id, size_t *ret_len, GError **err);
+    /* Called before anything is encrypted, for programs that load GnuTLS and Nettle only then; may
+     * be NULL. */
+    bool (*need_crypto)(void *opaque, GError **err);
 } BlockOpenOps;
 
 /* Opens the node that @options describes (one object of -blockdev, QEMU's names: driver, node-name,

@@ -76,7 +76,7 @@ create_options_check(const BlockDriver *driver, GHashTable *options, GError **er
     while (g_hash_table_iter_next(&it, &key, NULL)) {
         const BlockCreateOption *row = driver->create_options;
 
-        while (row->name && strcmp(row->name, key) != 0)
+        while (row->name && (row->only_amend || strcmp(row->name, key) != 0))
             row++;
         if (!row->name)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,

@@ -65,10 +65,9 @@ typedef struct {
     bool force_share;      /* take no locks and ask none (qemu-img -U) */
     bool no_flush, direct; /* cache modes: unsafe; none */
     bool check;            /* open also what is marked corrupt or dirty, without mending it */
+    bool no_io;            /* only headers are looked at: encrypted images need no secret then */
     /* Asked before a name found inside an image is opened; NULL allows. */
     bool (*allow)(void *opaque, const char *filename, GError **err);
-    /* The bytes of secret @id; the caller frees them. NULL refuses encrypted images. */
-    uint8_t *(*secret)(void *opaque, const char *id, size_t *ret_len, GError **err);
     /* TLS credentials @id for a client of the server @hostname, borrowed; NULL refuses TLS. */
     struct NbdTls *(*tls)(void *opaque, const char *id, const char *hostname, GError **err);
 } BlockImageOptions;
@@ -99,7 +98,8 @@ typedef enum {
 typedef struct {
     const char *name, *help, *fallback; /* fallback: its default as text, NULL for none */
     BlockOptionKind kind;
-    bool amend; /* may be changed later */
+    bool amend;      /* may be changed later */
+    bool only_amend; /* and not be said when the image is made */
 } BlockCreateOption;
 
 /* Every format's rows; NULL for an unknown format, an empty list for one that cannot be created. */

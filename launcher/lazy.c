@@ -32,13 +32,20 @@
     F(GNUTLS, gnutls_certificate_set_x509_key_file)                                                \
     F(GNUTLS, gnutls_certificate_set_x509_trust_file)                                              \
     F(GNUTLS, gnutls_certificate_verify_peers2)                                                    \
+    F(GNUTLS, gnutls_cipher_decrypt2)                                                              \
+    F(GNUTLS, gnutls_cipher_deinit)                                                                \
+    F(GNUTLS, gnutls_cipher_encrypt2)                                                              \
+    F(GNUTLS, gnutls_cipher_init)                                                                  \
+    F(GNUTLS, gnutls_cipher_set_iv)                                                                \
     F(GNUTLS, gnutls_credentials_set)                                                              \
     F(GNUTLS, gnutls_deinit)                                                                       \
     F(GNUTLS, gnutls_error_is_fatal)                                                               \
     F(GNUTLS, gnutls_handshake)                                                                    \
     F(GNUTLS, gnutls_hash_fast)                                                                    \
+    F(GNUTLS, gnutls_hash_get_len)                                                                 \
     F(GNUTLS, gnutls_init)                                                                         \
     F(GNUTLS, gnutls_memcmp)                                                                       \
+    F(GNUTLS, gnutls_pbkdf2)                                                                       \
     F(GNUTLS, gnutls_record_get_direction)                                                         \
     F(GNUTLS, gnutls_record_recv)                                                                  \
     F(GNUTLS, gnutls_record_send)                                                                  \
@@ -46,8 +53,34 @@
     F(GNUTLS, gnutls_set_default_priority)                                                         \
     F(GNUTLS, gnutls_strerror)                                                                     \
     F(GNUTLS, gnutls_transport_set_int2)                                                           \
+    F(NETTLE, nettle_aes128_decrypt)                                                               \
+    F(NETTLE, nettle_aes128_encrypt)                                                               \
+    F(NETTLE, nettle_aes128_set_decrypt_key)                                                       \
+    F(NETTLE, nettle_aes128_set_encrypt_key)                                                       \
+    F(NETTLE, nettle_aes192_decrypt)                                                               \
+    F(NETTLE, nettle_aes192_encrypt)                                                               \
+    F(NETTLE, nettle_aes192_set_decrypt_key)                                                       \
+    F(NETTLE, nettle_aes192_set_encrypt_key)                                                       \
+    F(NETTLE, nettle_aes256_decrypt)                                                               \
+    F(NETTLE, nettle_aes256_encrypt)                                                               \
+    F(NETTLE, nettle_aes256_set_decrypt_key)                                                       \
+    F(NETTLE, nettle_aes256_set_encrypt_key)                                                       \
+    F(NETTLE, nettle_cbc_decrypt)                                                                  \
+    F(NETTLE, nettle_cbc_encrypt)                                                                  \
     F(NETTLE, nettle_des_encrypt)                                                                  \
     F(NETTLE, nettle_des_set_key)                                                                  \
+    F(NETTLE, nettle_serpent128_set_key)                                                           \
+    F(NETTLE, nettle_serpent192_set_key)                                                           \
+    F(NETTLE, nettle_serpent256_set_key)                                                           \
+    F(NETTLE, nettle_serpent_decrypt)                                                              \
+    F(NETTLE, nettle_serpent_encrypt)                                                              \
+    F(NETTLE, nettle_twofish128_set_key)                                                           \
+    F(NETTLE, nettle_twofish192_set_key)                                                           \
+    F(NETTLE, nettle_twofish256_set_key)                                                           \
+    F(NETTLE, nettle_twofish_decrypt)                                                              \
+    F(NETTLE, nettle_twofish_encrypt)                                                              \
+    F(NETTLE, nettle_xts_decrypt_message)                                                          \
+    F(NETTLE, nettle_xts_encrypt_message)                                                          \
     F(PNG, png_create_info_struct)                                                                 \
     F(PNG, png_create_write_struct)                                                                \
     F(PNG, png_destroy_write_struct)                                                               \

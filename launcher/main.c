@@ -130,6 +130,12 @@ main_need_zstd(GError **err)
     return lazy_load(LAZY_ZSTD, err);
 }
 
+static bool
+main_need_crypto(GError **err)
+{
+    return lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err);
+}
+
 /* The kernel shows 15 bytes of it. */
 static void
 main_set_name(const Options *options)
@@ -161,6 +167,7 @@ main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
     int signals = sandbox ? main_take_signals(err) : -1, incoming = -1;
 
     vm->need_zstd = main_need_zstd;
+    vm->need_crypto = main_need_crypto;
     if (signals < 0 || !main_load_libraries(options, err) || !vm_create(vm, err) ||
         !main_open_incoming(vm, &incoming, err))
         return false;

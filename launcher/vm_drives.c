@@ -13,6 +13,7 @@
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
 #include "launcher/vm_overlay.h"
+#include "launcher/vm_secrets.h"
 #include "util/error.h"
 
 static void
@@ -62,15 +63,16 @@ drives_close_node(void *opaque)
 static bool
 drives_add_node(Vm *vm, JsonObject *options, GError **err)
 {
-    const BlockOpenOps ops = {
+    BlockOpenOps ops = {
         .opaque = vm,
         .open_file = drives_open_file,
         .find_node = drives_find_node,
     };
     bool guess = !keyval_text(options, "driver");
-    BlockNode *node =
-        guess ? block_node_open_probed(options, &ops, err) : block_node_open(options, &ops, err);
+    BlockNode *node;
 
+    vm_secrets_serve(&ops);
+    node = guess ? block_node_open_probed(options, &ops, err) : block_node_open(options, &ops, err);
     if (!node)
         return false;
     if (guess && !strcmp(block_node_driver(node), "raw") && !block_node_read_only(node))

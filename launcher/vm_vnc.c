@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "launcher/keyval.h"
+#include "launcher/vm_secrets.h"
 #include "util/error.h"
 
 struct VmVnc {
     GPtrArray *servers;
-    GHashTable *tls;     /* id -> VncTls */
-    GHashTable *secrets; /* id -> char * */
+    GHashTable *tls; /* id -> VncTls */
 };
 
 enum {
@@ -28,7 +28,6 @@ enum {
     WEBSOCKET_BASE = 5700,
     SOCKETS_MAX = 8, /* addresses of one name */
     BACKLOG = 16,
-    SECRET_MAX = 4096,
 };
 
 typedef struct {
@@ -43,7 +42,6 @@ vnc_of(Vm *vm)
         vm->vnc = g_new0(VmVnc, 1);
         vm->vnc->servers = g_ptr_array_new_with_free_func((GDestroyNotify)vnc_server_free);
         vm->vnc->tls = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, vnc_tls_unref);
-        vm->vnc->secrets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     }
     return vm->vnc;
 }
@@ -55,7 +53,6 @@ vm_vnc_free(VmVnc *vnc)
         return;
     g_ptr_array_unref(vnc->servers);
     g_hash_table_unref(vnc->tls);
-    g_hash_table_unref(vnc->secrets);
     g_free(vnc);
 }
 
@@ -109,54 +106,6 @@ vnc_add_tls(VmVnc *vnc, const char *id, JsonObject *object, GError **err)
     return true;
 }
 
-static char *
-vnc_read_secret(Vm *vm, const char *file, GError **err)
-{
-    char buf[SECRET_MAX];
-    ssize_t n;
-    int fd = fdset_open(vm->fdsets, file, O_RDONLY | O_CLOEXEC, 0, err);
-
-    if (fd < 0)
-        return NULL;
-    n = read(fd, buf, sizeof(buf));
-    close(fd);
-    if (n < 0) {
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "-object secret: reading '%s'",
-                             file);
-        return NULL;
-    }
-    return g_strndup(buf, (gsize)n);
-}
-
-static bool
-vnc_add_secret(Vm *vm, const char *id, JsonObject *object, GError **err)
-{
-    static const char *const keys[] = { "qom-type", "id", "data", "file", "format", NULL };
-    static const char *const formats[] = { "raw", "base64", NULL };
-    const char *data = keyval_text(object, "data"), *file = keyval_text(object, "file");
-    g_autofree char *value = NULL;
-    int format = 0;
-
-    if (!keyval_check("-object secret", object, keys, err) ||
-        !keyval_enum("-object secret", object, "format", formats, &format, err))
-        return false;
-    if (!data == !file)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-object secret,id=%s: wants data= or file=", id);
-    value = data ? g_strdup(data) : vnc_read_secret(vm, file, err);
-    if (!value)
-        return false;
-    if (format == 1) {
-        gsize len;
-        g_autofree guchar *plain = g_base64_decode(value, &len);
-
-        g_free(value);
-        value = g_strndup((const char *)plain, len);
-    }
-    g_hash_table_replace(vnc_of(vm)->secrets, g_strdup(id), g_steal_pointer(&value));
-    return true;
-}
-
 bool
 vm_vnc_add_object(Vm *vm, JsonObject *object, GError **err)
 {
@@ -165,7 +114,7 @@ vm_vnc_add_object(Vm *vm, JsonObject *object, GError **err)
     if (!id)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-object %s: wants id=", type);
     if (strcmp(type, "secret") == 0)
-        return vnc_add_secret(vm, id, object, err);
+        return vm_secrets_add(vm, object, err);
     return vnc_add_tls(vnc_of(vm), id, object, err);
 }
 
@@ -445,7 +394,9 @@ vnc_open(Vm *vm, JsonObject *option, Sockets *listen, Sockets *web, GError **err
 static bool
 vnc_add(Vm *vm, JsonObject *option, GError **err)
 {
-    const char *secret = keyval_text(option, "password-secret"), *password = NULL;
+    const char *secret = keyval_text(option, "password-secret");
+    g_autofree char *password = NULL;
+    size_t length;
     Sockets listen = { .n = 0 }, web = { .n = 0 };
     VncConfig config = { .head = 0 };
     VncServer *server;
@@ -456,7 +407,7 @@ vnc_add(Vm *vm, JsonObject *option, GError **err)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-vnc id=%s is there already; give each another id", config.id);
     if (secret) {
-        password = g_hash_table_lookup(vnc_of(vm)->secrets, secret);
+        password = (char *)block_secrets_get(vm->secrets, secret, &length, NULL);
         if (!password)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "-vnc password-secret=%s: there is no -object secret of that id",

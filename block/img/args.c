@@ -1,4 +1,4 @@
-/* args.c - the command line of a sub-command, by its table of options; sizes and key=value lists.
+/* args.c - the command line of a sub-command, by its table of options; sizes and secrets.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/img/img.h"
@@ -101,46 +101,9 @@ img_size_parse(const char *text, uint64_t *ret)
 }
 
 GHashTable *
-img_keyval_new(void)
-{
-    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-}
-
-bool
-img_keyval_parse(const char *text, GHashTable *into, GError **err)
-{
-    while (*text) {
-        g_autoptr(GString) word = g_string_new(NULL);
-        const char *equals;
-
-        for (; *text; text++) {
-            if (*text == ',') {
-                text++;
-                if (*text != ',')
-                    break;
-            }
-            g_string_append_c(word, *text);
-        }
-        if (word->len == 0)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                                  "an option without a name; write NAME=VALUE,NAME=VALUE");
-        equals = strchr(word->str, '=');
-        if (equals == word->str)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "'%s' has no name before '='",
-                                  word->str);
-        if (equals)
-            g_hash_table_replace(into, g_strndup(word->str, equals - word->str),
-                                 g_strdup(equals + 1));
-        else
-            g_hash_table_replace(into, g_strdup(word->str), g_strdup("on"));
-    }
-    return true;
-}
-
-GHashTable *
 img_options(const ImgArgs *args, bool *ret_help, GError **err)
 {
-    g_autoptr(GHashTable) all = img_keyval_new();
+    g_autoptr(GHashTable) all = tool_keyval_new();
     bool help = false;
 
     for (guint i = 0; i < args->options->len; i++) {
@@ -149,7 +112,7 @@ img_options(const ImgArgs *args, bool *ret_help, GError **err)
 
         for (unsigned j = 0; words[j]; j++)
             help |= strcmp(words[j], "help") == 0 || strcmp(words[j], "?") == 0;
-        if (!img_keyval_parse(text, all, err)) {
+        if (!tool_keyval_parse(text, all, err)) {
             g_prefix_error(err, "Invalid option list '%s': ", text);
             return NULL;
         }
@@ -259,8 +222,7 @@ args_init(const ImgCommand *command, ImgArgs *args)
         .objects = g_ptr_array_new(),
         .options = g_ptr_array_new(),
         .actions = g_array_new(FALSE, TRUE, sizeof(ImgAction)),
-        .secrets =
-            g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref),
+        .secrets = block_secrets_new(),
     };
 }
 
@@ -270,62 +232,23 @@ img_args_clear(ImgArgs *args)
     g_ptr_array_unref(args->objects);
     g_ptr_array_unref(args->options);
     g_array_unref(args->actions);
-    g_hash_table_unref(args->secrets);
+    block_secrets_free(args->secrets);
 }
 
-/* One --object: only secrets are known, their bytes from data= or file=. */
+/* One --object: only secrets are known. */
 static bool
 object_parse(const char *text, ImgArgs *args, GError **err)
 {
-    g_autoptr(GHashTable) keys = img_keyval_new();
+    static const BlockOpenOps ops = { 0 };
+    g_autoptr(GHashTable) keys = tool_keyval_new();
     const char *kind_end = strchr(text, ',');
     g_autofree char *kind = kind_end ? g_strndup(text, kind_end - text) : g_strdup(text);
-    const char *id, *data, *file, *format;
-    g_autofree char *content = NULL;
-    gsize length = 0;
-    GHashTableIter it;
-    gpointer key;
 
     if (strcmp(kind, "secret") != 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "--object %s: only objects of type 'secret' are known", kind);
-    if (kind_end && !img_keyval_parse(kind_end + 1, keys, err))
-        return false;
-    g_hash_table_iter_init(&it, keys);
-    while (g_hash_table_iter_next(&it, &key, NULL))
-        if (!g_strv_contains((const char *[]){ "id", "data", "file", "format", NULL }, key))
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                                  "--object secret: '%s' is not known; there are id, data, file "
-                                  "and format",
-                                  (char *)key);
-    id = g_hash_table_lookup(keys, "id");
-    data = g_hash_table_lookup(keys, "data");
-    file = g_hash_table_lookup(keys, "file");
-    format = g_hash_table_lookup(keys, "format");
-    if (!id)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'id' is missing");
-    if (!data == !file)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "secret '%s' needs either 'data' or 'file'",
-                              id);
-    if (data) {
-        length = strlen(data);
-        content = g_strdup(data);
-    } else {
-        g_autoptr(GError) why = NULL;
-
-        if (!g_file_get_contents(file, &content, &length, &why))
-            return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "secret '%s': %s", id, why->message);
-    }
-    if (format && strcmp(format, "base64") == 0) {
-        if (!g_base64_decode_inplace(g_strchomp(content), &length) || length == 0)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "secret '%s' is not base64", id);
-    } else if (format && strcmp(format, "raw") != 0) {
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "secret '%s': format '%s' is neither raw nor base64", id, format);
-    }
-    g_hash_table_replace(args->secrets, g_strdup(id),
-                         g_bytes_new_take(g_steal_pointer(&content), length));
-    return true;
+    return (!kind_end || tool_keyval_parse(kind_end + 1, keys, err)) &&
+           block_secrets_add(args->secrets, keys, &ops, err);
 }
 
 bool

@@ -24,12 +24,12 @@ typedef struct {
 static char *
 snapshot_name(const char *text, GError **err)
 {
-    g_autoptr(GHashTable) keys = img_keyval_new();
+    g_autoptr(GHashTable) keys = tool_keyval_new();
     const char *found;
 
     if (!g_str_has_prefix(text, "snapshot."))
         return g_strdup(text);
-    if (!img_keyval_parse(text, keys, err))
+    if (!tool_keyval_parse(text, keys, err))
         return NULL;
     found = g_hash_table_lookup(keys, "snapshot.id");
     if (!found)
@@ -162,6 +162,9 @@ make_target(Converting *c, GError **err)
     c->target = open_target(c, err);
     if (!c->target)
         return false;
+    if (args->compress && block_image_is_encrypted(c->target))
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "Compression and encryption not supported at the same time");
     if (block_node_size(c->target) < c->size)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "output file is smaller than input file: '%s' has %" PRIu64

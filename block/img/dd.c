@@ -61,7 +61,7 @@ static int
 dd_run(ImgArgs *args)
 {
     const char *format = args->out_format ? args->out_format : "raw";
-    g_autoptr(GHashTable) options = img_keyval_new();
+    g_autoptr(GHashTable) options = tool_keyval_new();
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) source = NULL, target = NULL;
     uint64_t size, skip;

@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 #include "block/image.h"
+#include "block/secrets.h"
+#include "block/tools/keyval.h"
 #include "block/tools/sandbox.h"
 
 /* Exit codes that qemu-img documents. */
@@ -55,7 +57,7 @@ typedef struct {
     char **files;
     int n_files;
 
-    GHashTable *secrets; /* id → GBytes, from objects */
+    BlockSecrets *secrets; /* from objects */
 } ImgArgs;
 
 typedef enum { IMG_FLAG, IMG_TEXT, IMG_SIZE, IMG_NUMBER, IMG_LIST, IMG_ACTION } ImgOptionKind;
@@ -86,9 +88,6 @@ bool img_args_parse(const ImgCommand *command, int argc, char **argv, ImgArgs *a
 void img_args_clear(ImgArgs *args);
 /* "64k", "1.5G", "4096", "0x1000"; false when @text is no size below 2^63. */
 bool img_size_parse(const char *text, uint64_t *ret);
-/* "a=b,c=d" with ",," for a comma, into @into (texts by name); a lone name is "on". */
-bool img_keyval_parse(const char *text, GHashTable *into, GError **err);
-GHashTable *img_keyval_new(void);
 /* All -o of @args; NULL with @err set on a syntax error. @ret_help: "help" or "?" was among them.
  */
 GHashTable *img_options(const ImgArgs *args, bool *ret_help, GError **err);
@@ -112,6 +111,7 @@ typedef enum {
     IMG_OPEN_CHECK = 1 << 2,   /* even if it is marked corrupt */
     IMG_OPEN_OPTIONS = 1 << 3, /* the name is key=value,… */
     IMG_OPEN_QUIET = 1 << 4,   /* no warning about a raw image that was not said to be raw */
+    IMG_OPEN_NO_IO = 1 << 5,   /* only to be told about: encrypted images need no secret */
 } ImgOpen;
 
 /* What --object secret and the cache mode say. @cache NULL: writeback. */

@@ -124,8 +124,8 @@ info_run(ImgArgs *args)
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
     bool ok, json = img_output_is_json(args, &ok);
-    unsigned how =
-        (args->image_opts ? IMG_OPEN_OPTIONS : 0) | (args->backing_chain ? IMG_OPEN_CHAIN : 0);
+    unsigned how = IMG_OPEN_NO_IO | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
+                   (args->backing_chain ? IMG_OPEN_CHAIN : 0);
     g_autoptr(JsonNode) root = NULL;
     JsonArray *array;
 

@@ -18,18 +18,8 @@ static uint8_t *
 secret_get(void *opaque, const char *id, size_t *ret_len, GError **err)
 {
     const ImgArgs *args = opaque;
-    GBytes *bytes = g_hash_table_lookup(args->secrets, id);
-    gsize length;
-    const void *data;
 
-    if (!bytes) {
-        kiln_error_set(err, VIR_ERR_NO_SECRET,
-                       "no secret '%s'; give --object secret,id=%s,file=NAME", id, id);
-        return NULL;
-    }
-    data = g_bytes_get_data(bytes, &length);
-    *ret_len = length;
-    return g_memdup2(data, length);
+    return block_secrets_get(args->secrets, id, ret_len, err);
 }
 
 bool
@@ -45,7 +35,7 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
                               "writethrough, directsync and unsafe",
                               cache);
     *ret = (BlockImageOptions){
-        .ops.opaque = (void *)args,
+        .ops = { .opaque = (void *)args, .secret = secret_get },
         .read_only = !(how & IMG_OPEN_WRITE),
         .follow_backing = how & IMG_OPEN_CHAIN,
         .force_share = args->force_share,
@@ -53,25 +43,9 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
         .direct = cache && (strcmp(cache, "none") == 0 || strcmp(cache, "off") == 0 ||
                             strcmp(cache, "directsync") == 0),
         .check = how & IMG_OPEN_CHECK,
-        .secret = secret_get,
+        .no_io = how & IMG_OPEN_NO_IO,
     };
     return true;
-}
-
-static JsonObject *
-options_object(const char *text, GError **err)
-{
-    g_autoptr(GHashTable) keys = img_keyval_new();
-    g_autoptr(JsonObject) object = json_object_new();
-    GHashTableIter it;
-    gpointer key, value;
-
-    if (!img_keyval_parse(text, keys, err))
-        return NULL;
-    g_hash_table_iter_init(&it, keys);
-    while (g_hash_table_iter_next(&it, &key, &value))
-        json_object_set_string_member(object, key, value);
-    return g_steal_pointer(&object);
 }
 
 BlockNode *
@@ -92,7 +66,7 @@ img_open(const ImgArgs *args, const char *name, const char *format, unsigned how
                            "--image-opts and --format are mutually exclusive");
             return NULL;
         }
-        object = options_object(name, err);
+        object = tool_keyval_object(name, err);
         node = object ? block_image_open_options(object, &options, err) : NULL;
     } else {
         node = block_image_open(name, format, &options, err);
@@ -174,7 +148,7 @@ img_create_options_check(const char *format, GHashTable *options, bool amend, GE
         const BlockCreateOption *row = row_find(rows, key);
         char *text;
 
-        if (!row)
+        if (!row || (row->only_amend && !amend))
             return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                                   "Invalid parameter '%s'; '-f %s -o help' lists what there is",
                                   (char *)key, format);
@@ -213,7 +187,7 @@ img_create_options_print_help(const char *format, bool amend)
 
     for (const BlockCreateOption *row = block_format_create_options(format); row && row->name;
          row++)
-        if (!amend || row->amend)
+        if (amend ? row->amend : !row->only_amend)
             g_ptr_array_add(sorted, (gpointer)row);
     g_ptr_array_sort(sorted, row_compare);
     printf(amend ? "Amend options for '%s':\n" : "Supported %s options:\n", format);

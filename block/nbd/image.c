@@ -7,6 +7,7 @@
 
 #include "block/nbd/serve.h"
 #include "block/open.h"
+#include "block/tools/keyval.h"
 #include "util/error.h"
 
 static NbdTls *
@@ -17,36 +18,12 @@ image_tls(void *opaque, const char *id, const char *hostname, GError **err)
     return nbd_objects_tls(args->objects, id, false, hostname, err);
 }
 
-/* "key=value,key=value", with ",," for a comma in a value. */
-static JsonObject *
-options_object(const char *text, GError **err)
+static uint8_t *
+image_secret(void *opaque, const char *id, size_t *ret_len, GError **err)
 {
-    g_autoptr(JsonObject) object = json_object_new();
-    g_autoptr(GString) word = g_string_new(NULL);
+    const NbdArgs *args = opaque;
 
-    for (const char *p = text;; p++) {
-        char *equals;
-
-        if (*p == ',' && p[1] == ',') {
-            g_string_append_c(word, *p++);
-            continue;
-        }
-        if (*p && *p != ',') {
-            g_string_append_c(word, *p);
-            continue;
-        }
-        equals = strchr(word->str, '=');
-        if (!equals) {
-            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "--image-opts: '%s' is not KEY=VALUE",
-                           word->str);
-            return NULL;
-        }
-        *equals = '\0';
-        json_object_set_string_member(object, word->str, equals + 1);
-        g_string_truncate(word, 0);
-        if (!*p)
-            return g_steal_pointer(&object);
-    }
+    return nbd_objects_secret(args->objects, id, ret_len, err);
 }
 
 static void
@@ -62,7 +39,7 @@ image_object(const NbdArgs *args, GError **err)
     JsonObject *object, *file;
 
     if (args->image_opts) {
-        object = options_object(args->file, err);
+        object = tool_keyval_object(args->file, err);
     } else if (g_str_has_prefix(args->file, "json:")) {
         object = block_filename_options(args->file, err);
     } else {
@@ -156,7 +133,7 @@ nbd_image_open(const NbdArgs *args, GError **err)
 {
     const char *cache = args->cache ? args->cache : "writeback";
     BlockImageOptions options = {
-        .ops = { .opaque = (void *)args },
+        .ops = { .opaque = (void *)args, .secret = image_secret },
         .read_only = args->read_only,
         .follow_backing = true,
         .direct = strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0,

@@ -1,10 +1,12 @@
-/* objects.c - what --object describes: TLS credentials.
+/* objects.c - what --object describes: TLS credentials, secrets.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
 #include "block/nbd/tls.h"
 #include "block/nbd/tool.h"
+#include "block/secrets.h"
+#include "block/tools/keyval.h"
 #include "util/error.h"
 
 typedef struct {
@@ -13,7 +15,8 @@ typedef struct {
 } Object;
 
 struct NbdObjects {
-    GHashTable *by_id;
+    GHashTable *by_id; /* of Object */
+    BlockSecrets *secrets;
 };
 
 static void
@@ -33,12 +36,14 @@ nbd_objects_new(void)
     NbdObjects *objects = g_new0(NbdObjects, 1);
 
     objects->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, object_free);
+    objects->secrets = block_secrets_new();
     return objects;
 }
 
 void
 nbd_objects_free(NbdObjects *objects)
 {
+    block_secrets_free(objects->secrets);
     g_hash_table_unref(objects->by_id);
     g_free(objects);
 }
@@ -74,19 +79,39 @@ object_set(Object *object, char **id, const char *key, const char *value, GError
     return true;
 }
 
+static bool
+secret_add(NbdObjects *objects, const char *text, GError **err)
+{
+    static const BlockOpenOps ops = { 0 };
+    g_autoptr(GHashTable) keys = tool_keyval_new();
+
+    return tool_keyval_parse(text, keys, err) &&
+           block_secrets_add(objects->secrets, keys, &ops, err);
+}
+
+uint8_t *
+nbd_objects_secret(const NbdObjects *objects, const char *id, size_t *ret_len, GError **err)
+{
+    return block_secrets_get(objects->secrets, id, ret_len, err);
+}
+
 bool
 nbd_objects_add(NbdObjects *objects, const char *text, GError **err)
 {
     g_auto(GStrv) words = g_strsplit(text, ",", -1);
     g_autofree char *id = NULL;
-    Object *object = g_new0(Object, 1);
+    Object *object;
     bool fine = true;
 
+    if (g_str_has_prefix(text, "secret,"))
+        return secret_add(objects, text + strlen("secret,"), err);
+    object = g_new0(Object, 1);
     object->verify_peer = true;
     object->psk = words[0] && strcmp(words[0], "tls-creds-psk") == 0;
     if (!words[0] || (!object->psk && strcmp(words[0], "tls-creds-x509") != 0))
-        fine = kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "--object %s: there are tls-creds-x509 and tls-creds-psk", text);
+        fine =
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                           "--object %s: there are tls-creds-x509, tls-creds-psk and secret", text);
     for (char **word = words + 1; fine && words[0] && *word; word++) {
         char *equals = strchr(*word, '=');
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block/qcow2/crypt.h"
 #include "block/qcow2/layout.h"
 #include "block/qcow2/shadow.h"
 #include "block/qcow2/tables.h"
@@ -112,7 +113,7 @@ check_given(const Amend *a, GError **err)
 
         while (row->name && strcmp(row->name, key) != 0)
             row++;
-        if (!row->amend && !same)
+        if (!row->amend && !same && strcmp(key, "force") != 0)
             return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                                   "option '%s' of a qcow2 image cannot be amended; convert it to "
                                   "a new one",
@@ -297,7 +298,7 @@ amend_all(Amend *a, GError **err)
     if (given(a, "refcount_bits") && a->o.refcount_order != h->refcount_order &&
         !shadow_amend(a, h->version, a->o.refcount_order, err))
         return false;
-    if (!header_amend(a, err))
+    if (!header_amend(a, err) || !qcow2_crypt_amend(a->node, a->table, err))
         return false;
     if ((given(a, "backing_file") || given(a, "backing_fmt")) &&
         !qcow2_change_backing(

@@ -115,8 +115,9 @@ qcow2_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, size_
     Qcow2Entry entry;
     int bytes, r;
 
-    if (q->has_data_file)
-        return -ENOTSUP; /* a data file has no compressed clusters */
+    /* a data file has no compressed clusters, and compressed ones are not encrypted */
+    if (q->has_data_file || q->crypt)
+        return -ENOTSUP;
     if (!out)
         return -ENOMEM;
     if (length < q->cluster_size) {

@@ -1,9 +1,9 @@
 /* create.c - makes a qcow2 image, with as much of it allocated as was asked for.
  *
  * Source: QEMU's docs/interop/qcow2.txt. The parts lie in this order: header, refcount table,
- * refcount blocks, L1 table and, preallocated, the L2 tables and the guest's clusters. All metadata
- * in one piece is written and later checked in long runs. The header comes last: a file whose
- * creation was cut short is no image.
+ * refcount blocks, L1 table, the header of encryption and, preallocated, the L2 tables and the
+ * guest's clusters. All metadata in one piece is written and later checked in long runs. The header
+ * comes last: a file whose creation was cut short is no image.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
@@ -25,7 +25,9 @@ typedef struct {
     Qcow2Mapping map;
     bool prealloc;
     /* clusters */
-    uint64_t table_at, table_clusters, blocks_at, blocks, l1_at, l2_at, data_at, end;
+    uint64_t table_at, table_clusters, blocks_at, blocks, l1_at, luks_at, luks_clusters, l2_at,
+        data_at, end;
+    uint64_t luks_bytes; /* of the header of encryption; 0 for plain images */
 } Plan;
 
 typedef uint64_t (*PlanWord)(const Plan *p, uint64_t i);
@@ -142,7 +144,10 @@ plan_make(Plan *p, GError **err)
                               o->size, 1u << o->cluster_bits,
                               (uint64_t)(QCOW2_L1_BYTES_MAX / 8) *
                                   (qcow2_layout_l2_entries(&p->g) << o->cluster_bits));
-    others = 1 + p->map.l1_clusters;
+    if (o->encrypted && !luks_options_payload(&o->luks, &p->luks_bytes, err))
+        return false;
+    p->luks_clusters = qcow2_layout_div(p->luks_bytes, UINT64_C(1) << o->cluster_bits);
+    others = 1 + p->map.l1_clusters + p->luks_clusters;
     if (p->prealloc)
         others += p->map.l2_tables + (o->data_file ? 0 : p->map.guest_clusters);
     qcow2_layout_refcounts(&p->g, others, &p->blocks, &p->table_clusters);
@@ -155,7 +160,8 @@ plan_make(Plan *p, GError **err)
     p->table_at = 1;
     p->blocks_at = p->table_at + p->table_clusters;
     p->l1_at = p->blocks_at + p->blocks;
-    p->l2_at = p->l1_at + p->map.l1_clusters;
+    p->luks_at = p->l1_at + p->map.l1_clusters;
+    p->l2_at = p->luks_at + p->luks_clusters;
     p->data_at = o->data_file ? 0 : p->l2_at + p->map.l2_tables;
     p->end = others + p->blocks + p->table_clusters;
     return true;
@@ -180,6 +186,11 @@ plan_header(const Plan *p, Qcow2Header *h)
                       (o->extended_l2 ? QCOW2_INCOMPAT_EXTENDED_L2 : 0);
     h->compatible = o->lazy_refcounts ? QCOW2_COMPAT_LAZY_REFCOUNTS : 0;
     h->autoclear = o->data_file_raw ? QCOW2_AUTOCLEAR_RAW_DATA_FILE : 0;
+    if (o->encrypted) {
+        h->crypt_method = QCOW2_CRYPT_LUKS;
+        h->luks.offset = p->luks_at << o->cluster_bits;
+        h->luks.length = p->luks_bytes;
+    }
     h->backing_file = g_strdup(o->backing_file);
     h->backing_format = g_strdup(o->backing_format);
     h->data_file = g_strdup(o->data_file);
@@ -239,7 +250,7 @@ qcow2_create(BlockNode *file, GHashTable *options, const BlockImageOptions *imag
         return false;
     if (!o.has_size)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "a qcow2 image needs the option 'size'");
-    if (!plan_make(&p, err))
+    if ((o.encrypted && !luks_crypto_need(&image->ops, err)) || !plan_make(&p, err))
         return false;
     first = g_malloc0((size_t)1 << o.cluster_bits);
     plan_header(&p, &h);
@@ -267,6 +278,8 @@ qcow2_create(BlockNode *file, GHashTable *options, const BlockImageOptions *imag
                                     "writing the tables of image '%s'", block_node_filename(file));
     if (!file_reach(file, p.end << o.cluster_bits,
                     o.prealloc == BLOCK_PREALLOC_METADATA ? BLOCK_PREALLOC_OFF : o.prealloc, err))
+        return false;
+    if (o.encrypted && !luks_format(file, p.luks_at << o.cluster_bits, &o.luks, &image->ops, err))
         return false;
     r = block_node_flush(file);
     if (r == 0)

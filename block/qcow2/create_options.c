@@ -1,7 +1,7 @@
 /* create_options.c - what `create -o` and `amend -o` take for qcow2, and the limits of each.
  *
  * Source: QEMU's documentation of qemu-img ("Image formats", qcow2) and docs/interop/qcow2.txt for
- * the limits. Left out: encryption, which is refused by name.
+ * the limits. Left out: making images with the old encryption AES, which is refused by name.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/qcow2/upkeep.h"
@@ -130,6 +130,27 @@ parse_power(GHashTable *table, const char *name, unsigned min, unsigned max, uns
 }
 
 static bool
+parse_encryption(GHashTable *table, Qcow2CreateOptions *o, GError **err)
+{
+    const char *format = option(table, "encrypt.format");
+    bool old = false;
+
+    if (!parse_bool(table, "encryption", &old, err))
+        return false;
+    if (old || g_strcmp0(format, "aes") == 0)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "option '%s': the old encryption AES is read, not made; give "
+                              "encrypt.format=luks",
+                              old ? "encryption" : "encrypt.format");
+    if (format && strcmp(format, "luks") != 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "option 'encrypt.format' is luks, not '%s'",
+                              format);
+    o->encrypted = format != NULL;
+    luks_options_find(table, "encrypt.", &o->luks);
+    return true;
+}
+
+static bool
 check_names(GHashTable *table, GError **err)
 {
     GHashTableIter it;
@@ -139,11 +160,8 @@ check_names(GHashTable *table, GError **err)
     while (g_hash_table_iter_next(&it, &key, NULL)) {
         const BlockCreateOption *row = qcow2_create_options;
 
-        if (g_str_has_prefix(key, "encrypt"))
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "option '%s': qcow2 images with encryption are not created; "
-                                  "leave the option out",
-                                  (char *)key);
+        if (strcmp(key, "force") == 0) /* no option of images: how amend changes key slots */
+            continue;
         while (row->name && strcmp(row->name, key) != 0)
             row++;
         if (!row->name)
@@ -174,6 +192,13 @@ check_together(const Qcow2CreateOptions *o, GError **err)
     if (o->data_file_raw && o->backing_file)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "data_file_raw and backing_file exclude each other");
+    if (o->data_file_raw && o->encrypted)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "data_file_raw and encrypt.format exclude each other");
+    if (!o->encrypted && (o->luks.key_secret || o->luks.cipher || o->luks.mode || o->luks.iv ||
+                          o->luks.iv_hash || o->luks.hash || o->luks.iter_time))
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "options 'encrypt.…' need encrypt.format=luks");
     if (o->backing_file && o->prealloc != BLOCK_PREALLOC_OFF && !o->extended_l2)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "preallocation with a backing file needs extended_l2=on");
@@ -218,6 +243,8 @@ qcow2_amend_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GError **e
         !check_name_length("backing_file", o.backing_file, err) ||
         !check_name_length("data_file", o.data_file, err))
         return false;
+    if (!parse_encryption(table, &o, err))
+        return false;
     if (compression && strcmp(compression, "zstd") == 0)
         o.compression_type = 1;
     else if (compression && strcmp(compression, "zlib") != 0)
@@ -235,6 +262,27 @@ qcow2_create_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GError **
 
 /* In the order in which qemu-img prints them. */
 const BlockCreateOption qcow2_create_options[] = {
+    { "encryption", "Encrypt by the old method AES (refused)", NULL, BLOCK_OPTION_BOOL, false },
+    { "encrypt.format", "Encryption of data: luks", NULL, BLOCK_OPTION_STRING, false },
+    { "encrypt.key-secret", "ID of the secret object with the passphrase", NULL,
+      BLOCK_OPTION_STRING, false },
+    { "encrypt.cipher-alg", "Cipher: aes-256, serpent-256, twofish-256, …", NULL,
+      BLOCK_OPTION_STRING, false },
+    { "encrypt.cipher-mode", "Mode of the cipher: xts, cbc", NULL, BLOCK_OPTION_STRING, false },
+    { "encrypt.ivgen-alg", "Initial vectors of sectors: plain64, plain, essiv", NULL,
+      BLOCK_OPTION_STRING, false },
+    { "encrypt.ivgen-hash-alg", "Hash of essiv", NULL, BLOCK_OPTION_STRING, false },
+    { "encrypt.hash-alg", "Hash of passphrases: sha256, sha1, sha512, …", NULL, BLOCK_OPTION_STRING,
+      false },
+    { "encrypt.iter-time", "Milliseconds that trying a passphrase takes", NULL, BLOCK_OPTION_NUMBER,
+      true },
+    { "encrypt.keyslot", "Key slot to change, 0 to 7", NULL, BLOCK_OPTION_NUMBER, true, true },
+    { "encrypt.new-secret", "ID of the secret object that a slot gets", NULL, BLOCK_OPTION_STRING,
+      true, true },
+    { "encrypt.old-secret", "ID of the secret object whose slots are erased", NULL,
+      BLOCK_OPTION_STRING, true, true },
+    { "encrypt.state", "What slots become: active, inactive", NULL, BLOCK_OPTION_STRING, true,
+      true },
     { "cluster_size", "Bytes of one cluster, a power of two", "65536", BLOCK_OPTION_SIZE, false },
     { "extended_l2", "Allocate in 1/32 of a cluster", "off", BLOCK_OPTION_BOOL, false },
     { "preallocation", "What is allocated at once: off, metadata, falloc, full", NULL,

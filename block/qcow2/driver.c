@@ -54,6 +54,7 @@ const BlockDriver block_qcow2_driver = {
     .resize = qcow2_resize,
     .check = qcow2_check,
     .specific = qcow2_specific,
+    .is_encrypted = qcow2_is_encrypted,
     .is_dirty = qcow2_is_dirty,
     .snapshots = &qcow2_snapshot_driver,
     .bitmaps = &qcow2_bitmap_driver,

@@ -136,6 +136,11 @@ extension_parse(uint32_t type, const uint8_t *data, uint32_t length, const char 
             return damaged(err, filename, "length of the extension for encryption", length);
         h->luks.offset = qcow2_get64(data);
         h->luks.length = qcow2_get64(data + 8);
+        if (h->luks.length == 0 || h->luks.length > QCOW2_LUKS_BYTES_MAX)
+            return damaged(err, filename, "length of the header of encryption", h->luks.length);
+        if (h->luks.offset == 0 || h->luks.offset % (UINT64_C(1) << h->cluster_bits) != 0 ||
+            h->luks.offset > (uint64_t)G_MAXINT64 - QCOW2_LUKS_BYTES_MAX)
+            return damaged(err, filename, "place of the header of encryption", h->luks.offset);
         return true;
     default:
         kept = g_malloc(sizeof(*kept) + length);

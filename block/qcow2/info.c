@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/qcow2/bitmap.h"
+#include "block/qcow2/crypt.h"
 #include "block/qcow2/upkeep.h"
 
 static JsonArray *
@@ -54,6 +55,7 @@ qcow2_specific(BlockNode *node)
     Qcow2 *q = qcow2_of(node);
     const Qcow2Header *h = &q->header;
     JsonObject *info = json_object_new(), *data = json_object_new();
+    JsonObject *encrypt = qcow2_crypt_describe(node);
 
     g_mutex_lock(&q->lock);
     json_object_set_string_member(data, "compat", h->version >= 3 ? "1.1" : "0.10");
@@ -62,16 +64,18 @@ qcow2_specific(BlockNode *node)
     json_object_set_int_member(data, "refcount-bits", 1 << h->refcount_order);
     if (h->version >= 3)
         version_3_info(q, data);
-    if (h->crypt_method != 0) {
-        JsonObject *encrypt = json_object_new();
-
-        json_object_set_string_member(encrypt, "format", h->crypt_method == 1 ? "aes" : "luks");
+    if (encrypt)
         json_object_set_object_member(data, "encrypt", encrypt);
-    }
     g_mutex_unlock(&q->lock);
     json_object_set_string_member(info, "type", "qcow2");
     json_object_set_object_member(info, "data", data);
     return info;
+}
+
+bool
+qcow2_is_encrypted(const BlockNode *node)
+{
+    return qcow2_of(node)->header.crypt_method != 0;
 }
 
 bool

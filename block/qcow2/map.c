@@ -46,7 +46,7 @@ qcow2_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, B
         qcow2_bitmaps_dirty(node, offset, length);
     g_mutex_lock(&q->table_lock);
     r = q->holds.closed ? -EAGAIN : qcow2_run_find(q, offset, length, true, &run);
-    data = r == 0 && run.kind == QCOW2_NORMAL &&
+    data = r == 0 && run.kind == QCOW2_NORMAL && !q->crypt &&
            (what == BLOCK_MAP_READ || (run.copied && qcow2_is_data(q, run.host, run.length)));
     if (data)
         hold = qcow2_hold(q);
@@ -108,8 +108,8 @@ qcow2_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret
         ret->flags = node->backing ? 0 : BLOCK_STATUS_ZERO;
         break;
     }
-    /* a window between this node and its file moves places */
-    if (q->data->file)
+    /* a window between this node and its file moves places; encrypted bytes are not these */
+    if (q->data->file || q->crypt)
         ret->flags &= ~(unsigned)BLOCK_STATUS_OFFSET;
     return 0;
 }

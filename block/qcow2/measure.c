@@ -66,7 +66,7 @@ bitmap_bytes(BlockNode *source, uint64_t cluster)
 bool
 qcow2_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GError **err)
 {
-    uint64_t cluster, size, full, meta, blocks, table, required = 0;
+    uint64_t cluster, size, full, meta, blocks, table, required = 0, luks = 0;
     Qcow2CreateOptions o;
     Qcow2Geometry g;
     Qcow2Mapping map;
@@ -95,7 +95,9 @@ qcow2_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GError 
                                     block_node_filename(source));
     if (o.prealloc == BLOCK_PREALLOC_FALLOC || o.prealloc == BLOCK_PREALLOC_FULL)
         required = size;
-    meta = 1 + map.l1_clusters + map.l2_tables;
+    if (o.encrypted && !luks_options_payload(&o.luks, &luks, err))
+        return false;
+    meta = 1 + map.l1_clusters + map.l2_tables + qcow2_layout_div(luks, cluster);
     qcow2_layout_refcounts(&g, meta + map.guest_clusters, &blocks, &table);
     full = (meta + blocks + table) * cluster + size;
     *ret = (BlockMeasure){

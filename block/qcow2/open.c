@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "block/qcow2/check.h"
+#include "block/qcow2/crypt.h"
 #include "block/qcow2/open.h"
 #include "block/qcow2/refcount.h"
 #include "block/qcow2/tables.h"
@@ -110,6 +111,7 @@ note_tables(Qcow2 *q)
     qcow2_metadata_add(q, h->l1_offset, (uint64_t)h->l1_size * 8);
     qcow2_metadata_add(q, h->refcount_table_offset,
                        (uint64_t)h->refcount_table_clusters << h->cluster_bits);
+    qcow2_metadata_add(q, h->luks.offset, h->luks.length);
     for (uint32_t i = 0; i < h->l1_size; i++)
         if (q->l1[i] & QCOW2_OFFSET_MASK)
             qcow2_metadata_add(q, q->l1[i] & QCOW2_OFFSET_MASK, q->cluster_size);
@@ -203,10 +205,6 @@ features_refuse(BlockNode *node, const BlockImageOptions *image, GError **err)
 {
     const Qcow2Header *h = &qcow2_of(node)->header;
 
-    if (h->crypt_method != 0)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "qcow2 image '%s' is encrypted (%s), which is not offered yet",
-                              image_name(node), h->crypt_method == 1 ? "AES" : "LUKS");
     if (h->incompatible & QCOW2_INCOMPAT_CORRUPT && !block_node_read_only(node) && !image->check)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "qcow2 image '%s' is marked corrupt and can be read, not written; "
@@ -291,7 +289,8 @@ qcow2_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **
     geometry_set(q);
     names_set(q);
     q->corrupt = !!(q->header.incompatible & QCOW2_INCOMPAT_CORRUPT);
-    if (!data_file_open(node, opts, opening, err) || !caches_open(q, opts, err))
+    if (!data_file_open(node, opts, opening, err) || !qcow2_crypt_open(node, opts, opening, err) ||
+        !caches_open(q, opts, err))
         return false;
     if (tables_load(q, &why))
         return true;
@@ -396,6 +395,7 @@ qcow2_close(BlockNode *node)
         qcow2_upkeep_close(node);
     if (q->refcount_table && !block_node_read_only(node) && !g_atomic_int_get(&q->corrupt))
         settle_all(q);
+    qcow2_crypt_close(q);
     qcow2_cache_free(q->l2_cache);
     qcow2_cache_free(q->refcount_cache);
     qcow2_header_clear(&q->header);

@@ -32,7 +32,8 @@ enum {
     QCOW2_SNAPSHOT_TABLE_MAX = 64 << 20,
     QCOW2_BACKING_NAME_MAX = 1023,
     QCOW2_EXTENSIONS_MAX = 64,
-    QCOW2_SUBCLUSTERS = 32, /* of a cluster with extended L2 entries */
+    QCOW2_LUKS_BYTES_MAX = 64 << 20, /* of the header of encryption; 2 MiB are usual */
+    QCOW2_SUBCLUSTERS = 32,          /* of a cluster with extended L2 entries */
 };
 
 /* Bits of the header's feature words. */
@@ -48,6 +49,7 @@ enum {
 #define QCOW2_AUTOCLEAR_KNOWN UINT64_C(3)
 
 enum { QCOW2_COMPRESSION_ZLIB = 0, QCOW2_COMPRESSION_ZSTD = 1 };
+enum { QCOW2_CRYPT_NONE = 0, QCOW2_CRYPT_AES = 1, QCOW2_CRYPT_LUKS = 2 };
 
 /* L1 and L2 entries. */
 #define QCOW2_COPIED (UINT64_C(1) << 63)
@@ -67,7 +69,7 @@ typedef struct {
 typedef struct {
     unsigned version, cluster_bits, refcount_order, header_length;
     uint64_t size;
-    uint32_t crypt_method; /* 0 none, 1 AES, 2 LUKS */
+    uint32_t crypt_method; /* QCOW2_CRYPT_… */
     uint32_t l1_size;      /* entries */
     uint64_t l1_offset, refcount_table_offset;
     uint32_t refcount_table_clusters, snapshots;
@@ -98,6 +100,7 @@ void qcow2_header_clear(Qcow2Header *header);
 uint32_t qcow2_header_cluster_size(const uint8_t *head, size_t length);
 
 typedef struct Qcow2Cache Qcow2Cache;
+typedef struct Qcow2Crypt Qcow2Crypt;
 
 /* A change of [first, end) clusters of the guest under way without the lock. */
 typedef struct Qcow2Change {
@@ -116,6 +119,7 @@ typedef struct {
     BlockNode *node; /* whose state this is */
     BlockNode *data; /* where guest data lie: the data file, or node->file */
     bool has_data_file;
+    Qcow2Crypt *crypt; /* of encrypted images, else NULL */
     Qcow2Header header;
 
     uint64_t cluster_size;

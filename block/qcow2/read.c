@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block/qcow2/crypt.h"
 #include "block/qcow2/tables.h"
 
 static int
@@ -61,7 +62,7 @@ qcow2_pread(BlockNode *node, uint64_t offset, void *buf, size_t length)
             return r;
         switch (run.kind) {
         case QCOW2_NORMAL:
-            r = block_node_pread(q->data, run.host, out, run.length);
+            r = qcow2_data_read(q, offset, run.host, out, run.length);
             break;
         case QCOW2_COMPRESSED_DATA:
             r = read_compressed(q, &run, offset, out);

@@ -293,6 +293,11 @@ qcow2_resize(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **er
         return false;
     if (size == old)
         return true;
+    if (size > old && prealloc != BLOCK_PREALLOC_OFF && q->crypt)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "image '%s' is encrypted: space that is preallocated would not read "
+                              "as zeroes; resize it with preallocation=off",
+                              block_node_filename(node));
     if (size > old && !grow_data_file(q, size, prealloc, err))
         return false;
     qcow2_lock_alone(q);

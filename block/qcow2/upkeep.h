@@ -8,6 +8,7 @@
 #define KILN_BLOCK_QCOW2_UPKEEP_H
 
 #include "block/driver.h"
+#include "block/luks/luks.h"
 
 extern const BlockCreateOption qcow2_create_options[];
 extern const BlockSnapshotDriver qcow2_snapshot_driver;
@@ -18,6 +19,7 @@ bool qcow2_create(BlockNode *file, GHashTable *options, const BlockImageOptions 
 bool qcow2_resize(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **err);
 bool qcow2_check(BlockNode *node, unsigned fix, BlockCheck *ret, GError **err);
 JsonObject *qcow2_specific(BlockNode *node);
+bool qcow2_is_encrypted(const BlockNode *node);
 bool qcow2_is_dirty(const BlockNode *node);
 bool qcow2_change_backing(BlockNode *node, const char *filename, const char *format, GError **err);
 bool qcow2_amend(BlockNode *node, GHashTable *options, BlockProgress progress, void *opaque,
@@ -31,10 +33,12 @@ typedef struct {
     bool has_size, lazy_refcounts, extended_l2, data_file_raw, nocow;
     BlockPrealloc prealloc;
     const char *backing_file, *backing_format, *data_file;
+    bool encrypted; /* by a LUKS volume inside, as @luks says */
+    LuksOptions luks;
 } Qcow2CreateOptions;
 
 /* Defaults are filled in. What is unknown, out of its limits or does not go together is refused by
- * name with VIR_ERR_INVALID_ARG, encryption with VIR_ERR_CONFIG_UNSUPPORTED. */
+ * name with VIR_ERR_INVALID_ARG, the old encryption AES with VIR_ERR_CONFIG_UNSUPPORTED. */
 bool qcow2_create_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GError **err);
 /* The same for options that are each to change an image: what goes together is not looked at. */
 bool qcow2_amend_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GError **err);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block/qcow2/crypt.h"
 #include "block/qcow2/refcount.h"
 #include "block/qcow2/tables.h"
 #include "block/qcow2/upkeep.h"
@@ -150,9 +151,10 @@ place_write(Qcow2 *q, const Place *p, const uint8_t *buf)
     g_autofree uint8_t *whole = NULL;
     int r = 0;
 
-    if (p->fresh && old_is_zero(q, p->old[0], low, p->offset))
+    /* what is not written would not read as zeroes once it is decrypted */
+    if (p->fresh && !q->crypt && old_is_zero(q, p->old[0], low, p->offset))
         low = p->offset;
-    if (p->fresh && old_is_zero(q, p->old[p->count - 1], end, high))
+    if (p->fresh && !q->crypt && old_is_zero(q, p->old[p->count - 1], end, high))
         high = end;
     if (low < p->offset || end < high) {
         whole = g_try_malloc(high - low);
@@ -166,7 +168,7 @@ place_write(Qcow2 *q, const Place *p, const uint8_t *buf)
         memcpy(whole + (p->offset - low), buf, p->length);
         buf = whole;
     }
-    return block_node_pwrite(q->data, p->host + (low - base), buf, high - low, 0);
+    return qcow2_data_write(q, low, p->host + (low - base), buf, high - low);
 }
 
 /* What the entry of the write's cluster number @i becomes. */
@@ -251,7 +253,7 @@ write_new(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint64_t length, uint64
 
 /* Writes in place what is the image's own. Lock held, left for the I/O. */
 static int
-write_in_place(Qcow2 *q, const Qcow2Run *run, const uint8_t *buf)
+write_in_place(Qcow2 *q, uint64_t offset, const Qcow2Run *run, const uint8_t *buf)
 {
     unsigned hold;
     int r;
@@ -262,7 +264,7 @@ write_in_place(Qcow2 *q, const Qcow2Run *run, const uint8_t *buf)
     hold = qcow2_hold(q);
     g_mutex_unlock(&q->table_lock);
     g_mutex_unlock(&q->lock);
-    r = block_node_pwrite(q->data, run->host, buf, run->length, 0);
+    r = qcow2_data_write(q, offset, run->host, buf, run->length);
     qcow2_hold_release(q, hold);
     g_mutex_lock(&q->lock);
     return r;
@@ -292,7 +294,7 @@ qcow2_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, B
             break;
         if (run.kind == QCOW2_NORMAL && run.copied) {
             done = run.length;
-            r = write_in_place(q, &run, in);
+            r = write_in_place(q, offset, &run, in);
         } else {
             r = write_new(q, offset, in, done, &done);
         }

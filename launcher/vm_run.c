@@ -387,8 +387,16 @@ vm_hold_vcpus(Vm *vm)
 void
 vm_release_vcpus(Vm *vm)
 {
+    GSource *wake;
+
+    g_mutex_lock(&vm->requests_lock);
+    wake = vm->wake;
+    g_mutex_unlock(&vm->requests_lock);
     /* One that stopped because it asked for something must not go on before that is done. */
-    run_requests(vm);
+    if (wake) {
+        g_source_destroy(wake);
+        run_requests(vm);
+    }
     if (vm->state == VM_RUNNING)
         run_each_vcpu(vm, vcpu_resume);
 }

@@ -23,9 +23,10 @@ typedef struct {
 
 /* What a new volume is to be. */
 typedef struct {
-    StorageVolDef *def; /* complete but for key and path */
-    StorageVol *source; /* NULL: nothing is copied */
-    unsigned flags;     /* virStorageVolCreateFlags */
+    StorageVolDef *def;        /* complete but for key and path */
+    StorageVol *source;        /* NULL: nothing is copied */
+    StorageVolDef *source_def; /* as it was when the copy was asked for */
+    unsigned flags;            /* virStorageVolCreateFlags */
 } StorageNewVol;
 
 typedef struct {
@@ -55,6 +56,8 @@ typedef struct {
 
 /* By StoragePoolType; NULL for those that are not there. */
 const StorageBackend *storage_backend_find(int type);
+/* VIR_ERR_INTERNAL_ERROR, as libvirt, for a pool of such a type. */
+bool storage_backend_check(const StoragePoolDef *def, GError **err);
 
 extern const StorageBackend storage_backend_dir, storage_backend_fs, storage_backend_netfs;
 

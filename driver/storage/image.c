@@ -379,7 +379,7 @@ copy_image_file(StorageManager *m, const StorageNewVol *vol, const char *format,
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
     const StorageVolDef *def = vol->def;
     const StorageVol *source = vol->source;
-    const char *from = source->def->target->format;
+    const char *from = vol->source_def->target->format;
     bool block = def->type == STORAGE_VOL_TYPE_BLOCK;
 
     if ((vol->flags & VIR_STORAGE_VOL_CREATE_REFLINK) && !block)
@@ -421,7 +421,7 @@ storage_image_create(StorageManager *m, const StorageNewVol *vol, GError **err)
                                           : create_image(m, vol, format, err);
     if (!copy_image_file(m, vol, format, err))
         return false;
-    return def->type == STORAGE_VOL_TYPE_BLOCK || def->capacity <= vol->source->def->capacity ||
+    return def->type == STORAGE_VOL_TYPE_BLOCK || def->capacity <= vol->source_def->capacity ||
            storage_image_resize(m, def->target->path, format, def->capacity, 0, err);
 }
 

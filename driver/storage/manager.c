@@ -22,6 +22,14 @@ storage_backend_find(int type)
     return NULL;
 }
 
+bool
+storage_backend_check(const StoragePoolDef *def, GError **err)
+{
+    return storage_backend_find(def->type) ||
+           kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "missing backend for pool type %d (%s)",
+                          def->type - 1, storage_pool_types[def->type]);
+}
+
 StorageManager *
 storage_manager_new(const StorageConfig *config, const StorageOps *ops, void *opaque)
 {

@@ -164,6 +164,8 @@ take_new_def(StoragePool *pool)
 
     g_mutex_lock(&pool->manager->lock);
     def = g_steal_pointer(&pool->new_def);
+    if (def)
+        pool->backend = storage_backend_find(def->type);
     g_mutex_unlock(&pool->manager->lock);
     if (def)
         storage_pool_set_def(pool, &pool->def, def);
@@ -315,6 +317,28 @@ same_source(const StoragePoolDef *a, const StoragePoolDef *b)
     }
 }
 
+/* @xml as the definition of a pool that has a back end. */
+static StoragePoolDef *
+parse_def(const char *xml, unsigned flags, GError **err)
+{
+    g_autoptr(StoragePoolDef) def = storage_pool_def_parse(xml, flags, err);
+
+    return def && storage_backend_check(def, err) ? g_steal_pointer(&def) : NULL;
+}
+
+/* Whether @other, which is not the pool of @def, leaves room for it. With `lock`. */
+static bool
+check_other(const StoragePool *other, const StoragePoolDef *def, const uint8_t uuid[16],
+            GError **err)
+{
+    if (memcmp(other->uuid, uuid, sizeof other->uuid) == 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                              "pool '%s' is already defined with uuid %s", other->name, def->uuid);
+    return !same_source(other->def, def) ||
+           kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "Storage source conflict with pool: '%s'",
+                          other->name);
+}
+
 /* Finds the pool that @def is a definition of; none is no error. With the manager's `change`. */
 static bool
 find_same(StorageManager *m, const StoragePoolDef *def, StoragePool **ret, GError **err)
@@ -322,7 +346,8 @@ find_same(StorageManager *m, const StoragePoolDef *def, StoragePool **ret, GErro
     StoragePool *same = storage_manager_peek(m, def->name);
     GHashTableIter iter;
     uint8_t uuid[16];
-    gpointer value;
+    bool ok = true;
+    gpointer other;
 
     xml_uuid_parse(def->uuid, uuid);
     if (same && memcmp(same->uuid, uuid, sizeof uuid) != 0) {
@@ -331,59 +356,70 @@ find_same(StorageManager *m, const StoragePoolDef *def, StoragePool **ret, GErro
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                               "pool '%s' already exists with uuid %s", def->name, text);
     }
+    g_mutex_lock(&m->lock);
     g_hash_table_iter_init(&iter, m->by_name);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const StoragePool *other = value;
-
-        if (other == same)
-            continue;
-        if (memcmp(other->uuid, uuid, sizeof uuid) == 0)
-            return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                                  "pool '%s' is already defined with uuid %s", other->name,
-                                  def->uuid);
-        if (same_source(other->def, def))
-            return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                                  "Storage source conflict with pool: '%s'", other->name);
-    }
-    if (same && same->backend->type != def->type && same->active)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "pool '%s' is active, its type cannot change", def->name);
+    while (ok && g_hash_table_iter_next(&iter, NULL, &other))
+        ok = other == same || check_other(other, def, uuid, err);
+    g_mutex_unlock(&m->lock);
     *ret = same;
+    return ok;
+}
+
+/* Gives the inactive or active @pool another definition. With its `change`. */
+static bool
+redefine(StoragePool *pool, StoragePoolDef **def, GError **err)
+{
+    StorageManager *m = pool->manager;
+
+    if (pool->active && pool->backend->type != (*def)->type)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "pool '%s' is active, its type cannot change", pool->name);
+    if (!storage_store_def(m, *def, err))
+        return false;
+    g_mutex_lock(&m->lock);
+    pool->persistent = true;
+    pool->backend = storage_backend_find((*def)->type);
+    g_mutex_unlock(&m->lock);
+    storage_pool_set_def(pool, pool->active ? &pool->new_def : &pool->def, g_steal_pointer(def));
     return true;
 }
 
 StoragePool *
 storage_manager_define(StorageManager *m, const char *xml, unsigned flags, GError **err)
 {
-    g_autoptr(StoragePoolDef) def = storage_pool_def_parse(
-        xml, flags & VIR_STORAGE_POOL_DEFINE_VALIDATE ? STORAGE_DEF_VALIDATE : 0, err);
+    g_autoptr(StoragePoolDef) def =
+        parse_def(xml, flags & VIR_STORAGE_POOL_DEFINE_VALIDATE ? STORAGE_DEF_VALIDATE : 0, err);
     StoragePool *pool = NULL;
+    bool is_new, ok;
 
     if (!def)
         return NULL;
     g_mutex_lock(&m->change);
-    if (!find_same(m, def, &pool, err) || !storage_store_def(m, def, err)) {
+    if (!find_same(m, def, &pool, err)) {
         g_mutex_unlock(&m->change);
         return NULL;
     }
-    if (!pool)
+    is_new = !pool;
+    if (is_new)
         pool = storage_manager_add(m, def);
     storage_pool_ref(pool);
-    g_mutex_lock(&m->lock);
-    pool->persistent = true;
-    if (!pool->active)
-        pool->backend = storage_backend_find(def->type);
-    g_mutex_unlock(&m->lock);
-    storage_pool_set_def(pool, pool->active ? &pool->new_def : &pool->def, g_steal_pointer(&def));
-    storage_pool_event(pool, VIR_STORAGE_POOL_EVENT_DEFINED);
+    g_mutex_lock(&pool->change);
+    ok = redefine(pool, &def, err);
+    if (ok)
+        storage_pool_event(pool, VIR_STORAGE_POOL_EVENT_DEFINED);
+    else if (is_new)
+        storage_manager_drop(pool);
+    g_mutex_unlock(&pool->change);
     g_mutex_unlock(&m->change);
+    if (!ok)
+        g_clear_pointer(&pool, storage_pool_unref);
     return pool;
 }
 
 StoragePool *
 storage_manager_create(StorageManager *m, const char *xml, unsigned flags, GError **err)
 {
-    g_autoptr(StoragePoolDef) def = storage_pool_def_parse(xml, 0, err);
+    g_autoptr(StoragePoolDef) def = parse_def(xml, 0, err);
     StoragePool *pool = NULL;
     bool ok;
 
@@ -407,6 +443,9 @@ storage_manager_create(StorageManager *m, const char *xml, unsigned flags, GErro
     g_mutex_unlock(&m->change);
     ok = check_inactive(pool, "is already active", err);
     if (ok && pool->persistent) {
+        g_mutex_lock(&m->lock);
+        pool->backend = storage_backend_find(def->type);
+        g_mutex_unlock(&m->lock);
         /* This definition for the run, the kept one afterwards. */
         storage_pool_set_def(pool, &pool->new_def, storage_pool_def_copy(pool->def));
         storage_pool_set_def(pool, &pool->def, g_steal_pointer(&def));

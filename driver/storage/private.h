@@ -31,9 +31,9 @@ struct StorageManager {
 struct StoragePool {
     gatomicrefcount refs;
     StorageManager *manager; /* a reference */
-    char *name;              /* constant, as are the next two */
+    char *name;              /* constant, as is the next */
     uint8_t uuid[16];
-    const StorageBackend *backend;
+    const StorageBackend *backend; /* never NULL; by @def's type */
 
     GMutex change;
     StoragePoolDef *def;

@@ -103,7 +103,7 @@ read_def(const char *dir, const char *file, GError **err)
     g_autoptr(StoragePoolDef) def = text ? storage_pool_def_parse(text, 0, err) : NULL;
     g_autofree char *expect = def ? g_strdup_printf("%s.xml", def->name) : NULL;
 
-    if (!def)
+    if (!def || !storage_backend_check(def, err))
         return NULL;
     if (strcmp(expect, file) == 0)
         return g_steal_pointer(&def);

@@ -395,8 +395,8 @@ complete_new(StoragePool *pool, StorageNewVol *vol, GError **err)
                               target->format);
     /* A copy is never smaller than what is copied. */
     if (vol->source &&
-        (vol->def->capacity == XML_UNSET || vol->def->capacity < vol->source->def->capacity))
-        vol->def->capacity = vol->source->def->capacity;
+        (vol->def->capacity == XML_UNSET || vol->def->capacity < vol->source_def->capacity))
+        vol->def->capacity = vol->source_def->capacity;
     return true;
 }
 
@@ -433,7 +433,8 @@ storage_pool_create_volume(StoragePool *pool, const char *xml, StorageVol *sourc
     unsigned how = (flags & VIR_STORAGE_VOL_CREATE_VALIDATE ? STORAGE_DEF_VALIDATE : 0) |
                    (source ? STORAGE_DEF_NO_CAPACITY : STORAGE_DEF_OPT_CAPACITY);
     g_autoptr(StorageVolDef) def = storage_vol_def_parse(xml, how, err);
-    StorageNewVol vol = { def, source, flags };
+    g_autoptr(StorageVolDef) source_def = NULL;
+    StorageNewVol vol = { def, source, NULL, flags };
     StorageVol *made;
 
     if (!def)
@@ -444,6 +445,7 @@ storage_pool_create_volume(StoragePool *pool, const char *xml, StorageVol *sourc
         g_mutex_lock(&source->pool->manager->lock);
         there = storage_pool_check_active(source->pool, err) && check_there(source, err);
         source->in_use += there;
+        vol.source_def = source_def = there ? storage_vol_def_copy(source->def) : NULL;
         g_mutex_unlock(&source->pool->manager->lock);
         if (!there)
             return NULL;

@@ -166,8 +166,6 @@ attach_device(DomainRun *run, DomainDef *live, const DomainDevice *device, GErro
         return false;
     domain_device_insert(def, device, &added);
     if (!domain_def_complete(def, &domain->manager->defaults, err) || !check_hotplug(&added, err) ||
-        (added.kind->id == DEVICE_DISK &&
-         !domain_disk_resolve(domain->manager, added.device, err)) ||
         !domain_def_unsupported(def, err) ||
         (added.kind->id == DEVICE_DISK && !domain_disk_check(domain, added.device, err)))
         return false;
@@ -195,7 +193,8 @@ attach_live(Domain *domain, DomainDef *live, const DomainDevice *device, GError 
     const DomainDisk *disk = device->device;
     DomainDevice drive;
 
-    if (!run) {
+    if (!run || (device->kind->id == DEVICE_DISK &&
+                 !domain_disk_resolve(domain->manager, device->device, err))) {
         domain_def_free(live);
         return false;
     }

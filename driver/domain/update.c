@@ -238,7 +238,9 @@ update_live(Domain *domain, DomainDef *live, const DomainDevice *wanted, bool fo
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     DomainDevice found;
 
-    if (!run || !domain_device_find(def, wanted, &found, err))
+    if (!run || !domain_device_find(def, wanted, &found, err) ||
+        (wanted->kind->id == DEVICE_DISK &&
+         !domain_disk_resolve(domain->manager, wanted->device, err)))
         return false;
     if (wanted->kind->id == DEVICE_DISK)
         return disk_live(run, g_steal_pointer(&def), found.device, wanted->device, force, err);

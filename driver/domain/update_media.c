@@ -144,9 +144,15 @@ domain_media_change(DomainRun *run, DomainDef *live, DomainDisk *drive, const Do
                     bool force, GError **err)
 {
     g_autoptr(DomainDef) def = live;
-    DomainDisk *old = xml_type_copy(&domain_disk_type, drive);
+    DomainDisk *old;
     bool ok;
 
+    if (wanted->kept->len > 0)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "a medium of type '%s' with more than a file or device is not "
+                              "offered for disk '%s'",
+                              domain_disk_types[wanted->type], drive->target);
+    old = xml_type_copy(&domain_disk_type, drive);
     take_medium(drive, wanted);
     ok = change(run, def, drive, old, force, err);
     if (ok) {

@@ -214,7 +214,14 @@ def channels():
         one.dom.detachDeviceFlags(channel, LIVE | CONFIG)
         one.expect(("removed", "channel1"))
         assert not os.path.exists(path) and one.find("channel/target[@name='org.example.0']") is None
-        one.dom.attachDeviceFlags(channel, LIVE)
+        log = os.path.join(one.daemon.root, "lines")
+        one.dom.attachDeviceFlags("<channel type='pty'><log file='%s' append='on'/><target type='virtio' "
+                                  "name='org.example.1'/></channel>" % log, LIVE)
+        one.expect(("added", "channel1"))
+        assert log in one.vmm_files()
+        assert one.find("channel/alias[@name='channel1']/../source").get("path").startswith("/dev/pts/")
+        one.dom.detachDeviceAlias("channel1", LIVE)
+        assert log not in one.vmm_files()
 
 
 def a_chain_of_images():

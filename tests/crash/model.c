@@ -150,6 +150,31 @@ safe_until(const Model *m, uint64_t time)
     return safe;
 }
 
+void
+model_lose(Model *m, uint64_t time)
+{
+    uint64_t safe = safe_until(m, time);
+
+    for (uint64_t i = 0; i < m->n_sectors; i++)
+        for (guint k = 0; k < m->sectors[i]->len; k++) {
+            Version *v = &g_array_index(m->sectors[i], Version, k);
+
+            if (v->end > safe && !(v->flags & MODEL_DURABLE))
+                v->end = MODEL_FOREVER;
+        }
+    for (guint i = 0; i < m->sizes->len; i++)
+        if (g_array_index(m->sizes, Span, i).end > safe)
+            g_array_index(m->sizes, Span, i).end = MODEL_FOREVER;
+    for (guint i = 0; i < m->snapshots->len; i++) {
+        Snapshot *s = m->snapshots->pdata[i];
+
+        if (s->end > safe)
+            s->end = MODEL_FOREVER;
+        if (s->gone_end > safe)
+            s->gone_end = MODEL_FOREVER;
+    }
+}
+
 static bool
 size_may_be(const Model *m, uint64_t size, uint64_t time, uint64_t safe)
 {
@@ -284,19 +309,20 @@ model_snapshots(const Model *m)
     unsigned n = 0;
 
     for (guint i = 0; i < m->snapshots->len; i++)
-        n += is_there(m->snapshots->pdata[i]);
+        n += ((Snapshot *)m->snapshots->pdata[i])->gone_end == MODEL_FOREVER;
     return n;
 }
 
 const char *
 model_snapshot_any(const Model *m, GRand *rand)
 {
-    unsigned n = model_snapshots(m), pick = n ? (unsigned)g_rand_int_range(rand, 0, (int)n) : 0;
+    unsigned n = 0;
+    const char *name = NULL;
 
-    for (guint i = 0; i < m->snapshots->len && n; i++)
-        if (is_there(m->snapshots->pdata[i]) && pick-- == 0)
-            return ((Snapshot *)m->snapshots->pdata[i])->name;
-    return NULL;
+    for (guint i = 0; i < m->snapshots->len; i++)
+        if (is_there(m->snapshots->pdata[i]) && g_rand_int_range(rand, 0, (gint32)++n) == 0)
+            name = ((Snapshot *)m->snapshots->pdata[i])->name;
+    return name;
 }
 
 char *

@@ -39,6 +39,8 @@ void model_change(Model *model, uint64_t first, uint64_t n, uint64_t stamp, Mode
 /* What is cut off, and what is added, reads as zeroes. */
 void model_resize(Model *model, uint64_t old_size, uint64_t size, uint64_t begin, uint64_t end);
 void model_flush(Model *model, uint64_t begin, uint64_t end);
+/* The image was given up without a flush at @time: what was not safe by then may be lost. */
+void model_lose(Model *model, uint64_t time);
 
 /* NULL when @content, of @size bytes, may be the disk after a crash at @time, else what is wrong.
  * The caller frees it. */
@@ -52,6 +54,7 @@ void model_snapshot_gone(Model *model, const char *name, uint64_t begin, uint64_
 void model_snapshot_apply(Model *model, const char *name, uint64_t begin, uint64_t end);
 /* A name that is there now, borrowed, or NULL. */
 const char *model_snapshot_any(const Model *model, GRand *rand);
+/* How many there may be: one whose removal failed counts. */
 unsigned model_snapshots(const Model *model);
 /* NULL when a crash at @time may leave a snapshot @name with @content. */
 char *model_check_snapshot(const Model *model, const char *name, const uint8_t *content,

@@ -262,7 +262,9 @@ workload_close(Workload *w)
     r = block_node_flush(w->node);
     if (r == 0)
         model_flush(w->model, begin, record_now(w->record));
-    else if (!w->trouble && !w->faults.dead)
+    else
+        model_lose(w->model, record_now(w->record));
+    if (r < 0 && !w->trouble && !w->faults.dead)
         w->trouble = g_strdup_printf("flush at the end: %s", g_strerror(-r));
     block_queue_free(w->queue);
     block_node_unref(w->node);

@@ -77,6 +77,7 @@ DaemonPaths *
 daemon_paths_new(const char *root, bool session, GError **err)
 {
     g_autoptr(DaemonPaths) paths = g_new0(DaemonPaths, 1);
+    g_autofree char *vmm_dir = NULL, *beside_vmm = NULL;
 
     paths->session = session;
     paths->root = root ? g_canonicalize_filename(root, NULL) : g_strdup("");
@@ -102,7 +103,9 @@ daemon_paths_new(const char *root, bool session, GError **err)
     paths->storage_run = g_build_filename(paths->run_dir, "storage", NULL);
     paths->networks_run = g_build_filename(paths->run_dir, "network", NULL);
     paths->vmm = paths_program("KILN_VMM", KILN_BINDIR "/kiln-vmm");
-    paths->img = paths_program("KILN_IMG", KILN_BINDIR "/kiln-img");
+    vmm_dir = g_path_get_dirname(paths->vmm);
+    beside_vmm = g_build_filename(vmm_dir, "kiln-img", NULL);
+    paths->img = paths_program("KILN_IMG", beside_vmm);
     paths->leases_helper = paths_program("KILN_LEASES", KILN_LIBEXECDIR "/kiln-leases");
     return g_steal_pointer(&paths);
 }

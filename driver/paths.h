@@ -42,7 +42,7 @@ typedef struct DaemonPaths {
     char *socket_dir;   /* the daemon's own sockets: /run/libvirt */
 
     char *vmm;           /* the kiln-vmm binary */
-    char *img;           /* the kiln-img binary */
+    char *img;           /* the kiln-img binary, beside kiln-vmm unless named */
     char *leases_helper; /* the program dnsmasq tells of its leases */
 } DaemonPaths;
 

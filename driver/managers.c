@@ -62,6 +62,10 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     case VIR_DOMAIN_EVENT_ID_METADATA_CHANGE:
         event_hub_domain_metadata_change(hub, &dom, event->event, event->text);
         break;
+    case VIR_DOMAIN_EVENT_ID_BLOCK_JOB:
+    case VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2:
+        event_hub_domain_block_job(hub, &dom, event->id, event->text, event->event, event->detail);
+        break;
     case VIR_DOMAIN_EVENT_ID_DEVICE_ADDED:
     case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED:
     case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED:

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "block/image.h"
 #include "hw/block/drive.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
@@ -19,6 +20,9 @@ device_image(const BlockNode *node)
                                   block_node_filename(node) ? block_node_filename(node) : "");
     json_object_set_string_member(image, "format", block_node_driver(node));
     json_object_set_int_member(image, "virtual-size", block_node_size(node));
+    if (block_node_backing(node))
+        json_object_set_object_member(image, "backing-image",
+                                      device_image(block_node_backing(node)));
     return image;
 }
 
@@ -30,6 +34,7 @@ device_inserted(const BlockNode *node, bool write_cache)
         "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"
     };
     JsonObject *info = json_object_new(), *cache = json_object_new();
+    unsigned depth = 0;
 
     json_object_set_string_member(info, "file",
                                   block_node_filename(node) ? block_node_filename(node) : "");
@@ -37,7 +42,9 @@ device_inserted(const BlockNode *node, bool write_cache)
     json_object_set_string_member(info, "drv", block_node_driver(node));
     json_object_set_boolean_member(info, "ro", block_node_read_only(node));
     json_object_set_boolean_member(info, "encrypted", FALSE);
-    json_object_set_int_member(info, "backing_file_depth", 0);
+    for (const BlockNode *n = block_node_backing(node); n; n = block_node_backing(n))
+        depth++;
+    json_object_set_int_member(info, "backing_file_depth", depth);
     json_object_set_string_member(info, "detect_zeroes", "off");
     json_object_set_int_member(info, "write_threshold", 0);
     for (size_t i = 0; i < G_N_ELEMENTS(throttles); i++)

@@ -61,6 +61,9 @@ static const struct {
                                          CALL_EVENT_DOMAIN_EVENT_RTC_CHANGE },
     [VIR_DOMAIN_EVENT_ID_WATCHDOG] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_WATCHDOG,
                                        CALL_EVENT_DOMAIN_EVENT_WATCHDOG },
+    [VIR_DOMAIN_EVENT_ID_BLOCK_JOB] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BLOCK_JOB,
+                                        CALL_EVENT_DOMAIN_EVENT_BLOCK_JOB },
+    [VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2] = { CALL_EVENT_DOMAIN_EVENT_BLOCK_JOB_2, 0 },
     [VIR_DOMAIN_EVENT_ID_CONTROL_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_CONTROL_ERROR,
                                             CALL_EVENT_DOMAIN_EVENT_CONTROL_ERROR },
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
@@ -397,6 +400,15 @@ event_hub_domain_device(EventHub *hub, const EventDomain *dom, int event, const 
     DomainDeviceEvent msg = { event_wire_domain(dom), (char *)alias };
 
     hub_publish_domain(hub, dom, event, (xdrproc_t)xdr_DomainDeviceEvent, &msg);
+}
+
+void
+event_hub_domain_block_job(EventHub *hub, const EventDomain *dom, int event, const char *disk,
+                           int type, int status)
+{
+    DomainBlockJobEvent msg = { event_wire_domain(dom), (char *)disk, type, status };
+
+    hub_publish_domain(hub, dom, event, (xdrproc_t)xdr_DomainBlockJobEvent, &msg);
 }
 
 void

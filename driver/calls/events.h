@@ -60,6 +60,10 @@ void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int
 /* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri that of an element. */
 void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int type,
                                       const char *uri);
+/* VIR_DOMAIN_EVENT_ID_BLOCK_JOB (@disk: its source) or BLOCK_JOB_2 (its target), by @event;
+ * virDomainBlockJobType, virConnectDomainEventBlockJobStatus. */
+void event_hub_domain_block_job(EventHub *hub, const EventDomain *dom, int event, const char *disk,
+                                int type, int status);
 /* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _REMOVED and _REMOVAL_FAILED, by @event. */
 void event_hub_domain_device(EventHub *hub, const EventDomain *dom, int event, const char *alias);
 

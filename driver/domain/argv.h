@@ -115,8 +115,11 @@ bool argv_disk_image(Argv *argv, DomainDisk *disk, unsigned number, char **ret, 
 /* One image of a chain behind a disk's own. (chain.c) */
 typedef struct {
     char *path, *format;
-    bool block; /* a device */
+    bool block;     /* a device */
+    unsigned index; /* of its nodes, 0: has none yet */
 } ChainLayer;
+/* What <backingStore> of @disk says, of ChainLayer; the caller's. NULL with @err. */
+GPtrArray *argv_chain_parse(const DomainDisk *disk, GError **err);
 
 /* The images that @disk's image lies on, nearest first: those its <backingStore> names, and, where
  * that does not end the chain, those the images name. Their names have to be files of this host and

@@ -63,6 +63,7 @@ store_start(GMarkupParseContext *context, const char *element, const char **name
     StoreParser *p = opaque;
     ChainLayer *layer = p->layers->len ? p->layers->pdata[p->layers->len - 1] : NULL;
     const char *type = attribute(names, values, "type");
+    const char *index = attribute(names, values, "index");
 
     (void)context;
     if (strcmp(element, "backingStore") == 0) {
@@ -72,6 +73,7 @@ store_start(GMarkupParseContext *context, const char *element, const char **name
         }
         layer = g_new0(ChainLayer, 1);
         layer->block = strcmp(type, "block") == 0;
+        layer->index = index ? (unsigned)g_ascii_strtoull(index, NULL, 10) : 0;
         g_ptr_array_add(p->layers, layer);
         if (!layer->block && strcmp(type, "file") != 0)
             kiln_error_set(
@@ -117,6 +119,15 @@ store_parse(const DomainDisk *disk, GPtrArray *layers, bool *ret_ended, GError *
                                 disk->target);
     }
     return ok;
+}
+
+GPtrArray *
+argv_chain_parse(const DomainDisk *disk, GError **err)
+{
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(layer_free);
+    bool ended;
+
+    return store_parse(disk, layers, &ended, err) ? g_steal_pointer(&layers) : NULL;
 }
 
 /* ---- what images name ---- */
@@ -222,7 +233,7 @@ argv_chain_xml(const GPtrArray *chain, unsigned first)
         g_autofree char *inner = g_strdup(xml->str);
         g_autofree char *text = g_markup_printf_escaped(
             "<backingStore type='%s' index='%u'><format type='%s'/><source %s='%s'/>",
-            layer->block ? "block" : "file", first + i - 1, layer->format,
+            layer->block ? "block" : "file", first ? first + i - 1 : layer->index, layer->format,
             layer->block ? "dev" : "file", layer->path);
 
         g_string_printf(xml, "%s%s</backingStore>", text, inner);

@@ -171,6 +171,29 @@ bool domain_detach_device(Domain *domain, const char *xml, unsigned flags, GErro
 bool domain_detach_alias(Domain *domain, const char *alias, unsigned flags, GError **err);
 bool domain_update_device(Domain *domain, const char *xml, unsigned flags, GError **err);
 
+/* --- images of running guests (block_job.c, block_settle.c) ------------------------------------
+ */
+
+/* @path: the disk's target or source. @size and @bandwidth (bytes a second, 0: no limit) as the
+ * call has them; @flags: of the call. VIR_ERR_INVALID_ARG for a disk or an image that is not there,
+ * VIR_ERR_BLOCK_COPY_ACTIVE while the disk has a job already. */
+bool domain_block_resize(Domain *domain, const char *path, uint64_t size, GError **err);
+/* @base: NULL for all images behind the disk's own; a path, or "TARGET[INDEX]" */
+bool domain_block_pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth,
+                       GError **err);
+bool domain_block_commit(Domain *domain, const char *path, const char *base, const char *top,
+                         uint64_t bandwidth, unsigned flags, GError **err);
+/* *ret_found: false without @err when the disk has no job. */
+typedef struct {
+    int type; /* virDomainBlockJobType */
+    uint64_t bandwidth, cur, end;
+} DomainBlockJob;
+bool domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, bool *ret_found,
+                           GError **err);
+/* @flags: virDomainBlockJobAbortFlags. Without ASYNC it returns when the job is gone. */
+bool domain_block_job_abort(Domain *domain, const char *path, unsigned flags, GError **err);
+bool domain_block_job_speed(Domain *domain, const char *path, uint64_t bandwidth, GError **err);
+
 /* --- saving (save.c, restore.c, progress.c) ----------------------------------------------------
  */
 

@@ -148,6 +148,7 @@ domain_run_unref(DomainRun *run)
     g_array_unref(run->iothreads);
     g_ptr_array_unref(run->gone);
     g_ptr_array_unref(run->kept);
+    g_ptr_array_unref(run->block_events);
     g_cond_clear(&run->unplugged);
     g_ptr_array_unref(run->ports);
     g_ptr_array_unref(run->sockets);
@@ -169,6 +170,7 @@ domain_run_new(Domain *domain)
     run->iothreads = g_array_new(FALSE, TRUE, sizeof(DomainRunThread));
     run->gone = g_ptr_array_new_with_free_func(g_free);
     run->kept = g_ptr_array_new_with_free_func(g_free);
+    run->block_events = g_ptr_array_new_with_free_func(g_free);
     g_cond_init(&run->unplugged);
     run->ports = g_ptr_array_new_with_free_func(port_free);
     run->sockets = g_ptr_array_new_with_free_func(g_free);

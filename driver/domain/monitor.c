@@ -1,8 +1,8 @@
 /* monitor.c - what a guest's VMM tells by itself, and the questions asked of it.
  *
  * QMP events SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED, BALLOON_CHANGE, RTC_CHANGE,
- * VSERPORT_CHANGE, WATCHDOG, DEVICE_DELETED and DEVICE_UNPLUG_GUEST_ERROR (QEMU QMP reference,
- * run-state.json, machine.json, char.json, qdev.json). What
+ * VSERPORT_CHANGE, WATCHDOG, DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR and those of block jobs
+ * (QEMU QMP reference, run-state.json, machine.json, char.json, qdev.json, block-core.json). What
  * follows from them and may take time is done in a worker.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -184,8 +184,10 @@ after_reconnect(DomainRun *run)
     g_mutex_lock(&domain->lock);
     current = domain->run == run && domain->live;
     g_mutex_unlock(&domain->lock);
-    if (current)
+    if (current) {
         domain_devices_catch_up(run);
+        domain_block_settle(run, NULL);
+    }
     domain_job_end(domain);
 }
 
@@ -407,6 +409,30 @@ on_unplug_refused(DomainRun *run, JsonObject *data)
         domain_device_kept(run, device);
 }
 
+static void
+on_block_job(DomainRun *run, const char *name, JsonObject *data)
+{
+    domain_block_event(run, name, data_string(data, "device"), *data_string(data, "error"));
+}
+
+static void
+on_block_completed(DomainRun *run, JsonObject *data)
+{
+    on_block_job(run, "completed", data);
+}
+
+static void
+on_block_cancelled(DomainRun *run, JsonObject *data)
+{
+    on_block_job(run, "cancelled", data);
+}
+
+static void
+on_block_ready(DomainRun *run, JsonObject *data)
+{
+    on_block_job(run, "ready", data);
+}
+
 static const struct {
     const char *name;
     void (*handle)(DomainRun *run, JsonObject *data);
@@ -422,6 +448,9 @@ static const struct {
     { "WATCHDOG", on_watchdog },
     { "DEVICE_DELETED", on_deleted },
     { "DEVICE_UNPLUG_GUEST_ERROR", on_unplug_refused },
+    { "BLOCK_JOB_COMPLETED", on_block_completed },
+    { "BLOCK_JOB_CANCELLED", on_block_cancelled },
+    { "BLOCK_JOB_READY", on_block_ready },
 };
 
 static void

@@ -60,6 +60,7 @@ typedef struct {
     bool own_stop, own_resume; /* a STOP or RESUME event is the echo of a job */
     GPtrArray *gone;           /* char *: aliases of devices that left and are still defined */
     GPtrArray *kept;           /* char *: of those that the guest would not let go */
+    GPtrArray *block_events;   /* char *: of block jobs, not yet told; see block_settle.c */
     GCond unplugged;           /* signalled when either grows */
     int stop_reason;           /* virDomainShutoffReason for when the process is gone */
     int stop_detail;           /* virDomainEventStoppedDetailType */
@@ -153,6 +154,15 @@ void domain_run_unref(DomainRun *run);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainRun, domain_run_unref)
 /* Half-built; @id is 0. */
 DomainRun *domain_run_new(Domain *domain);
+
+/* --- block_settle.c -----------------------------------------------------------------------------
+ */
+
+/* In a job of the domain: the live definition follows the images that the VMM has, and those that
+ * nothing lies on any more are closed there. */
+bool domain_block_settle(DomainRun *run, GError **err);
+/* An event of a block job, in the I/O thread: what is to follow is done in a worker. */
+void domain_block_event(DomainRun *run, const char *name, const char *id, bool failed);
 
 /* --- registry.c ----------------------------------------------------------------------------- */
 

@@ -1,0 +1,494 @@
+/* block_job.c - block jobs on a running guest's disks, and the sizes of these.
+ *
+ * A job's id says what it is and of which disk ("pull-vda"), so that the VMM alone knows of jobs:
+ * a new daemon finds them as they are.
+ *
+ * QEMU QMP reference, block-core.json; libvirt's documented virDomainBlock… calls.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <libvirt/libvirt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/domain/argv.h"
+#include "driver/domain/private.h"
+#include "util/error.h"
+
+enum { ABORT_SECONDS = 600, ABORT_LOOK_MS = 50 };
+
+/* A disk's images as the live definition has them, the disk's own first. */
+typedef struct {
+    char *target;
+    GPtrArray *layers; /* of ChainLayer */
+} Images;
+
+static void
+images_clear(Images *images)
+{
+    g_free(images->target);
+    if (images->layers)
+        g_ptr_array_unref(images->layers);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Images, images_clear)
+
+static const char *
+disk_source(const DomainDisk *disk)
+{
+    return disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
+}
+
+/* With the domain's lock held. */
+static bool
+images_fill(const DomainDef *def, const char *path, Images *ret, GError **err)
+{
+    for (guint i = 0; i < def->disks->len; i++) {
+        const DomainDisk *disk = def->disks->pdata[i];
+        ChainLayer *own;
+
+        if (g_strcmp0(disk->target, path) != 0 && g_strcmp0(disk_source(disk), path) != 0)
+            continue;
+        if (!disk_source(disk) || disk->source_index == XML_UNSET)
+            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' has no source file",
+                                  disk->target);
+        ret->layers = argv_chain_parse(disk, err);
+        if (!ret->layers)
+            return false;
+        ret->target = g_strdup(disk->target);
+        own = g_new0(ChainLayer, 1);
+        own->path = g_strdup(disk_source(disk));
+        own->format = g_strdup(disk->format);
+        own->block = disk->type == DOMAIN_DISK_BLOCK;
+        own->index = (unsigned)disk->source_index;
+        g_ptr_array_insert(ret->layers, 0, own);
+        return true;
+    }
+    return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain", path);
+}
+
+static DomainRun *
+images_of(Domain *domain, const char *path, Images *ret, GError **err)
+{
+    g_autoptr(DomainRun) run = domain_run_get(domain, err);
+    bool ok = run != NULL;
+
+    if (ok) {
+        g_mutex_lock(&domain->lock);
+        ok = domain->live ? images_fill(domain->live, path, ret, err)
+                          : kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
+        g_mutex_unlock(&domain->lock);
+    }
+    return ok ? g_steal_pointer(&run) : NULL;
+}
+
+static const ChainLayer *
+layer_at(const Images *images, guint i)
+{
+    return images->layers->pdata[i];
+}
+
+/* The image that a user's words mean, a path or "TARGET[INDEX]"; -1 with @err. */
+static int
+layer_find(const Images *images, const char *words, GError **err)
+{
+    size_t length = strlen(images->target);
+    uint64_t index = 0;
+
+    if (strncmp(words, images->target, length) == 0 && words[length] == '[')
+        index = g_ascii_strtoull(words + length + 1, NULL, 10);
+    for (guint i = 0; i < images->layers->len; i++)
+        if (strcmp(layer_at(images, i)->path, words) == 0 ||
+            (index > 0 && layer_at(images, i)->index == index))
+            return (int)i;
+    kiln_error_set(err, VIR_ERR_INVALID_ARG, "could not find image '%s' in the chain of disk '%s'",
+                   words, images->target);
+    return -1;
+}
+
+static void
+set_node(JsonObject *arguments, const char *key, const ChainLayer *layer)
+{
+    g_autofree char *name = g_strdup_printf("libvirt-%u-format", layer->index);
+
+    json_object_set_string_member(arguments, key, name);
+}
+
+/* ---- what the VMM says of jobs ---- */
+
+/* The job of @target: a copy of what query-block-jobs says, NULL when there is none (without @err)
+ * or it cannot be asked. */
+static JsonObject *
+job_look(DomainRun *run, const char *target, GError **err)
+{
+    g_autoptr(JsonNode) answer =
+        qmp_execute(run->qmp, "query-block-jobs", NULL, DOMAIN_QMP_SECONDS, err);
+    JsonArray *list = answer && JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
+
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *job = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        const char *id =
+            job ? json_object_get_string_member_with_default(job, "device", NULL) : NULL;
+        const char *dash = id ? strchr(id, '-') : NULL;
+
+        if (dash && strcmp(dash + 1, target) == 0)
+            return json_object_ref(job);
+    }
+    return NULL;
+}
+
+static const char *
+job_id(JsonObject *job)
+{
+    return json_object_get_string_member(job, "device");
+}
+
+static int
+job_type(const char *id)
+{
+    if (g_str_has_prefix(id, "pull-"))
+        return VIR_DOMAIN_BLOCK_JOB_TYPE_PULL;
+    return g_str_has_prefix(id, "commit-") ? VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT
+                                           : VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+}
+
+static uint64_t
+job_number(JsonObject *job, const char *name)
+{
+    return (uint64_t)MAX(0, json_object_get_int_member_with_default(job, name, 0));
+}
+
+bool
+domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, bool *ret_found,
+                      GError **err)
+{
+    g_auto(Images) images = { 0 };
+    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(JsonObject) job = run ? job_look(run, images.target, &why) : NULL;
+
+    if (!run)
+        return false;
+    if (why) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    *ret_found = job != NULL;
+    if (!job)
+        return true;
+    *ret = (DomainBlockJob){
+        .type = job_type(job_id(job)),
+        .bandwidth = job_number(job, "speed"),
+        .cur = job_number(job, "offset"),
+        .end = job_number(job, "len"),
+    };
+    /* who waits for the end must not take a job that has just begun, or is not ready, for over */
+    if (ret->end == 0)
+        ret->end = 1;
+    if (ret->type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT && ret->cur >= ret->end &&
+        !json_object_get_boolean_member_with_default(job, "ready", FALSE))
+        ret->cur = ret->end - 1;
+    return true;
+}
+
+/* ---- beginning ---- */
+
+static bool
+job_begin(DomainRun *run, const Images *images, const char *command, JsonObject *take,
+          const char *kind, uint64_t bandwidth, GError **err)
+{
+    g_autofree char *id = g_strdup_printf("%s-%s", kind, images->target);
+    g_autoptr(JsonObject) job = job_look(run, images->target, NULL);
+
+    if (job) {
+        json_object_unref(take);
+        return kiln_error_set(err, VIR_ERR_BLOCK_COPY_ACTIVE,
+                              "disk '%s' already in active block job", images->target);
+    }
+    json_object_set_string_member(take, "job-id", id);
+    set_node(take, "device", layer_at(images, 0));
+    json_object_set_int_member(take, "speed", (gint64)bandwidth);
+    return qmp_command(run->qmp, command, take, DOMAIN_QMP_SECONDS, err);
+}
+
+static bool
+pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth, GError **err)
+{
+    g_auto(Images) images = { 0 };
+    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    JsonObject *arguments;
+    int at = 0;
+
+    if (!run || (base && (at = layer_find(&images, base, err)) < 0))
+        return false;
+    if (base && at == 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "'%s' is the disk's own image, not one behind it", base);
+    arguments = json_object_new();
+    if (base) {
+        set_node(arguments, "base-node", layer_at(&images, (guint)at));
+        json_object_set_string_member(arguments, "backing-file",
+                                      layer_at(&images, (guint)at)->path);
+    }
+    return job_begin(run, &images, "block-stream", arguments, "pull", bandwidth, err);
+}
+
+bool
+domain_block_pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth,
+                  GError **err)
+{
+    bool ok = domain_job_begin(domain, "block pull", err);
+
+    if (ok) {
+        ok = pull(domain, path, base, bandwidth, err);
+        domain_job_end(domain);
+    }
+    return ok;
+}
+
+/* The number of the set that the image's node was opened from; -1 with @err. */
+static gint64
+layer_set(DomainRun *run, const ChainLayer *layer, GError **err)
+{
+    g_autofree char *name = g_strdup_printf("libvirt-%u-storage", layer->index);
+    g_autoptr(JsonNode) answer =
+        qmp_execute(run->qmp, "query-named-block-nodes", NULL, DOMAIN_QMP_SECONDS, err);
+    JsonArray *list = answer && JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
+
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *entry = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        const char *file =
+            entry ? json_object_get_string_member_with_default(entry, "file", NULL) : NULL;
+
+        if (file && g_str_has_prefix(file, "/dev/fdset/") &&
+            g_strcmp0(json_object_get_string_member_with_default(entry, "node-name", NULL), name) ==
+                0)
+            return g_ascii_strtoll(file + strlen("/dev/fdset/"), NULL, 10);
+    }
+    if (answer)
+        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the VMM does not have image '%s' by that name",
+                       layer->path);
+    return -1;
+}
+
+/* Gives the VMM a descriptor of the image that can write, beside the one it has. *ret_fd is the
+ * VMM's number for it. */
+static bool
+layer_lend(DomainRun *run, const ChainLayer *layer, gint64 set, gint64 *ret_fd, GError **err)
+{
+    JsonObject *arguments = json_object_new();
+    g_autoptr(JsonNode) answer = NULL;
+    int fd = open(layer->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0) {
+        json_object_unref(arguments);
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                    "cannot open image '%s' for writing", layer->path);
+    }
+    json_object_set_int_member(arguments, "fdset-id", set);
+    answer = qmp_execute_fd(run->qmp, "add-fd", arguments, fd, DOMAIN_QMP_SECONDS, err);
+    close(fd);
+    if (!answer || !JSON_NODE_HOLDS_OBJECT(answer))
+        return answer == NULL
+                   ? false
+                   : kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "add-fd did not say its number");
+    *ret_fd = json_object_get_int_member_with_default(json_node_get_object(answer), "fd", -1);
+    return true;
+}
+
+static void
+layer_take_back(DomainRun *run, gint64 set, gint64 fd)
+{
+    JsonObject *arguments = json_object_new();
+
+    json_object_set_int_member(arguments, "fdset-id", set);
+    json_object_set_int_member(arguments, "fd", fd);
+    qmp_command(run->qmp, "remove-fd", arguments, DOMAIN_QMP_SECONDS, NULL);
+}
+
+/* Which images the call means; false with @err set. */
+static bool
+commit_range(const Images *images, const char *base, const char *top, unsigned flags, int *ret_top,
+             int *ret_base, GError **err)
+{
+    int last = (int)images->layers->len - 1;
+
+    *ret_top = top ? layer_find(images, top, err) : 0;
+    if (*ret_top < 0)
+        return false;
+    *ret_base = flags & VIR_DOMAIN_BLOCK_COMMIT_SHALLOW && !base ? *ret_top + 1 : last;
+    if (base && (*ret_base = layer_find(images, base, err)) < 0)
+        return false;
+    if (*ret_top == 0 && !(flags & VIR_DOMAIN_BLOCK_COMMIT_ACTIVE))
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "commit of '%s' active layer requires active flag", images->target);
+    if (*ret_top > 0 && flags & VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "active commit requested but '%s' is not active", top);
+    if (*ret_base > last || *ret_base <= *ret_top)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "top '%s' in chain for '%s' has no backing file it can be committed "
+                              "into",
+                              layer_at(images, (guint)*ret_top)->path, images->target);
+    if (flags & VIR_DOMAIN_BLOCK_COMMIT_SHALLOW && *ret_base != *ret_top + 1)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "base '%s' is not immediately below '%s'",
+                              base, layer_at(images, (guint)*ret_top)->path);
+    return true;
+}
+
+static bool
+commit(Domain *domain, const char *path, const char *base, const char *top, uint64_t bandwidth,
+       unsigned flags, GError **err)
+{
+    g_auto(Images) images = { 0 };
+    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    const ChainLayer *writable[2];
+    gint64 sets[2], fds[2];
+    unsigned n = 0, lent = 0;
+    int from, to;
+    bool ok;
+
+    if (!run || !commit_range(&images, base, top, flags, &from, &to, err))
+        return false;
+    writable[n++] = layer_at(&images, (guint)to);
+    /* the header of what lies on top is written in the end; the disk's own image is open for that
+     */
+    if (from > 1)
+        writable[n++] = layer_at(&images, (guint)from - 1);
+    for (ok = true; ok && lent < n; lent += ok) {
+        sets[lent] = layer_set(run, writable[lent], err);
+        ok = sets[lent] >= 0 && layer_lend(run, writable[lent], sets[lent], &fds[lent], err);
+    }
+    if (ok) {
+        JsonObject *arguments = json_object_new();
+
+        set_node(arguments, "base-node", layer_at(&images, (guint)to));
+        set_node(arguments, "top-node", layer_at(&images, (guint)from));
+        if (from > 0)
+            json_object_set_string_member(arguments, "backing-file",
+                                          layer_at(&images, (guint)to)->path);
+        ok = job_begin(run, &images, "block-commit", arguments, from > 0 ? "commit" : "active",
+                       bandwidth, err);
+    }
+    while (lent-- > 0)
+        layer_take_back(run, sets[lent], fds[lent]);
+    return ok;
+}
+
+bool
+domain_block_commit(Domain *domain, const char *path, const char *base, const char *top,
+                    uint64_t bandwidth, unsigned flags, GError **err)
+{
+    bool ok = domain_job_begin(domain, "block commit", err);
+
+    if (ok) {
+        ok = commit(domain, path, base, top, bandwidth, flags, err);
+        domain_job_end(domain);
+    }
+    return ok;
+}
+
+bool
+domain_block_resize(Domain *domain, const char *path, uint64_t size, GError **err)
+{
+    g_auto(Images) images = { 0 };
+    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    JsonObject *arguments;
+    bool ok;
+
+    if (!run || !domain_job_begin(domain, "block resize", err))
+        return false;
+    arguments = json_object_new();
+    set_node(arguments, "node-name", layer_at(&images, 0));
+    json_object_set_int_member(arguments, "size", (gint64)size);
+    ok = qmp_command(run->qmp, "block_resize", arguments, DOMAIN_QMP_SECONDS, err);
+    domain_job_end(domain);
+    return ok;
+}
+
+/* ---- ending ---- */
+
+static bool
+job_command(DomainRun *run, const char *command, const char *id, GError **err)
+{
+    JsonObject *arguments = json_object_new();
+
+    json_object_set_string_member(arguments, "device", id);
+    return qmp_command(run->qmp, command, arguments, DOMAIN_QMP_SECONDS, err);
+}
+
+/* In a job of the domain. */
+static bool
+abort_job(DomainRun *run, const char *target, unsigned flags, GError **err)
+{
+    g_autoptr(GError) why = NULL;
+    g_autoptr(JsonObject) job = job_look(run, target, &why);
+    bool pivot = flags & VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT;
+
+    if (why) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    if (!job)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "disk '%s' does not have an active block job", target);
+    if (pivot && job_type(job_id(job)) != VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "job type '%s' does not support pivot", job_id(job));
+    if (pivot && !json_object_get_boolean_member_with_default(job, "ready", FALSE))
+        return kiln_error_set(err, VIR_ERR_BLOCK_COPY_ACTIVE,
+                              "block job on disk '%s' is still active", target);
+    if (!job_command(run, pivot ? "block-job-complete" : "block-job-cancel", job_id(job), err))
+        return false;
+    /* the change over is never left to be waited for by the caller */
+    for (unsigned i = 0; pivot || !(flags & VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC); i++) {
+        g_autoptr(JsonObject) still = job_look(run, target, &why);
+
+        if (why) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
+        }
+        if (!still)
+            break;
+        if (i >= ABORT_SECONDS * 1000 / ABORT_LOOK_MS)
+            return kiln_error_set(err, VIR_ERR_OPERATION_TIMEOUT,
+                                  "the block job of disk '%s' does not end", target);
+        g_usleep(ABORT_LOOK_MS * 1000);
+    }
+    return domain_block_settle(run, err);
+}
+
+bool
+domain_block_job_abort(Domain *domain, const char *path, unsigned flags, GError **err)
+{
+    g_auto(Images) images = { 0 };
+    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    bool ok;
+
+    if (!run || !domain_job_begin(domain, "block job abort", err))
+        return false;
+    ok = abort_job(run, images.target, flags, err);
+    domain_job_end(domain);
+    return ok;
+}
+
+bool
+domain_block_job_speed(Domain *domain, const char *path, uint64_t bandwidth, GError **err)
+{
+    g_auto(Images) images = { 0 };
+    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    g_autoptr(JsonObject) job = run ? job_look(run, images.target, NULL) : NULL;
+    JsonObject *arguments;
+
+    if (!run)
+        return false;
+    if (!job)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "disk '%s' does not have an active block job", images.target);
+    arguments = json_object_new();
+    json_object_set_string_member(arguments, "device", job_id(job));
+    json_object_set_int_member(arguments, "speed", (gint64)bandwidth);
+    return qmp_command(run->qmp, "block-job-set-speed", arguments, DOMAIN_QMP_SECONDS, err);
+}

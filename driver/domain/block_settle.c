@@ -1,0 +1,318 @@
+/* block_settle.c - the live definition follows the images that the VMM has under a guest's disks.
+ *
+ * What a block job did is not remembered but looked at: which node a disk uses, and what lies
+ * behind it. So it does not matter who listened when the job ended.
+ *
+ * QEMU QMP reference, block-core.json: query-block, query-named-block-nodes, blockdev-del, and the
+ * events of block jobs.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
+#include <string.h>
+
+#include "driver/domain/attach.h"
+#include "util/error.h"
+
+/* ---- asking ---- */
+
+static JsonArray *
+ask(DomainRun *run, const char *command, JsonNode **ret_owner, GError **err)
+{
+    *ret_owner = qmp_execute(run->qmp, command, NULL, DOMAIN_QMP_SECONDS, err);
+    if (!*ret_owner)
+        return NULL;
+    if (JSON_NODE_HOLDS_ARRAY(*ret_owner))
+        return json_node_get_array(*ret_owner);
+    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s did not answer with a list", command);
+    return NULL;
+}
+
+static JsonObject *
+element(JsonArray *list, guint i)
+{
+    JsonNode *node = json_array_get_element(list, i);
+
+    return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+static const char *
+text_of(JsonObject *object, const char *name)
+{
+    const char *text =
+        object ? json_object_get_string_member_with_default(object, name, NULL) : NULL;
+
+    return text ? text : "";
+}
+
+static JsonObject *
+object_of(JsonObject *object, const char *name)
+{
+    JsonNode *node = object ? json_object_get_member(object, name) : NULL;
+
+    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+/* N of "libvirt-N-…", 0 for other names. */
+static unsigned
+node_index(const char *name)
+{
+    return g_str_has_prefix(name, "libvirt-")
+               ? (unsigned)g_ascii_strtoull(name + strlen("libvirt-"), NULL, 10)
+               : 0;
+}
+
+/* ---- one disk ---- */
+
+/* The indexes of the images under a drive, its own first; empty when one of them is not ours. */
+static GArray *
+drive_indexes(JsonObject *drive, GHashTable *by_file)
+{
+    GArray *indexes = g_array_new(FALSE, FALSE, sizeof(unsigned));
+    JsonObject *inserted = object_of(drive, "inserted");
+    JsonObject *image = object_of(object_of(inserted, "image"), "backing-image");
+    unsigned index = node_index(text_of(inserted, "node-name"));
+
+    while (index > 0) {
+        g_array_append_val(indexes, index);
+        if (!image)
+            return indexes;
+        index = GPOINTER_TO_UINT(g_hash_table_lookup(by_file, text_of(image, "filename")));
+        image = object_of(image, "backing-image");
+    }
+    g_array_set_size(indexes, 0);
+    return indexes;
+}
+
+static ChainLayer *
+layer_with(GPtrArray *layers, unsigned index)
+{
+    for (guint i = 0; i < layers->len; i++)
+        if (((ChainLayer *)layers->pdata[i])->index == index)
+            return layers->pdata[i];
+    return NULL;
+}
+
+static void
+take(char **field, const char *value)
+{
+    char *old = *field;
+
+    *field = g_strdup(value);
+    g_free(old);
+}
+
+static void
+disk_take_source(DomainDisk *disk, const ChainLayer *layer)
+{
+    disk->type = layer->block ? DOMAIN_DISK_BLOCK : DOMAIN_DISK_FILE;
+    take(&disk->file, layer->block ? NULL : layer->path);
+    take(&disk->dev, layer->block ? layer->path : NULL);
+    take(&disk->format, layer->format);
+}
+
+/* @disk is made what @indexes say; those images that went are added to @gone. True when something
+ * changed. */
+static bool
+disk_settle(DomainDisk *disk, const GArray *indexes, GArray *gone)
+{
+    g_autoptr(GPtrArray) layers = argv_chain_parse(disk, NULL);
+    g_autoptr(GPtrArray) left = g_ptr_array_new();
+    unsigned own = (unsigned)disk->source_index;
+    bool moved;
+
+    if (!layers || indexes->len == 0 || disk->source_index == XML_UNSET)
+        return false;
+    moved = g_array_index(indexes, unsigned, 0) != own;
+    for (guint i = 0; i < indexes->len; i++) {
+        ChainLayer *layer = layer_with(layers, g_array_index(indexes, unsigned, i));
+
+        if (!layer && (i > 0 || moved))
+            return false; /* an image that this definition does not know */
+        if (i > 0)
+            g_ptr_array_add(left, layer);
+    }
+    if (!moved && left->len == layers->len)
+        return false;
+    if (moved) {
+        ChainLayer *layer = layer_with(layers, g_array_index(indexes, unsigned, 0));
+
+        disk_take_source(disk, layer);
+        disk->source_index = layer->index;
+        g_array_append_val(gone, own);
+    }
+    for (guint i = 0; i < layers->len; i++) {
+        const ChainLayer *layer = layers->pdata[i];
+
+        if (!g_ptr_array_find(left, layer, NULL) && layer->index != disk->source_index)
+            g_array_append_val(gone, layer->index);
+    }
+    g_free(disk->backing_store);
+    disk->backing_store = argv_chain_xml(left, 0);
+    return true;
+}
+
+/* ---- all disks ---- */
+
+static void
+node_drop(DomainRun *run, unsigned index, const char *kind)
+{
+    JsonObject *arguments = json_object_new();
+    g_autofree char *name = g_strdup_printf("libvirt-%u-%s", index, kind);
+
+    json_object_set_string_member(arguments, "node-name", name);
+    qmp_command(run->qmp, "blockdev-del", arguments, DOMAIN_QMP_SECONDS, NULL);
+}
+
+/* The persistent definition's disk moves too, if it was where the running one was. */
+static void
+config_follow(Domain *domain, const DomainDef *before, const DomainDef *now)
+{
+    g_autoptr(DomainDef) config = NULL;
+    bool changed = false;
+
+    g_mutex_lock(&domain->lock);
+    config = domain->config ? domain_def_copy(domain->config) : NULL;
+    g_mutex_unlock(&domain->lock);
+    for (guint i = 0; config && i < now->disks->len; i++) {
+        const DomainDisk *old = before->disks->pdata[i], *disk = now->disks->pdata[i];
+
+        for (guint j = 0; old->source_index != disk->source_index && j < config->disks->len; j++) {
+            DomainDisk *kept = config->disks->pdata[j];
+            ChainLayer layer = {
+                .path = disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file,
+                .format = disk->format,
+                .block = disk->type == DOMAIN_DISK_BLOCK,
+            };
+
+            if (g_strcmp0(kept->target, disk->target) != 0 ||
+                g_strcmp0(kept->file, old->file) != 0 || g_strcmp0(kept->dev, old->dev) != 0)
+                continue;
+            disk_take_source(kept, &layer);
+            g_clear_pointer(&kept->backing_store, g_free);
+            changed = true;
+        }
+    }
+    if (changed)
+        domain_config_replace(domain, g_steal_pointer(&config), NULL);
+}
+
+bool
+domain_block_settle(DomainRun *run, GError **err)
+{
+    Domain *domain = run->domain;
+    g_autoptr(JsonNode) nodes_owner = NULL, drives_owner = NULL;
+    g_autoptr(GHashTable) by_file = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(unsigned));
+    g_autoptr(DomainDef) def = NULL, before = NULL;
+    JsonArray *nodes = ask(run, "query-named-block-nodes", &nodes_owner, err);
+    JsonArray *drives = nodes ? ask(run, "query-block", &drives_owner, err) : NULL;
+    bool changed = false;
+
+    if (!drives)
+        return false;
+    for (guint i = 0; i < json_array_get_length(nodes); i++) {
+        unsigned index = node_index(text_of(element(nodes, i), "node-name"));
+
+        if (index > 0)
+            g_hash_table_insert(by_file, (char *)text_of(element(nodes, i), "file"),
+                                GUINT_TO_POINTER(index));
+    }
+    g_mutex_lock(&domain->lock);
+    if (domain->run == run && domain->live) {
+        def = domain_def_copy(domain->live);
+        before = domain_def_copy(domain->live);
+    }
+    g_mutex_unlock(&domain->lock);
+    for (guint i = 0; def && i < def->disks->len; i++) {
+        DomainDisk *disk = def->disks->pdata[i];
+
+        for (guint j = 0; j < json_array_get_length(drives); j++) {
+            JsonObject *drive = element(drives, j);
+            g_autoptr(GArray) indexes = NULL;
+
+            if (g_strcmp0(text_of(drive, "qdev"), disk->info.alias) != 0)
+                continue;
+            indexes = drive_indexes(drive, by_file);
+            changed |= disk_settle(disk, indexes, gone);
+        }
+    }
+    if (!changed)
+        return true;
+    config_follow(domain, before, def);
+    domain_live_replace(domain, g_steal_pointer(&def));
+    for (guint i = 0; i < gone->len; i++) {
+        node_drop(run, g_array_index(gone, unsigned, i), "format");
+        node_drop(run, g_array_index(gone, unsigned, i), "storage");
+    }
+    return true;
+}
+
+/* ---- events ---- */
+
+/* Tells of "STATUS KIND-TARGET". */
+static void
+event_tell(DomainRun *run, const char *event)
+{
+    static const char *const kinds[] = {
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_PULL] = "pull-",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT] = "commit-",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT] = "active-",
+    };
+    Domain *domain = run->domain;
+    int status = *event - '0';
+    g_autofree char *source = NULL;
+    const char *target = strchr(event, '-');
+
+    if (!target++)
+        return;
+    g_mutex_lock(&domain->lock);
+    for (guint i = 0; domain->live && i < domain->live->disks->len; i++) {
+        const DomainDisk *disk = domain->live->disks->pdata[i];
+
+        if (g_strcmp0(disk->target, target) == 0)
+            source = g_strdup(disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file);
+    }
+    g_mutex_unlock(&domain->lock);
+    for (int type = 0; source && type < (int)G_N_ELEMENTS(kinds); type++) {
+        if (!kinds[type] || !g_str_has_prefix(event + 1, kinds[type]))
+            continue;
+        domain_event_send(domain, VIR_DOMAIN_EVENT_ID_BLOCK_JOB, type, status, 0, source);
+        domain_event_send(domain, VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, type, status, 0, target);
+    }
+}
+
+/* First the definition is right, then clients hear of it. */
+static void
+after_event(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    g_autoptr(GPtrArray) events = NULL;
+    bool current;
+
+    domain_job_begin_wait(domain, "the end of a block job");
+    g_mutex_lock(&domain->lock);
+    current = domain->run == run && domain->live;
+    events = run->block_events;
+    run->block_events = g_ptr_array_new_with_free_func(g_free);
+    g_mutex_unlock(&domain->lock);
+    if (current && events->len > 0)
+        domain_block_settle(run, NULL);
+    domain_job_end(domain);
+    for (guint i = 0; current && i < events->len; i++)
+        event_tell(run, events->pdata[i]);
+}
+
+void
+domain_block_event(DomainRun *run, const char *name, const char *id, bool failed)
+{
+    int status = strcmp(name, "ready") == 0       ? VIR_DOMAIN_BLOCK_JOB_READY
+                 : strcmp(name, "cancelled") == 0 ? VIR_DOMAIN_BLOCK_JOB_CANCELED
+                 : failed                         ? VIR_DOMAIN_BLOCK_JOB_FAILED
+                                                  : VIR_DOMAIN_BLOCK_JOB_COMPLETED;
+    Domain *domain = run->domain;
+
+    g_mutex_lock(&domain->lock);
+    g_ptr_array_add(run->block_events, g_strdup_printf("%d%s", status, id));
+    g_mutex_unlock(&domain->lock);
+    domain_run_post(run, after_event);
+}

@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+"""64-blockjobs - images under a running guest: pulled, committed and made larger by virsh and
+python3-libvirt, with the live XML and the events that go with it.
+
+Skips without qemu-img (Debian package qemu-utils) or GRUB's rescue image (grub-rescue-pc).
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import libvirt
+
+from daemon import Daemon, run
+
+GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
+SECONDS = 120
+XML = """<domain type='kvm'>
+  <name>layers</name>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type><bios useserial='yes'/></os>
+  <features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' discard='unmap'/>
+      <source file='{top}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <serial type='file'><source path='{serial}'/></serial>
+  </devices>
+</domain>
+"""
+
+
+def qemu_img(*words):
+    return subprocess.run(["qemu-img", *words], check=True, capture_output=True, text=True).stdout
+
+
+class Events:
+    """A thread that collects events of block jobs."""
+
+    def __init__(self, conn, dom):
+        self.seen = []
+        conn.domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, self.take, None)
+
+    def take(self, conn, dom, disk, kind, status, opaque):
+        self.seen.append((disk, kind, status))
+
+    def wait(self, event):
+        until = time.monotonic() + SECONDS
+        while event not in self.seen:
+            assert time.monotonic() < until, (event, self.seen)
+            time.sleep(0.05)
+
+
+def loop():
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+def wait_for(what):
+    until = time.monotonic() + SECONDS
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def refused(code, call, *args):
+    try:
+        call(*args)
+    except libvirt.libvirtError as err:
+        assert err.get_error_code() == code, err
+        return
+    raise AssertionError("it was not refused")
+
+
+def chain_of(dom):
+    """The sources in the live XML's one disk, its own first."""
+    text = dom.XMLDesc()
+    disk = text[text.index("<disk "):text.index("</disk>")]
+    return [os.path.basename(part.split("'")[0]) for part in disk.split("<source file='")[1:]]
+
+
+def jobs():
+    libvirt.virEventRegisterDefaultImpl()
+    threading.Thread(target=loop, daemon=True).start()
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        path = {n: os.path.join(daemon.root, n) for n in ("base", "low", "mid", "top", "serial")}
+        qemu_img("convert", "-q", "-f", "raw", "-O", "qcow2", "-c", GRUB, path["base"])
+        qemu_img("resize", "-q", path["base"], "64M")
+        for upper, lower in (("low", "base"), ("mid", "low"), ("top", "mid")):
+            qemu_img("create", "-q", "-f", "qcow2", "-b", path[lower], "-F", "qcow2", path[upper])
+        qemu_img("convert", "-q", "-O", "raw", path["top"], path["base"] + ".raw")
+        dom = conn.defineXML(XML.format(top=path["top"], serial=path["serial"]))
+        dom.create()
+        events = Events(conn, dom)
+        wait_for(lambda: os.path.exists(path["serial"]) and
+                 b"GRUB loading" in open(path["serial"], "rb").read())
+        assert chain_of(dom) == ["top", "mid", "low", "base"], dom.XMLDesc()
+        refused(libvirt.VIR_ERR_INVALID_ARG, dom.blockPull, "vdz")
+        refused(libvirt.VIR_ERR_INVALID_ARG, dom.blockJobAbort, "vda")
+        assert dom.blockJobInfo("vda") in ({}, None)
+
+        # what is between goes down, by stock virsh
+        daemon.virsh("blockcommit", "layers", "vda", "--top", path["mid"], "--base", path["low"],
+                     "--wait", "--verbose", timeout=SECONDS)
+        events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT,
+                     libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED))
+        assert chain_of(dom) == ["top", "low", "base"], dom.XMLDesc()
+        os.unlink(path["mid"])
+
+        # the disk's own image too: the guest goes on with what it lay on
+        dom.blockCommit("vda", path["low"], None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
+        events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT,
+                     libvirt.VIR_DOMAIN_BLOCK_JOB_READY))
+        refused(libvirt.VIR_ERR_BLOCK_COPY_ACTIVE, dom.blockPull, "vda")
+        assert dom.blockJobInfo("vda")["type"] == libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT
+        dom.blockJobAbort("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+        assert chain_of(dom) == ["low", "base"], dom.XMLDesc()
+        assert "file='%s'" % path["low"] in dom.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        os.unlink(path["top"])
+
+        # slowly, and given up; then all of it
+        dom.blockPull("vda", 1024, libvirt.VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES)
+        dom.blockJobSetSpeed("vda", 2048, libvirt.VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES)
+        dom.blockJobAbort("vda", 0)
+        events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL,
+                     libvirt.VIR_DOMAIN_BLOCK_JOB_CANCELED))
+        daemon.virsh("blockpull", "layers", "vda", "--wait", timeout=SECONDS)
+        events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL,
+                     libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED))
+        assert chain_of(dom) == ["low"], dom.XMLDesc()
+        os.unlink(path["base"])
+
+        daemon.virsh("blockresize", "layers", "vda", "128M")
+        assert dom.blockInfo("vda")[0] == 128 << 20, dom.blockInfo("vda")
+        dom.blockResize("vda", 64 << 10, 0)
+        dom.destroy()
+        qemu_img("check", "-q", path["low"])
+        qemu_img("compare", "-q", "-f", "raw", "-F", "qcow2", path["base"] + ".raw", path["low"])
+        dom.undefine()
+
+
+if __name__ == "__main__":
+    why = ("no /dev/kvm for this user" if not os.access("/dev/kvm", os.R_OK | os.W_OK) else
+           "qemu-utils or grub-rescue-pc is not installed"
+           if not shutil.which("qemu-img") or not os.access(GRUB, os.R_OK) else None)
+    if why:
+        print("skip jobs - " + why)
+        sys.exit(0)
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    run([jobs])

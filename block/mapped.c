@@ -477,3 +477,37 @@ mapped_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *re
     }
     return 0;
 }
+
+int
+mapped_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, BlockExtent *ret)
+{
+    Mapped *m = node->state;
+    MappedRun run = { 0 };
+    int r = -EAGAIN;
+
+    *ret = (BlockExtent){ .kind = BLOCK_EXTENT_SLOW, .length = length };
+    /* somebody makes a new block: waiting for that is for threads that may */
+    if (what == BLOCK_MAP_ZERO || (what == BLOCK_MAP_WRITE && !m->in_place) ||
+        !g_mutex_trylock(&m->lock))
+        return 0;
+    r = run_find(node, offset, &run);
+    g_mutex_unlock(&m->lock);
+    if (r < 0)
+        return 0; /* the slow path says why */
+    length = MIN(length, run.length);
+    if (run_has_bytes(&run) && run.offset % BLOCK_SECTOR)
+        return 0;
+    if (run_has_bytes(&run) && !(run.flags & BLOCK_STATUS_COMPRESSED))
+        return block_node_map(run.file, run.offset, length, what, ret);
+    ret->length = length;
+    if (what == BLOCK_MAP_READ && (run.flags & BLOCK_STATUS_ZERO ||
+                                   (!(run.flags & BLOCK_STATUS_ALLOCATED) && !node->backing)))
+        ret->kind = BLOCK_EXTENT_ZERO;
+    return 0;
+}
+
+void
+mapped_unmap(BlockNode *node, const BlockExtent *extent)
+{
+    (void)node, (void)extent;
+}

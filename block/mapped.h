@@ -2,7 +2,8 @@
  *
  * Such a format says where a block lies, makes room for a new one, and enters it in its map; the
  * rest (cutting requests, zeroes, backing files, filling up new blocks) is here. Its state begins
- * with a Mapped. Everything goes the slow path, in threads that may wait.
+ * with a Mapped. What changes the map, or needs I/O to know it, goes the slow path, in threads that
+ * may wait; formats whose map is in memory and whose blocks never move have mapped_map() as well.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_BLOCK_MAPPED_H
@@ -44,6 +45,7 @@ typedef struct {
     GMutex lock;
     uint32_t block; /* bytes */
     bool made;      /* the lock is */
+    bool in_place;  /* guests may write straight into blocks that are there */
     bool recurse;   /* all blocks are there: the file's own holes say what is zero */
     uint8_t *unpacked;
     uint64_t unpacked_at; /* start of the block in it; UINT64_MAX: none */
@@ -65,6 +67,12 @@ int mapped_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t leng
 int mapped_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags);
 int mapped_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret);
 uint32_t mapped_cluster_size(const BlockNode *node);
+/* The fast path, for formats whose find() does no I/O and whose blocks stay where they are. Writes
+ * in place only where @in_place was set. mapped_unmap() has nothing to do: it says that there are
+ * slow parts too. */
+int mapped_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what,
+               BlockExtent *ret);
+void mapped_unmap(BlockNode *node, const BlockExtent *extent);
 
 /* The table of @length bytes at @at of @file, from a small cache; with the lock held. It holds
  * until the next call. NULL with *ret_error set. */

@@ -163,6 +163,7 @@ vdi_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **er
     (void)opts;
     (void)opening;
     mapped_init(node, &vdi_ops, VDI_BLOCK);
+    v->mapped.in_place = true;
     if (!mapped_head(node, 0, h, sizeof(h), err) || !vdi_check_head(node, h, err))
         return false;
     v->blocks = le32(h + AT_BLOCKS);
@@ -279,6 +280,8 @@ const BlockDriver block_vdi_driver = {
     .probe = vdi_probe,
     .open = vdi_open,
     .close = vdi_close,
+    .map = mapped_map,
+    .unmap = mapped_unmap,
     .pread = mapped_pread,
     .pwrite = mapped_pwrite,
     .write_zeroes = mapped_write_zeroes,

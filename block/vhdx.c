@@ -138,7 +138,7 @@ announce(BlockNode *node)
         if (r < 0)
             return r;
     }
-    v->announced = true;
+    v->announced = v->mapped.in_place = true;
     return 0;
 }
 
@@ -410,6 +410,8 @@ const BlockDriver block_vhdx_driver = {
     .probe = vhdx_probe,
     .open = vhdx_open,
     .close = vhdx_close,
+    .map = mapped_map,
+    .unmap = mapped_unmap,
     .pread = mapped_pread,
     .pwrite = vhdx_pwrite,
     .write_zeroes = vhdx_write_zeroes,

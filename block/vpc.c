@@ -220,6 +220,7 @@ open_dynamic(BlockNode *node, GError **err)
                              "%u blocks of %u bytes are too few for %" G_GUINT64_FORMAT " bytes",
                              v->entries, block, node->size);
     mapped_init(node, &vpc_dynamic_ops, block);
+    v->mapped.in_place = true;
     v->bitmap = (block / BLOCK_SECTOR / 8 + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     v->table_at = be64(h + H_TABLE_OFFSET);
     v->table = mapped_load(node, v->table_at, v->entries, sizeof(*v->table), err);
@@ -257,6 +258,7 @@ vpc_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **er
                              " bytes of disk, but the file has only %" G_GUINT64_FORMAT,
                              node->size, node->file->size);
     mapped_init(node, &vpc_fixed_ops, 1u << 31);
+    v->mapped.in_place = true;
     v->mapped.recurse = true;
     return true;
 }
@@ -395,6 +397,8 @@ const BlockDriver block_vpc_driver = {
     .probe = vpc_probe,
     .open = vpc_open,
     .close = vpc_close,
+    .map = mapped_map,
+    .unmap = mapped_unmap,
     .pread = mapped_pread,
     .pwrite = mapped_pwrite,
     .write_zeroes = mapped_write_zeroes,

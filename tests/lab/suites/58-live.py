@@ -12,7 +12,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, INTERFACE, TMP, check, console, fails, gone, guest_xml, taps, test, virsh,
+from suite import (Daemon, INTERFACE, TMP, check, console, fails, gone, guest_xml, run, taps, test, virsh,
                    vmm_pid, wait_for, write)  # noqa: E402
 from vmm import initrd_with  # noqa: E402
 
@@ -69,6 +69,10 @@ def rounds(daemon):
             shell.run("ip link set eth1 up")
             shell.until("the link down", "[ $(cat /sys/class/net/eth1/carrier) = 0 ]")
             virsh("domif-setlink", NAME, MAC % number, "up")
+            virsh("domiftune", NAME, MAC % number, "--inbound", "2000,4000", "--live")
+            check("16384Kbit" in run("tc", "class", "show", "dev", taps()[1]), "no limit")
+            virsh("domiftune", NAME, MAC % number, "--inbound", "0", "--live")
+            check("Kbit" not in run("tc", "class", "show", "dev", taps()[1]), "a limit is left")
             shell.until("the link up", "[ $(cat /sys/class/net/eth1/carrier) = 1 ]")
             if number == 1:
                 daemon.kill()

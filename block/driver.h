@@ -87,6 +87,8 @@ struct BlockNode {
         GCond left;        /* for threads that wait (gate.c) */
     } gate;
 
+    struct BlockThrottle *throttle; /* how fast requests on it begin; NULL: no limits */
+
     GThreadPool *slow; /* runs SLOW parts of queues' requests; formats that have such */
 };
 

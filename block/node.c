@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "block/slow.h"
+#include "block/throttle.h"
 #include "util/error.h"
 
 BlockNode *
@@ -40,6 +41,7 @@ block_node_unref(BlockNode *node)
         node->driver->close(node);
     if (node->slow)
         g_thread_pool_free(node->slow, FALSE, TRUE);
+    block_throttle_unref(node->throttle);
     if (node->extents)
         g_ptr_array_unref(node->extents);
     block_node_unref(node->file);

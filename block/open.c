@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "block/throttle.h"
 #include "util/error.h"
 
 static BlockNode *node_open(BlockOptions *opts, BlockOpening *opening, bool protocol, GError **err);
@@ -38,7 +39,8 @@ node_take_common(BlockNode *node, BlockOptions *opts, GError **err)
         !block_options_take_bool(opts, "cache.no-flush", &node->no_flush, err) ||
         !block_options_take_enum(opts, "discard", discard, &discard_mode, err) ||
         !block_options_take_enum(opts, "detect-zeroes", detect, &detect_zeroes, err) ||
-        !block_options_take_enum(opts, "aio", aio, &engine, err))
+        !block_options_take_enum(opts, "aio", aio, &engine, err) ||
+        !block_throttle_take(opts, &node->throttle, err))
         return false;
     node->discard = discard_mode >= 2;
     node->detect_zeroes = detect_zeroes;

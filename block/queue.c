@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "block/slow.h"
+#include "block/throttle.h"
 
 static void queue_start_pending(BlockQueue *queue);
 
@@ -74,11 +75,76 @@ block_queue_finish(BlockRequest *req, int result, bool from_engine)
     }
 }
 
+/* ---- limits ---- */
+
+/* The limits of the queue's node. Block jobs put nodes of theirs over the guest's, and other images
+ * in its place: those get the limits, which are the guest's. */
+static void
+queue_take_throttle(BlockQueue *queue, BlockThrottle *before)
+{
+    BlockNode *node = queue->node;
+
+    while (node && !node->throttle)
+        node = node->file;
+    /* other queues of the node may do the same in their threads */
+    if (!node && before) {
+        block_throttle_ref(before);
+        node = queue->node;
+        if (!g_atomic_pointer_compare_and_exchange(&node->throttle, NULL, before))
+            block_throttle_unref(before);
+    }
+    if (node)
+        block_throttle_ref(node->throttle);
+    block_throttle_unref(queue->throttle);
+    queue->throttle = node ? node->throttle : NULL;
+}
+
+static void
+queue_on_time(void *opaque)
+{
+    BlockQueue *queue = opaque;
+
+    queue_start_pending(queue);
+    queue->engine->submit(queue);
+}
+
+/* As queue_start_pending(): what is over the limits stays, and what is of the other kind passes. */
+static void
+queue_start_throttled(BlockQueue *queue)
+{
+    int64_t now = io_clock_ns(), later[2] = { 0 };
+    GList *next;
+
+    for (GList *link = queue->pending.head; link && queue->active < queue->depth; link = next) {
+        BlockRequest *req = link->data;
+        bool write = req->op != BLOCK_OP_READ;
+
+        next = link->next;
+        if (req->op != BLOCK_OP_FLUSH && !later[write])
+            later[write] = block_throttle_ask(queue->throttle, write, req->length, now);
+        if (req->op != BLOCK_OP_FLUSH && later[write])
+            continue;
+        g_queue_unlink(&queue->pending, link);
+        queue->active++;
+        block_request_begin(req);
+    }
+    if (!later[0] && !later[1])
+        return;
+    if (!queue->later)
+        queue->later = io_timer_new(queue->loop, queue_on_time, queue);
+    io_timer_set(queue->later,
+                 now + (later[0] && (!later[1] || later[0] < later[1]) ? later[0] : later[1]));
+}
+
 static void
 queue_start_pending(BlockQueue *queue)
 {
     GList *link;
 
+    if (G_UNLIKELY(queue->throttle) && !queue->draining && !queue->held) {
+        queue_start_throttled(queue);
+        return;
+    }
     while (!queue->held && queue->active < queue->depth &&
            (link = g_queue_pop_head_link(&queue->pending))) {
         queue->active++;
@@ -218,8 +284,11 @@ queue_drain_some(BlockQueue *queue)
 void
 block_queue_drain(BlockQueue *queue)
 {
+    queue->draining = true;
+    queue_start_pending(queue);
     while (block_queue_in_flight(queue) > 0)
         queue_drain_some(queue);
+    queue->draining = false;
 }
 
 void
@@ -237,10 +306,13 @@ block_queue_let_go(BlockQueue *queue, BlockNode *node)
     GList *link;
 
     if (node && node != queue->node) {
+        BlockNode *before = queue->node;
+
         block_gate_remove_queue(queue);
-        block_node_unref(queue->node);
         queue->node = block_node_ref(node);
         block_gate_add_queue(queue);
+        queue_take_throttle(queue, queue->throttle);
+        block_node_unref(before);
     }
     queue->held = false;
     g_queue_init(&queue->pending);
@@ -270,6 +342,7 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
         return NULL;
     queue = g_new0(BlockQueue, 1);
     queue->node = node ? block_node_ref(node) : NULL;
+    queue_take_throttle(queue, NULL);
     queue->loop = loop;
     queue->depth = CLAMP(depth, 1u, 4096u);
     g_queue_init(&queue->pending);
@@ -296,6 +369,7 @@ block_queue_new(BlockNode *node, IoLoop *loop, unsigned depth, GError **err)
         }
     }
     g_propagate_error(err, g_steal_pointer(&why));
+    block_throttle_unref(queue->throttle);
     block_slow_free(queue);
     block_node_unref(queue->node);
     g_free(queue);
@@ -309,6 +383,8 @@ queue_drain_call(void *opaque)
 
     block_queue_drain(queue);
     io_loop_cancel(queue->loop, queue_run_ready, queue);
+    io_timer_free(queue->later);
+    queue->later = NULL;
     block_slow_close(queue);
     if (queue->node)
         block_gate_remove_queue(queue);
@@ -323,6 +399,7 @@ block_queue_set_node(BlockQueue *queue, BlockNode *node)
         block_node_unref(queue->node);
     }
     queue->node = node ? block_node_ref(node) : NULL;
+    queue_take_throttle(queue, NULL);
     if (node)
         block_gate_add_queue(queue);
 }
@@ -340,6 +417,7 @@ block_queue_free(BlockQueue *queue)
         block_request_clear(link->data);
         g_free(link->data);
     }
+    block_throttle_unref(queue->throttle);
     block_slow_free(queue);
     g_aligned_free(queue->zeroes);
     block_node_unref(queue->node);

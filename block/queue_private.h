@@ -77,10 +77,13 @@ struct BlockQueue {
     GQueue ready;   /* finished without a step; completed by the deferred call */
     GQueue free;
     bool ready_scheduled;
-    bool held;        /* nothing pending begins (block_queue_hold) */
-    unsigned at_gate; /* active, but waiting in or let out of the node's gate */
-    GQueue resumed;   /* let out, to be gone on with; slow.lock */
-    unsigned at_slow; /* active, but in a thread that may wait (slow.c) */
+    struct BlockThrottle *throttle; /* a reference to the node's; NULL: no limits */
+    bool held;                      /* nothing pending begins (block_queue_hold) */
+    bool draining;                  /* all that is pending begins, whatever limits say */
+    IoTimer *later;                 /* when what limits keep back may begin; made on first use */
+    unsigned at_gate;               /* active, but waiting in or let out of the node's gate */
+    GQueue resumed;                 /* let out, to be gone on with; slow.lock */
+    unsigned at_slow;               /* active, but in a thread that may wait (slow.c) */
     struct {
         GMutex lock;
         GCond some;

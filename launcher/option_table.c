@@ -6,6 +6,8 @@
 
 #include "launcher/options.h"
 
+#define LIMIT_KEYS(name)                                                                           \
+    "throttling." name, "throttling." name "-max", "throttling." name "-max-length"
 #define KEYS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define AT(field) offsetof(Options, field)
 
@@ -52,7 +54,10 @@ const Option option_table[] = {
     { "drive", OPTION_KEYVALS, AT(drives),
       .keys = KEYS("file", "if", "id", "format", "media", "cache", "aio", "readonly", "read-only",
                    "serial", "discard", "detect-zeroes", "index", "node-name", "share-rw",
-                   "snapshot", "bus", "unit", "werror", "rerror", "file.locking"),
+                   "snapshot", "bus", "unit", "werror", "rerror", "file.locking",
+                   LIMIT_KEYS("bps-total"), LIMIT_KEYS("bps-read"), LIMIT_KEYS("bps-write"),
+                   LIMIT_KEYS("iops-total"), LIMIT_KEYS("iops-read"), LIMIT_KEYS("iops-write"),
+                   "throttling.iops-size"),
       .argument = "file=FILE[,if=virtio|ide|scsi|none][,format=raw][,media=cdrom][,…]",
       .help = "a disk (with if=none: for a -device to use)" },
     { "hda", OPTION_TEXT, AT(hda), .argument = "FILE", .help = "first IDE or SATA disk (-hdb …)" },

@@ -3,7 +3,7 @@
  * qemu-system-x86_64(1), "Block device options". Each becomes a file node, a format node over it
  * and, unless if=none, a device named as the drive.
  *
- * Leaves out: floppies, pflash (which are other rooms'), throttling.
+ * Leaves out: floppies, pflash (which are other rooms'), throttling groups.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -269,6 +269,20 @@ drives_copy_member(JsonObject *from, const char *name, JsonNode *value, void *to
     json_object_set_member(to, name, json_node_copy(value));
 }
 
+/* Limits are those of the image that the guest has. */
+static void
+drives_move_limits(JsonObject *drive, JsonObject *to)
+{
+    g_autoptr(GList) keys = json_object_get_members(drive);
+
+    for (GList *l = keys; l; l = l->next) {
+        g_autofree char *key = g_strdup(l->data);
+
+        if (g_str_has_prefix(key, "throttling."))
+            drives_move(drive, key, to, key);
+    }
+}
+
 static bool
 drives_add_image(Vm *vm, JsonObject *drive, JsonObject *more, const DrivePlace *place,
                  const char *name, GError **err)
@@ -294,6 +308,7 @@ drives_add_image(Vm *vm, JsonObject *drive, JsonObject *more, const DrivePlace *
     drives_set(format, "node-name", base);
     drives_set(format, "read-only", read_only);
     drives_set(format, "file", file_node);
+    drives_move_limits(drive, place->throw_away ? overlay : format);
     drives_move(drive, "detect-zeroes", place->throw_away ? overlay : format, "detect-zeroes");
     if (!drives_add_node(vm, file, err) || !drives_add_node(vm, format, err))
         return false;

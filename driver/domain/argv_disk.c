@@ -87,6 +87,40 @@ set_backing(JsonObject *node, const char *format, const char *backing)
         json_object_set_null_member(node, "backing");
 }
 
+/* <iotune> as the limits of the node on top. 0 is none, as nothing is. */
+static void
+disk_limits(JsonObject *format, const DomainIotune *t)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        { "throttling.bps-total", t->total_bytes_sec },
+        { "throttling.bps-read", t->read_bytes_sec },
+        { "throttling.bps-write", t->write_bytes_sec },
+        { "throttling.iops-total", t->total_iops_sec },
+        { "throttling.iops-read", t->read_iops_sec },
+        { "throttling.iops-write", t->write_iops_sec },
+        { "throttling.bps-total-max", t->total_bytes_sec_max },
+        { "throttling.bps-read-max", t->read_bytes_sec_max },
+        { "throttling.bps-write-max", t->write_bytes_sec_max },
+        { "throttling.iops-total-max", t->total_iops_sec_max },
+        { "throttling.iops-read-max", t->read_iops_sec_max },
+        { "throttling.iops-write-max", t->write_iops_sec_max },
+        { "throttling.bps-total-max-length", t->total_bytes_sec_max_length },
+        { "throttling.bps-read-max-length", t->read_bytes_sec_max_length },
+        { "throttling.bps-write-max-length", t->write_bytes_sec_max_length },
+        { "throttling.iops-total-max-length", t->total_iops_sec_max_length },
+        { "throttling.iops-read-max-length", t->read_iops_sec_max_length },
+        { "throttling.iops-write-max-length", t->write_iops_sec_max_length },
+        { "throttling.iops-size", t->size_iops_sec },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (rows[i].value != XML_UNSET && rows[i].value > 0)
+            json_object_set_int_member(format, rows[i].name, (gint64)rows[i].value);
+}
+
 static void
 disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const char *node,
             const char *storage, const char *backing)
@@ -110,6 +144,8 @@ disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const ch
     json_object_set_object_member(format, "cache", cache_json(cache));
     json_object_set_string_member(format, "discard", unmaps ? "unmap" : "ignore");
     json_object_set_string_member(format, "detect-zeroes", zeroes[detect]);
+    if (disk->iotune)
+        disk_limits(format, disk->iotune);
     json_object_set_string_member(format, "file", storage);
     set_backing(format, disk->format, backing);
     argv_add_json(argv, "-blockdev", format);

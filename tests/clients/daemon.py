@@ -102,6 +102,8 @@ class Daemon:
             self.stop()
         finally:
             if self.own_root:
+                # a network outlives its daemon on purpose; nothing takes this one up again
+                subprocess.run(["pkill", "-f", "dnsmasq.*" + self.root], check=False)
                 shutil.rmtree(self.root, ignore_errors=True)
 
 

@@ -48,7 +48,9 @@ header_load(BlockNode *node, Qcow2Header *ret, GError **err)
 int
 qcow2_header_update(Qcow2 *q)
 {
-    int r = qcow2_header_store(q->node->file, &q->header);
+    int r = g_atomic_int_get(&q->corrupt) == QCOW2_DISTRUSTED
+                ? -EIO
+                : qcow2_header_store(q->node->file, &q->header);
 
     if (r == 0)
         r = block_node_flush(q->node->file);
@@ -60,7 +62,7 @@ qcow2_header_update(Qcow2 *q)
 void
 qcow2_distrust(Qcow2 *q)
 {
-    g_atomic_int_set(&q->corrupt, 1);
+    g_atomic_int_set(&q->corrupt, QCOW2_DISTRUSTED);
 }
 
 int

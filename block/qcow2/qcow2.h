@@ -34,6 +34,7 @@ enum {
     QCOW2_EXTENSIONS_MAX = 64,
     QCOW2_LUKS_BYTES_MAX = 64 << 20, /* of the header of encryption; 2 MiB are usual */
     QCOW2_SUBCLUSTERS = 32,          /* of a cluster with extended L2 entries */
+    QCOW2_DISTRUSTED = 2,            /* Qcow2.corrupt after qcow2_distrust() */
 };
 
 /* Bits of the header's feature words. */
@@ -154,8 +155,8 @@ typedef struct {
     GArray *freed;       /* of Qcow2Freed */
     guint settled_freed; /* of these, the first so many only wait for holds; others for a flush */
     gint dirty;          /* atomic: metadata waits to be written or synced */
-    gint corrupt;        /* atomic: found damaged; nothing is written any more */
-    void *upkeep;        /* of upkeep.h's functions */
+    gint corrupt; /* atomic: 1 found damaged, or QCOW2_DISTRUSTED; nothing is written any more */
+    void *upkeep; /* of upkeep.h's functions */
 } Qcow2;
 
 static inline Qcow2 *

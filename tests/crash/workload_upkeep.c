@@ -36,7 +36,7 @@ do_snapshot(Workload *w)
 
     end = workload_end(w, ok);
     note(w, "snapshot", name, begin, end, err);
-    if (ok || (content && w->faults.mode))
+    if (ok || (content && (w->faults.mode || w->faults.dead)))
         model_snapshot(w->model, name, content, block_node_size(w->node), begin, end);
 }
 
@@ -49,7 +49,7 @@ do_delete(Workload *w, const char *name)
 
     end = workload_end(w, ok);
     note(w, "delete", name, begin, end, err);
-    if (ok || w->faults.mode)
+    if (ok || w->faults.mode || w->faults.dead)
         model_snapshot_gone(w->model, name, begin, end);
 }
 
@@ -62,7 +62,7 @@ do_apply(Workload *w, const char *name)
 
     end = workload_end(w, ok);
     note(w, "apply", name, begin, end, err);
-    if (ok || w->faults.mode)
+    if (ok || w->faults.mode || w->faults.dead)
         model_snapshot_apply(w->model, name, begin, end);
 }
 
@@ -79,7 +79,7 @@ do_resize(Workload *w)
 
     end = workload_end(w, ok);
     note(w, "resize", text, begin, end, err);
-    if (ok || w->faults.mode)
+    if (ok || w->faults.mode || w->faults.dead)
         model_resize(w->model, old, size, begin, end);
 }
 

@@ -35,18 +35,20 @@ dir_sync_of(const char *path, GError **err)
     return ok;
 }
 
-static int
-write_all(int fd, const char *data, size_t len)
+int
+file_write_all(int fd, const void *data, size_t len)
 {
+    const char *at = data;
+
     while (len > 0) {
-        ssize_t n = write(fd, data, len);
+        ssize_t n = write(fd, at, len);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
-        data += n;
-        len -= n;
+        at += n;
+        len -= (size_t)n;
     }
     return 0;
 }
@@ -61,7 +63,7 @@ file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, G
     if (fd < 0)
         return file_fail(err, "cannot create a temporary file beside", path);
     /* the umask took bits from the mode that the caller asked for */
-    r = fchmod(fd, mode) < 0 ? -errno : write_all(fd, data, len);
+    r = fchmod(fd, mode) < 0 ? -errno : file_write_all(fd, data, len);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
     if (close(fd) < 0 && r == 0)

@@ -26,6 +26,9 @@ bool file_link_atomic(const char *target, const char *link, GError **err);
  */
 char *file_read_limited(const char *path, size_t limit, size_t *ret_len, GError **err);
 
+/* Writes all of @data at the place where @fd is. 0 or -errno. */
+int file_write_all(int fd, const void *data, size_t len);
+
 /* Moves @fd beyond the numbers that select(2) can name (FD_SETSIZE), for descriptors that come in
  * thousands: libraries that wait by select (libnftables) end the process when they are given a
  * higher one. The new number, or @fd itself when there is none. Close-on-exec. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "driver/domain/attach.h"
+#include "driver/domain/qmp_answer.h"
 #include "driver/domain/resources.h"
 #include "util/error.h"
 
@@ -41,47 +42,16 @@ undo_clear(void *data)
 /* --- asking -------------------------------------------------------------------------------------
  */
 
-static JsonArray *
-ask_list(DomainRun *run, const char *command, JsonObject *arguments, JsonNode **ret_owner,
-         GError **err)
-{
-    *ret_owner = qmp_execute(run->qmp, command, arguments, DOMAIN_QMP_SECONDS, err);
-    if (!*ret_owner)
-        return NULL;
-    if (JSON_NODE_HOLDS_ARRAY(*ret_owner))
-        return json_node_get_array(*ret_owner);
-    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s did not answer with a list", command);
-    return NULL;
-}
-
-static JsonObject *
-element_object(JsonArray *list, guint i)
-{
-    JsonNode *node = json_array_get_element(list, i);
-
-    return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static const char *
-element_text(JsonArray *list, guint i, const char *name)
-{
-    JsonObject *object = element_object(list, i);
-    const char *text =
-        object ? json_object_get_string_member_with_default(object, name, NULL) : NULL;
-
-    return text ? text : "";
-}
-
 /* One more than the greatest number of an image's nodes, "libvirt-N-format". */
 static bool
 next_node(DomainRun *run, unsigned *ret, GError **err)
 {
     g_autoptr(JsonNode) owner = NULL;
-    JsonArray *list = ask_list(run, "query-named-block-nodes", NULL, &owner, err);
+    JsonArray *list = qmp_execute_list(run->qmp, "query-named-block-nodes", NULL, &owner, err);
     unsigned most = 0;
 
     for (guint i = 0; list && i < json_array_get_length(list); i++) {
-        const char *name = element_text(list, i, "node-name");
+        const char *name = qmp_text(qmp_element(list, i), "node-name");
 
         if (g_str_has_prefix(name, "libvirt-"))
             most = MAX(most, (unsigned)g_ascii_strtoull(name + strlen("libvirt-"), NULL, 10));
@@ -95,14 +65,11 @@ static bool
 next_set(DomainRun *run, unsigned *ret, GError **err)
 {
     g_autoptr(JsonNode) owner = NULL;
-    JsonArray *list = ask_list(run, "query-fdsets", NULL, &owner, err);
+    JsonArray *list = qmp_execute_list(run->qmp, "query-fdsets", NULL, &owner, err);
     gint64 most = 0;
 
-    for (guint i = 0; list && i < json_array_get_length(list); i++) {
-        JsonObject *set = element_object(list, i);
-
-        most = MAX(most, set ? json_object_get_int_member_with_default(set, "fdset-id", 0) : 0);
-    }
+    for (guint i = 0; list && i < json_array_get_length(list); i++)
+        most = MAX(most, qmp_number(qmp_element(list, i), "fdset-id"));
     if (list)
         *ret = (unsigned)most;
     return list != NULL;
@@ -117,12 +84,12 @@ domain_plug_devices(DomainRun *run, GError **err)
     JsonArray *list;
 
     json_object_set_string_member(arguments, "path", "/machine/peripheral");
-    list = ask_list(run, "qom-list", arguments, &owner, err);
+    list = qmp_execute_list(run->qmp, "qom-list", arguments, &owner, err);
     if (!list)
         return NULL;
     ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < json_array_get_length(list); i++)
-        g_hash_table_add(ids, g_strdup(element_text(list, i, "name")));
+        g_hash_table_add(ids, g_strdup(qmp_text(qmp_element(list, i), "name")));
     return ids;
 }
 

@@ -11,38 +11,8 @@
 #include <string.h>
 
 #include "driver/domain/attach.h"
+#include "driver/domain/qmp_answer.h"
 #include "util/error.h"
-
-/* ---- asking ---- */
-
-static JsonArray *
-ask(DomainRun *run, const char *command, JsonNode **ret_owner, GError **err)
-{
-    *ret_owner = qmp_execute(run->qmp, command, NULL, DOMAIN_QMP_SECONDS, err);
-    if (!*ret_owner)
-        return NULL;
-    if (JSON_NODE_HOLDS_ARRAY(*ret_owner))
-        return json_node_get_array(*ret_owner);
-    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s did not answer with a list", command);
-    return NULL;
-}
-
-static JsonObject *
-element(JsonArray *list, guint i)
-{
-    JsonNode *node = json_array_get_element(list, i);
-
-    return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static const char *
-text_of(JsonObject *object, const char *name)
-{
-    const char *text =
-        object ? json_object_get_string_member_with_default(object, name, NULL) : NULL;
-
-    return text ? text : "";
-}
 
 static JsonObject *
 object_of(JsonObject *object, const char *name)
@@ -70,13 +40,13 @@ drive_indexes(JsonObject *drive, GHashTable *by_file)
     GArray *indexes = g_array_new(FALSE, FALSE, sizeof(unsigned));
     JsonObject *inserted = object_of(drive, "inserted");
     JsonObject *image = object_of(object_of(inserted, "image"), "backing-image");
-    unsigned index = node_index(text_of(inserted, "node-name"));
+    unsigned index = node_index(qmp_text(inserted, "node-name"));
 
     while (index > 0) {
         g_array_append_val(indexes, index);
         if (!image)
             return indexes;
-        index = GPOINTER_TO_UINT(g_hash_table_lookup(by_file, text_of(image, "filename")));
+        index = GPOINTER_TO_UINT(g_hash_table_lookup(by_file, qmp_text(image, "filename")));
         image = object_of(image, "backing-image");
     }
     g_array_set_size(indexes, 0);
@@ -204,17 +174,19 @@ domain_block_settle(DomainRun *run, GError **err)
     g_autoptr(GHashTable) by_file = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(unsigned));
     g_autoptr(DomainDef) def = NULL, before = NULL;
-    JsonArray *nodes = ask(run, "query-named-block-nodes", &nodes_owner, err);
-    JsonArray *drives = nodes ? ask(run, "query-block", &drives_owner, err) : NULL;
+    JsonArray *nodes =
+        qmp_execute_list(run->qmp, "query-named-block-nodes", NULL, &nodes_owner, err);
+    JsonArray *drives =
+        nodes ? qmp_execute_list(run->qmp, "query-block", NULL, &drives_owner, err) : NULL;
     bool changed = false;
 
     if (!drives)
         return false;
     for (guint i = 0; i < json_array_get_length(nodes); i++) {
-        unsigned index = node_index(text_of(element(nodes, i), "node-name"));
+        unsigned index = node_index(qmp_text(qmp_element(nodes, i), "node-name"));
 
         if (index > 0)
-            g_hash_table_insert(by_file, (char *)text_of(element(nodes, i), "file"),
+            g_hash_table_insert(by_file, (char *)qmp_text(qmp_element(nodes, i), "file"),
                                 GUINT_TO_POINTER(index));
     }
     g_mutex_lock(&domain->lock);
@@ -227,10 +199,10 @@ domain_block_settle(DomainRun *run, GError **err)
         DomainDisk *disk = def->disks->pdata[i];
 
         for (guint j = 0; j < json_array_get_length(drives); j++) {
-            JsonObject *drive = element(drives, j);
+            JsonObject *drive = qmp_element(drives, j);
             g_autoptr(GArray) indexes = NULL;
 
-            if (g_strcmp0(text_of(drive, "qdev"), disk->info.alias) != 0)
+            if (g_strcmp0(qmp_text(drive, "qdev"), disk->info.alias) != 0)
                 continue;
             indexes = drive_indexes(drive, by_file);
             changed |= disk_settle(disk, indexes, gone);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/domain/qmp_answer.h"
 #include "driver/domain/vcpu_plug.h"
 #include "util/error.h"
 
@@ -216,26 +217,12 @@ data_flag(JsonObject *data, const char *name)
     return data && json_object_get_boolean_member_with_default(data, name, FALSE);
 }
 
-static const char *
-data_string(JsonObject *data, const char *name)
-{
-    const char *text = data ? json_object_get_string_member_with_default(data, name, "") : "";
-
-    return text ? text : ""; /* a number where a string should be gives NULL */
-}
-
-static int64_t
-data_int(JsonObject *data, const char *name)
-{
-    return data ? json_object_get_int_member_with_default(data, name, 0) : 0;
-}
-
 static void
 on_shutdown(DomainRun *run, JsonObject *data)
 {
     Domain *domain = run->domain;
     bool guest = data_flag(data, "guest");
-    const char *reason = data_string(data, "reason");
+    const char *reason = qmp_text(data, "reason");
     bool told;
 
     g_mutex_lock(&domain->lock);
@@ -325,7 +312,7 @@ static void
 on_balloon(DomainRun *run, JsonObject *data)
 {
     Domain *domain = run->domain;
-    uint64_t kib = (uint64_t)MAX(0, data_int(data, "actual")) / 1024;
+    uint64_t kib = (uint64_t)MAX(0, qmp_number(data, "actual")) / 1024;
 
     g_mutex_lock(&domain->lock);
     run->balloon_kib = kib;
@@ -337,7 +324,7 @@ static void
 on_rtc(DomainRun *run, JsonObject *data)
 {
     domain_event_send(run->domain, VIR_DOMAIN_EVENT_ID_RTC_CHANGE, 0, 0,
-                      (uint64_t)data_int(data, "offset"), NULL);
+                      (uint64_t)qmp_number(data, "offset"), NULL);
 }
 
 static void
@@ -348,7 +335,7 @@ on_port(DomainRun *run, JsonObject *data)
 
     g_mutex_lock(&domain->lock);
     if (domain->live)
-        agent = domain_live_channel_state(domain->live, data_string(data, "id"), open);
+        agent = domain_live_channel_state(domain->live, qmp_text(data, "id"), open);
     g_mutex_unlock(&domain->lock);
     if (agent)
         domain_event_send(domain, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
@@ -371,7 +358,7 @@ on_watchdog(DomainRun *run, JsonObject *data)
         [VIR_DOMAIN_EVENT_WATCHDOG_INJECTNMI] = "inject-nmi",
     };
     Domain *domain = run->domain;
-    const char *action = data_string(data, "action");
+    const char *action = qmp_text(data, "action");
     bool paused = false;
 
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
@@ -392,7 +379,7 @@ on_watchdog(DomainRun *run, JsonObject *data)
 static void
 on_deleted(DomainRun *run, JsonObject *data)
 {
-    const char *device = data_string(data, "device");
+    const char *device = qmp_text(data, "device");
 
     if (g_str_has_prefix(device, "vcpu"))
         domain_run_post(run, domain_vcpus_catch_up);
@@ -403,7 +390,7 @@ on_deleted(DomainRun *run, JsonObject *data)
 static void
 on_unplug_refused(DomainRun *run, JsonObject *data)
 {
-    const char *device = data_string(data, "device");
+    const char *device = qmp_text(data, "device");
 
     if (*device)
         domain_device_kept(run, device);
@@ -412,7 +399,7 @@ on_unplug_refused(DomainRun *run, JsonObject *data)
 static void
 on_block_job(DomainRun *run, const char *name, JsonObject *data)
 {
-    domain_block_event(run, name, data_string(data, "device"), *data_string(data, "error"));
+    domain_block_event(run, name, qmp_text(data, "device"), *qmp_text(data, "error"));
 }
 
 static void
@@ -533,7 +520,7 @@ domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-status did not answer with an object");
         return VIR_DOMAIN_NOSTATE;
     }
-    status = data_string(json_node_get_object(answer), "status");
+    status = qmp_text(json_node_get_object(answer), "status");
     for (size_t i = 0; i < G_N_ELEMENTS(states); i++)
         if (strcmp(status, states[i].status) == 0) {
             *ret_reason = states[i].reason;
@@ -548,24 +535,6 @@ static unsigned
 iothread_number(const char *id)
 {
     return g_str_has_prefix(id, "iothread") ? strtoul(id + strlen("iothread"), NULL, 10) : 0;
-}
-
-static JsonArray *
-answer_array(JsonNode *answer, const char *command, GError **err)
-{
-    if (answer && JSON_NODE_HOLDS_ARRAY(answer))
-        return json_node_get_array(answer);
-    if (answer)
-        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s did not answer with a list", command);
-    return NULL;
-}
-
-static JsonObject *
-array_object(JsonArray *array, guint i)
-{
-    JsonNode *node = json_array_get_element(array, i);
-
-    return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 }
 
 /* Threads are bound and limited by the numbers the VMM tells: it may only name its own. */
@@ -586,24 +555,23 @@ own_thread(const DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
 bool
 domain_monitor_vcpus(DomainRun *run, GError **err)
 {
-    g_autoptr(JsonNode) cpus =
-        qmp_execute(run->qmp, "query-cpus-fast", NULL, DOMAIN_QMP_SECONDS, err);
-    JsonArray *cpu_list = answer_array(cpus, "query-cpus-fast", err);
+    g_autoptr(JsonNode) cpus = NULL;
+    JsonArray *cpu_list = qmp_execute_list(run->qmp, "query-cpus-fast", NULL, &cpus, err);
     g_autoptr(GArray) tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
     GArray *old;
 
     if (!cpu_list)
         return false;
     for (guint i = 0; i < json_array_get_length(cpu_list); i++) {
-        JsonObject *cpu = array_object(cpu_list, i);
-        int64_t index = data_int(cpu, "cpu-index");
+        JsonObject *cpu = qmp_element(cpu_list, i);
+        int64_t index = qmp_number(cpu, "cpu-index");
 
         if (index < 0 || index >= 4096)
             return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                   "query-cpus-fast names a vCPU %" G_GINT64_FORMAT, index);
         if (tids->len <= index)
             g_array_set_size(tids, index + 1);
-        if (!own_thread(run, data_int(cpu, "thread-id"), &g_array_index(tids, pid_t, index), err))
+        if (!own_thread(run, qmp_number(cpu, "thread-id"), &g_array_index(tids, pid_t, index), err))
             return false;
     }
     g_mutex_lock(&run->domain->lock);
@@ -622,16 +590,15 @@ domain_monitor_threads(DomainRun *run, GError **err)
 
     if (!domain_monitor_vcpus(run, err))
         return false;
-    threads = qmp_execute(run->qmp, "query-iothreads", NULL, DOMAIN_QMP_SECONDS, err);
-    thread_list = answer_array(threads, "query-iothreads", err);
+    thread_list = qmp_execute_list(run->qmp, "query-iothreads", NULL, &threads, err);
     if (!thread_list)
         return false;
     g_array_set_size(run->iothreads, 0);
     for (guint i = 0; i < json_array_get_length(thread_list); i++) {
-        JsonObject *thread = array_object(thread_list, i);
-        DomainRunThread entry = { iothread_number(data_string(thread, "id")), 0 };
+        JsonObject *thread = qmp_element(thread_list, i);
+        DomainRunThread entry = { iothread_number(qmp_text(thread, "id")), 0 };
 
-        if (!own_thread(run, data_int(thread, "thread-id"), &entry.tid, err))
+        if (!own_thread(run, qmp_number(thread, "thread-id"), &entry.tid, err))
             return false;
         if (entry.id > 0)
             g_array_append_val(run->iothreads, entry);

@@ -11,6 +11,7 @@
 #include <zstd.h>
 
 #include "driver/domain/save_file.h"
+#include "util/file.h"
 
 enum { PACK_BUFFER = 1 << 20, PACK_BLOCK = 4096, PACK_LEVEL = 1 };
 
@@ -20,24 +21,6 @@ typedef struct {
     size_t used; /* of @out */
     ZSTD_CCtx *context;
 } Pack;
-
-static int
-pack_write(const Pack *pack, size_t len)
-{
-    const uint8_t *data = pack->out;
-
-    while (len > 0) {
-        ssize_t n = write(pack->to, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
 
 /* Full buffers only, so that a descriptor with O_DIRECT takes them. */
 static int
@@ -54,7 +37,7 @@ pack_some(Pack *pack, size_t len, ZSTD_EndDirective end)
             return -EIO;
         pack->used = out.pos;
         if (pack->used == PACK_BUFFER) {
-            int ret = pack_write(pack, PACK_BUFFER);
+            int ret = file_write_all(pack->to, pack->out, PACK_BUFFER);
 
             if (ret < 0)
                 return ret;
@@ -74,7 +57,7 @@ pack_end(Pack *pack)
     /* the last piece is no whole block */
     if (flags < 0 || fcntl(pack->to, F_SETFL, flags & ~O_DIRECT) < 0)
         return -errno;
-    return pack_write(pack, pack->used);
+    return file_write_all(pack->to, pack->out, pack->used);
 }
 
 int

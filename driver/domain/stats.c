@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "driver/domain/private.h"
+#include "driver/domain/qmp_answer.h"
 #include "util/error.h"
 
 void
@@ -109,23 +110,16 @@ domain_block_stats(Domain *domain, GError **err)
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     g_autoptr(JsonNode) answer = NULL;
     g_autoptr(JsonNode) blocks = NULL;
+    JsonArray *stats, *sizes;
     GPtrArray *list;
 
-    if (!run ||
-        !(answer = qmp_execute(run->qmp, "query-blockstats", NULL, DOMAIN_QMP_SECONDS, err)))
+    if (!run || !(stats = qmp_execute_list(run->qmp, "query-blockstats", NULL, &answer, err)))
         return NULL;
-    if (!JSON_NODE_HOLDS_ARRAY(answer)) {
-        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "query-blockstats did not answer with a list");
-        return NULL;
-    }
-    blocks = qmp_execute(run->qmp, "query-block", NULL, DOMAIN_QMP_SECONDS, NULL);
+    sizes = qmp_execute_list(run->qmp, "query-block", NULL, &blocks, NULL);
     list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
     g_mutex_lock(&domain->lock);
     for (guint i = 0; domain->live && i < domain->live->disks->len; i++)
-        g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], json_node_get_array(answer),
-                                         blocks && JSON_NODE_HOLDS_ARRAY(blocks)
-                                             ? json_node_get_array(blocks)
-                                             : NULL));
+        g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], stats, sizes));
     g_mutex_unlock(&domain->lock);
     for (guint i = 0; i < list->len; i++)
         add_sizes(list->pdata[i]);

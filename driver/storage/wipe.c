@@ -13,6 +13,7 @@
 
 #include "driver/storage/backend.h"
 #include "util/error.h"
+#include "util/file.h"
 
 enum { WIPE_CHUNK = 1024 * 1024 };
 
@@ -28,22 +29,6 @@ static const char *const patterns[] = {
     [VIR_STORAGE_VOL_WIPE_ALG_PFITZNER33] = "pfitzner33",
     [VIR_STORAGE_VOL_WIPE_ALG_RANDOM] = NULL,
 };
-
-static int
-write_all(int fd, const uint8_t *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
 
 static int
 fill_random(uint8_t *data, size_t len)
@@ -69,7 +54,7 @@ overwrite(int fd, uint64_t length, bool random)
 
         r = random ? fill_random(data, n) : 0;
         if (r == 0)
-            r = write_all(fd, data, n);
+            r = file_write_all(fd, data, n);
         length -= n;
     }
     return r == 0 && fdatasync(fd) < 0 ? -errno : r;

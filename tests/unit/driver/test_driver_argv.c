@@ -14,6 +14,7 @@
 #include "driver/domain/argv.h"
 #include "driver/node/firmware.h"
 #include "driver/domain/private.h"
+#include "tests/unit/golden.h"
 #include "util/error.h"
 
 enum { FIRST_FD = 3 };
@@ -201,7 +202,6 @@ check_file(const char *dir, const char *name)
     g_autofree char *stem = g_strndup(xml_path, strlen(xml_path) - strlen(".xml"));
     g_autofree char *args_path = g_strconcat(stem, ".args", NULL);
     g_autofree char *xml = NULL;
-    g_autofree char *expected = NULL;
     g_autofree char *text = NULL;
     g_autoptr(DomainDef) def = NULL;
     g_autoptr(DomainDef) live = NULL;
@@ -215,11 +215,7 @@ check_file(const char *dir, const char *name)
     if (!args)
         fail_msg("%s: %s", name, err->message);
     text = lines(args);
-    if (getenv("KILN_GOLDEN_WRITE"))
-        assert_true(g_file_set_contents(args_path, text, -1, NULL));
-    if (!g_file_get_contents(args_path, &expected, NULL, NULL))
-        fail_msg("no file %s", args_path);
-    assert_string_equal(text, expected);
+    golden_check(args_path, text);
 }
 
 static void

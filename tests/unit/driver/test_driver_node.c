@@ -7,8 +7,6 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <libxml/parser.h>
-#include <libxml/relaxng.h>
 #include <string.h>
 
 #include "driver/node/firmware.h"
@@ -16,6 +14,7 @@
 #include "driver/node/sysfs.h"
 #include "driver/node/topology.h"
 #include "tests/unit/driver/node_fixture.h"
+#include "tests/unit/golden.h"
 #include "util/error.h"
 
 static void
@@ -23,31 +22,8 @@ assert_golden(const char *name, const char *text)
 {
     g_autofree char *path =
         g_build_filename(g_getenv("KILN_SOURCE_ROOT"), "tests/golden/node", name, NULL);
-    g_autofree char *want = NULL;
 
-    if (g_getenv("KILN_GOLDEN_WRITE"))
-        assert_true(g_file_set_contents(path, text, -1, NULL));
-    assert_true(g_file_get_contents(path, &want, NULL, NULL));
-    assert_string_equal(text, want);
-}
-
-static void
-assert_valid(const char *schema, const char *text)
-{
-    g_autofree char *path = g_build_filename("/usr/share/libvirt/schemas", schema, NULL);
-    xmlRelaxNGParserCtxtPtr parser = xmlRelaxNGNewParserCtxt(path);
-    xmlRelaxNGPtr rng = xmlRelaxNGParse(parser);
-    xmlRelaxNGValidCtxtPtr ctx;
-    xmlDocPtr doc = xmlReadMemory(text, (int)strlen(text), NULL, NULL, XML_PARSE_NONET);
-
-    assert_non_null(rng);
-    assert_non_null(doc);
-    ctx = xmlRelaxNGNewValidCtxt(rng);
-    assert_int_equal(xmlRelaxNGValidateDoc(ctx, doc), 0);
-    xmlFreeDoc(doc);
-    xmlRelaxNGFreeValidCtxt(ctx);
-    xmlRelaxNGFree(rng);
-    xmlRelaxNGFreeParserCtxt(parser);
+    golden_check(path, text);
 }
 
 static void
@@ -134,7 +110,7 @@ test_capabilities(void **state)
 
     (void)state;
     assert_non_null(xml);
-    assert_valid("capability.rng", xml);
+    golden_check_schema("capability.rng", "capability.rng", xml);
     assert_golden("capabilities.xml", xml);
     fake_host_free(host);
 }
@@ -163,7 +139,7 @@ test_capabilities_without_kvm(void **state)
                     "C4271571-D892-4EC0-9034-EF2EBC38C943\n");
     node = node_new_from(&host->paths, &host->source);
     xml = node_get_capabilities(node, NULL);
-    assert_valid("capability.rng", xml);
+    golden_check_schema("capability.rng", "capability.rng", xml);
     assert_null(strstr(xml, "<guest>"));
     assert_non_null(strstr(xml, "<uuid>c4271571-d892-4ec0-9034-ef2ebc38c943</uuid>"));
     assert_null(node_get_domain_capabilities(node, NULL, NULL, NULL, NULL, &err));
@@ -224,7 +200,7 @@ test_domain_capabilities(void **state)
     g_autofree char *without_offers = cut_offers(xml);
 
     (void)state;
-    assert_valid("domaincaps.rng", xml);
+    golden_check_schema("domaincaps.rng", "domaincaps.rng", xml);
     assert_golden("domcaps.xml", without_offers);
     assert_non_null(strstr(echo, "<path>/usr/bin/qemu-system-x86_64</path>"));
     assert_non_null(strstr(echo, "<machine>kiln-q35-1.0</machine>"));
@@ -276,7 +252,7 @@ test_offers(void **state)
         g_autofree char *line = g_strdup_printf(">%s</machine>", (*machine)->alias);
         g_autofree char *own = g_strdup_printf("<machine>%s</machine>", (*machine)->name);
 
-        assert_valid("domaincaps.rng", caps);
+        golden_check_schema("domaincaps.rng", "domaincaps.rng", caps);
         assert_non_null(strstr(caps, own));
         assert_non_null(strstr(capabilities, line));
         assert_true(offers(caps, "disk", "diskDevice", "disk"));
@@ -391,12 +367,12 @@ test_real_host(void **state)
     NodeInfo info;
 
     (void)state;
-    assert_valid("capability.rng", xml);
+    golden_check_schema("capability.rng", "capability.rng", xml);
     assert_true(node_get_info(node, &info, NULL));
     assert_true(info.cpus > 0 &&
                 info.nodes * info.sockets * info.cores * info.threads >= info.cpus);
     if (dom)
-        assert_valid("domaincaps.rng", dom);
+        golden_check_schema("domaincaps.rng", "domaincaps.rng", dom);
     else
         print_message("no domain capabilities checked: this host has no usable /dev/kvm\n");
 }

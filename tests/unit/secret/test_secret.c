@@ -9,62 +9,20 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <libvirt/libvirt.h>
-#include <libxml/parser.h>
-#include <libxml/relaxng.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/secret/secret.h"
+#include "tests/unit/golden.h"
 #include "util/error.h"
 #include "xml/secret.h"
 
-#define SCHEMA "/usr/share/libvirt/schemas/secret.rng"
 #define UUID "c1f11a6d-8c5d-4a3e-ac7a-4e171c5e0d4a"
 
 static const char *const names[] = { "volume", "ceph", "iscsi", "tls", "vtpm", "plain" };
 
 /* --- XML -------------------------------------------------------------------------------------- */
-
-static void
-check_schema(const char *name, const char *xml)
-{
-    xmlRelaxNGParserCtxt *parser;
-    xmlRelaxNGValidCtxt *valid;
-    xmlRelaxNG *schema;
-    xmlDoc *doc;
-
-    if (access(SCHEMA, R_OK) < 0) {
-        print_message("skipped: no %s (package libvirt0)\n", SCHEMA);
-        return;
-    }
-    parser = xmlRelaxNGNewParserCtxt(SCHEMA);
-    schema = xmlRelaxNGParse(parser);
-    assert_non_null(schema);
-    valid = xmlRelaxNGNewValidCtxt(schema);
-    doc = xmlReadMemory(xml, (int)strlen(xml), name, NULL, 0);
-    assert_non_null(doc);
-    if (xmlRelaxNGValidateDoc(valid, doc) != 0)
-        fail_msg("'%s' is not valid by %s:\n%s", name, SCHEMA, xml);
-    xmlFreeDoc(doc);
-    xmlRelaxNGFreeValidCtxt(valid);
-    xmlRelaxNGFree(schema);
-    xmlRelaxNGFreeParserCtxt(parser);
-}
-
-static void
-check_golden(const char *path, const char *text)
-{
-    g_autofree char *want = NULL;
-
-    g_file_get_contents(path, &want, NULL, NULL);
-    if (g_strcmp0(want, text) == 0)
-        return;
-    if (g_getenv("KILN_GOLDEN_WRITE"))
-        g_file_set_contents(path, text, -1, NULL);
-    else
-        fail_msg("%s differs, got:\n%s", path, text);
-}
 
 static void
 test_xml(void **state)
@@ -87,8 +45,8 @@ test_xml(void **state)
             fail_msg("%s: %s", names[i], err->message);
         copy = secret_def_copy(def);
         out = secret_def_format(copy);
-        check_golden(path_out, out);
-        check_schema(names[i], out);
+        golden_check(path_out, out);
+        golden_check_schema("secret.rng", names[i], out);
         again = secret_def_parse(out, SECRET_DEF_VALIDATE, &err);
         assert_non_null(again);
         twice = secret_def_format(again);

@@ -8,12 +8,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-#include <libxml/parser.h>
-#include <libxml/relaxng.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "driver/storage/storage.h"
+#include "tests/unit/golden.h"
 #include "util/error.h"
 #include "xml/storage_vol.h"
 
@@ -26,33 +25,6 @@ static bool
 is_pool(const char *name)
 {
     return g_str_has_prefix(name, "pool");
-}
-
-static void
-check_schema(const char *file, const char *name, const char *xml)
-{
-    g_autofree char *path = g_build_filename("/usr/share/libvirt/schemas", file, NULL);
-    xmlRelaxNGParserCtxt *parser;
-    xmlRelaxNGValidCtxt *valid;
-    xmlRelaxNG *schema;
-    xmlDoc *doc;
-
-    if (access(path, R_OK) < 0) {
-        print_message("skipped: no %s (package libvirt0)\n", path);
-        return;
-    }
-    parser = xmlRelaxNGNewParserCtxt(path);
-    schema = xmlRelaxNGParse(parser);
-    assert_non_null(schema);
-    valid = xmlRelaxNGNewValidCtxt(schema);
-    doc = xmlReadMemory(xml, (int)strlen(xml), name, NULL, 0);
-    assert_non_null(doc);
-    if (xmlRelaxNGValidateDoc(valid, doc) != 0)
-        fail_msg("'%s' is not valid by %s:\n%s", name, path, xml);
-    xmlFreeDoc(doc);
-    xmlRelaxNGFreeValidCtxt(valid);
-    xmlRelaxNGFree(schema);
-    xmlRelaxNGFreeParserCtxt(parser);
 }
 
 /* Parsed, copied, printed. */
@@ -79,20 +51,6 @@ pass(const char *name, const char *in, unsigned flags)
 }
 
 static void
-check_golden(const char *path, const char *text)
-{
-    g_autofree char *want = NULL;
-
-    g_file_get_contents(path, &want, NULL, NULL);
-    if (g_strcmp0(want, text) == 0)
-        return;
-    if (g_getenv("KILN_GOLDEN_WRITE"))
-        g_file_set_contents(path, text, -1, NULL);
-    else
-        fail_msg("%s differs, got:\n%s", path, text);
-}
-
-static void
 test_golden(void **state)
 {
     (void)state;
@@ -105,8 +63,9 @@ test_golden(void **state)
 
         assert_true(g_file_get_contents(path, &in, NULL, NULL));
         out = pass(names[i], in, STORAGE_DEF_VALIDATE);
-        check_golden(path_out, out);
-        check_schema(is_pool(names[i]) ? "storagepool.rng" : "storagevol.rng", names[i], out);
+        golden_check(path_out, out);
+        golden_check_schema(is_pool(names[i]) ? "storagepool.rng" : "storagevol.rng", names[i],
+                            out);
         twice = pass(names[i], out, STORAGE_DEF_VALIDATE);
         assert_string_equal(out, twice);
     }
@@ -163,7 +122,7 @@ test_capabilities(void **state)
     g_autofree char *xml = storage_capabilities();
 
     (void)state;
-    check_schema("storagepoolcaps.rng", "capabilities", xml);
+    golden_check_schema("storagepoolcaps.rng", "capabilities", xml);
     assert_non_null(strstr(xml, "<pool type='dir' supported='yes'>"));
     assert_non_null(strstr(xml, "<pool type='rbd' supported='no'>"));
 }

@@ -6,6 +6,7 @@
  * is left of them. KILN_GOLDEN_WRITE=1 writes the expected files anew, to be looked through.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/golden.h"
 #include "util/error.h"
 #include "xml/domain.h"
 
@@ -106,13 +107,8 @@ static void
 compare(const Fixture *f, const char *name, const char *ending, const char *got)
 {
     g_autofree char *path = g_strdup_printf("%s/%s%s", f->folder, name, ending);
-    g_autofree char *want = NULL;
 
-    if (getenv("KILN_GOLDEN_WRITE"))
-        assert_true(g_file_set_contents(path, got, -1, NULL));
-    if (!g_file_get_contents(path, &want, NULL, NULL))
-        fail_msg("%s is missing", path);
-    assert_string_equal(got, want);
+    golden_check(path, got);
 }
 
 static void

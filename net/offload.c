@@ -147,21 +147,20 @@ mss_find(const uint8_t *frame, const Layout *layout)
 }
 
 uint16_t
-offload_raise_mss(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len,
-                  unsigned offload)
+offload_take_mss(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len, unsigned offload)
 {
     Layout layout;
     unsigned mss;
     size_t at;
 
     if (!layout_find(frame, len, &layout) || !layout.tcp ||
-        !(frame[layout.payload + TCP_FLAGS] & TCP_SYN) ||
-        !(offload & (layout.ipv4 ? NET_OFFLOAD_TSO4 : NET_OFFLOAD_TSO6)))
+        !(frame[layout.payload + TCP_FLAGS] & TCP_SYN))
         return 0;
     at = mss_find(frame, &layout);
     mss = at ? load16(frame + at) : 0;
-    if (mss < MSS_LEAST || mss >= OFFLOAD_STACK_MSS)
-        return 0;
+    if (mss < MSS_LEAST || mss >= OFFLOAD_STACK_MSS ||
+        !(offload & (layout.ipv4 ? NET_OFFLOAD_TSO4 : NET_OFFLOAD_TSO6)))
+        return (uint16_t)mss;
     store16(frame + at, OFFLOAD_STACK_MSS);
     if (!(header[0] & F_NEEDS_CSUM)) {
         /* RFC 1624, equation 3: the sum changes by the difference; bytes at an odd place count

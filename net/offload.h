@@ -4,8 +4,9 @@
  * From the driver: the checksum that it left is put in, and a packet of many segments stays one,
  * because the stack at the other end takes packets of any size. To the driver: the stack's packets
  * are larger than the guest's MTU; they go whole to a driver that takes many segments in one, and
- * in pieces to another. A TCP peer sends no more than the guest's MSS allows, so that is raised in
- * the guest's SYN (RFC 9293, 3.7.1) while its driver takes large packets.
+ * in pieces to another. libslirp heeds the guest's MSS (RFC 9293, 3.7.1) in some connections and
+ * not in others, so it is raised in the guest's SYN while its driver takes large packets, and what
+ * is too large is cut here in any case.
  *
  * All bytes are foreign: nothing here leaves its buffer.
  *
@@ -19,6 +20,7 @@
 enum {
     OFFLOAD_HEADER = 10, /* bytes of a virtio-net header that say something here */
     OFFLOAD_MTU = 1500,  /* what a guest takes at least */
+    OFFLOAD_MSS = OFFLOAD_MTU - 40,
     OFFLOAD_STACK_MTU = 65520,
     /* a quarter of the window that the stack keeps to, which knows no scaling: more than one is
      * under way, and the guest need not wait for the next */
@@ -29,11 +31,11 @@ enum {
  * of the frame. */
 int offload_complete(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len);
 
-/* Raises the MSS in a guest's SYN, where @offload (NET_OFFLOAD_…, what its driver takes) has its
- * IP version, to OFFLOAD_STACK_MSS. The MSS that it had, or 0 when nothing was changed. @header as
- * above: a checksum that is complete already is kept right. */
-uint16_t offload_raise_mss(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len,
-                           unsigned offload);
+/* The MSS in a guest's SYN, or 0 when the frame is none or has none. Where @offload (NET_OFFLOAD_…,
+ * what its driver takes) has its IP version, the frame says OFFLOAD_STACK_MSS afterwards. @header
+ * as above: a checksum that is complete already is kept right. */
+uint16_t offload_take_mss(const uint8_t header[OFFLOAD_HEADER], uint8_t *frame, size_t len,
+                          unsigned offload);
 
 /* How a frame of the stack goes to the guest. */
 typedef struct {
@@ -43,8 +45,8 @@ typedef struct {
     bool fragments;   /* IPv4's, in more than one piece */
 } OffloadPlan;
 
-/* @mss: no connection of the guest has a smaller one (as told by offload_raise_mss). May change
- * @frame's checksum. False when the guest cannot get the frame in any form. */
+/* @mss: no connection of the guest has a smaller one (offload_take_mss). May change @frame's
+ * checksum. False when the guest cannot get the frame in any form. */
 bool offload_plan(uint8_t *frame, size_t len, unsigned offload, uint16_t mss, OffloadPlan *ret);
 /* Writes piece @n (from 0) of a frame that goes in several to @out, which has room for @len bytes,
  * and returns its length. */

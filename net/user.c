@@ -25,6 +25,7 @@ enum {
     BYTES_CONGESTED = 512 * 1024, /* or from here */
     BYTES_MAX = 8 << 20,
     HEADER_MAX = 12, /* of virtio-net */
+    MSS_MIN = 64,    /* a guest that says less gets many packets, but not endlessly many */
 };
 
 #define NS_PER_MS INT64_C(1000000)
@@ -68,7 +69,7 @@ struct NetUser {
     uint8_t *cut;     /* a piece; NET_MAX_PACKET, as gather */
     uint8_t *gather;  /* what the guest sends */
     unsigned header_len, offload;
-    uint16_t mss; /* the least of the guest's that was raised */
+    uint16_t mss; /* the least that the guest asked for */
 };
 
 static void user_work(void *opaque);
@@ -395,6 +396,7 @@ user_send(NetBackend *backend, unsigned queue, const struct iovec *iov, int n_io
     NetUser *user = (NetUser *)backend;
     uint8_t header[OFFLOAD_HEADER] = { 0 }, *frame = user->gather + user->header_len;
     size_t len = 0;
+    uint16_t mss;
 
     (void)queue;
     for (int i = 0; i < n_iov; i++) {
@@ -406,16 +408,13 @@ user_send(NetBackend *backend, unsigned queue, const struct iovec *iov, int n_io
     if (len < user->header_len)
         return -EINVAL;
     len -= user->header_len;
-    if (user->header_len > 0) {
-        uint16_t mss;
-
+    if (user->header_len > 0)
         memcpy(header, user->gather, OFFLOAD_HEADER);
-        mss = offload_raise_mss(header, frame, len, user->offload);
-        if (mss > 0 && mss < user->mss)
-            user->mss = mss;
-        if (offload_complete(header, frame, len) < 0)
-            return -EINVAL;
-    }
+    mss = offload_take_mss(header, frame, len, user->offload);
+    if (mss > 0 && mss < user->mss)
+        user->mss = MAX(mss, MSS_MIN);
+    if (offload_complete(header, frame, len) < 0)
+        return -EINVAL;
     slirp_input(user->slirp, frame, (int)len);
     user_schedule(user);
     return (ssize_t)(user->header_len + len);
@@ -555,7 +554,7 @@ user_open(NetBackend *backend, GHashTable *props, const NetOpenOps *ops, GError 
 
     (void)ops;
     backend->caps |= NET_CAP_HEADER;
-    user->mss = OFFLOAD_STACK_MSS;
+    user->mss = OFFLOAD_MSS;
     user->timers = g_ptr_array_new();
     user->sockets = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     user->listed = g_array_new(FALSE, FALSE, sizeof(int));

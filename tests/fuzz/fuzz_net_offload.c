@@ -26,7 +26,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     frame = g_malloc(MAX(len, 1));
     for (size_t i = 0; i < len; i++)
         frame[i] = data[CONTROL + i % (size - CONTROL)];
-    offload_raise_mss(data, frame, len, data[OFFLOAD_HEADER + 2]);
+    (void)offload_take_mss(data, frame, len, data[OFFLOAD_HEADER + 2]);
     (void)offload_complete(data, frame, len);
     if (!offload_plan(frame, len, data[OFFLOAD_HEADER + 2], mss, &plan) || plan.pieces < 2)
         return 0;

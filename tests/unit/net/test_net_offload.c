@@ -158,17 +158,19 @@ test_mss_raised(void **state)
         unsigned offload = NET_OFFLOAD_CSUM | (ipv4 ? NET_OFFLOAD_TSO4 : NET_OFFLOAD_TSO6);
 
         make_tcp(&f, ipv4, SYN, even, sizeof(even), 0);
-        assert_int_equal(offload_raise_mss(header, f.bytes, f.len, offload), MSS);
+        assert_int_equal(offload_take_mss(header, f.bytes, f.len, offload), MSS);
         assert_int_equal(get16(f.bytes + f.payload + TCP + 2), OFFLOAD_STACK_MSS);
         assert_tcp_sum(f.bytes, f.len, f.payload, ipv4);
         make_tcp(&f, ipv4, SYN | ACK, odd, sizeof(odd), 0);
-        assert_int_equal(offload_raise_mss(header, f.bytes, f.len, offload), MSS);
+        assert_int_equal(offload_take_mss(header, f.bytes, f.len, offload), MSS);
         assert_int_equal(get16(f.bytes + f.payload + TCP + 3), OFFLOAD_STACK_MSS);
         assert_tcp_sum(f.bytes, f.len, f.payload, ipv4);
         /* the driver takes only the other kind */
         make_tcp(&f, ipv4, SYN, even, sizeof(even), 0);
         offload ^= NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6;
-        assert_int_equal(offload_raise_mss(header, f.bytes, f.len, offload), 0);
+        assert_int_equal(offload_take_mss(header, f.bytes, f.len, offload), MSS);
+        assert_int_equal(get16(f.bytes + f.payload + TCP + 2), MSS);
+        assert_tcp_sum(f.bytes, f.len, f.payload, ipv4);
     }
 }
 
@@ -184,16 +186,17 @@ test_mss_left_alone(void **state)
 
     (void)state;
     make_tcp(&f, true, ACK, mss, 4, 0);
-    assert_int_equal(offload_raise_mss(header, f.bytes, f.len, NET_OFFLOAD_TSO4), 0);
+    assert_int_equal(offload_take_mss(header, f.bytes, f.len, NET_OFFLOAD_TSO4), 0);
     make_tcp(&f, true, SYN, small, 4, 0);
-    assert_int_equal(offload_raise_mss(header, f.bytes, f.len, NET_OFFLOAD_TSO4), 0);
+    assert_int_equal(offload_take_mss(header, f.bytes, f.len, NET_OFFLOAD_TSO4), 88);
+    assert_int_equal(get16(f.bytes + f.payload + TCP + 2), 88);
     for (unsigned i = 0; i < G_N_ELEMENTS(broken); i++) {
         make_tcp(&f, true, SYN, broken[i], 4, 0);
-        assert_int_equal(offload_raise_mss(header, f.bytes, f.len, NET_OFFLOAD_TSO4), 0);
+        assert_int_equal(offload_take_mss(header, f.bytes, f.len, NET_OFFLOAD_TSO4), 0);
     }
     for (size_t len = 0; len < ETHER + IP4 + TCP + 4; len++) {
         make_tcp(&f, true, SYN, mss, 4, 0);
-        assert_int_equal(offload_raise_mss(header, f.bytes, len, NET_OFFLOAD_TSO4), 0);
+        assert_int_equal(offload_take_mss(header, f.bytes, len, NET_OFFLOAD_TSO4), 0);
     }
 }
 

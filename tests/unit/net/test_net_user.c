@@ -25,6 +25,8 @@ enum {
     DHCP_OFFER = 2,
 };
 
+static const uint8_t guest_mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
+
 typedef struct {
     NetBackend *net;
     IoLoop *loop;
@@ -185,14 +187,13 @@ checksum(const uint8_t *data, size_t len)
 static size_t
 make_discover(uint8_t *frame)
 {
-    static const uint8_t mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
     static const uint8_t options[] = { 0x63, 0x82, 0x53, 0x63, 53, 1, DHCP_DISCOVER, 255 };
     size_t udp_len = UDP + BOOTP + sizeof(options);
     uint8_t *ip = frame + ETHER, *udp = ip + IP, *bootp = udp + UDP;
 
     memset(frame, 0, ETHER + IP + udp_len);
     memset(frame, 0xff, 6);
-    memcpy(frame + 6, mac, 6);
+    memcpy(frame + 6, guest_mac, 6);
     put16(frame + 12, 0x0800);
     ip[0] = 0x45;
     put16(ip + 2, (unsigned)(IP + udp_len));
@@ -207,7 +208,7 @@ make_discover(uint8_t *frame)
     bootp[1] = 1;
     bootp[2] = 6;
     memcpy(bootp + 4, "kiln", 4);
-    memcpy(bootp + 28, mac, 6);
+    memcpy(bootp + 28, guest_mac, 6);
     memcpy(bootp + BOOTP, options, sizeof(options));
     return ETHER + IP + udp_len;
 }
@@ -270,27 +271,77 @@ open_forwarded(Fixture *f)
     return addr;
 }
 
-/* Connects to it and says who has the guest's address; the SYN that knocks at the guest's port. */
+/* Says who has the guest's address, when asked. */
+static void
+answer_arp(Fixture *f)
+{
+    g_autoptr(GBytes) arp = wait_packet(f, is_arp);
+    const uint8_t *request = g_bytes_get_data(arp, NULL);
+    uint8_t frame[64] = { 0 };
+
+    memcpy(frame, request + 6, 6);
+    memcpy(frame + 6, guest_mac, 6);
+    memcpy(frame + 12, request + 12, 8);
+    put16(frame + ETHER + 6, 2);
+    memcpy(frame + ETHER + 8, guest_mac, 6);
+    memcpy(frame + ETHER + 14, request + ETHER + 24, 4);
+    memcpy(frame + ETHER + 18, request + ETHER + 8, 10);
+    send_frame(f, frame, 60);
+}
+
+/* A segment without data; @mss 0: without that option. Acknowledges the SYN @answers, if any. */
+static void
+send_segment(Fixture *f, uint32_t host_address, unsigned ports[2], unsigned flags,
+             uint32_t sequence, const uint8_t *answers, unsigned mss)
+{
+    size_t size = mss ? 24 : 20;
+    uint8_t frame[ETHER + IP + 24] = { 0 }, *ip = frame + ETHER, *tcp = ip + IP;
+    uint8_t pseudo[12 + 24] = { 0 };
+    uint32_t guest = htonl(0x0a00020f), host = htonl(host_address);
+
+    memcpy(frame, "\x52\x55\x0a\x00\x02\x02", 6);
+    memcpy(frame + 6, guest_mac, 6);
+    put16(frame + 12, 0x0800);
+    ip[0] = 0x45;
+    put16(ip + 2, (unsigned)(IP + size));
+    ip[8] = 64;
+    ip[9] = 6;
+    memcpy(ip + 12, &guest, 4);
+    memcpy(ip + 16, &host, 4);
+    put16(ip + 10, checksum(ip, IP));
+    put16(tcp, ports[0]);
+    put16(tcp + 2, ports[1]);
+    put16(tcp + 4, sequence >> 16);
+    put16(tcp + 6, sequence & 0xffff);
+    if (answers) {
+        memcpy(tcp + 8, answers + ETHER + IP + 4, 4); /* a SYN counts as one */
+        for (int i = 11; i >= 8 && ++tcp[i] == 0; i--)
+            continue;
+    }
+    tcp[12] = (uint8_t)(size / 4 << 4);
+    tcp[13] = (uint8_t)flags;
+    put16(tcp + 14, 0xffff);
+    if (mss) {
+        put16(tcp + 20, 0x0204);
+        put16(tcp + 22, mss);
+    }
+    memcpy(pseudo, ip + 12, 8);
+    pseudo[9] = 6;
+    put16(pseudo + 10, (unsigned)size);
+    memcpy(pseudo + 12, tcp, size);
+    put16(tcp + 16, checksum(pseudo, 12 + size));
+    send_frame(f, frame, ETHER + IP + size);
+}
+
+/* Connects to the forwarded port; the SYN that knocks at the guest's. */
 static GBytes *
 knock(Fixture *f, const struct sockaddr_in *addr, int *ret_fd)
 {
-    g_autoptr(GBytes) arp = NULL;
-    uint8_t frame[64] = { 0 };
-    const uint8_t *request;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     assert_true(connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ||
                 errno == EINPROGRESS);
-    arp = wait_packet(f, is_arp);
-    request = g_bytes_get_data(arp, NULL);
-    memcpy(frame, request + 6, 6);
-    memcpy(frame + 6, "\x52\x54\x00\x01\x02\x03", 6);
-    memcpy(frame + 12, request + 12, 8);
-    put16(frame + ETHER + 6, 2);
-    memcpy(frame + ETHER + 8, "\x52\x54\x00\x01\x02\x03", 6);
-    memcpy(frame + ETHER + 14, request + ETHER + 24, 4);
-    memcpy(frame + ETHER + 18, request + ETHER + 8, 10);
-    send_frame(f, frame, 60);
+    answer_arp(f);
     *ret_fd = fd;
     return wait_packet(f, is_syn);
 }
@@ -318,14 +369,11 @@ is_large(const uint8_t *data, size_t len)
 static void
 test_large_packets(void **state)
 {
-    static const uint8_t options[4] = { 2, 4, 1460 >> 8, 1460 & 255 };
     Fixture *f = *state;
     struct sockaddr_in addr = open_forwarded(f);
     g_autoptr(GBytes) syn = NULL, large = NULL;
-    uint8_t frame[ETHER + IP + 24] = { 0 }, *ip = frame + ETHER, *tcp = ip + IP,
-                               text[20000] = { 0 };
-    uint8_t pseudo[12 + 24] = { 0 };
-    const uint8_t *request;
+    uint8_t text[20000] = { 0 };
+    const uint8_t *tcp;
     int fd;
 
     f->header_len = 12;
@@ -333,36 +381,66 @@ test_large_packets(void **state)
     assert_int_equal(net_backend_set_offload(f->net, NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4), 0);
     start(f);
     syn = knock(f, &addr, &fd);
-    request = g_bytes_get_data(syn, NULL);
-    memcpy(frame, request + 6, 6);
-    memcpy(frame + 6, request, 6);
-    put16(frame + 12, 0x0800);
-    ip[0] = 0x45;
-    put16(ip + 2, IP + 24);
-    ip[8] = 64;
-    ip[9] = 6;
-    memcpy(ip + 12, request + ETHER + 16, 4);
-    memcpy(ip + 16, request + ETHER + 12, 4);
-    put16(ip + 10, checksum(ip, IP));
-    memcpy(tcp, request + ETHER + IP + 2, 2);
-    memcpy(tcp + 2, request + ETHER + IP, 2);
-    memcpy(tcp + 8, request + ETHER + IP + 4, 4); /* acknowledges the SYN, which counts as one */
-    for (int i = 11; i >= 8 && ++tcp[i] == 0; i--)
-        continue;
-    tcp[12] = 0x60;
-    tcp[13] = 0x12;
-    put16(tcp + 14, 0xffff);
-    memcpy(tcp + 20, options, sizeof(options));
-    memcpy(pseudo, ip + 12, 8);
-    pseudo[9] = 6;
-    put16(pseudo + 10, 24);
-    memcpy(pseudo + 12, tcp, 24);
-    put16(tcp + 16, checksum(pseudo, sizeof(pseudo)));
-    send_frame(f, frame, sizeof(frame));
+    tcp = (const uint8_t *)g_bytes_get_data(syn, NULL) + ETHER + IP;
+    send_segment(f, 0x0a000202, (unsigned[]){ 80, (unsigned)tcp[0] << 8 | tcp[1] }, 0x12, 0,
+                 tcp - ETHER - IP, OFFLOAD_MSS);
     assert_int_equal(send(fd, text, sizeof(text), 0), (ssize_t)sizeof(text));
     large = wait_packet(f, is_large);
     assert_memory_equal(f->large, "\x01\x01\x36\x00\xb4\x05\x22\x00\x10\x00", OFFLOAD_HEADER);
     close(fd);
+}
+
+static bool
+is_syn_answer(const uint8_t *data, size_t len)
+{
+    return len >= ETHER + IP + 20 && data[12] == 8 && data[13] == 0 && data[ETHER + 9] == 6 &&
+           (data[ETHER + IP + 13] & 0x12) == 0x12;
+}
+
+/* The 14th segment of the data: there were others before. */
+static bool
+is_far(const uint8_t *data, size_t len)
+{
+    return len > ETHER + IP + 20 && data[ETHER + 9] == 6 && data[ETHER + IP + 20] == 'z';
+}
+
+/* The stack does not heed the MSS of a guest that connects to a host: a driver of another kind gets
+ * packets that fit all the same. */
+static void
+test_small_packets(void **state)
+{
+    Fixture *f = *state;
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t addr_len = sizeof(addr);
+    g_autoptr(GBytes) answer = NULL, last = NULL;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
+    uint8_t text[20000];
+    unsigned ports[2];
+
+    memset(text, 'a', sizeof(text));
+    memset(text + 15000, 'z', sizeof(text) - 15000);
+    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &addr_len), 0);
+    ports[0] = 40000;
+    ports[1] = ntohs(addr.sin_port);
+    f->net = open_user(NULL, NULL);
+    assert_non_null(f->net);
+    start(f);
+    send_segment(f, 0x0a000202, ports, 0x02, 1000, NULL, OFFLOAD_MSS);
+    answer_arp(f);
+    answer = wait_packet(f, is_syn_answer);
+    fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    send_segment(f, 0x0a000202, ports, 0x10, 1001, g_bytes_get_data(answer, NULL), 0);
+    assert_int_equal(send(fd, text, sizeof(text), 0), (ssize_t)sizeof(text));
+    last = wait_packet(f, is_far);
+    g_mutex_lock(&f->lock);
+    for (guint i = 0; i < f->packets->len; i++)
+        assert_true(g_bytes_get_size(f->packets->pdata[i]) <= ETHER + OFFLOAD_MTU);
+    g_mutex_unlock(&f->lock);
+    close(fd);
+    close(listener);
 }
 
 /* More than all queues hold, to a guest that reads nothing: bounded, and alive afterwards. */
@@ -500,6 +578,7 @@ main(void)
         TEST(test_dhcp),
         TEST(test_forwarded_port),
         TEST(test_large_packets),
+        TEST(test_small_packets),
         TEST(test_unread),
         TEST(test_nonsense),
         cmocka_unit_test(test_options),

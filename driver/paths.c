@@ -131,10 +131,10 @@ daemon_paths_create(const DaemonPaths *paths, GError **err)
         { paths->log_dir, 0700 },
         { paths->secrets_dir, 0700 },
         { paths->storage_dir, 0700 },
-        { paths->storage_run, 0700 },
         { paths->run_dir, 0755 },
         { paths->domains_run, 0711 },
         { paths->networks_run, 0755 },
+        { paths->storage_run, 0700 },
         { paths->socket_dir, paths->session ? 0700 : 0755 },
     };
 

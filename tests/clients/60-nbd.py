@@ -380,7 +380,8 @@ def explains_what_is_wrong():
         for argv, text in ((["-k", d + "/s", d + "/none"], "none"), (["-k", "x" * 200, image], "bytes"),
                            (["--cache", "bad", image], "none of writeback"), ([], "one image"),
                            (["-B", "b", "-f", "raw", image], "no bitmap 'b'"),
-                           (["--object", "secret,id=s", image], "tls-creds"),
+                           (["--object", "secret,id=s", image], "needs 'data' or 'file'"),
+                           (["--object", "iothread,id=s", image], "tls-creds"),
                            (["--tls-creds", "t", "-f", "raw", image], "id=t"),
                            (["-o", "99999999999", "-f", "raw", image], "behind")):
             done = subprocess.run([TOOL, *argv], capture_output=True, text=True, timeout=20, check=False)

@@ -111,6 +111,9 @@ test_paths(void **state)
     assert_true(daemon_paths_create(prefixed, NULL));
     assert_int_equal(stat(prefixed->domains_dir, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
+    /* made for its own sake, not on the way to a narrower one */
+    assert_int_equal(stat(prefixed->run_dir, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0755);
 
     g_setenv("XDG_CONFIG_HOME", "/home/u/conf", TRUE);
     g_setenv("XDG_RUNTIME_DIR", "/run/user/7", TRUE);

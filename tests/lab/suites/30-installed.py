@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import TMP, check, test  # noqa: E402
 from vmm import Guest, debian_image, flash  # noqa: E402
 
-BOOT_SECONDS = 300
+BOOT_SECONDS = 400
 WHOLE = "KILN_WHOLE" in os.environ
 NODE = ["-blockdev", "driver=file,node-name=file0,filename=%s",
         "-blockdev", "driver=raw,node-name=disk0,file=file0"]

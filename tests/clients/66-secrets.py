@@ -8,12 +8,11 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import base64
 import os
 import stat
-import threading
 import time
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import Daemon, event_loop, run
 
 UUID = "55806c7d-8e93-456f-829b-607d8c198367"
 XML = """<secret ephemeral='{ephemeral}' private='{private}'>
@@ -107,41 +106,27 @@ def refusals():
 
 
 def events():
-    libvirt.virEventRegisterDefaultImpl()
-    stop, seen = threading.Event(), []
-
-    def turn():
-        while not stop.is_set():
-            libvirt.virEventRunDefaultImpl()
-
-    tick = libvirt.virEventAddTimeout(100, lambda timer, opaque: None, None)
-    thread = threading.Thread(target=turn, daemon=True)
-    thread.start()
-    try:
-        with Daemon() as daemon:
-            conn = libvirt.open(daemon.uri("qemu"))
-            ids = [conn.secretEventRegisterAny(
-                None, libvirt.VIR_SECRET_EVENT_ID_LIFECYCLE,
-                lambda c, s, event, detail, opaque: seen.append((s.UUIDString(), event)), None),
-                   conn.secretEventRegisterAny(
-                None, libvirt.VIR_SECRET_EVENT_ID_VALUE_CHANGED,
-                lambda c, s, opaque: seen.append((s.UUIDString(), "value")), None)]
-            secret = conn.secretDefineXML(xml())
-            secret.setValue(b"1")
-            secret.undefine()
-            want = [(UUID, libvirt.VIR_SECRET_EVENT_DEFINED), (UUID, "value"),
-                    (UUID, libvirt.VIR_SECRET_EVENT_UNDEFINED)]
-            until = time.monotonic() + 60
-            while seen != want:
-                assert time.monotonic() < until, seen
-                time.sleep(0.02)
-            for callback in ids:
-                conn.secretEventDeregisterAny(callback)
-            conn.close()
-    finally:
-        stop.set()
-        thread.join(10)
-        libvirt.virEventRemoveTimeout(tick)
+    seen = []
+    with event_loop(), Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        ids = [conn.secretEventRegisterAny(
+            None, libvirt.VIR_SECRET_EVENT_ID_LIFECYCLE,
+            lambda c, s, event, detail, opaque: seen.append((s.UUIDString(), event)), None),
+               conn.secretEventRegisterAny(
+            None, libvirt.VIR_SECRET_EVENT_ID_VALUE_CHANGED,
+            lambda c, s, opaque: seen.append((s.UUIDString(), "value")), None)]
+        secret = conn.secretDefineXML(xml())
+        secret.setValue(b"1")
+        secret.undefine()
+        want = [(UUID, libvirt.VIR_SECRET_EVENT_DEFINED), (UUID, "value"),
+                (UUID, libvirt.VIR_SECRET_EVENT_UNDEFINED)]
+        until = time.monotonic() + 60
+        while seen != want:
+            assert time.monotonic() < until, seen
+            time.sleep(0.02)
+        for callback in ids:
+            conn.secretEventDeregisterAny(callback)
+        conn.close()
 
 
 if __name__ == "__main__":

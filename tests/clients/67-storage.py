@@ -11,12 +11,11 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 import time
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import Daemon, event_loop, run
 
 MIB = 1 << 20
 POOL = """<pool type='dir'>
@@ -424,44 +423,30 @@ def bad_input():
 
 
 def events():
-    libvirt.virEventRegisterDefaultImpl()
-    stop, seen = threading.Event(), []
-
-    def turn():
-        while not stop.is_set():
-            libvirt.virEventRunDefaultImpl()
-
-    tick = libvirt.virEventAddTimeout(100, lambda timer, opaque: None, None)
-    thread = threading.Thread(target=turn, daemon=True)
-    thread.start()
-    try:
-        with Daemon() as daemon:
-            conn = libvirt.open(daemon.uri("qemu"))
-            conn.storagePoolEventRegisterAny(
-                None, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
-                lambda c, p, event, detail, opaque: seen.append((p.name(), event)), None)
-            conn.storagePoolEventRegisterAny(
-                None, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH,
-                lambda c, p, opaque: seen.append((p.name(), "refresh")), None)
-            pool, _ = make_pool(daemon, conn)
-            pool.refresh()
-            pool.destroy()
-            pool.delete()
-            pool.undefine()
-            want = [("pool", event) for event in (
-                libvirt.VIR_STORAGE_POOL_EVENT_DEFINED, libvirt.VIR_STORAGE_POOL_EVENT_CREATED,
-                libvirt.VIR_STORAGE_POOL_EVENT_STARTED, "refresh",
-                libvirt.VIR_STORAGE_POOL_EVENT_STOPPED, libvirt.VIR_STORAGE_POOL_EVENT_DELETED,
-                libvirt.VIR_STORAGE_POOL_EVENT_UNDEFINED)]
-            until = time.monotonic() + 60
-            while seen != want:
-                assert time.monotonic() < until, seen
-                time.sleep(0.02)
-            conn.close()
-    finally:
-        stop.set()
-        thread.join(10)
-        libvirt.virEventRemoveTimeout(tick)
+    seen = []
+    with event_loop(), Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        conn.storagePoolEventRegisterAny(
+            None, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+            lambda c, p, event, detail, opaque: seen.append((p.name(), event)), None)
+        conn.storagePoolEventRegisterAny(
+            None, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH,
+            lambda c, p, opaque: seen.append((p.name(), "refresh")), None)
+        pool, _ = make_pool(daemon, conn)
+        pool.refresh()
+        pool.destroy()
+        pool.delete()
+        pool.undefine()
+        want = [("pool", event) for event in (
+            libvirt.VIR_STORAGE_POOL_EVENT_DEFINED, libvirt.VIR_STORAGE_POOL_EVENT_CREATED,
+            libvirt.VIR_STORAGE_POOL_EVENT_STARTED, "refresh",
+            libvirt.VIR_STORAGE_POOL_EVENT_STOPPED, libvirt.VIR_STORAGE_POOL_EVENT_DELETED,
+            libvirt.VIR_STORAGE_POOL_EVENT_UNDEFINED)]
+        until = time.monotonic() + 60
+        while seen != want:
+            assert time.monotonic() < until, seen
+            time.sleep(0.02)
+        conn.close()
 
 
 if __name__ == "__main__":

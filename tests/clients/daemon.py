@@ -3,6 +3,7 @@
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,8 +12,11 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
+
+import libvirt
 
 BUILD = os.environ.get("KILN_BUILD", "build/release")
 REMOTE_PROGRAM = 0x20008086
@@ -163,6 +167,28 @@ class Raw:
 
     def __exit__(self, *_):
         self.close()
+
+
+@contextlib.contextmanager
+def event_loop():
+    """libvirt's event loop, run by a thread of its own while the block lasts."""
+    libvirt.virEventRegisterDefaultImpl()
+    stop = threading.Event()
+
+    def turn():
+        while not stop.is_set():
+            libvirt.virEventRunDefaultImpl()
+
+    # the loop looks at @stop as often as this makes it turn
+    tick = libvirt.virEventAddTimeout(100, lambda timer, opaque: None, None)
+    thread = threading.Thread(target=turn, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+        libvirt.virEventRemoveTimeout(tick)
 
 
 def run(tests):

@@ -87,20 +87,14 @@ typedef struct Call {
     StorageVol *volume;
 } Call;
 
-/* The connection was opened read-only. Rights are already checked: this is for handlers that hide
- * part of an answer. */
-bool call_is_read_only(const Call *call);
-
 /* The connection was opened with a qemu: URI (false: kiln:). */
 bool call_is_qemu(const Call *call);
 
 /* User of the connection's peer, from SO_PEERCRED. */
 uid_t call_peer_uid(const Call *call);
 
-/* Number of descriptors that came with the call, and takes the @index'th out of the call (the
- * caller closes it; those not taken are closed after the call). call_take_fd() returns -1 for one
- * that is not there or already taken. */
-guint call_n_fds(const Call *call);
+/* Takes the @index'th descriptor that came with the call out of it (the caller closes it; those not
+ * taken are closed after the call); -1 for one that is not there or already taken. */
 int call_take_fd(Call *call, guint index);
 
 /* Sends @fd with the reply; the call owns it from now on. Only for rows marked FDS. */

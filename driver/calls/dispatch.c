@@ -409,12 +409,6 @@ call_dispatcher_free(CallDispatcher *dispatcher)
 }
 
 bool
-call_is_read_only(const Call *call)
-{
-    return call_connection_is_read_only(call->connection);
-}
-
-bool
 call_is_qemu(const Call *call)
 {
     return call->connection->qemu;
@@ -424,14 +418,6 @@ uid_t
 call_peer_uid(const Call *call)
 {
     return rpc_client_identity(call->connection->client)->uid;
-}
-
-guint
-call_n_fds(const Call *call)
-{
-    const RpcMessage *msg = job_of(call)->msg;
-
-    return msg->fds ? msg->fds->len : 0;
 }
 
 int

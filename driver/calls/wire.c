@@ -148,18 +148,6 @@ wire_params_add_ullong(WireParams *params, const char *field, uint64_t value)
 }
 
 void
-wire_params_add_double(WireParams *params, const char *field, double value)
-{
-    params_add(params, field, VIR_TYPED_PARAM_DOUBLE)->WireTypedValue_u.d = value;
-}
-
-void
-wire_params_add_boolean(WireParams *params, const char *field, bool value)
-{
-    params_add(params, field, VIR_TYPED_PARAM_BOOLEAN)->WireTypedValue_u.b = value;
-}
-
-void
 wire_params_add_string(WireParams *params, const char *field, const char *value)
 {
     params_add(params, field, VIR_TYPED_PARAM_STRING)->WireTypedValue_u.s = g_strdup(value);

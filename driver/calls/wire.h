@@ -40,8 +40,6 @@ void wire_params_add_int(WireParams *params, const char *field, int value);
 void wire_params_add_uint(WireParams *params, const char *field, unsigned int value);
 void wire_params_add_llong(WireParams *params, const char *field, int64_t value);
 void wire_params_add_ullong(WireParams *params, const char *field, uint64_t value);
-void wire_params_add_double(WireParams *params, const char *field, double value);
-void wire_params_add_boolean(WireParams *params, const char *field, bool value);
 void wire_params_add_string(WireParams *params, const char *field, const char *value);
 guint wire_params_count(const WireParams *params);
 /* Moves the list into a result's array and frees @params. */

@@ -322,13 +322,6 @@ cgroup_set_quota(Cgroup *group, const char *sub, uint64_t period, int64_t quota,
 }
 
 bool
-cgroup_set_cpus(Cgroup *group, const char *cpus, GError **err)
-{
-    return need(group, CGROUP_CPUSET, "binding a guest to host CPUs", err) &&
-           file_put(group->dir[CGROUP_CPUSET], "cpuset.cpus", cpus, err);
-}
-
-bool
 cgroup_set_mems(Cgroup *group, const char *nodes, GError **err)
 {
     return need(group, CGROUP_CPUSET, "binding a guest to NUMA nodes", err) &&

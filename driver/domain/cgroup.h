@@ -53,7 +53,6 @@ void cgroup_close_join(CgroupJoin *join);
  * group of threads within ("vcpu0", "emulator", "iothread1"), made when missing. */
 bool cgroup_set_shares(Cgroup *group, uint64_t shares, GError **err);
 bool cgroup_set_quota(Cgroup *group, const char *sub, uint64_t period, int64_t quota, GError **err);
-bool cgroup_set_cpus(Cgroup *group, const char *cpus, GError **err);
 bool cgroup_set_mems(Cgroup *group, const char *nodes, GError **err);
 bool cgroup_add_thread(Cgroup *group, const char *sub, pid_t tid, GError **err);
 

@@ -20,10 +20,12 @@ typedef struct {
     void *opaque;
 } Report;
 
+/* Tells @good, or @bad and the @remedy for it. */
 static void
-say(const Report *r, bool ok, const char *what, const char *found)
+say(const Report *r, bool ok, const char *what, const char *good, const char *bad,
+    const char *remedy)
 {
-    r->line(r->opaque, ok, what, found);
+    r->line(r->opaque, what, ok ? good : bad, ok ? NULL : remedy);
 }
 
 /* Built in, loaded, or there to be loaded. */
@@ -49,24 +51,22 @@ has_module(const char *name)
     return false;
 }
 
+static const char full_kernel[] = "install the distribution's full kernel: linux-image-amd64";
+
 static void
 check_kernel(const Report *r)
 {
     bool bridges = has_module("bridge");
     int fd;
 
-    say(r, bridges, "bridges",
-        bridges ? "this kernel has support"
-                : "this kernel has no module 'bridge': networks cannot be started; install the "
-                  "distribution's full kernel (linux-image-amd64)");
+    say(r, bridges, "bridges", "this kernel has support",
+        "this kernel has no module 'bridge': networks cannot be started", full_kernel);
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    if (fd >= 0 || errno == EACCES || errno == EPERM)
-        say(r, fd >= 0, "taps",
-            fd >= 0 ? "/dev/net/tun opens"
-                    : "/dev/net/tun cannot be opened: no "
-                      "permission; run the daemon as root");
+    if (fd < 0 && errno != EACCES && errno != EPERM)
+        say(r, false, "taps", NULL, "there is no /dev/net/tun", "modprobe tun");
     else
-        say(r, false, "taps", "there is no /dev/net/tun: load the module 'tun'");
+        say(r, fd >= 0, "taps", "/dev/net/tun opens",
+            "/dev/net/tun cannot be opened: no permission", "run the daemon as root");
     if (fd >= 0)
         close(fd);
 }
@@ -86,10 +86,9 @@ check_rules(const Report *r)
 
     if (geteuid() != 0) {
         ok = has_module("nf_tables") && has_module("nft_masq");
-        say(r, ok, "nftables with NAT",
-            ok ? "this kernel has support"
-               : "no module 'nf_tables' or 'nft_masq' was found: forward mode 'nat' cannot be "
-                 "used");
+        say(r, ok, "nftables with NAT", "this kernel has support",
+            "no module 'nf_tables' or 'nft_masq' was found: forward mode 'nat' cannot be used",
+            full_kernel);
         return;
     }
     ctx = nft_ctx_new(NFT_CTX_DEFAULT);
@@ -98,11 +97,10 @@ check_rules(const Report *r)
     nft_ctx_buffer_error(ctx);
     ok = nft_run_cmd_from_buffer(ctx, batch) == 0;
     nft_ctx_free(ctx);
-    say(r, ok, "nftables with NAT",
-        ok ? "the kernel takes such rules"
-           : "the kernel refuses such rules: only networks with forward mode 'open' or 'bridge' "
-             "can "
-             "be started; install the distribution's full kernel (linux-image-amd64)");
+    say(r, ok, "nftables with NAT", "the kernel takes such rules",
+        "the kernel refuses such rules: only networks with forward mode 'open' or 'bridge' can be "
+        "started",
+        full_kernel);
 }
 
 static void
@@ -111,16 +109,13 @@ check_programs(const Report *r, const NetworkConfig *config)
     const char *dnsmasq = config->dnsmasq ? config->dnsmasq : "/usr/sbin/dnsmasq";
     bool ok = access(dnsmasq, X_OK) == 0;
     g_autofree char *missing =
-        g_strdup_printf("'%s' is not there: guests get no addresses and names; "
-                        "install the package dnsmasq-base",
-                        dnsmasq);
+        g_strdup_printf("'%s' is not there: guests get no addresses and names", dnsmasq);
 
-    say(r, ok, "dnsmasq", ok ? dnsmasq : missing);
+    say(r, ok, "dnsmasq", dnsmasq, missing, "apt-get install dnsmasq-base");
     ok = config->leases_helper && access(config->leases_helper, X_OK) == 0;
-    say(r, ok, "lease helper",
-        ok ? config->leases_helper
-           : "kiln-leases is not installed: leases are "
-             "not kept");
+    say(r, ok, "lease helper", config->leases_helper,
+        "kiln-leases is not installed: leases are not kept",
+        "install Kiln: meson install -C BUILD");
 }
 
 static void
@@ -134,7 +129,8 @@ check_subnet(const Report *r)
     unsigned n;
 
     if (!view || !subnet_choose(view, none, &n, &err)) {
-        say(r, false, "subnet of 'default'", err->message);
+        say(r, false, "subnet of 'default'", NULL, err->message,
+            "define 'default' with an <ip> that is free here: virsh net-edit default");
         return;
     }
     found = n == 122
@@ -142,7 +138,7 @@ check_subnet(const Report *r)
                 : g_strdup_printf("192.168.122.0/24 is in use on this host (by 'default' itself "
                                   "when that runs); a new one would get 192.168.%u.0/24",
                                   n);
-    say(r, true, "subnet of 'default'", found);
+    say(r, true, "subnet of 'default'", found, NULL, NULL);
 }
 
 /* In nftables a packet needs every base chain's consent: a drop elsewhere cannot be overruled. */
@@ -157,10 +153,8 @@ check_firewalls(const Report *r)
     nft_ctx_buffer_output(ctx);
     nft_ctx_buffer_error(ctx);
     if (nft_run_cmd_from_buffer(ctx, "list chains") != 0) {
-        say(r, geteuid() != 0, "other firewalls",
-            geteuid() == 0 ? "the rules cannot be listed: this "
-                             "kernel has no nftables"
-                           : "not looked at: that needs root");
+        say(r, geteuid() != 0, "other firewalls", "not looked at: that needs root",
+            "the rules cannot be listed: this kernel has no nftables", full_kernel);
         nft_ctx_free(ctx);
         return;
     }
@@ -178,10 +172,9 @@ check_firewalls(const Report *r)
         }
     }
     nft_ctx_free(ctx);
-    if (found->len)
-        g_string_append(found, "; Kiln does not touch it: allow forwarding from and to virbr+ and "
-                               "DHCP (67), DNS (53) from virbr+ there");
-    say(r, found->len == 0, "other firewalls", found->len ? found->str : "none drops by default");
+    say(r, found->len == 0, "other firewalls", "none drops by default", found->str,
+        "Kiln does not touch it: allow forwarding from and to virbr+ and DHCP (67), DNS (53) from "
+        "virbr+ there");
 }
 
 void

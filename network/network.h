@@ -208,9 +208,10 @@ bool network_port_stats(const char *ifname, NetworkPortStats *ret_stats, GError 
 
 /* --- the doctor ------------------------------------------------------------------------- */
 
-/* Reports what this host can do for networks, one call of @line each: @ok, what was looked at, and
- * what was found (with the remedy when not ok). Changes nothing. */
-typedef void (*NetworkCheckFunc)(void *opaque, bool ok, const char *what, const char *found);
+/* Reports what this host can do for networks, one call of @line each: what was looked at, what was
+ * found, and what helps (NULL: all is well). Changes nothing. */
+typedef void (*NetworkCheckFunc)(void *opaque, const char *what, const char *found,
+                                 const char *remedy);
 void network_check_host(const NetworkConfig *config, NetworkCheckFunc line, void *opaque);
 
 #endif

@@ -166,12 +166,16 @@ check_default_subnet(Doctor *doctor)
 
 /* The network room says whether, not how bad: what only some networks need is no failure. */
 static void
-network_line(void *opaque, bool ok, const char *what, const char *found)
+network_line(void *opaque, const char *what, const char *found, const char *remedy)
 {
     Doctor *doctor = opaque;
     bool minor = !strcmp(what, "other firewalls") || doctor->paths->session;
 
-    doctor_say(doctor, ok ? DOCTOR_OK : minor ? DOCTOR_WARN : DOCTOR_FAIL, what, NULL, "%s", found);
+    doctor_say(doctor,
+               !remedy ? DOCTOR_OK
+               : minor ? DOCTOR_WARN
+                       : DOCTOR_FAIL,
+               what, remedy, "%s", found);
 }
 
 void

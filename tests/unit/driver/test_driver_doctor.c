@@ -18,9 +18,9 @@ static void
 fake_network(const NetworkConfig *config, NetworkCheckFunc line, void *opaque)
 {
     (void)config;
-    line(opaque, true, "bridges", "the kernel has them");
-    line(opaque, false, "dnsmasq", "is not there");
-    line(opaque, false, "other firewalls", "one drops");
+    line(opaque, "bridges", "the kernel has them", NULL);
+    line(opaque, "dnsmasq", "is not there", "get it");
+    line(opaque, "other firewalls", "one drops", "let it pass");
 }
 
 static char *
@@ -54,6 +54,19 @@ says(const char *text, const char *level, const char *what, const char *found)
     return false;
 }
 
+/* Every line that complains is followed by what helps. */
+static bool
+complaints_have_remedies(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    for (char **line = lines; *line; line++)
+        if ((g_str_has_prefix(*line, "FAIL") || g_str_has_prefix(*line, "warn")) &&
+            !(line[1] && g_str_has_prefix(line[1], "      ")))
+            return false;
+    return true;
+}
+
 static void
 test_bare_host(void **state)
 {
@@ -76,6 +89,7 @@ test_bare_host(void **state)
     assert_true(says(text, "warn", "systemd", "does not run"));
     assert_true(says(text, "ok", "CPU models", "the map has 3"));
     assert_true(says(text, "ok", "libvirt-sock", "is free"));
+    assert_true(complaints_have_remedies(text));
     assert_int_equal(failures, 4);
     assert_non_null(strstr(text, "\n4 findings keep guests from running"));
     fake_host_free(host);

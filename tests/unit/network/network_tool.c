@@ -41,10 +41,10 @@ warn(void *opaque, const char *message)
 }
 
 static void
-check_line(void *opaque, bool ok, const char *what, const char *found)
+check_line(void *opaque, const char *what, const char *found, const char *remedy)
 {
     (void)opaque;
-    printf("%s %s: %s\n", ok ? "good" : "bad", what, found);
+    printf("%s %s: %s\n", remedy ? "bad" : "good", what, found);
 }
 
 static bool

@@ -31,6 +31,7 @@ enum {
 };
 #define F1_ECX_HYPERVISOR 0x80000000u
 #define LEAF_EXT_FEATURES 0x80000001u
+#define LEAF_BRAND 0x80000002u
 #define LEAF_EXT_SIZES 0x80000008u
 #define LEAF_AMD_CACHES 0x8000001du
 #define LEAF_AMD_TOPOLOGY 0x8000001eu
@@ -110,6 +111,20 @@ cpuid_physical_bits(Cpuid *cpuid)
     return e && (e->eax & 0xff) ? e->eax & 0xff : 36;
 }
 
+/* The name of the host's processor, three leaves of it, which KVM says nothing of. */
+static void
+cpuid_copy_brand(Cpuid *cpuid)
+{
+    for (uint32_t leaf = LEAF_BRAND; leaf < LEAF_BRAND + 3; leaf++) {
+        struct kvm_cpuid_entry2 *e = cpuid_find(cpuid, leaf, CPUID_ANY_SUBLEAF);
+
+        if (e)
+            __asm__("cpuid"
+                    : "=a"(e->eax), "=b"(e->ebx), "=c"(e->ecx), "=d"(e->edx)
+                    : "0"(leaf), "2"(0));
+    }
+}
+
 bool
 cpuid_supported(int kvm_fd, bool tsc_deadline, Cpuid *ret, GError **err)
 {
@@ -131,6 +146,7 @@ cpuid_supported(int kvm_fd, bool tsc_deadline, Cpuid *ret, GError **err)
         e->ecx |= F1_ECX_TSC_DEADLINE;
     /* KVM switches OSXSAVE with CR4; MWAIT exits would have to be disabled first. */
     e->ecx &= ~(uint32_t)(F1_ECX_MONITOR | F1_ECX_OSXSAVE);
+    cpuid_copy_brand(ret);
     return true;
 }
 

@@ -343,7 +343,8 @@ dsdt_board(Aml *aml, Machine *machine)
         aml_memory_fixed(aml, (uint32_t)board_ecam(machine), BOARD_ECAM_SIZE);
         aml_memory_fixed(aml, 0xfed1c000, 0x4000);
     }
-    aml_io(aml, pm, (uint8_t)regs->region.size);
+    /* All of the ICH9's window (section 13.8.3): a kernel takes a part of it for a conflict. */
+    aml_io(aml, pm, machine->board->express ? 128 : (uint8_t)regs->region.size);
     if (regs->gpe_port)
         aml_io(aml, regs->gpe_port, regs->gpe_size);
     if (cpu_hotplug_port(machine))

@@ -34,7 +34,7 @@ identify_common(const AtaDrive *drive, uint8_t *page)
          drive->model   ? drive->model
          : drive->atapi ? "KILN DVD-ROM"
                         : "KILN HARDDISK");
-    word(page, 48, 1);
+    word(page, 48, 0x4000); /* no trusted computing */
     word(page, 53, 7); /* words 54-58, 64-70, 88 hold */
     word(page, 63, 7u | (kind == 4 ? 1u << (8 + MIN(mode, 2u)) : 0)); /* multiword DMA 0-2 */
     word(page, 64, 3);                                                /* PIO 3 and 4 */

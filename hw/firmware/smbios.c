@@ -381,15 +381,17 @@ smbios_memory_device(Smbios *s, unsigned i, uint64_t bytes, const SmbiosOption *
 static void
 smbios_mapped(Smbios *s, unsigned i, uint64_t base, uint64_t size)
 {
+    bool large = (base + size) >> 10 > UINT32_MAX;
+
     if (size == 0)
         return;
     smbios_begin(s, 19, 31, HANDLE_MAPPED + i);
-    bytes_store(s->body + 4, UINT32_MAX, 4);
-    bytes_store(s->body + 8, UINT32_MAX, 4);
+    bytes_store(s->body + 4, large ? UINT32_MAX : base >> 10, 4); /* KiB */
+    bytes_store(s->body + 8, large ? UINT32_MAX : (base + size - 1) >> 10, 4);
     bytes_store(s->body + 12, HANDLE_ARRAY, 2);
     s->body[14] = 1; /* partition width */
-    bytes_store(s->body + 15, base, 8);
-    bytes_store(s->body + 23, base + size - 1, 8);
+    bytes_store(s->body + 15, large ? base : 0, 8);
+    bytes_store(s->body + 23, large ? base + size - 1 : 0, 8);
     smbios_end(s);
 }
 
@@ -488,9 +490,24 @@ smbios_add_files(FwCfg *cfg, const Smbios *s, GError **err)
            fw_cfg_add_file(cfg, "etc/smbios/smbios-tables", s->out->data, s->out->len, err);
 }
 
+/* Whether our own tables have a structure of type 0. */
+static bool
+smbios_has_bios(const uint8_t *tables, size_t len)
+{
+    for (size_t at = 0; at + 4 < len; at += 2) {
+        if (tables[at] == 0)
+            return true;
+        for (at += tables[at + 1]; at + 1 < len && (tables[at] || tables[at + 1]);)
+            at++;
+    }
+    return false;
+}
+
 bool
 smbios_place(Machine *machine, uint64_t address, uint64_t size, GError **err)
 {
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    Smbios s = { .out = out };
     size_t anchor_len, len;
     const uint8_t *from = fw_cfg_file(machine->fw_cfg, "etc/smbios/smbios-anchor", &anchor_len);
     const uint8_t *tables = fw_cfg_file(machine->fw_cfg, "etc/smbios/smbios-tables", &len);
@@ -499,15 +516,19 @@ smbios_place(Machine *machine, uint64_t address, uint64_t size, GError **err)
 
     if (!from || !tables)
         return true;
-    if (at + len > address + size)
+    /* Firmware says itself what it is; where there is none, nobody else does. */
+    if (!smbios_has_bios(tables, len))
+        smbios_bios(&s, NULL, 0);
+    g_byte_array_append(out, tables, (guint)len);
+    if (at + out->len > address + size)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "the SMBIOS tables take %zu bytes, %" G_GUINT64_FORMAT
+                              "the SMBIOS tables take %u bytes, %" G_GUINT64_FORMAT
                               " are kept for them: use shorter strings",
-                              len, size);
-    smbios_anchor(anchor, (uint32_t)at, (unsigned)len, bytes_load16(from + 28),
-                  bytes_load16(from + 8));
+                              out->len, size);
+    smbios_anchor(anchor, (uint32_t)at, out->len, s.count + bytes_load16(from + 28),
+                  MAX(s.largest, bytes_load16(from + 8)));
     (void)guest_memory_write(machine->memory, address, anchor, sizeof(anchor));
-    (void)guest_memory_write(machine->memory, at, tables, len);
+    (void)guest_memory_write(machine->memory, at, out->data, out->len);
     return true;
 }
 

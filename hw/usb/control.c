@@ -111,7 +111,7 @@ describe_bos(const UsbDevice *dev, uint8_t *d)
 {
     static const uint8_t bos[] = {
         5, DT_BOS, 22, 0, 2, /* head: 22 bytes, 2 capabilities */
-        7, 0x10, 2, 0, 0, 0, 0, /* no link power management */
+        7, 0x10, 2, 2, 0, 0, 0, /* LPM, as every SuperSpeed device has to say */
         10, 0x10, 3, 0, 0x0e, 0, 1, 0x0a, 0xff, 0x07, /* full, high and super; latencies */
     };
 

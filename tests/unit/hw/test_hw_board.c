@@ -416,6 +416,9 @@ test_smbios(void **state)
             assert_int_equal(p[0x25], 6);
         } else if (p[0] == 17) {
             assert_int_equal(bytes_load16(p + 12), RAM >> 20);
+        } else if (p[0] == 19) {
+            assert_int_equal(bytes_load32(p + 8), (RAM >> 10) - 1);
+            assert_int_equal(bytes_load32(p + 23), 0);
         }
     }
     assert_ptr_equal(p, end);
@@ -427,7 +430,12 @@ test_smbios(void **state)
     anchor = fake->ram + BOARD_SMBIOS_BASE;
     assert_memory_equal(anchor, "_SM_", 4);
     assert_int_equal(sum(anchor, 31), 0);
-    assert_int_equal(fake->ram[bytes_load32(anchor + 24)], 1);
+    p = fake->ram + bytes_load32(anchor + 24);
+    assert_int_equal(p[0], 0);
+    assert_string_equal(smbios_string_of(p, p[8]), "04/01/2014");
+    assert_int_equal(smbios_next(p)[0], 1);
+    assert_int_equal(bytes_load16(anchor + 22), len + (size_t)(smbios_next(p) - p));
+    assert_int_equal(bytes_load16(anchor + 28), n + 1);
 
     g_hash_table_insert(props, (char *)"colour", (char *)"red");
     assert_false(smbios_check(&option, &err));

@@ -65,19 +65,19 @@ dnsmasq_ended(gint fd, GIOCondition condition, gpointer opaque)
 
     (void)fd;
     (void)condition;
-    g_mutex_lock(&manager->change);
+    g_mutex_lock(&manager->registry.change);
     /* Stopped, or started anew, while this was waiting for the lock. */
     if (network->dnsmasq_watch == g_main_current_source()) {
         gint64 lived = g_get_monotonic_time() - network->dnsmasq_started;
         guint pause = lived < SHORT_LIFE_US ? PAUSE_S : 0;
 
-        network_manager_warn(manager,
-                             "dnsmasq of network '%s' has ended unexpectedly; it is started "
-                             "again%s",
-                             network->name, pause ? " after a pause" : "");
+        registry_warn(&manager->registry,
+                      "dnsmasq of network '%s' has ended unexpectedly; it is started "
+                      "again%s",
+                      network->object.name, pause ? " after a pause" : "");
         watch_source(network, g_timeout_source_new_seconds(pause), -1, dnsmasq_restart);
     }
-    g_mutex_unlock(&manager->change);
+    g_mutex_unlock(&manager->registry.change);
     return G_SOURCE_REMOVE;
 }
 
@@ -116,20 +116,20 @@ dnsmasq_restart(gpointer opaque)
     Network *network = watch->network;
     NetworkManager *manager = network->manager;
 
-    g_mutex_lock(&manager->change);
+    g_mutex_lock(&manager->registry.change);
     if (network->dnsmasq_watch == g_main_current_source() && network->live) {
         g_autoptr(DnsmasqPaths) paths = network_dnsmasq_paths(network, network->live);
         g_autoptr(GError) err = NULL;
 
         if (!dnsmasq_run(network, network->live, paths, &err)) {
-            network_manager_warn(manager,
-                                 "dnsmasq of network '%s' does not start: %s; it is tried "
-                                 "again in %d seconds",
-                                 network->name, err->message, PAUSE_S);
+            registry_warn(&manager->registry,
+                          "dnsmasq of network '%s' does not start: %s; it is tried "
+                          "again in %d seconds",
+                          network->object.name, err->message, PAUSE_S);
             watch_source(network, g_timeout_source_new_seconds(PAUSE_S), -1, dnsmasq_restart);
         }
     }
-    g_mutex_unlock(&manager->change);
+    g_mutex_unlock(&manager->registry.change);
     return G_SOURCE_REMOVE;
 }
 
@@ -149,8 +149,8 @@ network_serve(Network *network, const NetworkDef *live, bool adopt, GError **err
         return true;
     }
     if (adopt)
-        network_manager_warn(network->manager,
-                             "dnsmasq of network '%s' is gone; it is started again", network->name);
+        registry_warn(&network->manager->registry,
+                      "dnsmasq of network '%s' is gone; it is started again", network->object.name);
     watch_drop(network);
     dnsmasq_stop(paths);
     if (!file_make_dirs(network->manager->dnsmasq_dir, 0755, err) ||
@@ -216,11 +216,11 @@ network_keeper_stop(NetworkManager *manager)
     g_source_attach(quit, manager->keeper);
     g_source_unref(quit);
     g_thread_join(g_steal_pointer(&manager->keeper_thread));
-    g_mutex_lock(&manager->change);
-    g_hash_table_iter_init(&iter, manager->by_name);
+    g_mutex_lock(&manager->registry.change);
+    g_hash_table_iter_init(&iter, manager->registry.by_name);
     while (g_hash_table_iter_next(&iter, NULL, &value))
         watch_drop(value);
-    g_mutex_unlock(&manager->change);
+    g_mutex_unlock(&manager->registry.change);
     g_main_loop_unref(manager->keeper_loop);
     g_main_context_unref(manager->keeper);
 }

@@ -23,15 +23,6 @@ check_privileged(const NetworkManager *m, GError **err)
                                            "<interface type='user'>");
 }
 
-/* Someone dropped the network from the registry while we waited for the lock. */
-bool
-network_check_registered(const Network *network, GError **err)
-{
-    return network->registered ||
-           kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching name '%s'",
-                          network->name);
-}
-
 /* --- bridge names ----------------------------------------------------------------------- */
 
 static bool
@@ -48,11 +39,11 @@ bridge_owner(NetworkManager *m, const char *bridge, const char *self)
     GHashTableIter iter;
     gpointer value;
 
-    g_hash_table_iter_init(&iter, m->by_name);
+    g_hash_table_iter_init(&iter, m->registry.by_name);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Network *n = value;
 
-        if (strcmp(n->name, self) != 0 &&
+        if (strcmp(n->object.name, self) != 0 &&
             (def_has_bridge(n->def, bridge) || def_has_bridge(n->live, bridge)))
             return n;
     }
@@ -74,7 +65,7 @@ network_choose_bridge(NetworkManager *m, NetworkDef *def, GError **err)
         return !owner || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                         "bridge name '%s' already in use "
                                         "by network '%s'",
-                                        given, owner->name);
+                                        given, owner->object.name);
     }
     for (unsigned i = 0; i < BRIDGES_MAX; i++) {
         g_autofree char *name =
@@ -101,7 +92,7 @@ network_run_hook(const Network *network, const NetworkDef *def, const char *oper
 {
     g_autofree char *xml = network_def_format(def);
 
-    return hook_run(network->manager->hook_program, network->name, operation, sub, xml, err);
+    return hook_run(network->manager->hook_program, network->object.name, operation, sub, xml, err);
 }
 
 /* What a running network shows that its definition leaves open. */
@@ -128,7 +119,7 @@ network_start_locked(Network *network, NetworkDef *live, GError **err)
     if (!network_check_applied(def, err) || !network_run_hook(network, def, "start", "begin", err))
         return false;
     /* Known on disk before it is on the host: a daemon killed between leaves nothing unknown. */
-    if (!network_check_free(def, err) || !network_store_live(m, def, err))
+    if (!network_check_free(def, err) || !registry_store_active(&m->registry, def, err))
         return false;
     if (!network_bring_up(def, err))
         goto forget;
@@ -149,7 +140,7 @@ unserve:
 down:
     network_take_down(def);
 forget:
-    network_store_remove_live(m, network->name);
+    registry_remove_active(&network->object);
     return false;
 }
 
@@ -162,17 +153,17 @@ network_stop_locked(Network *network, GError **err)
 
     if (!network->live)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
-                              network->name);
+                              network->object.name);
     live = network_def_copy(network->live);
     network_unserve(network, live, network->def == NULL);
     network_take_down(live);
-    network_store_remove_live(m, network->name);
+    registry_remove_active(&network->object);
     network_set_live(network, NULL);
     if (!network_run_hook(network, live, "stopped", "end", &hook))
-        network_manager_warn(m, "%s", hook->message);
+        registry_warn(&m->registry, "%s", hook->message);
     network_manager_event(network, VIR_NETWORK_EVENT_STOPPED);
     if (!network->def)
-        network_manager_drop(m, network);
+        registry_drop(&network->object);
     return true;
 }
 
@@ -182,14 +173,14 @@ network_start(Network *network, GError **err)
     NetworkManager *m = network->manager;
     bool ok = false;
 
-    g_mutex_lock(&m->change);
-    if (!check_privileged(m, err) || !network_check_registered(network, err))
+    g_mutex_lock(&m->registry.change);
+    if (!check_privileged(m, err) || !registry_check(&network->object, err))
         ;
     else if (network->live)
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network is already active");
     else
         ok = network_start_locked(network, network_def_copy(network->def), err);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }
 
@@ -199,38 +190,13 @@ network_destroy(Network *network, GError **err)
     NetworkManager *m = network->manager;
     bool ok;
 
-    g_mutex_lock(&m->change);
-    ok = network_check_registered(network, err) && network_stop_locked(network, err);
-    g_mutex_unlock(&m->change);
+    g_mutex_lock(&m->registry.change);
+    ok = registry_check(&network->object, err) && network_stop_locked(network, err);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }
 
 /* --- define and create ------------------------------------------------------------------ */
-
-/* Finds the network that @def is a definition of; none is no error. Name and UUID go together. */
-static bool
-find_same(NetworkManager *m, const NetworkDef *def, Network **ret, GError **err)
-{
-    uint8_t uuid[16];
-    Network *by_uuid, *by_name;
-
-    xml_uuid_parse(def->uuid, uuid);
-    by_uuid = network_manager_peek_uuid(m, uuid);
-    by_name = network_manager_peek_name(m, def->name);
-    if (by_uuid && strcmp(by_uuid->name, def->name) != 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                              "network '%s' is already defined with "
-                              "uuid %s",
-                              by_uuid->name, def->uuid);
-    if (by_name && by_name != by_uuid) {
-        g_autofree char *text = xml_uuid_format(by_name->uuid);
-
-        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                              "network '%s' already exists with uuid %s", def->name, text);
-    }
-    *ret = by_name;
-    return true;
-}
 
 static NetworkDef *
 parse_def(NetworkManager *m, const char *xml, unsigned flags, GError **err)
@@ -247,11 +213,12 @@ network_manager_define(NetworkManager *m, const char *xml, unsigned flags, GErro
     g_autoptr(NetworkDef) def = NULL;
     Network *network = NULL;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     if (check_privileged(m, err))
         def = parse_def(m, xml, parse_flags, err);
-    if (!def || !find_same(m, def, &network, err) || !network_store_def(m, def, err)) {
-        g_mutex_unlock(&m->change);
+    if (!def || !registry_find_same(&m->registry, def, &network, err) ||
+        !registry_store(&m->registry, def, err)) {
+        g_mutex_unlock(&m->registry.change);
         return NULL;
     }
     if (!network)
@@ -259,7 +226,7 @@ network_manager_define(NetworkManager *m, const char *xml, unsigned flags, GErro
     network_set_def(network, g_steal_pointer(&def));
     network_ref(network);
     network_manager_event(network, VIR_NETWORK_EVENT_DEFINED);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return network;
 }
 
@@ -271,25 +238,25 @@ network_manager_create(NetworkManager *m, const char *xml, unsigned flags, GErro
     Network *network = NULL;
     bool ok = false;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     if (check_privileged(m, err))
         def = parse_def(m, xml, parse_flags, err);
-    if (def && find_same(m, def, &network, err)) {
+    if (def && registry_find_same(&m->registry, def, &network, err)) {
         if (network && network->live) {
             kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network is already active as '%s'",
-                           network->name);
+                           network->object.name);
         } else {
             if (!network)
                 network = network_manager_add(m, def);
             network_ref(network);
             ok = network_start_locked(network, g_steal_pointer(&def), err);
             if (!ok && !network->def)
-                network_manager_drop(m, network);
+                registry_drop(&network->object);
             if (!ok)
                 network_unref(network);
         }
     }
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok ? network : NULL;
 }
 
@@ -299,13 +266,13 @@ network_undefine(Network *network, GError **err)
     NetworkManager *m = network->manager;
     bool ok = false;
 
-    g_mutex_lock(&m->change);
-    if (!network_check_registered(network, err))
+    g_mutex_lock(&m->registry.change);
+    if (!registry_check(&network->object, err))
         ;
     else if (!network->def)
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "can't undefine transient network");
     else
-        ok = network_store_remove(m, network->name, err);
+        ok = registry_remove(&network->object, err);
     if (ok) {
         if (!network->live && network_def_owns_bridge(network->def)) {
             g_autoptr(DnsmasqPaths) paths = network_dnsmasq_paths(network, network->def);
@@ -313,14 +280,14 @@ network_undefine(Network *network, GError **err)
             dnsmasq_remove_files(paths, true);
         }
         network_set_def(network, NULL);
-        g_mutex_lock(&m->lock);
-        network->autostart = false;
-        g_mutex_unlock(&m->lock);
+        g_mutex_lock(&m->registry.lock);
+        network->object.autostart = false;
+        g_mutex_unlock(&m->registry.lock);
         network_manager_event(network, VIR_NETWORK_EVENT_UNDEFINED);
         if (!network->live)
-            network_manager_drop(m, network);
+            registry_drop(&network->object);
     }
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }
 
@@ -330,19 +297,14 @@ network_set_autostart(Network *network, bool autostart, GError **err)
     NetworkManager *m = network->manager;
     bool ok = false;
 
-    g_mutex_lock(&m->change);
-    if (!network_check_registered(network, err))
+    g_mutex_lock(&m->registry.change);
+    if (!registry_check(&network->object, err))
         ;
     else if (!network->def)
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                        "cannot set autostart for transient network");
     else
-        ok = network_store_autostart(m, network->name, autostart, err);
-    if (ok) {
-        g_mutex_lock(&m->lock);
-        network->autostart = autostart;
-        g_mutex_unlock(&m->lock);
-    }
-    g_mutex_unlock(&m->change);
+        ok = registry_set_autostart(&network->object, autostart, err);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }

@@ -10,30 +10,82 @@
 #include <string.h>
 #include <time.h>
 
-static guint
-uuid_hash(gconstpointer key)
-{
-    guint hash;
+/* --- the manager ------------------------------------------------------------------------ */
 
-    memcpy(&hash, key, sizeof(hash));
-    return hash;
+static void
+manager_free(Registry *registry)
+{
+    NetworkManager *m = (NetworkManager *)registry;
+
+    g_hash_table_unref(m->ports);
+    g_free(m->dnsmasq_dir);
+    g_free(m->hook_program);
+    g_free(m->leases_helper);
+    g_free(m->dnsmasq);
+    g_free(m);
 }
 
-static gboolean
-uuid_equal(gconstpointer a, gconstpointer b)
+static void
+network_free(RegistryObject *object)
 {
-    return memcmp(a, b, 16) == 0;
+    Network *network = (Network *)object;
+
+    network_def_free(network->def);
+    network_def_free(network->live);
+    g_free(network);
 }
+
+static void *
+def_parse(const char *text, GError **err)
+{
+    return network_def_parse(text, 0, err);
+}
+
+static char *
+def_format(const void *def)
+{
+    return network_def_format(def);
+}
+
+static void
+def_free(void *def)
+{
+    network_def_free(def);
+}
+
+static const char *
+def_name(const void *def)
+{
+    return ((const NetworkDef *)def)->name;
+}
+
+static const char *
+def_uuid(const void *def)
+{
+    return ((const NetworkDef *)def)->uuid;
+}
+
+static const RegistryClass network_class = {
+    .what = "network",
+    .brief = "network",
+    .edit = "virsh net-edit NETWORK",
+    .missing = VIR_ERR_NO_NETWORK,
+    .parse = def_parse,
+    .format = def_format,
+    .free = def_free,
+    .def_name = def_name,
+    .def_uuid = def_uuid,
+    .object_free = network_free,
+    .registry_free = manager_free,
+};
 
 NetworkManager *
 network_manager_new(const NetworkConfig *config, const NetworkOps *ops, void *opaque)
 {
     NetworkManager *m = g_new0(NetworkManager, 1);
 
-    g_atomic_ref_count_init(&m->refs);
-    m->config_dir = g_strdup(config->config_dir);
-    m->autostart_dir = g_strdup_printf("%s/autostart", config->config_dir);
-    m->run_dir = g_strdup(config->run_dir);
+    registry_init(&m->registry, &network_class, config->config_dir, config->run_dir,
+                  ops ? ops->warn : NULL, opaque);
     m->dnsmasq_dir = g_strdup(config->dnsmasq_dir);
     m->hook_program = g_strdup(config->hook_program);
     m->leases_helper = g_strdup(config->leases_helper);
@@ -41,33 +93,8 @@ network_manager_new(const NetworkConfig *config, const NetworkOps *ops, void *op
     m->privileged = config->privileged;
     m->ops = ops;
     m->opaque = opaque;
-    g_mutex_init(&m->change);
-    g_mutex_init(&m->lock);
-    m->by_name =
-        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)network_unref);
-    m->by_uuid = g_hash_table_new(uuid_hash, uuid_equal);
     m->ports = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)port_free);
     return m;
-}
-
-void
-network_manager_unref(NetworkManager *m)
-{
-    if (!m || !g_atomic_ref_count_dec(&m->refs))
-        return;
-    g_hash_table_unref(m->by_uuid);
-    g_hash_table_unref(m->by_name);
-    g_hash_table_unref(m->ports);
-    g_mutex_clear(&m->change);
-    g_mutex_clear(&m->lock);
-    g_free(m->config_dir);
-    g_free(m->autostart_dir);
-    g_free(m->run_dir);
-    g_free(m->dnsmasq_dir);
-    g_free(m->hook_program);
-    g_free(m->leases_helper);
-    g_free(m->dnsmasq);
-    g_free(m);
 }
 
 void
@@ -76,26 +103,7 @@ network_manager_free(NetworkManager *m)
     if (!m)
         return;
     network_keeper_stop(m);
-    /* Networks refer to the manager: let go of them, so that the last reference can go. */
-    g_mutex_lock(&m->change);
-    g_hash_table_remove_all(m->by_uuid);
-    g_hash_table_remove_all(m->by_name);
-    g_mutex_unlock(&m->change);
-    network_manager_unref(m);
-}
-
-void
-network_manager_warn(NetworkManager *m, const char *format, ...)
-{
-    g_autofree char *message = NULL;
-    va_list args;
-
-    if (!m->ops || !m->ops->warn)
-        return;
-    va_start(args, format);
-    message = g_strdup_vprintf(format, args);
-    va_end(args);
-    m->ops->warn(m->opaque, message);
+    registry_close(&m->registry);
 }
 
 void
@@ -104,7 +112,7 @@ network_manager_event(Network *network, int event)
     NetworkManager *m = network->manager;
 
     if (m->ops && m->ops->lifecycle)
-        m->ops->lifecycle(m->opaque, network->name, network->uuid, event, 0);
+        m->ops->lifecycle(m->opaque, network->object.name, network->object.uuid, event, 0);
 }
 
 /* --- networks --------------------------------------------------------------------------- */
@@ -112,20 +120,13 @@ network_manager_event(Network *network, int event)
 Network *
 network_ref(Network *network)
 {
-    g_atomic_ref_count_inc(&network->refs);
-    return network;
+    return registry_ref(network);
 }
 
 void
 network_unref(Network *network)
 {
-    if (!network || !g_atomic_ref_count_dec(&network->refs))
-        return;
-    network_def_free(network->def);
-    network_def_free(network->live);
-    g_free(network->name);
-    network_manager_unref(network->manager);
-    g_free(network);
+    registry_unref(network);
 }
 
 Network *
@@ -133,51 +134,22 @@ network_manager_add(NetworkManager *m, const NetworkDef *def)
 {
     Network *network = g_new0(Network, 1);
 
-    g_atomic_ref_count_init(&network->refs);
-    g_atomic_ref_count_inc(&m->refs);
     network->manager = m;
-    network->name = g_strdup(def->name);
-    xml_uuid_parse(def->uuid, network->uuid);
-    g_mutex_lock(&m->lock);
-    network->registered = true;
-    g_hash_table_insert(m->by_uuid, network->uuid, network);
-    g_hash_table_insert(m->by_name, network->name, network);
-    g_mutex_unlock(&m->lock);
+    registry_object_init(&m->registry, &network->object, def);
+    registry_enter(&network->object);
     return network;
-}
-
-void
-network_manager_drop(NetworkManager *m, Network *network)
-{
-    g_mutex_lock(&m->lock);
-    network->registered = false;
-    g_hash_table_remove(m->by_uuid, network->uuid);
-    g_hash_table_remove(m->by_name, network->name);
-    g_mutex_unlock(&m->lock);
-}
-
-static void
-replace_def(Network *network, NetworkDef **place, NetworkDef *def)
-{
-    NetworkDef *old;
-
-    g_mutex_lock(&network->manager->lock);
-    old = *place;
-    *place = def;
-    g_mutex_unlock(&network->manager->lock);
-    network_def_free(old);
 }
 
 void
 network_set_def(Network *network, NetworkDef *def)
 {
-    replace_def(network, &network->def, def);
+    registry_replace(&network->object, &network->def, def);
 }
 
 void
 network_set_live(Network *network, NetworkDef *live)
 {
-    replace_def(network, &network->live, live);
+    registry_replace(&network->object, &network->live, live);
 }
 
 DnsmasqPaths *
@@ -185,92 +157,39 @@ network_dnsmasq_paths(const Network *network, const NetworkDef *def)
 {
     const NetworkManager *m = network->manager;
 
-    return dnsmasq_paths_new(m->dnsmasq_dir, m->run_dir, def->name, def->bridge->name);
-}
-
-Network *
-network_manager_peek_name(NetworkManager *m, const char *name)
-{
-    return g_hash_table_lookup(m->by_name, name);
-}
-
-Network *
-network_manager_peek_uuid(NetworkManager *m, const uint8_t uuid[16])
-{
-    return g_hash_table_lookup(m->by_uuid, uuid);
+    return dnsmasq_paths_new(m->dnsmasq_dir, m->registry.run_dir, def->name, def->bridge->name);
 }
 
 Network *
 network_manager_lookup_name(NetworkManager *m, const char *name, GError **err)
 {
-    Network *network;
-
-    g_mutex_lock(&m->lock);
-    network = network_manager_peek_name(m, name);
-    if (network)
-        network_ref(network);
-    g_mutex_unlock(&m->lock);
-    if (!network)
-        kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching name '%s'", name);
-    return network;
+    return registry_lookup_name(&m->registry, name, err);
 }
 
 Network *
 network_manager_lookup_uuid(NetworkManager *m, const uint8_t uuid[16], GError **err)
 {
-    g_autofree char *text = NULL;
-    Network *network;
-
-    g_mutex_lock(&m->lock);
-    network = network_manager_peek_uuid(m, uuid);
-    if (network)
-        network_ref(network);
-    g_mutex_unlock(&m->lock);
-    if (network)
-        return network;
-    text = xml_uuid_format(uuid);
-    kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching uuid '%s'", text);
-    return NULL;
+    return registry_lookup_uuid(&m->registry, uuid, err);
 }
 
-/* Whether a group of two opposite flags lets through something that is @is the first. */
 static bool
-group_allows(unsigned flags, unsigned yes, unsigned no, bool is)
+matches(const void *object, const void *what)
 {
-    return !(flags & (yes | no)) || (flags & (is ? yes : no));
-}
+    const Network *n = object;
+    unsigned flags = *(const unsigned *)what;
 
-static int
-compare_names(gconstpointer a, gconstpointer b)
-{
-    const Network *x = *(Network *const *)a, *y = *(Network *const *)b;
-
-    return strcmp(x->name, y->name);
+    return registry_allows(flags, VIR_CONNECT_LIST_NETWORKS_ACTIVE,
+                           VIR_CONNECT_LIST_NETWORKS_INACTIVE, n->live != NULL) &&
+           registry_allows(flags, VIR_CONNECT_LIST_NETWORKS_PERSISTENT,
+                           VIR_CONNECT_LIST_NETWORKS_TRANSIENT, n->def != NULL) &&
+           registry_allows(flags, VIR_CONNECT_LIST_NETWORKS_AUTOSTART,
+                           VIR_CONNECT_LIST_NETWORKS_NO_AUTOSTART, n->object.autostart);
 }
 
 GPtrArray *
 network_manager_list(NetworkManager *m, unsigned flags)
 {
-    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)network_unref);
-    GHashTableIter iter;
-    gpointer value;
-
-    g_mutex_lock(&m->lock);
-    g_hash_table_iter_init(&iter, m->by_name);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Network *n = value;
-
-        if (group_allows(flags, VIR_CONNECT_LIST_NETWORKS_ACTIVE,
-                         VIR_CONNECT_LIST_NETWORKS_INACTIVE, n->live != NULL) &&
-            group_allows(flags, VIR_CONNECT_LIST_NETWORKS_PERSISTENT,
-                         VIR_CONNECT_LIST_NETWORKS_TRANSIENT, n->def != NULL) &&
-            group_allows(flags, VIR_CONNECT_LIST_NETWORKS_AUTOSTART,
-                         VIR_CONNECT_LIST_NETWORKS_NO_AUTOSTART, n->autostart))
-            g_ptr_array_add(list, network_ref(n));
-    }
-    g_mutex_unlock(&m->lock);
-    g_ptr_array_sort(list, compare_names);
-    return list;
+    return registry_list(&m->registry, matches, &flags);
 }
 
 /* --- reading one ------------------------------------------------------------------------ */
@@ -278,13 +197,13 @@ network_manager_list(NetworkManager *m, unsigned flags)
 const char *
 network_name(const Network *network)
 {
-    return network->name;
+    return network->object.name;
 }
 
 const uint8_t *
 network_uuid(const Network *network)
 {
-    return network->uuid;
+    return network->object.uuid;
 }
 
 bool
@@ -292,9 +211,9 @@ network_is_active(Network *network)
 {
     bool active;
 
-    g_mutex_lock(&network->manager->lock);
+    g_mutex_lock(&network->manager->registry.lock);
     active = network->live != NULL;
-    g_mutex_unlock(&network->manager->lock);
+    g_mutex_unlock(&network->manager->registry.lock);
     return active;
 }
 
@@ -303,28 +222,23 @@ network_is_persistent(Network *network)
 {
     bool persistent;
 
-    g_mutex_lock(&network->manager->lock);
+    g_mutex_lock(&network->manager->registry.lock);
     persistent = network->def != NULL;
-    g_mutex_unlock(&network->manager->lock);
+    g_mutex_unlock(&network->manager->registry.lock);
     return persistent;
 }
 
 bool
 network_autostart(Network *network)
 {
-    bool autostart;
-
-    g_mutex_lock(&network->manager->lock);
-    autostart = network->autostart;
-    g_mutex_unlock(&network->manager->lock);
-    return autostart;
+    return registry_flag(&network->object, &network->object.autostart);
 }
 
 static bool
 gone(const Network *network, GError **err)
 {
     return kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching name '%s'",
-                          network->name);
+                          network->object.name);
 }
 
 /* A copy of the live or (@inactive, or when it does not run) the persistent definition, so that
@@ -336,16 +250,16 @@ copy_def(Network *network, bool inactive, GError **err)
     const NetworkDef *from;
     NetworkDef *copy = NULL;
 
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     from = network->live && !(inactive && network->def) ? network->live : network->def;
     if (from)
         copy = network_def_copy(from);
     if (copy && from == network->live) {
-        unsigned ports = network_count_ports(m, network->name);
+        unsigned ports = network_count_ports(m, network->object.name);
 
         copy->connections = ports && !inactive ? ports : XML_UNSET;
     }
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     if (!copy)
         gone(network, err);
     return copy;
@@ -368,7 +282,7 @@ network_bridge_name(Network *network, GError **err)
         return NULL;
     if (!def->bridge || !def->bridge->name) {
         kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "network '%s' does not have a bridge name.",
-                       network->name);
+                       network->object.name);
         return NULL;
     }
     return g_strdup(def->bridge->name);

@@ -10,6 +10,7 @@
 #include "network/tc.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/uuid.h"
 #include "xml/xmltab.h"
 
 #include <string.h>
@@ -77,7 +78,7 @@ network_write_macs(Network *network, const NetworkDef *live)
         const Port *port = value;
         MacsEntry *entry;
 
-        if (!port->domain || g_strcmp0(port->network, network->name) != 0)
+        if (!port->domain || g_strcmp0(port->network, network->object.name) != 0)
             continue;
         entry = g_new0(MacsEntry, 1);
         entry->domain = port->domain;
@@ -87,8 +88,8 @@ network_write_macs(Network *network, const NetworkDef *live)
     text = macs_format(entries);
     paths = network_dnsmasq_paths(network, live);
     if (!file_write_atomic(paths->macs, text, strlen(text), 0644, &err))
-        network_manager_warn(m, "guests' names on network '%s' are not written: %s", network->name,
-                             err->message);
+        registry_warn(&m->registry, "guests' names on network '%s' are not written: %s",
+                      network->object.name, err->message);
 }
 
 static const Port *
@@ -101,12 +102,12 @@ register_port(NetworkManager *m, const NetworkPortRequest *req, const char *ifna
     port->ifname = g_strdup(ifname);
     port->network = req->kind == NETWORK_PORT_NETWORK ? g_strdup(req->source) : NULL;
     port->domain = g_strdup(req->domain_name);
-    port->domain_uuid = xml_uuid_format(req->domain_uuid ? req->domain_uuid : no_uuid);
+    port->domain_uuid = kiln_uuid_format(req->domain_uuid ? req->domain_uuid : no_uuid);
     port->mac = xml_mac_format(req->mac);
     memcpy(port->id, id, sizeof(port->id));
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     g_hash_table_replace(m->ports, port->ifname, port);
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     return port;
 }
 
@@ -116,9 +117,9 @@ unregister_port(NetworkManager *m, const char *ifname)
 {
     gpointer port = NULL;
 
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     g_hash_table_steal_extended(m->ports, ifname, NULL, &port);
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     return port;
 }
 
@@ -128,7 +129,7 @@ run_port_hook(Network *network, const Port *port, const char *operation, const c
               GError **err)
 {
     g_autofree char *net = network_def_format(network->live);
-    g_autofree char *id = xml_uuid_format(port->id);
+    g_autofree char *id = kiln_uuid_format(port->id);
     g_autofree char *owner = xml_escape(port->domain ? port->domain : "");
     g_autofree char *bridge = xml_escape(network->live->bridge->name);
     g_autofree char *xml = g_strdup_printf("%s<networkport>\n"
@@ -142,8 +143,8 @@ run_port_hook(Network *network, const Port *port, const char *operation, const c
                                            "</networkport>\n",
                                            net, id, owner, port->domain_uuid, port->mac, bridge);
 
-    return hook_run(network->manager->hook_program, network->name, operation, sub_operation, xml,
-                    err);
+    return hook_run(network->manager->hook_program, network->object.name, operation, sub_operation,
+                    xml, err);
 }
 
 /* --- what a port joins ------------------------------------------------------------------ */
@@ -164,7 +165,7 @@ find_portgroup(const NetworkDef *live, const char *name)
 static Network *
 find_running(NetworkManager *m, const NetworkPortRequest *req, GError **err)
 {
-    Network *network = network_manager_peek_name(m, req->source);
+    Network *network = registry_peek(&m->registry, req->source);
 
     if (!network)
         kiln_error_set(err, VIR_ERR_NO_NETWORK, "no network with matching name '%s'", req->source);
@@ -386,9 +387,9 @@ network_port_open(NetworkManager *m, const NetworkPortRequest *req, GError **err
 {
     NetworkPort *port;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     port = open_locked(m, req, err);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return port;
 }
 
@@ -436,9 +437,9 @@ network_port_reclaim(NetworkManager *m, const NetworkPortRequest *req, const cha
     g_autoptr(GError) inner = NULL;
     bool ok;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     ok = reclaim_locked(m, req, ifname, id, &inner);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     if (!ok)
         g_propagate_error(err, g_steal_pointer(&inner));
     return ok;
@@ -452,7 +453,7 @@ network_port_close(NetworkManager *m, const NetworkPortRequest *req, const char 
     Network *network = NULL;
     Port *port;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     port = unregister_port(m, ifname);
     /* A name that is not in the table is not ours to delete. */
     if (port && ours) {
@@ -462,14 +463,14 @@ network_port_close(NetworkManager *m, const NetworkPortRequest *req, const char 
             netlink_link_delete(nl, ifname, NULL);
     }
     if (port && port->network)
-        network = network_manager_peek_name(m, port->network);
+        network = registry_peek(&m->registry, port->network);
     if (network && network->live) {
         network_write_macs(network, network->live);
         if (!run_port_hook(network, port, "port-deleted", "end", &err))
-            network_manager_warn(m, "%s", err->message);
+            registry_warn(&m->registry, "%s", err->message);
     }
     port_free(port);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
 }
 
 void
@@ -487,10 +488,10 @@ network_rejoin_ports(Network *network, const NetworkDef *live)
         const Port *port = value;
         g_autoptr(GError) err = NULL;
 
-        if (g_strcmp0(port->network, network->name) == 0 &&
+        if (g_strcmp0(port->network, network->object.name) == 0 &&
             !netlink_link_set_master(nl, port->ifname, live->bridge->name, &err))
-            network_manager_warn(m, "guest '%s' stays off network '%s': %s", port->domain,
-                                 network->name, err->message);
+            registry_warn(&m->registry, "guest '%s' stays off network '%s': %s", port->domain,
+                          network->object.name, err->message);
     }
     network_write_macs(network, live);
 }

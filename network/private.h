@@ -1,10 +1,7 @@
 /* private.h - the manager and its networks, as the files of this room see them.
  *
- * Locks, in the order in which they are taken:
- *   change   held while anything changes: a definition, a start or stop, a port. May be held long.
- *   lock     short; guards the tables of the manager and all fields of networks and ports that are
- *            not marked constant. Whoever holds `change` may read them without it, and takes it to
- *            write.
+ * Locks are the registry's. `change` is held while anything changes: a definition, a start or stop,
+ * a port; whoever holds it may read all fields without `lock`.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_NETWORK_PRIVATE_H
@@ -12,6 +9,7 @@
 
 #include "network/dnsmasq.h"
 #include "network/network.h"
+#include "util/registry.h"
 #include "xml/network.h"
 
 #include <libvirt/libvirt.h>
@@ -25,18 +23,14 @@ typedef struct {
 } Port;
 
 struct NetworkManager {
-    gatomicrefcount refs;
-    char *config_dir, *autostart_dir, *run_dir, *dnsmasq_dir; /* constant */
-    char *hook_program, *leases_helper, *dnsmasq;
+    Registry registry;
+    char *dnsmasq_dir, *hook_program, *leases_helper, *dnsmasq; /* constant */
     bool privileged;
     const NetworkOps *ops;
     void *opaque;
 
-    GMutex change, lock;
-    GHashTable *by_name; /* name → Network, a reference */
-    GHashTable *by_uuid; /* uuid → the same, no reference */
-    GHashTable *ports;   /* ifname → Port */
-    unsigned next_tap;   /* number for the next vnetN; with `change` */
+    GHashTable *ports; /* ifname → Port */
+    unsigned next_tap; /* number for the next vnetN; with `change` */
 
     /* The keeper: a thread that waits for dnsmasqs to end. */
     GMainContext *keeper;
@@ -45,15 +39,11 @@ struct NetworkManager {
 };
 
 struct Network {
-    gatomicrefcount refs;
-    NetworkManager *manager; /* a reference */
-    char *name;              /* constant */
-    uint8_t uuid[16];        /* constant */
+    RegistryObject object;
+    NetworkManager *manager;
 
     NetworkDef *def;  /* the persistent definition, NULL if transient */
     NetworkDef *live; /* what runs, NULL if it does not */
-    bool autostart;
-    bool registered;
 
     GSource *dnsmasq_watch; /* with `change` */
     unsigned dnsmasq_restarts;
@@ -61,15 +51,9 @@ struct Network {
 };
 
 /* manager.c */
-/* With `change` held; @ret is borrowed. NULL when there is none. */
-Network *network_manager_peek_name(NetworkManager *manager, const char *name);
-Network *network_manager_peek_uuid(NetworkManager *manager, const uint8_t uuid[16]);
+/* With `change` held; borrowed. */
 Network *network_manager_add(NetworkManager *manager, const NetworkDef *def);
-void network_manager_drop(NetworkManager *manager, Network *network);
-void network_manager_warn(NetworkManager *manager, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void network_manager_event(Network *network, int event);
-void network_manager_unref(NetworkManager *manager);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkManager, network_manager_unref)
 
 /* Takes `lock` and replaces a definition. */
 void network_set_def(Network *network, NetworkDef *def);
@@ -82,21 +66,8 @@ bool network_stop_locked(Network *network, GError **err);
 /* Gives @def a bridge name that no other network and no interface has, if it needs one. */
 bool network_choose_bridge(NetworkManager *manager, NetworkDef *def, GError **err);
 
-/* False with VIR_ERR_NO_NETWORK when the network was dropped from the registry meanwhile. */
-bool network_check_registered(const Network *network, GError **err);
 bool network_run_hook(const Network *network, const NetworkDef *def, const char *operation,
                       const char *sub_operation, GError **err);
-
-/* store.c */
-bool network_store_def(NetworkManager *manager, const NetworkDef *def, GError **err);
-bool network_store_remove(NetworkManager *manager, const char *name, GError **err);
-bool network_store_autostart(NetworkManager *manager, const char *name, bool on, GError **err);
-bool network_store_live(NetworkManager *manager, const NetworkDef *live, GError **err);
-void network_store_remove_live(NetworkManager *manager, const char *name);
-/* All readable definitions in the directory (NetworkDef *); unreadable ones are told and passed
- * over. */
-GPtrArray *network_store_load(NetworkManager *manager, const char *dir, GError **err);
-bool network_store_is_autostart(NetworkManager *manager, const char *name);
 
 /* bringup.c */
 /* Refuses by name what @def asks for and Kiln does not apply (VIR_ERR_CONFIG_UNSUPPORTED). */

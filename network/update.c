@@ -38,18 +38,18 @@ update_live(Network *network, unsigned command, unsigned section, int parent_ind
         !network_check_applied(now, err))
         return false;
     if (update_running(network, now, section, err) &&
-        network_store_live(network->manager, now, err)) {
+        registry_store_active(&network->manager->registry, now, err)) {
         network_set_live(network, g_steal_pointer(&now));
         if (!network_run_hook(network, network->live, "updated", "begin", &again))
-            network_manager_warn(network->manager, "%s", again->message);
+            registry_warn(&network->manager->registry, "%s", again->message);
         return true;
     }
     /* Back to what ran before. */
     if (!update_running(network, network->live, section, &again))
-        network_manager_warn(network->manager,
-                             "network '%s' could not be put back after a failed "
-                             "update: %s",
-                             network->name, again->message);
+        registry_warn(&network->manager->registry,
+                      "network '%s' could not be put back after a failed "
+                      "update: %s",
+                      network->object.name, again->message);
     return false;
 }
 
@@ -63,8 +63,8 @@ network_update(Network *network, unsigned command, unsigned section, int parent_
     g_autoptr(NetworkDef) def = NULL;
     bool ok = false;
 
-    g_mutex_lock(&m->change);
-    if (!network_check_registered(network, err))
+    g_mutex_lock(&m->registry.change);
+    if (!registry_check(&network->object, err))
         goto out;
     if (!live && !config) {
         live = network->live != NULL;
@@ -88,12 +88,12 @@ network_update(Network *network, unsigned command, unsigned section, int parent_
     if (live && !update_live(network, command, section, parent_index, xml, err))
         goto out;
     if (config) {
-        if (!network_store_def(m, def, err))
+        if (!registry_store(&m->registry, def, err))
             goto out;
         network_set_def(network, g_steal_pointer(&def));
     }
     ok = true;
 out:
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }

@@ -9,6 +9,7 @@
 #include "domain.h"
 
 #include "util/error.h"
+#include "util/uuid.h"
 #include "xml/domain_private.h"
 
 #include <inttypes.h>
@@ -135,7 +136,7 @@ domain_def_schema(void)
 void
 domain_def_uuid(const DomainDef *def, uint8_t ret[16])
 {
-    if (!def->uuid || !xml_uuid_parse(def->uuid, ret))
+    if (!def->uuid || !kiln_uuid_parse(def->uuid, ret))
         memset(ret, 0, 16);
 }
 

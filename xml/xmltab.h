@@ -215,8 +215,6 @@ char *xml_cpuset_format(const GArray *numbers);
  * the unit is unknown or the size does not fit 63 bits. */
 bool xml_scale(uint64_t value, const char *unit, uint64_t scale, uint64_t *ret);
 
-bool xml_uuid_parse(const char *text, uint8_t ret[16]);
-char *xml_uuid_format(const uint8_t uuid[16]);
 char *xml_uuid_random(void);
 bool xml_mac_parse(const char *text, uint8_t ret[6]);
 char *xml_mac_format(const uint8_t mac[6]);

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xmltab_private.h"
 
+#include "util/uuid.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -255,8 +257,8 @@ canonical_string(const XmlRow *row, const char *text, char **ret_legal)
 
     switch (row->kind) {
     case XML_UUID:
-        if (xml_uuid_parse(text, bytes))
-            return xml_uuid_format(bytes);
+        if (kiln_uuid_parse(text, bytes))
+            return kiln_uuid_format(bytes);
         *ret_legal = g_strdup("a UUID: 32 hexadecimal digits, dashes between allowed");
         return NULL;
     case XML_MAC:

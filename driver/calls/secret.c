@@ -5,7 +5,7 @@
 
 #include "driver/calls/handlers.h"
 #include "driver/secret/secret.h"
-#include "xml/xmltab.h"
+#include "util/uuid.h"
 
 enum {
     LIST_FLAGS = VIR_CONNECT_LIST_SECRETS_EPHEMERAL | VIR_CONNECT_LIST_SECRETS_NO_EPHEMERAL |
@@ -52,7 +52,7 @@ call_connect_list_secrets(Call *call, const MaxArgs *args, NamesRet *ret, GError
     list = secret_manager_list(call->services->secrets, 0);
     uuids = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < list->len; i++)
-        g_ptr_array_add(uuids, xml_uuid_format(secret_uuid(list->pdata[i])));
+        g_ptr_array_add(uuids, kiln_uuid_format(secret_uuid(list->pdata[i])));
     wire_names_steal(uuids, (guint)args->max, &ret->names.names_len, &ret->names.names_val);
     return true;
 }

@@ -3,25 +3,17 @@
  * The layout is libvirt's (/etc/libvirt/qemu/NAME.xml, autostart/NAME.xml).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "driver/domain/private.h"
+#include "util/deffiles.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "xml/xmltab.h"
 
-static char *
-file_name(const char *dir, const char *name)
-{
-    return g_strdup_printf("%s/%s.xml", dir, name);
-}
-
 bool
 domain_config_save(DomainManager *manager, const DomainDef *def, GError **err)
 {
-    g_autofree char *path = file_name(manager->config_dir, def->name);
     g_autofree char *xml = domain_def_format(def, DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_SECURE);
     /* "--" may not stand in a comment */
     g_auto(GStrv) parts = g_strsplit(def->name, "--", -1);
@@ -33,26 +25,19 @@ domain_config_save(DomainManager *manager, const DomainDef *def, GError **err)
                         "-->\n\n%s",
                         name, xml);
 
-    return file_write_atomic(path, text, strlen(text), 0600, err);
+    return def_file_write(manager->config_dir, def->name, text, err);
 }
 
 bool
 domain_config_remove(DomainManager *manager, const char *name, GError **err)
 {
-    g_autofree char *path = file_name(manager->config_dir, name);
-
-    return domain_config_link(manager, name, false, err) && file_remove(path, err);
+    return def_file_remove_linked(manager->config_dir, name, err);
 }
 
 bool
 domain_config_link(DomainManager *manager, const char *name, bool autostart, GError **err)
 {
-    g_autofree char *target = file_name(manager->config_dir, name);
-    g_autofree char *link = file_name(manager->autostart_dir, name);
-
-    if (!autostart)
-        return file_remove(link, err);
-    return file_make_dirs(manager->autostart_dir, 0700, err) && file_link_atomic(target, link, err);
+    return def_file_set_autostart(manager->config_dir, name, autostart, err);
 }
 
 /* One definition file, on its way into the registry. */
@@ -89,7 +74,6 @@ config_parse(gpointer data, gpointer opaque)
 static bool
 config_enter(DomainManager *manager, ConfigFile *item, GError **err)
 {
-    g_autofree char *link = g_build_filename(manager->autostart_dir, item->file, NULL);
     g_autofree char *expected = NULL;
     g_autoptr(Domain) domain = NULL;
     bool is_new;
@@ -107,42 +91,25 @@ config_enter(DomainManager *manager, ConfigFile *item, GError **err)
     if (!domain)
         return false;
     domain->config = g_steal_pointer(&item->def);
-    domain->autostart = access(link, F_OK) == 0;
+    domain->autostart = def_file_is_autostart(manager->config_dir, domain->name);
     return true;
-}
-
-static int
-config_file_order(gconstpointer a, gconstpointer b)
-{
-    const ConfigFile *const *left = a, *const *right = b;
-
-    return strcmp((*left)->file, (*right)->file);
 }
 
 static GPtrArray *
 config_list(DomainManager *manager, GError **err)
 {
-    g_autoptr(GError) reason = NULL;
-    g_autoptr(GDir) dir = g_dir_open(manager->config_dir, 0, &reason);
+    g_autoptr(GPtrArray) names = def_file_list(manager->config_dir, err);
     GPtrArray *files;
-    const char *name;
 
-    if (!dir) {
-        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR, "cannot read the domains in '%s': %s",
-                       manager->config_dir, reason->message);
+    if (!names)
         return NULL;
-    }
     files = g_ptr_array_new_with_free_func(config_file_free);
-    while ((name = g_dir_read_name(dir))) {
-        ConfigFile *item;
+    for (guint i = 0; i < names->len; i++) {
+        ConfigFile *item = g_new0(ConfigFile, 1);
 
-        if (!g_str_has_suffix(name, ".xml"))
-            continue;
-        item = g_new0(ConfigFile, 1);
-        item->file = g_strdup(name);
+        item->file = g_strdup(names->pdata[i]);
         g_ptr_array_add(files, item);
     }
-    g_ptr_array_sort(files, config_file_order);
     return files;
 }
 

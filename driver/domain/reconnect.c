@@ -7,6 +7,7 @@
 #include "driver/domain/status.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/uuid.h"
 
 enum { RECONNECT_SECONDS = 10 };
 
@@ -35,7 +36,7 @@ port_restore(DomainRun *run, const DomainStatusPort *saved)
     port->portgroup = g_strdup(saved->portgroup);
     port->ifname = g_strdup(saved->ifname);
     port->domain_name = g_strdup(run->domain->name);
-    xml_uuid_parse(saved->id, port->id);
+    kiln_uuid_parse(saved->id, port->id);
     port->request = (NetworkPortRequest){
         .kind = saved->kind,
         .source = port->source,

@@ -5,32 +5,8 @@
 
 #include "driver/domain/private.h"
 #include "util/error.h"
-
-static guint
-uuid_hash(gconstpointer key)
-{
-    guint value;
-
-    memcpy(&value, key, sizeof(value)); /* UUIDs are random enough as they are */
-    return value;
-}
-
-static gboolean
-uuid_equal(gconstpointer a, gconstpointer b)
-{
-    return memcmp(a, b, 16) == 0;
-}
-
-/* VIR_UUID_STRING_BUFLEN bytes. */
-static const char *
-uuid_text(const uint8_t uuid[16], char *text)
-{
-    char *at = text;
-
-    for (int i = 0; i < 16; i++)
-        at += g_snprintf(at, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", uuid[i]);
-    return text;
-}
+#include "util/registry.h"
+#include "util/uuid.h"
 
 void
 domain_registry_init(DomainManager *manager)
@@ -38,7 +14,7 @@ domain_registry_init(DomainManager *manager)
     g_mutex_init(&manager->lock);
     g_mutex_init(&manager->define_lock);
     manager->by_uuid =
-        g_hash_table_new_full(uuid_hash, uuid_equal, NULL, (GDestroyNotify)domain_unref);
+        g_hash_table_new_full(kiln_uuid_hash, kiln_uuid_equal, NULL, (GDestroyNotify)domain_unref);
     manager->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     manager->by_id = g_hash_table_new(g_direct_hash, g_direct_equal);
 }
@@ -112,19 +88,21 @@ Domain *
 domain_manager_lookup_uuid(DomainManager *manager, const uint8_t uuid[16], const char *name_hint,
                            GError **err)
 {
-    char text[VIR_UUID_STRING_BUFLEN];
+    g_autofree char *text = NULL;
     Domain *domain;
 
     g_mutex_lock(&manager->lock);
     domain = take(g_hash_table_lookup(manager->by_uuid, uuid));
     g_mutex_unlock(&manager->lock);
-    if (!domain && name_hint)
-        kiln_error_set(err, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
-                       uuid_text(uuid, text), name_hint);
-    else if (!domain)
-        kiln_error_set(err, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s'",
-                       uuid_text(uuid, text));
-    return domain;
+    if (domain)
+        return domain;
+    text = kiln_uuid_format(uuid);
+    if (name_hint)
+        kiln_error_set(err, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)", text,
+                       name_hint);
+    else
+        kiln_error_set(err, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s'", text);
+    return NULL;
 }
 
 Domain *
@@ -164,13 +142,6 @@ domain_manager_count_active(DomainManager *manager)
     return n;
 }
 
-/* Whether a property is wanted: @yes and @no are the two flags of its group. */
-static bool
-group_matches(unsigned flags, unsigned yes, unsigned no, bool has)
-{
-    return !(flags & (yes | no)) || (flags & (has ? yes : no));
-}
-
 static bool
 state_matches(unsigned flags, int state)
 {
@@ -191,18 +162,18 @@ domain_matches(Domain *domain, unsigned flags)
 
     g_mutex_lock(&domain->lock);
     matches = (domain->config || domain->live) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_ACTIVE,
-                            VIR_CONNECT_LIST_DOMAINS_INACTIVE, domain->live != NULL) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_PERSISTENT,
-                            VIR_CONNECT_LIST_DOMAINS_TRANSIENT, domain->config != NULL) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_AUTOSTART,
-                            VIR_CONNECT_LIST_DOMAINS_NO_AUTOSTART, domain->autostart) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
-                            VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE, domain->managed_save) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT,
-                            VIR_CONNECT_LIST_DOMAINS_NO_SNAPSHOT, false) &&
-              group_matches(flags, VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT,
-                            VIR_CONNECT_LIST_DOMAINS_NO_CHECKPOINT, false) &&
+              registry_allows(flags, VIR_CONNECT_LIST_DOMAINS_ACTIVE,
+                              VIR_CONNECT_LIST_DOMAINS_INACTIVE, domain->live != NULL) &&
+              registry_allows(flags, VIR_CONNECT_LIST_DOMAINS_PERSISTENT,
+                              VIR_CONNECT_LIST_DOMAINS_TRANSIENT, domain->config != NULL) &&
+              registry_allows(flags, VIR_CONNECT_LIST_DOMAINS_AUTOSTART,
+                              VIR_CONNECT_LIST_DOMAINS_NO_AUTOSTART, domain->autostart) &&
+              registry_allows(flags, VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
+                              VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE, domain->managed_save) &&
+              registry_allows(flags, VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT,
+                              VIR_CONNECT_LIST_DOMAINS_NO_SNAPSHOT, false) &&
+              registry_allows(flags, VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT,
+                              VIR_CONNECT_LIST_DOMAINS_NO_CHECKPOINT, false) &&
               state_matches(flags, domain->state);
     g_mutex_unlock(&domain->lock);
     return matches;
@@ -235,7 +206,7 @@ domain_manager_list(DomainManager *manager, unsigned flags)
 
 /* Called with manager->lock held. */
 static void
-registry_enter(DomainManager *manager, Domain *domain)
+enter_tables(DomainManager *manager, Domain *domain)
 {
     g_hash_table_insert(manager->by_uuid, domain->uuid, domain_ref(domain));
     g_hash_table_insert(manager->by_name, domain->name, domain);
@@ -244,7 +215,7 @@ registry_enter(DomainManager *manager, Domain *domain)
 Domain *
 domain_registry_claim(DomainManager *manager, const DomainDef *def, bool *ret_new, GError **err)
 {
-    char text[VIR_UUID_STRING_BUFLEN];
+    g_autofree char *text = NULL;
     Domain *domain, *other;
     uint8_t uuid[16];
 
@@ -253,18 +224,20 @@ domain_registry_claim(DomainManager *manager, const DomainDef *def, bool *ret_ne
     domain = g_hash_table_lookup(manager->by_uuid, uuid);
     other = g_hash_table_lookup(manager->by_name, def->name);
     if (domain && domain != other) {
+        text = kiln_uuid_format(uuid);
         kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "domain '%s' is already defined with uuid %s",
-                       domain->name, uuid_text(uuid, text));
+                       domain->name, text);
         domain = NULL;
     } else if (domain) {
         *ret_new = false;
         domain_ref(domain);
     } else if (other) {
+        text = kiln_uuid_format(other->uuid);
         kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "domain '%s' already exists with uuid %s",
-                       other->name, uuid_text(other->uuid, text));
+                       other->name, text);
     } else {
         domain = domain_new(manager, uuid, def->name);
-        registry_enter(manager, domain);
+        enter_tables(manager, domain);
         *ret_new = true;
     }
     g_mutex_unlock(&manager->lock);

@@ -18,6 +18,7 @@
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/uuid.h"
 
 enum { RESOURCE_FIRST_FD = 3, VSOCK_CID_FIRST = 3, CIDS_TRIED = 65536 };
 
@@ -298,7 +299,7 @@ port_show(const NetworkPort *port, DomainInterface *net)
         g_free(net->bridge);
         net->bridge = g_strdup(port->bridge);
         g_free(net->port_id);
-        net->port_id = xml_uuid_format(port->id);
+        net->port_id = kiln_uuid_format(port->id);
         if (port->portgroup && !net->portgroup)
             net->portgroup = g_strdup(port->portgroup);
     }

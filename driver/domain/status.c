@@ -9,6 +9,7 @@
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/uuid.h"
 
 char *
 domain_status_path(DomainManager *manager, const char *name)
@@ -19,7 +20,7 @@ domain_status_path(DomainManager *manager, const char *name)
 char *
 domain_monitor_path(Domain *domain)
 {
-    g_autofree char *uuid = xml_uuid_format(domain->uuid);
+    g_autofree char *uuid = kiln_uuid_format(domain->uuid);
 
     return g_strdup_printf("%s/%s.monitor", domain->manager->run_dir, uuid);
 }
@@ -34,7 +35,7 @@ status_port_new(const DomainPort *port)
     entry->portgroup = g_strdup(port->portgroup);
     entry->ifname = g_strdup(port->ifname);
     entry->mac = xml_mac_format(port->request.mac);
-    entry->id = xml_uuid_format(port->id);
+    entry->id = kiln_uuid_format(port->id);
     entry->isolated = port->request.isolated;
     entry->managed = port->request.managed;
     return entry;

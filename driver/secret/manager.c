@@ -9,21 +9,7 @@
 #include "driver/secret/private.h"
 #include "util/error.h"
 #include "util/file.h"
-
-static guint
-uuid_hash(gconstpointer key)
-{
-    guint hash;
-
-    memcpy(&hash, key, sizeof(hash));
-    return hash;
-}
-
-static gboolean
-uuid_equal(gconstpointer a, gconstpointer b)
-{
-    return memcmp(a, b, 16) == 0;
-}
+#include "util/uuid.h"
 
 /* --- values ----------------------------------------------------------------------------------- */
 
@@ -54,63 +40,84 @@ secret_value_new(const void *data, size_t length)
 
 /* --- the manager ------------------------------------------------------------------------------ */
 
+static void
+manager_free(Registry *registry)
+{
+    g_free(registry);
+}
+
+static void
+secret_free(RegistryObject *object)
+{
+    Secret *secret = (Secret *)object;
+
+    secret_def_free(secret->def);
+    g_clear_pointer(&secret->value, g_bytes_unref);
+    g_free(secret->usage_id);
+    g_free(secret);
+}
+
+static void *
+def_parse(const char *text, GError **err)
+{
+    return secret_def_parse(text, 0, err);
+}
+
+static char *
+def_format(const void *def)
+{
+    return secret_def_format(def);
+}
+
+static void
+def_free(void *def)
+{
+    secret_def_free(def);
+}
+
+static const char *
+def_uuid(const void *def)
+{
+    return ((const SecretDef *)def)->uuid;
+}
+
+static const RegistryClass secret_class = {
+    .what = "secret",
+    .brief = "secret",
+    .edit = "virsh secret-define FILE",
+    .missing = VIR_ERR_NO_SECRET,
+    .unnamed = true,
+    .parse = def_parse,
+    .format = def_format,
+    .free = def_free,
+    .def_name = def_uuid,
+    .def_uuid = def_uuid,
+    .object_free = secret_free,
+    .registry_free = manager_free,
+};
+
 SecretManager *
 secret_manager_new(const char *config_dir, const SecretOps *ops, void *opaque)
 {
     SecretManager *m = g_new0(SecretManager, 1);
 
-    g_atomic_ref_count_init(&m->refs);
-    m->config_dir = g_strdup(config_dir);
+    registry_init(&m->registry, &secret_class, config_dir, NULL, ops ? ops->warn : NULL, opaque);
     m->ops = ops;
     m->opaque = opaque;
-    g_mutex_init(&m->change);
-    g_mutex_init(&m->lock);
-    m->by_uuid = g_hash_table_new_full(uuid_hash, uuid_equal, NULL, (GDestroyNotify)secret_unref);
     return m;
-}
-
-static void
-manager_unref(SecretManager *m)
-{
-    if (!g_atomic_ref_count_dec(&m->refs))
-        return;
-    g_hash_table_unref(m->by_uuid);
-    g_mutex_clear(&m->change);
-    g_mutex_clear(&m->lock);
-    g_free(m->config_dir);
-    g_free(m);
 }
 
 void
 secret_manager_free(SecretManager *m)
 {
-    if (!m)
-        return;
-    /* Secrets refer to the manager: let go of them, so that the last reference can go. */
-    g_mutex_lock(&m->change);
-    g_hash_table_remove_all(m->by_uuid);
-    g_mutex_unlock(&m->change);
-    manager_unref(m);
-}
-
-void
-secret_manager_warn(const SecretManager *m, const char *format, ...)
-{
-    g_autofree char *message = NULL;
-    va_list args;
-
-    if (!m->ops || !m->ops->warn)
-        return;
-    va_start(args, format);
-    message = g_strdup_vprintf(format, args);
-    va_end(args);
-    m->ops->warn(m->opaque, message);
+    if (m)
+        registry_close(&m->registry);
 }
 
 static SecretName
 name_of(const Secret *secret)
 {
-    return (SecretName){ secret->uuid, secret->usage_type, secret->usage_id };
+    return (SecretName){ secret->object.uuid, secret->usage_type, secret->usage_id };
 }
 
 static void
@@ -128,20 +135,13 @@ tell_lifecycle(const Secret *secret, int event)
 Secret *
 secret_ref(Secret *secret)
 {
-    g_atomic_ref_count_inc(&secret->refs);
-    return secret;
+    return registry_ref(secret);
 }
 
 void
 secret_unref(Secret *secret)
 {
-    if (!secret || !g_atomic_ref_count_dec(&secret->refs))
-        return;
-    secret_def_free(secret->def);
-    g_clear_pointer(&secret->value, g_bytes_unref);
-    g_free(secret->usage_id);
-    manager_unref(secret->manager);
-    g_free(secret);
+    registry_unref(secret);
 }
 
 /* With `change` held; takes @def. */
@@ -151,114 +151,69 @@ manager_add(SecretManager *m, SecretDef *def)
     const char *id = secret_def_usage_id(def);
     Secret *secret = g_new0(Secret, 1);
 
-    g_atomic_ref_count_init(&secret->refs);
-    g_atomic_ref_count_inc(&m->refs);
     secret->manager = m;
-    xml_uuid_parse(def->uuid, secret->uuid);
     secret->usage_type = secret_def_usage_type(def);
     secret->usage_id = g_strdup(id ? id : "");
     secret->def = def;
-    secret->registered = true;
-    g_mutex_lock(&m->lock);
-    g_hash_table_insert(m->by_uuid, secret->uuid, secret);
-    g_mutex_unlock(&m->lock);
+    registry_object_init(&m->registry, &secret->object, def);
+    registry_enter(&secret->object);
     return secret;
 }
 
-/* With a lock held; borrowed. Secrets for nothing in particular are not found by it. */
-static Secret *
-peek_usage(const SecretManager *m, int type, const char *id)
+typedef struct {
+    int type; /* virSecretUsageType */
+    const char *id;
+} Usage;
+
+/* Secrets for nothing in particular are not found by it. */
+static bool
+match_usage(const void *object, const void *what)
 {
-    GHashTableIter iter;
-    gpointer value;
+    const Secret *secret = object;
+    const Usage *usage = what;
 
-    g_hash_table_iter_init(&iter, m->by_uuid);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Secret *secret = value;
-
-        if (type != VIR_SECRET_USAGE_TYPE_NONE && secret->usage_type == type &&
-            strcmp(secret->usage_id, id) == 0)
-            return secret;
-    }
-    return NULL;
+    return usage->type != VIR_SECRET_USAGE_TYPE_NONE && secret->usage_type == usage->type &&
+           strcmp(secret->usage_id, usage->id) == 0;
 }
 
 Secret *
 secret_manager_lookup_uuid(SecretManager *m, const uint8_t uuid[16], GError **err)
 {
-    g_autofree char *text = NULL;
-    Secret *secret;
-
-    g_mutex_lock(&m->lock);
-    secret = g_hash_table_lookup(m->by_uuid, uuid);
-    if (secret)
-        secret_ref(secret);
-    g_mutex_unlock(&m->lock);
-    if (secret)
-        return secret;
-    text = xml_uuid_format(uuid);
-    kiln_error_set(err, VIR_ERR_NO_SECRET, "no secret with matching uuid '%s'", text);
-    return NULL;
+    return registry_lookup_uuid(&m->registry, uuid, err);
 }
 
 Secret *
 secret_manager_lookup_usage(SecretManager *m, int type, const char *id, GError **err)
 {
-    Secret *secret;
+    Secret *secret = registry_find(&m->registry, match_usage, &(Usage){ type, id });
 
-    g_mutex_lock(&m->lock);
-    secret = peek_usage(m, type, id);
-    if (secret)
-        secret_ref(secret);
-    g_mutex_unlock(&m->lock);
     if (!secret)
         kiln_error_set(err, VIR_ERR_NO_SECRET, "no secret with matching usage '%s'", id);
     return secret;
 }
 
 static bool
-group_allows(unsigned flags, unsigned yes, unsigned no, bool is)
+matches(const void *object, const void *what)
 {
-    return !(flags & (yes | no)) || (flags & (is ? yes : no));
-}
+    const SecretDef *def = ((const Secret *)object)->def;
+    unsigned flags = *(const unsigned *)what;
 
-static int
-compare_uuids(gconstpointer a, gconstpointer b)
-{
-    const Secret *x = *(Secret *const *)a, *y = *(Secret *const *)b;
-
-    return memcmp(x->uuid, y->uuid, sizeof x->uuid);
+    return registry_allows(flags, VIR_CONNECT_LIST_SECRETS_EPHEMERAL,
+                           VIR_CONNECT_LIST_SECRETS_NO_EPHEMERAL, def->ephemeral == TRISTATE_ON) &&
+           registry_allows(flags, VIR_CONNECT_LIST_SECRETS_PRIVATE,
+                           VIR_CONNECT_LIST_SECRETS_NO_PRIVATE, def->is_private == TRISTATE_ON);
 }
 
 GPtrArray *
 secret_manager_list(SecretManager *m, unsigned flags)
 {
-    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)secret_unref);
-    GHashTableIter iter;
-    gpointer value;
-
-    g_mutex_lock(&m->lock);
-    g_hash_table_iter_init(&iter, m->by_uuid);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Secret *secret = value;
-
-        if (group_allows(flags, VIR_CONNECT_LIST_SECRETS_EPHEMERAL,
-                         VIR_CONNECT_LIST_SECRETS_NO_EPHEMERAL,
-                         secret->def->ephemeral == TRISTATE_ON) &&
-            group_allows(flags, VIR_CONNECT_LIST_SECRETS_PRIVATE,
-                         VIR_CONNECT_LIST_SECRETS_NO_PRIVATE,
-                         secret->def->is_private == TRISTATE_ON))
-            g_ptr_array_add(list, secret_ref(secret));
-    }
-    g_mutex_unlock(&m->lock);
-    g_ptr_array_sort(list, compare_uuids);
-    return list;
+    return registry_list(&m->registry, matches, &flags);
 }
 
 const uint8_t *
 secret_uuid(const Secret *secret)
 {
-    return secret->uuid;
+    return secret->object.uuid;
 }
 
 int
@@ -278,9 +233,9 @@ secret_xml(Secret *secret)
 {
     g_autoptr(SecretDef) def = NULL;
 
-    g_mutex_lock(&secret->manager->lock);
+    g_mutex_lock(&secret->manager->registry.lock);
     def = secret_def_copy(secret->def);
-    g_mutex_unlock(&secret->manager->lock);
+    g_mutex_unlock(&secret->manager->registry.lock);
     return secret_def_format(def);
 }
 
@@ -292,16 +247,15 @@ value_of(Secret *secret, bool for_client, GError **err)
     GBytes *value;
     bool refused;
 
-    g_mutex_lock(&secret->manager->lock);
+    g_mutex_lock(&secret->manager->registry.lock);
     refused = for_client && secret->def->is_private == TRISTATE_ON;
     value = secret->value && !refused ? g_bytes_ref(secret->value) : NULL;
-    g_mutex_unlock(&secret->manager->lock);
+    g_mutex_unlock(&secret->manager->registry.lock);
     if (refused) {
         kiln_error_set(err, VIR_ERR_INVALID_SECRET, "secret is private");
     } else if (!value) {
-        g_autofree char *text = xml_uuid_format(secret->uuid);
-
-        kiln_error_set(err, VIR_ERR_NO_SECRET, "secret '%s' does not have a value", text);
+        kiln_error_set(err, VIR_ERR_NO_SECRET, "secret '%s' does not have a value",
+                       secret->object.name);
     }
     return value;
 }
@@ -318,24 +272,13 @@ secret_manager_get_value(SecretManager *m, const char *uuid, int type, const cha
     g_autoptr(Secret) secret = NULL;
     uint8_t bytes[16];
 
-    if (uuid && !xml_uuid_parse(uuid, bytes)) {
+    if (uuid && !kiln_uuid_parse(uuid, bytes)) {
         kiln_error_set(err, VIR_ERR_XML_ERROR, "malformed secret uuid '%s'", uuid);
         return NULL;
     }
     secret = uuid ? secret_manager_lookup_uuid(m, bytes, err)
                   : secret_manager_lookup_usage(m, type, id, err);
     return secret ? value_of(secret, false, err) : NULL;
-}
-
-static bool
-check_registered(const Secret *secret, GError **err)
-{
-    g_autofree char *text = NULL;
-
-    if (secret->registered)
-        return true;
-    text = xml_uuid_format(secret->uuid);
-    return kiln_error_set(err, VIR_ERR_NO_SECRET, "no secret with matching uuid '%s'", text);
 }
 
 bool
@@ -351,19 +294,19 @@ secret_set_value(Secret *secret, const void *data, size_t length, GError **err)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "a value of %zu bytes, limit is %d", length,
                               SECRET_VALUE_MAX);
     value = secret_value_new(data, length);
-    g_mutex_lock(&m->change);
-    ok = check_registered(secret, err) &&
+    g_mutex_lock(&m->registry.change);
+    ok = registry_check(&secret->object, err) &&
          (secret->def->ephemeral == TRISTATE_ON || secret_store_value(m, secret->def, value, err));
     if (ok) {
-        g_mutex_lock(&m->lock);
+        g_mutex_lock(&m->registry.lock);
         old = secret->value;
         secret->value = g_bytes_ref(value);
-        g_mutex_unlock(&m->lock);
+        g_mutex_unlock(&m->registry.lock);
         g_clear_pointer(&old, g_bytes_unref);
         if (m->ops && m->ops->value_changed)
             m->ops->value_changed(m->opaque, &name);
     }
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }
 
@@ -371,11 +314,11 @@ secret_set_value(Secret *secret, const void *data, size_t length, GError **err)
 
 /* Whether @def may stand where @old is, which may be NULL. With `change` held. */
 static bool
-check_define(const SecretManager *m, const Secret *old, const SecretDef *def, GError **err)
+check_define(SecretManager *m, const Secret *old, const SecretDef *def, GError **err)
 {
     int type = secret_def_usage_type(def);
     const char *id = secret_def_usage_id(def);
-    const Secret *same;
+    g_autoptr(Secret) same = NULL;
 
     if (old) {
         if (old->usage_type != type || strcmp(old->usage_id, id ? id : "") != 0)
@@ -387,7 +330,7 @@ check_define(const SecretManager *m, const Secret *old, const SecretDef *def, GE
                                   "cannot change private flag on existing secret");
         return true;
     }
-    same = id ? peek_usage(m, type, id) : NULL;
+    same = id ? registry_find(&m->registry, match_usage, &(Usage){ type, id }) : NULL;
     return !same || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                    "a secret with UUID %s already defined for use with %s",
                                    same->def->uuid, id);
@@ -402,7 +345,7 @@ store_change(const SecretManager *m, const Secret *old, const SecretDef *def, GE
     if (old && old->def->ephemeral == TRISTATE_ON && old->value &&
         !secret_store_value(m, def, old->value, err))
         return false;
-    return secret_store_def(m, def, err);
+    return registry_store(&m->registry, def, err);
 }
 
 Secret *
@@ -411,30 +354,23 @@ secret_manager_define(SecretManager *m, const char *xml, unsigned flags, GError 
     g_autoptr(SecretDef) def =
         secret_def_parse(xml, flags & VIR_SECRET_DEFINE_VALIDATE ? SECRET_DEF_VALIDATE : 0, err);
     Secret *secret = NULL;
-    uint8_t uuid[16];
 
     if (!def)
         return NULL;
-    xml_uuid_parse(def->uuid, uuid);
-    g_mutex_lock(&m->change);
-    secret = g_hash_table_lookup(m->by_uuid, uuid);
+    g_mutex_lock(&m->registry.change);
+    secret = registry_peek(&m->registry, def->uuid);
     if (!check_define(m, secret, def, err) || !store_change(m, secret, def, err)) {
-        g_mutex_unlock(&m->change);
+        g_mutex_unlock(&m->registry.change);
         return NULL;
     }
     if (secret) {
-        SecretDef *old = secret->def;
-
-        g_mutex_lock(&m->lock);
-        secret->def = g_steal_pointer(&def);
-        g_mutex_unlock(&m->lock);
-        secret_def_free(old);
+        registry_replace(&secret->object, &secret->def, g_steal_pointer(&def));
     } else {
         secret = manager_add(m, g_steal_pointer(&def));
     }
     secret_ref(secret);
     tell_lifecycle(secret, VIR_SECRET_EVENT_DEFINED);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return secret;
 }
 
@@ -444,17 +380,14 @@ secret_undefine(Secret *secret, GError **err)
     SecretManager *m = secret->manager;
     bool ok;
 
-    g_mutex_lock(&m->change);
-    ok = check_registered(secret, err) &&
+    g_mutex_lock(&m->registry.change);
+    ok = registry_check(&secret->object, err) &&
          (secret->def->ephemeral == TRISTATE_ON || secret_store_remove(m, secret->def, err));
     if (ok) {
-        g_mutex_lock(&m->lock);
-        secret->registered = false;
-        g_hash_table_remove(m->by_uuid, secret->uuid);
-        g_mutex_unlock(&m->lock);
+        registry_drop(&secret->object);
         tell_lifecycle(secret, VIR_SECRET_EVENT_UNDEFINED);
     }
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }
 
@@ -463,24 +396,24 @@ secret_manager_load(SecretManager *m, GError **err)
 {
     g_autoptr(GPtrArray) defs = NULL;
 
-    if (!file_make_dirs(m->config_dir, 0700, err))
+    if (!file_make_dirs(m->registry.config_dir, 0700, err))
         return false;
-    g_mutex_lock(&m->change);
-    defs = secret_store_load(m, err);
+    g_mutex_lock(&m->registry.change);
+    defs = registry_load(&m->registry, m->registry.config_dir, err);
     for (guint i = 0; defs && i < defs->len; i++) {
         SecretDef *def = defs->pdata[i];
         g_autoptr(GError) bad = NULL;
         Secret *secret;
 
         if (!check_define(m, NULL, def, &bad)) {
-            secret_manager_warn(m, "secret '%s' is passed over: %s", def->uuid, bad->message);
+            registry_warn(&m->registry, "secret '%s' is passed over: %s", def->uuid, bad->message);
             continue;
         }
         secret = manager_add(m, secret_def_copy(def));
         secret->value = secret_store_read_value(m, def, &bad);
         if (bad)
-            secret_manager_warn(m, "secret '%s' has no value: %s", def->uuid, bad->message);
+            registry_warn(&m->registry, "secret '%s' has no value: %s", def->uuid, bad->message);
     }
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return defs != NULL;
 }

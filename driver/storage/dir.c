@@ -95,11 +95,11 @@ scan_file(StorageScan *scan, const char *name)
         /* It stays the same volume: who holds it goes on holding it. */
         StorageVolDef *gone;
 
-        g_mutex_lock(&scan->pool->manager->lock);
+        g_mutex_lock(&scan->pool->manager->registry.lock);
         gone = old->def;
         old->def = g_steal_pointer(&def);
         old->seen = seen;
-        g_mutex_unlock(&scan->pool->manager->lock);
+        g_mutex_unlock(&scan->pool->manager->registry.lock);
         storage_vol_def_free(gone);
         g_ptr_array_add(scan->volumes, storage_vol_ref(old));
         return;

@@ -14,22 +14,20 @@
 bool
 storage_pool_check_active(const StoragePool *pool, GError **err)
 {
-    if (!pool->registered)
-        return kiln_error_set(err, VIR_ERR_NO_STORAGE_POOL,
-                              "no storage pool with matching name '%s'", pool->name);
+    if (!registry_check(&pool->object, err))
+        return false;
     return pool->active || kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                                          "storage pool '%s' is not active", pool->name);
+                                          "storage pool '%s' is not active", pool->object.name);
 }
 
 /* @how: "is already active", "is still active". */
 static bool
 check_inactive(const StoragePool *pool, const char *how, GError **err)
 {
-    if (!pool->registered)
-        return kiln_error_set(err, VIR_ERR_NO_STORAGE_POOL,
-                              "no storage pool with matching name '%s'", pool->name);
-    return !pool->active ||
-           kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "storage pool '%s' %s", pool->name, how);
+    if (!registry_check(&pool->object, err))
+        return false;
+    return !pool->active || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "storage pool '%s' %s",
+                                           pool->object.name, how);
 }
 
 /* Somebody copies from or to one of the volumes. */
@@ -38,12 +36,12 @@ check_idle(const StoragePool *pool, GError **err)
 {
     bool busy = false;
 
-    g_mutex_lock(&pool->manager->lock);
+    g_mutex_lock(&pool->manager->registry.lock);
     for (guint i = 0; i < pool->volumes->len; i++)
         busy |= ((const StorageVol *)pool->volumes->pdata[i])->in_use > 0;
-    g_mutex_unlock(&pool->manager->lock);
+    g_mutex_unlock(&pool->manager->registry.lock);
     return !busy || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                                   "pool '%s' has asynchronous jobs running.", pool->name);
+                                   "pool '%s' has asynchronous jobs running.", pool->object.name);
 }
 
 static bool
@@ -82,7 +80,7 @@ storage_pool_scan(StoragePool *pool, GError **err)
     }
     g_ptr_array_sort(scan.volumes, compare_volumes);
     storage_pool_set_def(pool, &pool->def, scan.def);
-    g_mutex_lock(&pool->manager->lock);
+    g_mutex_lock(&pool->manager->registry.lock);
     old = pool->volumes;
     pool->volumes = scan.volumes;
     pool->looked = looked;
@@ -91,7 +89,7 @@ storage_pool_scan(StoragePool *pool, GError **err)
         ((StorageVol *)old->pdata[i])->gone = true;
     for (guint i = 0; i < pool->volumes->len; i++)
         ((StorageVol *)pool->volumes->pdata[i])->gone = false;
-    g_mutex_unlock(&pool->manager->lock);
+    g_mutex_unlock(&pool->manager->registry.lock);
     g_ptr_array_unref(old);
     return true;
 }
@@ -143,7 +141,7 @@ set_active(StoragePool *pool, bool active)
     StorageManager *m = pool->manager;
     GPtrArray *old = NULL;
 
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     pool->active = active;
     if (!active) {
         old = pool->volumes;
@@ -151,7 +149,7 @@ set_active(StoragePool *pool, bool active)
         for (guint i = 0; i < old->len; i++)
             ((StorageVol *)old->pdata[i])->gone = true;
     }
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     if (old)
         g_ptr_array_unref(old);
 }
@@ -162,11 +160,11 @@ take_new_def(StoragePool *pool)
 {
     StoragePoolDef *def;
 
-    g_mutex_lock(&pool->manager->lock);
+    g_mutex_lock(&pool->manager->registry.lock);
     def = g_steal_pointer(&pool->new_def);
     if (def)
         pool->backend = storage_backend_find(def->type);
-    g_mutex_unlock(&pool->manager->lock);
+    g_mutex_unlock(&pool->manager->registry.lock);
     if (def)
         storage_pool_set_def(pool, &pool->def, def);
 }
@@ -182,7 +180,7 @@ storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err)
         !build_for_start(pool, flags, err))
         return false;
     /* Known on disk before it is on the host: a daemon killed between leaves nothing unknown. */
-    if (!storage_store_active(m, pool->def, err))
+    if (!registry_store_active(&m->registry, pool->def, err))
         return false;
     if (backend->start && !backend->start(pool, pool->def, err))
         goto forget;
@@ -196,7 +194,7 @@ storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err)
     return true;
 
 forget:
-    storage_store_remove_active(m, pool->name);
+    registry_remove_active(&pool->object);
     return false;
 }
 
@@ -216,13 +214,13 @@ storage_pool_start(StoragePool *pool, unsigned flags, GError **err)
 static void
 stopped(StoragePool *pool)
 {
-    storage_store_remove_active(pool->manager, pool->name);
+    registry_remove_active(&pool->object);
     set_active(pool, false);
     storage_pool_event(pool, VIR_STORAGE_POOL_EVENT_STOPPED);
     if (pool->persistent)
         take_new_def(pool);
     else
-        storage_manager_drop(pool);
+        registry_drop(&pool->object);
 }
 
 bool
@@ -249,7 +247,7 @@ storage_pool_refresh(StoragePool *pool, GError **err)
     if (storage_pool_check_active(pool, err) && check_idle(pool, err)) {
         ok = storage_pool_scan(pool, err);
         if (ok && m->ops && m->ops->refreshed)
-            m->ops->refreshed(m->opaque, pool->name, pool->uuid);
+            m->ops->refreshed(m->opaque, pool->object.name, pool->object.uuid);
         if (!ok) {
             /* What cannot be looked into is no active pool. */
             if (pool->backend->stop)
@@ -326,43 +324,36 @@ parse_def(const char *xml, unsigned flags, GError **err)
     return def && storage_backend_check(def, err) ? g_steal_pointer(&def) : NULL;
 }
 
-/* Whether @other, which is not the pool of @def, leaves room for it. With `lock`. */
+/* A pool that @def describes, and one whose source it must not share. */
+typedef struct {
+    const StoragePool *same;
+    const StoragePoolDef *def;
+} Conflict;
+
 static bool
-check_other(const StoragePool *other, const StoragePoolDef *def, const uint8_t uuid[16],
-            GError **err)
+match_conflict(const void *object, const void *what)
 {
-    if (memcmp(other->uuid, uuid, sizeof other->uuid) == 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                              "pool '%s' is already defined with uuid %s", other->name, def->uuid);
-    return !same_source(other->def, def) ||
-           kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "Storage source conflict with pool: '%s'",
-                          other->name);
+    const StoragePool *other = object;
+    const Conflict *conflict = what;
+
+    return other != conflict->same && same_source(other->def, conflict->def);
 }
 
-/* Finds the pool that @def is a definition of; none is no error. With the manager's `change`. */
+/* Finds the pool that @def is a definition of; none is no error. With the registry's `change`. */
 static bool
 find_same(StorageManager *m, const StoragePoolDef *def, StoragePool **ret, GError **err)
 {
-    StoragePool *same = storage_manager_peek(m, def->name);
-    GHashTableIter iter;
-    uint8_t uuid[16];
-    bool ok = true;
-    gpointer other;
+    g_autoptr(StoragePool) other = NULL;
+    StoragePool *same = NULL;
 
-    xml_uuid_parse(def->uuid, uuid);
-    if (same && memcmp(same->uuid, uuid, sizeof uuid) != 0) {
-        g_autofree char *text = xml_uuid_format(same->uuid);
-
+    if (!registry_find_same(&m->registry, def, &same, err))
+        return false;
+    other = registry_find(&m->registry, match_conflict, &(Conflict){ same, def });
+    if (other)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
-                              "pool '%s' already exists with uuid %s", def->name, text);
-    }
-    g_mutex_lock(&m->lock);
-    g_hash_table_iter_init(&iter, m->by_name);
-    while (ok && g_hash_table_iter_next(&iter, NULL, &other))
-        ok = other == same || check_other(other, def, uuid, err);
-    g_mutex_unlock(&m->lock);
+                              "Storage source conflict with pool: '%s'", other->object.name);
     *ret = same;
-    return ok;
+    return true;
 }
 
 /* Gives the inactive or active @pool another definition. With its `change`. */
@@ -373,13 +364,13 @@ redefine(StoragePool *pool, StoragePoolDef **def, GError **err)
 
     if (pool->active && pool->backend->type != (*def)->type)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "pool '%s' is active, its type cannot change", pool->name);
-    if (!storage_store_def(m, *def, err))
+                              "pool '%s' is active, its type cannot change", pool->object.name);
+    if (!registry_store(&m->registry, *def, err))
         return false;
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     pool->persistent = true;
     pool->backend = storage_backend_find((*def)->type);
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     storage_pool_set_def(pool, pool->active ? &pool->new_def : &pool->def, g_steal_pointer(def));
     return true;
 }
@@ -394,9 +385,9 @@ storage_manager_define(StorageManager *m, const char *xml, unsigned flags, GErro
 
     if (!def)
         return NULL;
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     if (!find_same(m, def, &pool, err)) {
-        g_mutex_unlock(&m->change);
+        g_mutex_unlock(&m->registry.change);
         return NULL;
     }
     is_new = !pool;
@@ -408,9 +399,9 @@ storage_manager_define(StorageManager *m, const char *xml, unsigned flags, GErro
     if (ok)
         storage_pool_event(pool, VIR_STORAGE_POOL_EVENT_DEFINED);
     else if (is_new)
-        storage_manager_drop(pool);
+        registry_drop(&pool->object);
     g_mutex_unlock(&pool->change);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     if (!ok)
         g_clear_pointer(&pool, storage_pool_unref);
     return pool;
@@ -425,37 +416,37 @@ storage_manager_create(StorageManager *m, const char *xml, unsigned flags, GErro
 
     if (!def)
         return NULL;
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     if (!find_same(m, def, &pool, err)) {
-        g_mutex_unlock(&m->change);
+        g_mutex_unlock(&m->registry.change);
         return NULL;
     }
     if (pool && pool->active) {
-        g_mutex_unlock(&m->change);
+        g_mutex_unlock(&m->registry.change);
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "pool is already active as '%s'",
-                       pool->name);
+                       pool->object.name);
         return NULL;
     }
     if (!pool)
         pool = storage_manager_add(m, def);
     storage_pool_ref(pool);
     g_mutex_lock(&pool->change);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     ok = check_inactive(pool, "is already active", err);
     if (ok && pool->persistent) {
-        g_mutex_lock(&m->lock);
+        g_mutex_lock(&m->registry.lock);
         pool->backend = storage_backend_find(def->type);
-        g_mutex_unlock(&m->lock);
+        g_mutex_unlock(&m->registry.lock);
         /* This definition for the run, the kept one afterwards. */
         storage_pool_set_def(pool, &pool->new_def, storage_pool_def_copy(pool->def));
         storage_pool_set_def(pool, &pool->def, g_steal_pointer(&def));
     }
     ok = ok && storage_pool_start_locked(pool, flags, err);
-    if (!ok && !pool->active && pool->registered) {
+    if (!ok && !pool->active && pool->object.registered) {
         if (pool->persistent)
             take_new_def(pool);
         else
-            storage_manager_drop(pool);
+            registry_drop(&pool->object);
     }
     g_mutex_unlock(&pool->change);
     if (!ok)
@@ -469,15 +460,15 @@ storage_pool_undefine(StoragePool *pool, GError **err)
     StorageManager *m = pool->manager;
     bool ok;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     g_mutex_lock(&pool->change);
-    ok = check_inactive(pool, "is still active", err) && storage_store_remove(m, pool->name, err);
+    ok = check_inactive(pool, "is still active", err) && registry_remove(&pool->object, err);
     if (ok) {
-        storage_manager_drop(pool);
+        registry_drop(&pool->object);
         storage_pool_event(pool, VIR_STORAGE_POOL_EVENT_UNDEFINED);
     }
     g_mutex_unlock(&pool->change);
-    g_mutex_unlock(&m->change);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }
 
@@ -487,16 +478,11 @@ storage_pool_set_autostart(StoragePool *pool, bool autostart, GError **err)
     StorageManager *m = pool->manager;
     bool ok = false;
 
-    g_mutex_lock(&m->change);
+    g_mutex_lock(&m->registry.change);
     if (!pool->persistent)
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "pool '%s' has no config file", pool->name);
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "pool '%s' has no config file", pool->object.name);
     else
-        ok = storage_store_autostart(m, pool->name, autostart, err);
-    if (ok) {
-        g_mutex_lock(&m->lock);
-        pool->autostart = autostart;
-        g_mutex_unlock(&m->lock);
-    }
-    g_mutex_unlock(&m->change);
+        ok = registry_set_autostart(&pool->object, autostart, err);
+    g_mutex_unlock(&m->registry.change);
     return ok;
 }

@@ -1,9 +1,9 @@
 /* private.h - the manager, its pools and volumes, as the files of this room see them.
  *
  * Locks, in the order in which they are taken:
- *   manager's change  held while pools are defined, made or dropped
+ *   registry's change held while pools are defined, made or dropped
  *   pool's change     held while anything of one pool changes; may be held long
- *   lock              the manager's, short: guards the tables and all fields of pools and volumes
+ *   lock              the registry's, short: guards the tables and all fields of pools and volumes
  *                     that are not marked constant. Whoever holds a pool's `change` may read its
  *                     fields without it, and takes it to write.
  *
@@ -15,30 +15,26 @@
 
 #include "driver/storage/backend.h"
 #include "driver/storage/storage.h"
+#include "util/registry.h"
 #include "xml/storage_pool.h"
 #include "xml/storage_vol.h"
 
 struct StorageManager {
-    gatomicrefcount refs;
-    char *config_dir, *autostart_dir, *run_dir, *images_dir, *img; /* constant */
+    Registry registry;
+    char *images_dir, *img; /* constant */
     const StorageOps *ops;
     void *opaque;
-
-    GMutex change, lock;
-    GHashTable *by_name; /* name → StoragePool, a reference */
 };
 
 struct StoragePool {
-    gatomicrefcount refs;
-    StorageManager *manager; /* a reference */
-    char *name;              /* constant, as is the next */
-    uint8_t uuid[16];
+    RegistryObject object;
+    StorageManager *manager;
     const StorageBackend *backend; /* never NULL; by @def's type */
 
     GMutex change;
     StoragePoolDef *def;
     StoragePoolDef *new_def; /* defined while active: counts from the next start on */
-    bool active, persistent, autostart, registered;
+    bool active, persistent;
     bool stale;         /* active, and nobody has looked into it yet */
     struct stat looked; /* the target directory, when it was last looked into */
     GPtrArray *volumes; /* StorageVol, references */
@@ -56,13 +52,9 @@ struct StorageVol {
 };
 
 /* manager.c */
-void storage_manager_warn(StorageManager *manager, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void storage_pool_event(StoragePool *pool, int event);
-/* With the manager's `change` held; borrowed. */
-StoragePool *storage_manager_peek(StorageManager *manager, const char *name);
+/* With the registry's `change` held; borrowed. */
 StoragePool *storage_manager_add(StorageManager *manager, const StoragePoolDef *def);
-void storage_manager_drop(StoragePool *pool);
-void storage_manager_unref(StorageManager *manager);
 /* Takes `lock` and replaces a definition; takes @def. */
 void storage_pool_set_def(StoragePool *pool, StoragePoolDef **place, StoragePoolDef *def);
 
@@ -71,17 +63,6 @@ bool storage_pool_check_active(const StoragePool *pool, GError **err);
 bool storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err);
 /* Looks into an active pool, and makes its list of volumes anew. */
 bool storage_pool_scan(StoragePool *pool, GError **err);
-
-/* store.c */
-bool storage_store_def(StorageManager *manager, const StoragePoolDef *def, GError **err);
-bool storage_store_remove(StorageManager *manager, const char *name, GError **err);
-bool storage_store_autostart(StorageManager *manager, const char *name, bool on, GError **err);
-bool storage_store_is_autostart(StorageManager *manager, const char *name);
-bool storage_store_active(StorageManager *manager, const StoragePoolDef *def, GError **err);
-void storage_store_remove_active(StorageManager *manager, const char *name);
-bool storage_store_is_active(StorageManager *manager, const char *name);
-/* All readable definitions in @dir (StoragePoolDef *); unreadable ones are told and passed over. */
-GPtrArray *storage_store_load(StorageManager *manager, const char *dir, GError **err);
 
 /* volume.c */
 /* The volume of @def, which it takes, in @pool; @seen may be NULL. */

@@ -82,11 +82,11 @@ is_outdated(StoragePool *pool)
     g_autofree char *path = NULL;
     struct stat now, then;
 
-    g_mutex_lock(&pool->manager->lock);
+    g_mutex_lock(&pool->manager->registry.lock);
     if (pool->active && (pool->def->type == STORAGE_POOL_DIR || pool->def->type == STORAGE_POOL_FS))
         path = g_strdup(pool->def->path);
     then = pool->looked;
-    g_mutex_unlock(&pool->manager->lock);
+    g_mutex_unlock(&pool->manager->registry.lock);
     return path && stat(path, &now) == 0 &&
            memcmp(&now.st_mtim, &then.st_mtim, sizeof now.st_mtim) != 0;
 }
@@ -97,9 +97,9 @@ storage_pool_freshen(StoragePool *pool)
     StorageManager *m = pool->manager;
     bool stale;
 
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     stale = pool->active && pool->stale;
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     if (!stale && !is_outdated(pool))
         return;
     if (stale)
@@ -110,7 +110,7 @@ storage_pool_freshen(StoragePool *pool)
         g_autoptr(GError) err = NULL;
 
         if (!storage_pool_scan(pool, &err))
-            storage_manager_warn(m, "storage pool '%s': %s", pool->name, err->message);
+            registry_warn(&m->registry, "storage pool '%s': %s", pool->object.name, err->message);
     }
     g_mutex_unlock(&pool->change);
 }
@@ -122,11 +122,11 @@ storage_pool_volumes(StoragePool *pool, GError **err)
     bool ok;
 
     storage_pool_freshen(pool);
-    g_mutex_lock(&pool->manager->lock);
+    g_mutex_lock(&pool->manager->registry.lock);
     ok = storage_pool_check_active(pool, err);
     for (guint i = 0; ok && i < pool->volumes->len; i++)
         g_ptr_array_add(list, storage_vol_ref(pool->volumes->pdata[i]));
-    g_mutex_unlock(&pool->manager->lock);
+    g_mutex_unlock(&pool->manager->registry.lock);
     if (!ok)
         g_clear_pointer(&list, g_ptr_array_unref);
     return list;
@@ -212,9 +212,9 @@ storage_manager_disk(StorageManager *m, const char *pool, const char *name, char
 
     if (!vol)
         return false;
-    g_mutex_lock(&m->lock);
+    g_mutex_lock(&m->registry.lock);
     type = vol->def->type;
-    g_mutex_unlock(&m->lock);
+    g_mutex_unlock(&m->registry.lock);
     if (type != STORAGE_VOL_TYPE_FILE && type != STORAGE_VOL_TYPE_BLOCK)
         return kiln_error_set(
             err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -248,11 +248,11 @@ look_again(StorageVol *vol)
     def->target->path = g_strdup(vol->path);
     if (!storage_image_look(vol->pool->manager, def, vol, &seen, NULL))
         return;
-    g_mutex_lock(&vol->pool->manager->lock);
+    g_mutex_lock(&vol->pool->manager->registry.lock);
     old = vol->def;
     vol->def = g_steal_pointer(&def);
     vol->seen = seen;
-    g_mutex_unlock(&vol->pool->manager->lock);
+    g_mutex_unlock(&vol->pool->manager->registry.lock);
     storage_vol_def_free(old);
 }
 
@@ -267,10 +267,10 @@ copy_def(StorageVol *vol, GError **err)
         look_again(vol);
         g_mutex_unlock(&pool->change);
     }
-    g_mutex_lock(&pool->manager->lock);
+    g_mutex_lock(&pool->manager->registry.lock);
     if (storage_pool_check_active(pool, err) && check_there(vol, err))
         def = storage_vol_def_copy(vol->def);
-    g_mutex_unlock(&pool->manager->lock);
+    g_mutex_unlock(&pool->manager->registry.lock);
     return def;
 }
 
@@ -301,9 +301,9 @@ storage_vol_info(StorageVol *vol, StorageVolInfo *ret, GError **err)
 static void
 use(StorageVol *vol, int n)
 {
-    g_mutex_lock(&vol->pool->manager->lock);
+    g_mutex_lock(&vol->pool->manager->registry.lock);
     vol->in_use += (unsigned)n;
-    g_mutex_unlock(&vol->pool->manager->lock);
+    g_mutex_unlock(&vol->pool->manager->registry.lock);
 }
 
 /* With the pool's `change` held. */
@@ -314,9 +314,9 @@ check_unused(StorageVol *vol, GError **err)
 
     if (!storage_pool_check_active(vol->pool, err) || !check_there(vol, err))
         return false;
-    g_mutex_lock(&vol->pool->manager->lock);
+    g_mutex_lock(&vol->pool->manager->registry.lock);
     uses = vol->in_use;
-    g_mutex_unlock(&vol->pool->manager->lock);
+    g_mutex_unlock(&vol->pool->manager->registry.lock);
     return !uses || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "volume '%s' is still in use.",
                                    vol->name);
 }
@@ -327,11 +327,11 @@ storage_vol_open(StorageVol *vol, bool write, uint64_t offset, GError **err)
     int type, fd = -1;
     bool ok;
 
-    g_mutex_lock(&vol->pool->manager->lock);
+    g_mutex_lock(&vol->pool->manager->registry.lock);
     ok = storage_pool_check_active(vol->pool, err) && check_there(vol, err);
     type = vol->def->type;
     vol->in_use += ok;
-    g_mutex_unlock(&vol->pool->manager->lock);
+    g_mutex_unlock(&vol->pool->manager->registry.lock);
     if (!ok)
         return -1;
     if (type == STORAGE_VOL_TYPE_DIR)
@@ -367,7 +367,7 @@ storage_vol_close(StorageVol *vol, bool written)
         const StorageOps *ops = pool->manager->ops;
 
         if (ops && ops->refreshed)
-            ops->refreshed(pool->manager->opaque, pool->name, pool->uuid);
+            ops->refreshed(pool->manager->opaque, pool->object.name, pool->object.uuid);
     }
     g_mutex_unlock(&pool->change);
 }
@@ -442,11 +442,11 @@ storage_pool_create_volume(StoragePool *pool, const char *xml, StorageVol *sourc
     if (source) {
         bool there;
 
-        g_mutex_lock(&source->pool->manager->lock);
+        g_mutex_lock(&source->pool->manager->registry.lock);
         there = storage_pool_check_active(source->pool, err) && check_there(source, err);
         source->in_use += there;
         vol.source_def = source_def = there ? storage_vol_def_copy(source->def) : NULL;
-        g_mutex_unlock(&source->pool->manager->lock);
+        g_mutex_unlock(&source->pool->manager->registry.lock);
         if (!there)
             return NULL;
     }

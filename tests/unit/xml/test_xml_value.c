@@ -1,6 +1,7 @@
 /* test_xml_value.c - sizes with units, cpusets, UUIDs, MAC addresses, escaping, suggestions.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "util/uuid.h"
 #include "xml/xmltab.h"
 #include "xml/xmltab_private.h"
 
@@ -114,13 +115,13 @@ test_uuid_mac(void **state)
     g_autofree char *text = NULL, *made = xml_uuid_random();
 
     (void)state;
-    assert_true(xml_uuid_parse("3F1E0A521C114D1B9D4A0A0A0A0A0A01", uuid));
-    text = xml_uuid_format(uuid);
+    assert_true(kiln_uuid_parse("3F1E0A521C114D1B9D4A0A0A0A0A0A01", uuid));
+    text = kiln_uuid_format(uuid);
     assert_string_equal(text, "3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a01");
-    assert_true(xml_uuid_parse(made, uuid));
-    assert_false(xml_uuid_parse("3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a0", uuid));
-    assert_false(xml_uuid_parse("3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a011", uuid));
-    assert_false(xml_uuid_parse("xf1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a01", uuid));
+    assert_true(kiln_uuid_parse(made, uuid));
+    assert_false(kiln_uuid_parse("3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a0", uuid));
+    assert_false(kiln_uuid_parse("3f1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a011", uuid));
+    assert_false(kiln_uuid_parse("xf1e0a52-1c11-4d1b-9d4a-0a0a0a0a0a01", uuid));
     assert_true(xml_mac_parse("52:54:00:AB:cd:ef", mac));
     assert_int_equal(mac[3], 0xab);
     assert_false(xml_mac_parse("52:54:00:ab:cd", mac));

@@ -35,46 +35,16 @@ network_free(RegistryObject *object)
     g_free(network);
 }
 
-static void *
-def_parse(const char *text, GError **err)
-{
-    return network_def_parse(text, 0, err);
-}
-
-static char *
-def_format(const void *def)
-{
-    return network_def_format(def);
-}
-
-static void
-def_free(void *def)
-{
-    network_def_free(def);
-}
-
-static const char *
-def_name(const void *def)
-{
-    return ((const NetworkDef *)def)->name;
-}
-
-static const char *
-def_uuid(const void *def)
-{
-    return ((const NetworkDef *)def)->uuid;
-}
-
 static const RegistryClass network_class = {
     .what = "network",
     .brief = "network",
     .edit = "virsh net-edit NETWORK",
     .missing = VIR_ERR_NO_NETWORK,
-    .parse = def_parse,
-    .format = def_format,
-    .free = def_free,
-    .def_name = def_name,
-    .def_uuid = def_uuid,
+    .parse = (void *(*)(const char *, unsigned, GError **))network_def_parse,
+    .format = (char *(*)(const void *))network_def_format,
+    .free = (GDestroyNotify)network_def_free,
+    .def_name = offsetof(NetworkDef, name),
+    .def_uuid = offsetof(NetworkDef, uuid),
     .object_free = network_free,
     .registry_free = manager_free,
 };

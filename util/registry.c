@@ -13,6 +13,18 @@
 #include "util/file.h"
 #include "util/uuid.h"
 
+static const char *
+name_of(const RegistryClass *class, const void *def)
+{
+    return G_STRUCT_MEMBER(const char *, def, class->def_name);
+}
+
+static const char *
+uuid_of(const RegistryClass *class, const void *def)
+{
+    return G_STRUCT_MEMBER(const char *, def, class->def_uuid);
+}
+
 void
 registry_init(Registry *r, const RegistryClass *class, const char *config_dir, const char *run_dir,
               void (*warn)(void *opaque, const char *message), void *opaque)
@@ -76,8 +88,8 @@ registry_object_init(Registry *r, RegistryObject *object, const void *def)
     g_atomic_ref_count_init(&object->refs);
     g_atomic_ref_count_inc(&r->refs);
     object->registry = r;
-    object->name = g_strdup(r->class->def_name(def));
-    kiln_uuid_parse(r->class->def_uuid(def), object->uuid);
+    object->name = g_strdup(name_of(r->class, def));
+    kiln_uuid_parse(uuid_of(r->class, def), object->uuid);
 }
 
 void
@@ -252,7 +264,7 @@ registry_allows(unsigned flags, unsigned yes, unsigned no, bool is)
 bool
 registry_find_same(Registry *r, const void *def, void *ret, GError **err)
 {
-    const char *name = r->class->def_name(def), *text = r->class->def_uuid(def);
+    const char *name = name_of(r->class, def), *text = uuid_of(r->class, def);
     RegistryObject *by_name = registry_peek(r, name), *by_uuid, **same = ret;
     uint8_t uuid[16];
 
@@ -286,7 +298,7 @@ store(const Registry *r, const char *dir, const void *def, GError **err)
                         "%s",
                         r->class->edit, xml);
 
-    return def_file_write(dir, r->class->def_name(def), text, err);
+    return def_file_write(dir, name_of(r->class, def), text, err);
 }
 
 bool
@@ -319,9 +331,9 @@ read_def(const RegistryClass *class, const char *dir, const char *file, GError *
 {
     g_autofree char *path = g_build_filename(dir, file, NULL);
     g_autofree char *text = file_read_limited(path, DEF_FILE_MAX, NULL, err);
-    void *def = text ? class->parse(text, err) : NULL;
+    void *def = text ? class->parse(text, 0, err) : NULL;
 
-    if (def && !def_file_check_name(file, class->def_name(def), err))
+    if (def && !def_file_check_name(file, name_of(class, def), err))
         g_clear_pointer(&def, class->free);
     return def;
 }
@@ -333,11 +345,11 @@ take_def(const Registry *r, GPtrArray *defs, void *def)
     const RegistryClass *class = r->class;
 
     for (guint i = 0; i < defs->len; i++) {
-        if (strcmp(class->def_uuid(defs->pdata[i]), class->def_uuid(def)) != 0)
+        if (strcmp(uuid_of(class, defs->pdata[i]), uuid_of(class, def)) != 0)
             continue;
         registry_warn(r, "%s '%s' is passed over: %s '%s' has the same uuid %s", class->what,
-                      class->def_name(def), class->what, class->def_name(defs->pdata[i]),
-                      class->def_uuid(def));
+                      name_of(class, def), class->what, name_of(class, defs->pdata[i]),
+                      uuid_of(class, def));
         class->free(def);
         return;
     }

@@ -19,6 +19,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct Registry Registry;
@@ -32,11 +33,11 @@ typedef struct {
     int missing;       /* virErrorNumber when there is none */
     bool unnamed;      /* its UUID is its name, also in messages */
 
-    void *(*parse)(const char *text, GError **err);
+    /* @flags are the room's; here always 0. */
+    void *(*parse)(const char *text, unsigned flags, GError **err);
     char *(*format)(const void *def);
-    void (*free)(void *def);
-    const char *(*def_name)(const void *def);
-    const char *(*def_uuid)(const void *def);
+    GDestroyNotify free;
+    size_t def_name, def_uuid; /* where a definition has these two strings */
 
     /* The last reference is gone: frees what is the room's, and the structure. */
     void (*object_free)(RegistryObject *object);

@@ -41,12 +41,6 @@ secret_value_new(const void *data, size_t length)
 /* --- the manager ------------------------------------------------------------------------------ */
 
 static void
-manager_free(Registry *registry)
-{
-    g_free(registry);
-}
-
-static void
 secret_free(RegistryObject *object)
 {
     Secret *secret = (Secret *)object;
@@ -57,43 +51,19 @@ secret_free(RegistryObject *object)
     g_free(secret);
 }
 
-static void *
-def_parse(const char *text, GError **err)
-{
-    return secret_def_parse(text, 0, err);
-}
-
-static char *
-def_format(const void *def)
-{
-    return secret_def_format(def);
-}
-
-static void
-def_free(void *def)
-{
-    secret_def_free(def);
-}
-
-static const char *
-def_uuid(const void *def)
-{
-    return ((const SecretDef *)def)->uuid;
-}
-
 static const RegistryClass secret_class = {
     .what = "secret",
     .brief = "secret",
     .edit = "virsh secret-define FILE",
     .missing = VIR_ERR_NO_SECRET,
     .unnamed = true,
-    .parse = def_parse,
-    .format = def_format,
-    .free = def_free,
-    .def_name = def_uuid,
-    .def_uuid = def_uuid,
+    .parse = (void *(*)(const char *, unsigned, GError **))secret_def_parse,
+    .format = (char *(*)(const void *))secret_def_format,
+    .free = (GDestroyNotify)secret_def_free,
+    .def_name = offsetof(SecretDef, uuid),
+    .def_uuid = offsetof(SecretDef, uuid),
     .object_free = secret_free,
-    .registry_free = manager_free,
+    .registry_free = (void (*)(Registry *))g_free,
 };
 
 SecretManager *

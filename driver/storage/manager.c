@@ -55,35 +55,11 @@ pool_free(RegistryObject *object)
 }
 
 static void *
-def_parse(const char *text, GError **err)
+def_parse(const char *text, unsigned flags, GError **err)
 {
-    g_autoptr(StoragePoolDef) def = storage_pool_def_parse(text, 0, err);
+    g_autoptr(StoragePoolDef) def = storage_pool_def_parse(text, flags, err);
 
     return def && storage_backend_check(def, err) ? g_steal_pointer(&def) : NULL;
-}
-
-static char *
-def_format(const void *def)
-{
-    return storage_pool_def_format(def);
-}
-
-static void
-def_free(void *def)
-{
-    storage_pool_def_free(def);
-}
-
-static const char *
-def_name(const void *def)
-{
-    return ((const StoragePoolDef *)def)->name;
-}
-
-static const char *
-def_uuid(const void *def)
-{
-    return ((const StoragePoolDef *)def)->uuid;
 }
 
 static const RegistryClass storage_class = {
@@ -92,10 +68,10 @@ static const RegistryClass storage_class = {
     .edit = "virsh pool-edit POOL",
     .missing = VIR_ERR_NO_STORAGE_POOL,
     .parse = def_parse,
-    .format = def_format,
-    .free = def_free,
-    .def_name = def_name,
-    .def_uuid = def_uuid,
+    .format = (char *(*)(const void *))storage_pool_def_format,
+    .free = (GDestroyNotify)storage_pool_def_free,
+    .def_name = offsetof(StoragePoolDef, name),
+    .def_uuid = offsetof(StoragePoolDef, uuid),
     .object_free = pool_free,
     .registry_free = manager_free,
 };

@@ -49,12 +49,13 @@ def_free(void *opaque)
 }
 
 static void *
-def_parse(const char *text, GError **err)
+def_parse(const char *text, unsigned flags, GError **err)
 {
     const char *last = strstr(text, "-->\n");
     g_auto(GStrv) words = g_strsplit(last ? last + 4 : text, " ", 2);
     Def *def;
 
+    assert_int_equal(flags, 0);
     if (g_strv_length(words) != 2) {
         kiln_error_set(err, VIR_ERR_XML_ERROR, "not two words");
         return NULL;
@@ -71,18 +72,6 @@ def_format(const void *opaque)
     const Def *def = opaque;
 
     return g_strdup_printf("%s %s", def->name, def->uuid);
-}
-
-static const char *
-def_name(const void *def)
-{
-    return ((const Def *)def)->name;
-}
-
-static const char *
-def_uuid(const void *def)
-{
-    return ((const Def *)def)->uuid;
 }
 
 static void
@@ -111,8 +100,8 @@ static const RegistryClass things_class = {
     .parse = def_parse,
     .format = def_format,
     .free = def_free,
-    .def_name = def_name,
-    .def_uuid = def_uuid,
+    .def_name = offsetof(Def, name),
+    .def_uuid = offsetof(Def, uuid),
     .object_free = thing_free,
     .registry_free = things_free,
 };
@@ -159,7 +148,7 @@ add(Things *things, const char *text)
     Thing *thing = g_new0(Thing, 1);
 
     n_things++;
-    thing->def = def_parse(text, NULL);
+    thing->def = def_parse(text, 0, NULL);
     registry_object_init(&things->registry, &thing->object, thing->def);
     registry_enter(&thing->object);
     return thing;
@@ -254,7 +243,7 @@ test_files(void **state)
     put(things, "f.txt", "f " UUID_B);
     defs = registry_load(r, r->config_dir, NULL);
     assert_int_equal(defs->len, 1);
-    assert_string_equal(def_name(defs->pdata[0]), "a");
+    assert_string_equal(((const Def *)defs->pdata[0])->name, "a");
     expect = g_strdup_printf(
         "thing 'b' is passed over: thing 'a' has the same uuid " UUID_A "\n"
         "thing definition '%s/config/c.xml' is passed over: not two words\n"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "driver/calls/domain_reply.h"
+#include "driver/calls/guest.h"
 #include "driver/calls/handlers.h"
 #include "driver/domain/domain.h"
 #include "network/network.h"
@@ -252,8 +253,7 @@ call_domain_interface_addresses(Call *call, const DomainInterfaceAddressesArgs *
     if (!call_check_flags(args->flags, 0, "virDomainInterfaceAddresses", err))
         return false;
     if (args->source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
-        return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
-                              "QEMU guest agent is not configured");
+        return call_guest_addresses(call, ret, err);
     if (args->source != VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE && !arp)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
                               "Unknown IP address data source %u", args->source);

@@ -136,6 +136,12 @@ wire_params_add_uint(WireParams *params, const char *field, unsigned int value)
 }
 
 void
+wire_params_add_boolean(WireParams *params, const char *field, bool value)
+{
+    params_add(params, field, VIR_TYPED_PARAM_BOOLEAN)->WireTypedValue_u.b = value;
+}
+
+void
 wire_params_add_llong(WireParams *params, const char *field, int64_t value)
 {
     params_add(params, field, VIR_TYPED_PARAM_LLONG)->WireTypedValue_u.l = value;

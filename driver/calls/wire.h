@@ -38,6 +38,7 @@ void wire_params_free(WireParams *params);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WireParams, wire_params_free)
 void wire_params_add_int(WireParams *params, const char *field, int value);
 void wire_params_add_uint(WireParams *params, const char *field, unsigned int value);
+void wire_params_add_boolean(WireParams *params, const char *field, bool value);
 void wire_params_add_llong(WireParams *params, const char *field, int64_t value);
 void wire_params_add_ullong(WireParams *params, const char *field, uint64_t value);
 void wire_params_add_string(WireParams *params, const char *field, const char *value);

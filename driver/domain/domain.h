@@ -394,6 +394,85 @@ GPtrArray *domain_interfaces(Domain *domain, GError **err);
  * @index, without its password if @skip_auth. */
 bool domain_open_graphics(Domain *domain, unsigned index, int fd, bool skip_auth, GError **err);
 
+/* --- the guest's agent (agent*.c)
+ * --------------------------------------------------------------------------- */
+
+/* These wait for a program of the guest's, at most as long as agent.h says. Errors of all:
+ * VIR_ERR_ARGUMENT_UNSUPPORTED (no agent is configured), VIR_ERR_AGENT_UNRESPONSIVE (not connected,
+ * silent), VIR_ERR_INTERNAL_ERROR (what the agent says when it refuses). */
+
+/* virDomainAgentSetResponseTimeout; for the length of the run. */
+bool domain_agent_set_timeout(Domain *domain, int timeout, GError **err);
+/* virDomainQemuAgentCommand: the whole answer as text; g_free() it. @timeout: seconds, or
+ * virDomainQemuAgentCommandTimeoutValues. */
+char *domain_agent_text(Domain *domain, const char *command, int timeout, GError **err);
+
+/* How many file systems; -1 with @err. @mountpoints: NULL for all. */
+int domain_fs_freeze(Domain *domain, char **mountpoints, unsigned n, GError **err);
+int domain_fs_thaw(Domain *domain, GError **err);
+bool domain_fs_trim(Domain *domain, uint64_t minimum, GError **err);
+
+/* The guest's clock, in nanoseconds since 1970. @sync: set it from the guest's own RTC instead. */
+bool domain_guest_time(Domain *domain, int64_t *ret_ns, GError **err);
+bool domain_set_guest_time(Domain *domain, int64_t ns, bool sync, GError **err);
+
+bool domain_set_user_password(Domain *domain, const char *user, const char *password,
+                              bool encrypted, GError **err);
+/* char *, owned by the array. */
+GPtrArray *domain_ssh_keys(Domain *domain, const char *user, GError **err);
+/* @flags: virDomainAuthorizedSSHKeysSetFlags. */
+bool domain_set_ssh_keys(Domain *domain, const char *user, char **keys, unsigned n, unsigned flags,
+                         GError **err);
+/* virDomainPMSuspendForDuration; @target: virNodeSuspendTarget. */
+bool domain_guest_suspend(Domain *domain, unsigned target, GError **err);
+
+/* vCPUs as the guest's system sees them, as lists like "0-1,3"; g_free() them. */
+typedef struct {
+    char *vcpus, *online, *offlinable;
+} DomainGuestVcpus;
+void domain_guest_vcpus_clear(DomainGuestVcpus *vcpus);
+bool domain_guest_vcpus(Domain *domain, DomainGuestVcpus *ret, GError **err);
+/* @map: which ones; @online: 0 or 1. */
+bool domain_set_guest_vcpus(Domain *domain, const char *map, int online, GError **err);
+/* virDomainSetVcpusFlags and virDomainGetVcpusFlags with VIR_DOMAIN_VCPU_GUEST; -1 with @err. */
+bool domain_set_guest_vcpu_count(Domain *domain, unsigned count, GError **err);
+int domain_guest_vcpu_count(Domain *domain, bool maximum, GError **err);
+
+/* virDomainGetHostname by the agent; g_free() it. */
+char *domain_guest_hostname(Domain *domain, GError **err);
+
+typedef struct {
+    char *mountpoint, *name, *type;
+    GPtrArray *disks; /* char *: targets */
+} DomainGuestFs;
+/* DomainGuestFs *, owned by the array. */
+GPtrArray *domain_guest_filesystems(Domain *domain, GError **err);
+
+enum { DOMAIN_GUEST_INTERFACES_MAX = 2048 };
+typedef struct {
+    int type; /* virIPAddrType */
+    char *text;
+    unsigned prefix;
+} DomainGuestAddress;
+typedef struct {
+    char *name, *mac;  /* @mac: NULL for none */
+    GArray *addresses; /* DomainGuestAddress */
+} DomainGuestInterface;
+/* DomainGuestInterface *, owned by the array. */
+GPtrArray *domain_guest_interfaces(Domain *domain, GError **err);
+
+/* virDomainGetGuestInfo. */
+typedef struct {
+    char *field;
+    int type;        /* virTypedParameterType */
+    uint64_t number; /* INT (as int64_t), UINT, ULLONG, BOOLEAN */
+    char *text;      /* STRING */
+} DomainGuestParam;
+void domain_guest_param_clear(void *param);
+/* DomainGuestParam each, freed with the array. @types: virDomainGuestInfoTypes; 0: all that the
+ * agent knows. */
+GArray *domain_guest_info(Domain *domain, unsigned types, GError **err);
+
 /* --- metadata (metadata.c)
  * --------------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <unistd.h>
 
-#include "driver/domain/private.h"
+#include "driver/domain/agent.h"
 #include "util/error.h"
 
 struct DomainJobWaiter {
@@ -154,6 +154,7 @@ domain_run_unref(DomainRun *run)
     g_ptr_array_unref(run->sockets);
     g_array_unref(run->masters);
     cgroup_free(run->cgroup);
+    domain_agent_free(run->agent);
     domain_unref(run->domain);
     g_free(run);
 }
@@ -166,6 +167,7 @@ domain_run_new(Domain *domain)
     run->refs = 1;
     run->domain = domain_ref(domain);
     domain_process_init(&run->process);
+    run->agent = domain_agent_new();
     run->vcpu_tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
     run->iothreads = g_array_new(FALSE, TRUE, sizeof(DomainRunThread));
     run->gone = g_ptr_array_new_with_free_func(g_free);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/domain/private.h"
+#include "driver/domain/agent.h"
 #include "driver/domain/qmp_parse.h"
 #include "util/error.h"
 
@@ -124,30 +124,47 @@ press_button(Domain *domain, const char *job, bool reset, GError **err)
     return ok;
 }
 
-/* Of the ways to ask a guest, only the power button is there. */
+/* As libvirt chooses: the agent when it is asked for, or there and nothing was said; the power
+ * button when that fails and was not ruled out. */
 static bool
-check_way(unsigned flags, unsigned button, unsigned agent, const char *function, GError **err)
+ask_guest(Domain *domain, bool button, bool agent, bool reboot, GError **err)
 {
-    if (!check_flags(flags, button | agent, function, err))
-        return false;
-    return flags == 0 || (flags & button) ||
-           kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED, "QEMU guest agent is not configured");
+    bool restarts;
+
+    g_mutex_lock(&domain->lock);
+    restarts = domain->live && domain->live->on_poweroff == DOMAIN_ACTION_RESTART;
+    g_mutex_unlock(&domain->lock);
+    if (agent || (!button && domain_agent_is_there(domain))) {
+        g_autoptr(GError) why = NULL;
+
+        if (domain_agent_shutdown(domain, reboot || restarts ? "reboot" : "powerdown", &why))
+            return true;
+        if (agent && !button) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
+        }
+    }
+    return press_button(domain, reboot ? "reboot" : "shutdown", reboot, err);
 }
 
 bool
 domain_shutdown(Domain *domain, unsigned flags, GError **err)
 {
-    return check_way(flags, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
-                     "virDomainShutdownFlags", err) &&
-           press_button(domain, "shutdown", false, err);
+    const unsigned button = VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN;
+    const unsigned agent = VIR_DOMAIN_SHUTDOWN_GUEST_AGENT;
+
+    return check_flags(flags, button | agent, "virDomainShutdownFlags", err) &&
+           ask_guest(domain, flags & button, flags & agent, false, err);
 }
 
 bool
 domain_reboot(Domain *domain, unsigned flags, GError **err)
 {
-    return check_way(flags, VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT,
-                     "virDomainReboot", err) &&
-           press_button(domain, "reboot", true, err);
+    const unsigned button = VIR_DOMAIN_REBOOT_ACPI_POWER_BTN;
+    const unsigned agent = VIR_DOMAIN_REBOOT_GUEST_AGENT;
+
+    return check_flags(flags, button | agent, "virDomainReboot", err) &&
+           ask_guest(domain, flags & button, flags & agent, true, err);
 }
 
 bool

@@ -3,9 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "driver/domain/private.h"
-
-#define AGENT_CHANNEL "org.qemu.guest_agent.0"
+#include "driver/domain/agent.h"
 
 DomainDef *
 domain_live_new(const DomainDef *def, int id)
@@ -24,18 +22,24 @@ domain_live_new(const DomainDef *def, int id)
 }
 
 bool
-domain_live_channel_state(DomainDef *live, const char *alias, bool open)
+domain_live_channel_state(DomainRun *run, DomainDef *live, const char *alias, bool open)
 {
     int state = open ? 2 : 1;
 
     for (guint i = 0; i < live->channels->len; i++) {
         DomainChar *channel = live->channels->pdata[i];
+        bool changed = channel->state != state;
 
-        if (!channel->info.alias || strcmp(channel->info.alias, alias) != 0 ||
-            channel->state == state)
+        if (!channel->info.alias || strcmp(channel->info.alias, alias) != 0)
             continue;
         channel->state = state;
-        return channel->name && strcmp(channel->name, AGENT_CHANNEL) == 0;
+        if (!channel->name || strcmp(channel->name, AGENT_CHANNEL) != 0)
+            return false;
+        domain_agent_port(run->agent, open && channel->source.type == DOMAIN_CHAR_UNIX &&
+                                              channel->source.mode == DOMAIN_CHAR_BIND
+                                          ? channel->source.path
+                                          : NULL);
+        return changed;
     }
     return false;
 }

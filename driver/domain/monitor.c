@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/domain/agent.h"
 #include "driver/domain/qmp_answer.h"
 #include "driver/domain/vcpu_plug.h"
 #include "util/error.h"
@@ -174,6 +175,45 @@ after_close(DomainRun *run)
     domain_process_signal(&run->process, SIGKILL);
 }
 
+static bool
+data_flag(JsonObject *data, const char *name)
+{
+    return data && json_object_get_boolean_member_with_default(data, name, FALSE);
+}
+
+static void
+set_port(DomainRun *run, const char *alias, bool open)
+{
+    Domain *domain = run->domain;
+    bool agent = false;
+
+    g_mutex_lock(&domain->lock);
+    if (domain->live && domain->run == run)
+        agent = domain_live_channel_state(run, domain->live, alias, open);
+    g_mutex_unlock(&domain->lock);
+    if (agent)
+        domain_event_send(domain, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+                          open ? VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
+                               : VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+                          VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL, 0, NULL);
+}
+
+/* Which channels the guest has open after nobody listened for a while. */
+static void
+ports_catch_up(DomainRun *run)
+{
+    g_autoptr(JsonNode) owner = NULL;
+    JsonArray *list = qmp_execute_list(run->qmp, "query-chardev", NULL, &owner, NULL);
+
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonObject *chardev = qmp_element(list, i);
+        const char *label = qmp_text(chardev, "label");
+
+        if (g_str_has_prefix(label, "char"))
+            set_port(run, label + strlen("char"), data_flag(chardev, "frontend-open"));
+    }
+}
+
 /* What went while no daemon listened. */
 static void
 after_reconnect(DomainRun *run)
@@ -190,6 +230,8 @@ after_reconnect(DomainRun *run)
         domain_block_settle(run, NULL);
     }
     domain_job_end(domain);
+    if (current)
+        ports_catch_up(run);
 }
 
 /* In a job, so that the file is not written again behind the back of one who ends the run. */
@@ -211,12 +253,6 @@ after_stop_or_resume(DomainRun *run)
 /* --- events, in the manager's I/O thread
  * ------------------------------------------------------------ */
 
-static bool
-data_flag(JsonObject *data, const char *name)
-{
-    return data && json_object_get_boolean_member_with_default(data, name, FALSE);
-}
-
 static void
 on_shutdown(DomainRun *run, JsonObject *data)
 {
@@ -225,6 +261,7 @@ on_shutdown(DomainRun *run, JsonObject *data)
     const char *reason = qmp_text(data, "reason");
     bool told;
 
+    domain_agent_guest_ends(run->agent);
     g_mutex_lock(&domain->lock);
     told = run->shutdown_seen || run->killed || g_str_equal(reason, "host-qmp-quit") ||
            g_str_equal(reason, "host-signal");
@@ -248,6 +285,7 @@ static void
 on_reset(DomainRun *run, JsonObject *data)
 {
     (void)data;
+    domain_agent_guest_ends(run->agent);
     domain_event_send(run->domain, VIR_DOMAIN_EVENT_ID_REBOOT, 0, 0, 0, NULL);
 }
 
@@ -330,18 +368,7 @@ on_rtc(DomainRun *run, JsonObject *data)
 static void
 on_port(DomainRun *run, JsonObject *data)
 {
-    Domain *domain = run->domain;
-    bool agent = false, open = data_flag(data, "open");
-
-    g_mutex_lock(&domain->lock);
-    if (domain->live)
-        agent = domain_live_channel_state(domain->live, qmp_text(data, "id"), open);
-    g_mutex_unlock(&domain->lock);
-    if (agent)
-        domain_event_send(domain, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
-                          open ? VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
-                               : VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
-                          VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL, 0, NULL);
+    set_port(run, qmp_text(data, "id"), data_flag(data, "open"));
 }
 
 /* Its STOP follows, and is then no news. */

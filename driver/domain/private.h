@@ -32,6 +32,9 @@ typedef struct {
     pid_t tid;
 } DomainRunThread;
 
+/* The connection to a guest's agent (agent.h). */
+typedef struct DomainAgent DomainAgent;
+
 /* One run of a guest: the process and everything on the host that goes with it. Members up to the
  * mark are written while the run is made (in a job, unseen by others) and constant afterwards. */
 typedef struct {
@@ -47,6 +50,7 @@ typedef struct {
     GArray *masters;    /* int: our copies of the ptys' masters, see domain_console_drain() */
     Cgroup *cgroup;     /* NULL: none */
     GSource *exit_source;
+    DomainAgent *agent; /* always there, connected or not */
     bool reset_nvram; /* the variable store is made anew */
     /* Guarded by domain->lock: */
     GArray *vcpu_tids;  /* pid_t, by vCPU index; 0: not there. Changed in a job only */
@@ -221,9 +225,9 @@ bool domain_nvram_undefine(const DomainManager *manager, const DomainDef *def, u
 
 /* A copy of @def for a run: id, aliases. */
 DomainDef *domain_live_new(const DomainDef *def, int id);
-/* Sets the state of the channel with alias @alias; true when it is the guest agent's and changed.
- * With the state lock held. */
-bool domain_live_channel_state(DomainDef *live, const char *alias, bool open);
+/* Sets the state of the channel with alias @alias, and connects to the guest's agent if it is the
+ * agent's; true when it is and the state changed. With the state lock held. */
+bool domain_live_channel_state(DomainRun *run, DomainDef *live, const char *alias, bool open);
 
 /* --- start.c, resources.c, stop.c ---------------------------------------------------------------
  */

@@ -174,6 +174,7 @@ resource_socket(void *opaque, DomainChar *device, bool connected, GError **err)
     } else {
         if (!source->path && !(source->path = channel_path(resources, device, err)))
             return -1;
+        source->mode = DOMAIN_CHAR_BIND; /* as a new daemon finds it in the status file */
         fd = domain_socket_listen_unix(source->path, err);
         if (fd >= 0)
             g_ptr_array_add(resources->run->sockets, g_strdup(source->path));

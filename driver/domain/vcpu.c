@@ -21,8 +21,12 @@ domain_vcpu_count(Domain *domain, unsigned flags, GError **err)
         return -1;
     }
     if (flags & VIR_DOMAIN_VCPU_GUEST) {
-        kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED, "QEMU guest agent is not configured");
-        return -1;
+        if (flags & VIR_DOMAIN_VCPU_CONFIG) {
+            kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                           "VIR_DOMAIN_VCPU_GUEST is about a running guest");
+            return -1;
+        }
+        return domain_guest_vcpu_count(domain, flags & VIR_DOMAIN_VCPU_MAXIMUM, err);
     }
     g_mutex_lock(&domain->lock);
     def = domain_impact_def(domain, flags & (VIR_DOMAIN_VCPU_LIVE | VIR_DOMAIN_VCPU_CONFIG), err);

@@ -426,8 +426,10 @@ domain_set_vcpus(Domain *domain, unsigned count, unsigned flags, GError **err)
     if (count == 0 || count > UINT16_MAX)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "argument out of range: %u vcpus", count);
     if (flags & VIR_DOMAIN_VCPU_GUEST)
-        return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
-                              "QEMU guest agent is not configured");
+        return flags & (VIR_DOMAIN_VCPU_CONFIG | VIR_DOMAIN_VCPU_MAXIMUM)
+                   ? kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                                    "VIR_DOMAIN_VCPU_GUEST is about the vCPUs of a running guest")
+                   : domain_set_guest_vcpu_count(domain, count, err);
     return set_both(domain, &change, flags & (VIR_DOMAIN_VCPU_LIVE | VIR_DOMAIN_VCPU_CONFIG), err);
 }
 

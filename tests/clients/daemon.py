@@ -33,9 +33,9 @@ class Daemon:
         self.process = None
         # Networks of the daemon under test must not touch the host's.
         self.wrap = list(wrap) or (["unshare", "--net"] if os.geteuid() == 0 else [])
-        self.env = dict(os.environ, KILN_VMM=os.path.abspath(BUILD + "/launcher/kiln-vmm"),
-                        KILN_IMG=os.path.abspath(BUILD + "/block/img/kiln-img"),
-                        KILN_LEASES=os.path.abspath(BUILD + "/network/kiln-leases"), **(env or {}))
+        self.env = {**os.environ, "KILN_VMM": os.path.abspath(BUILD + "/launcher/kiln-vmm"),
+                    "KILN_IMG": os.path.abspath(BUILD + "/block/img/kiln-img"),
+                    "KILN_LEASES": os.path.abspath(BUILD + "/network/kiln-leases"), **(env or {})}
         if config is not None:
             path = os.path.join(self.root, "test.conf")
             with open(path, "w", encoding="utf-8") as stream:

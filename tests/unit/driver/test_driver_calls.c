@@ -419,7 +419,7 @@ static void
 test_not_supported_by_name(void **state)
 {
     Fixture *fixture = *state;
-    RpcHeader header = { RPC_QEMU_PROGRAM, 1, 3, RPC_CALL, 3, RPC_OK };
+    RpcHeader header = { RPC_QEMU_PROGRAM, 1, 2, RPC_CALL, 3, RPC_OK };
 
     open_as(fixture->fd, "qemu:///system", 0);
     raw_call(fixture->fd, 250, 2, NULL, 0);
@@ -429,7 +429,7 @@ test_not_supported_by_name(void **state)
     raw_send(fixture->fd, &header, NULL, 0);
     raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT,
                      "this function is not supported by the "
-                     "connection driver: virDomainQemuAgentCommand");
+                     "connection driver: virDomainQemuAttach");
 }
 
 static void

@@ -1,0 +1,339 @@
+#!/usr/bin/python3
+"""80-virt-manager - Debian's virt-manager under Xvfb, used by mouse and keyboard: from the wizard to a
+guest (the CD of grub-rescue-pc) whose screen is read in its console, hardware pages, hot plugging,
+storage, networks, cloning, deleting. Pictures of each step are kept in BUILD/screens.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import libvirt
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..")]
+from daemon import BUILD, Daemon, run  # noqa: E402
+from screen import read_ppm  # noqa: E402
+
+ISO = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
+SECONDS = 120
+APP = "virt-manager"
+# What virt-manager asks, is refused, and goes on without.
+PASSED_OVER = re.compile("virConnectNodeDeviceEventRegisterAny|virConnectBaselineCPU|virDomainSetTime")
+
+
+class User:
+    """The desktop, what runs on it, and where its pictures go."""
+
+    def __init__(self):
+        self.daemon = self.conn = self.process = self.log = None
+        self.pictures = os.path.join(BUILD, "screens")
+        self.seen = 0
+        os.makedirs(self.pictures, exist_ok=True)
+
+    def start(self, daemon, log):
+        self.daemon, self.log = daemon, log
+        self.conn = libvirt.open("qemu:///system")
+        self.process = subprocess.Popen(
+            ["virt-manager", "--connect", "qemu:///system", "--debug", "--no-fork"],
+            stdout=open(log, "wb"), stderr=subprocess.STDOUT)
+
+    def picture(self, name):
+        self.seen += 1
+        desktop.picture(os.path.join(self.pictures, "virt-manager-%02d-%s.png" % (self.seen, name)))
+
+    def image(self, name):
+        return os.path.join(self.daemon.root, "var/lib/libvirt/images", name)
+
+
+USER = User()
+
+
+def wait_for(what, condition):
+    deadline = time.monotonic() + SECONDS
+    while True:
+        found = condition()
+        if found:
+            return found
+        alert = look(APP, "alert")
+        assert alert is None, "%s: %s" % (what, desktop.words(alert))
+        assert time.monotonic() < deadline, "%s: not within %d s" % (what, SECONDS)
+        time.sleep(0.2)
+
+
+def window():
+    """Of the guest."""
+    return find(APP, "frame", "click on QEMU/KVM")
+
+
+def hardware(name):
+    """Its page."""
+    press(find(window(), "table", "hw-list"), "table cell", name)
+
+
+def menu(root, *names):
+    press(root, "menu", names[0])
+    for name in names[1:]:
+        press(APP, "menu item|menu|check menu item|radio menu item", name)
+
+
+def wizard_makes_a_running_guest():
+    def wizard():
+        return find(APP, "frame", "New VM")
+
+    def forward(step):
+        press(wizard(), "push button", "Forward")
+        wait_for("step %d" % step, lambda: "Step %d of" % step in text_of(
+            find(wizard(), "label", "pagenum-label")))
+
+    find(APP, "table cell", "QEMU/KVM")
+    USER.picture("connection")
+    press(APP, "push button", "New")
+    forward(2)
+    press(wizard(), "push button", "install-iso-browse")
+    browser = find(APP, "frame", "vmm-storage-browser")
+    press(browser, "table cell", "grub.iso")
+    USER.picture("browser")
+    press(browser, "push button", "Choose Volume")
+    desktop.gone(APP, "frame", "vmm-storage-browser")
+    # The wizard looks into the image meanwhile, twice, and sets the box and the entry as it likes.
+    for attempt in range(10):
+        box = find(wizard(), "check box", "Automatically detect.*", enabled=True)
+        if desktop.checked(box):
+            click(box)
+        try:
+            write(find(wizard(), "text", "oslist-entry", seconds=5, enabled=True), "debian 11")
+            press(APP, "table cell", r"Debian 11 \(debian11\)", seconds=5)
+            break
+        except desktop.Absent:
+            assert attempt < 9, "no Debian 11 to choose"
+    USER.picture("media")
+    forward(3)
+    write(find(wizard(), "spin button", "", enabled=True), "128\t")
+    USER.picture("memory")
+    forward(4)
+    write(find(wizard(), "spin button", "GiB", enabled=True), "1\t")
+    USER.picture("disk")
+    forward(5)
+    write(find(wizard(), "text", "Name:"), "click")
+    USER.picture("ready")
+    press(wizard(), "push button", "Finish")
+    wait_for("the guest", lambda: "click" in [dom.name() for dom in USER.conn.listAllDomains()])
+    window()
+    guest = USER.conn.lookupByName("click")
+    assert guest.isActive() and guest.isPersistent() and guest.maxMemory() == 128 * 1024
+    assert os.path.exists(USER.image("click.qcow2"))
+
+
+def console_lines():
+    """What the guest's screen says, read off the console of virt-manager."""
+    area = find(window(), "drawing area")
+    left, top, width, height = desktop.extents(area)
+    ppm = subprocess.run(["import", "-window", "root", "-crop", "720x400+%d+%d" % (
+        left + (width - 720) // 2, top + (height - 400) // 2), "-depth", "8", "ppm:-"],
+        check=True, capture_output=True).stdout
+    return read_ppm(ppm).text()
+
+
+def console_shows_its_screen():
+    wait_for("SeaBIOS in the console", lambda: any(
+        "Booting from DVD" in line for line in console_lines()))
+    USER.picture("console")
+
+
+def hardware_pages():
+    press(window(), "radio button", "Details")
+    table = find(window(), "table", "hw-list")
+    names = [node.name for node in desktop.walk(table) if node.getRoleName() == "table cell" and node.name]
+    for name in ("CPUs", "Memory", "Boot Options", "VirtIO Disk 1", "SATA CDROM 1", "Display VNC",
+                 "Video Virtio", "Channel (qemu-ga)"):
+        assert name in names, "no '%s' among %r" % (name, names)
+    for name in names:
+        hardware(re.escape(name))
+        assert look(APP, "alert") is None, "%s: %s" % (name, desktop.words(look(APP, "alert")))
+    hardware("Performance")
+    USER.picture("performance")
+
+
+def disk_and_nic_are_added_while_it_runs():
+    guest = USER.conn.lookupByName("click")
+    for kind in ("Storage", "Network"):
+        press(window(), "push button", "add-hardware")
+        adding = find(APP, "frame", "Add New Virtual Hardware")
+        press(adding, "table cell", kind)
+        if kind == "Storage":
+            write(find(adding, "spin button", "GiB", enabled=True), "1\t")
+        USER.picture("add-" + kind.lower())
+        press(adding, "push button", "Finish")
+        wait_for("the window's end", lambda: look(APP, "frame", "Add New Virtual Hardware") is None)
+    for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+        xml = guest.XMLDesc(flags)
+        assert "<target dev='vdb'" in xml and xml.count("<interface ") == 2, xml
+    hardware("VirtIO Disk 2")
+    USER.picture("added")
+
+
+def medium_is_taken_out():
+    hardware("SATA CDROM 1")
+    write(find(window(), "text", "media-entry"), "\b")
+    press(window(), "push button", "config-apply")
+    guest = USER.conn.lookupByName("click")
+    wait_for("an empty drive", lambda: "grub.iso" not in guest.XMLDesc(0))
+    USER.picture("ejected")
+
+
+def paused_and_run_again():
+    guest = USER.conn.lookupByName("click")
+    press(window(), "toggle button", "Pause")
+    wait_for("a pause", lambda: guest.state()[0] == libvirt.VIR_DOMAIN_PAUSED)
+    press(window(), "toggle button", "Pause")
+    wait_for("its end", lambda: guest.state()[0] == libvirt.VIR_DOMAIN_RUNNING)
+
+
+def forced_off_and_changed():
+    guest = USER.conn.lookupByName("click")
+    menu(window(), "Virtual Machine", "Shut Down", "Force Off")
+    press(find(APP, "alert"), "push button", "Yes")
+    wait_for("its end", lambda: not guest.isActive())
+    hardware("Memory")
+    write(find(window(), "spin button", "Max Memory Select", enabled=True), "192\t")
+    press(window(), "push button", "config-apply")
+    wait_for("more memory", lambda: guest.maxMemory() == 192 * 1024)
+    nic = find(find(window(), "table", "hw-list"), "table cell", "NIC .*").name
+    hardware(re.escape(nic))
+    press(window(), "push button", "config-remove")
+    press(find(APP, "alert"), "push button", "Yes")
+    wait_for("one interface", lambda: guest.XMLDesc(0).count("<interface ") == 1)
+    USER.picture("off")
+
+
+def network_and_pool_by_dialogs():
+    manager = find(APP, "frame", "Virtual Machine Manager")
+    desktop.activate("Virtual Machine Manager")
+    click(find(manager, "table cell", "QEMU/KVM"))
+    menu(manager, "Edit", "Connection Details")
+    host = find(APP, "frame", "QEMU/KVM - Connection Details|QEMU/KVM Connection Details")
+    press(host, "page tab", "Virtual Networks")
+    press(host, "push button", "net-add")
+    adding = find(APP, "frame", "Create a new virtual network")
+    write(find(adding, "text", "Net Name Field"), "byhand")
+    USER.picture("network")
+    press(adding, "push button", "Finish")
+    wait_for("the network", lambda: "byhand" in [net.name() for net in USER.conn.listAllNetworks(
+        libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)])
+    press(host, "table cell", "byhand")
+    press(host, "push button", "net-stop")
+    press(host, "push button", "net-delete", seconds=SECONDS)
+    press(find(APP, "alert"), "push button", "Yes")
+    wait_for("its end", lambda: "byhand" not in [net.name() for net in USER.conn.listAllNetworks()])
+    press(host, "page tab", "Storage")
+    press(host, "push button", "vol-new")
+    adding = find(APP, "frame", "Add a Storage Volume")
+    write(find(adding, "text", "Name:"), "byhand")
+    press(adding, "push button", "Finish")
+    wait_for("the volume", lambda: os.path.exists(USER.image("byhand.qcow2")))
+    press(host, "table cell", "byhand.qcow2")
+    USER.picture("storage")
+    press(host, "push button", "vol-delete")
+    press(find(APP, "alert"), "push button", "Yes")
+    wait_for("its end", lambda: not os.path.exists(USER.image("byhand.qcow2")))
+    desktop.xdotool("key", "ctrl+w")
+
+
+def cloned_and_deleted():
+    manager = find(APP, "frame", "Virtual Machine Manager")
+    for name in ("click-clone", "click"):
+        if name == "click-clone":
+            desktop.activate("click on QEMU/KVM")
+            menu(window(), "Virtual Machine", "Clone.*")
+            cloning = find(APP, "frame", "Clone Virtual Machine")
+            USER.picture("clone")
+            press(cloning, "push button", "Clone")
+            wait_for("the clone", lambda: "click-clone" in [
+                dom.name() for dom in USER.conn.listAllDomains()])
+            assert os.path.exists(USER.image("click-clone.qcow2"))
+            wait_for("the dialog's end", lambda: look(APP, "frame", "Clone Virtual Machine") is None)
+            desktop.activate("Virtual Machine Manager")
+        click(find(manager, "table cell", name + "\n.*"))
+        menu(manager, "Edit", "Delete")
+        deleting = find(APP, "frame", "Delete Virtual Machine")
+        USER.picture("delete")
+        press(deleting, "push button", "Delete")
+        press(find(APP, "alert"), "push button", "Yes")
+        wait_for("the end of " + name, lambda: name not in [
+            dom.name() for dom in USER.conn.listAllDomains()])
+        wait_for("the end of its image", lambda: not os.path.exists(USER.image(name + ".qcow2")))
+
+
+def nothing_was_refused():
+    assert USER.process.poll() is None, "virt-manager ended: %r" % USER.process.returncode
+    with open(USER.log, encoding="utf-8", errors="replace") as stream:
+        bad = [line.strip() for line in stream
+               if re.search("libvirtError|not supported by|Traceback", line)]
+    bad = [line for line in bad if not PASSED_OVER.search(line)]
+    assert not bad, "in virt-manager's log: %r" % bad[:5]
+
+
+TESTS = [wizard_makes_a_running_guest, console_shows_its_screen, hardware_pages,
+         disk_and_nic_are_added_while_it_runs, medium_is_taken_out, paused_and_run_again,
+         forced_off_and_changed, network_and_pool_by_dialogs, cloned_and_deleted, nothing_was_refused]
+
+
+def in_order():
+    """Each step stands on the one before."""
+    def step(test):
+        def stepped():
+            assert not in_order.broken, "the step before it failed"
+            in_order.broken = True
+            begun = time.monotonic()
+            try:
+                test()
+                print("# %.1f s" % (time.monotonic() - begun))
+            except BaseException:
+                USER.picture("failed")
+                print(desktop.outline(APP))
+                raise
+            in_order.broken = False
+        stepped.__name__ = test.__name__
+        return stepped
+    in_order.broken = False
+    return [step(test) for test in TESTS if not sys.argv[1:] or test.__name__ in sys.argv[1:]]
+
+
+def why_not():
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no /dev/kvm for this user"
+    if shutil.which("virt-manager") is None or not os.path.exists(ISO):
+        return "no virt-manager, or no CD of grub-rescue-pc"
+    return desktop.missing()
+
+
+if __name__ == "__main__":
+    try:
+        import desktop
+        from desktop import click, find, look, press, text_of, write
+        REASON = why_not()
+    except ImportError as problem:
+        REASON = "no %s here" % problem.name
+    if REASON:
+        for skipped in TESTS:
+            print("skip %s - %s" % (skipped.__name__.replace("_", "-"), REASON))
+        sys.exit(0)
+    desktop.enter()
+    with tempfile.TemporaryDirectory() as FOLDER, Daemon(wrap=["env"]) as DAEMON:
+        shutil.copy(ISO, os.path.join(DAEMON.root, "var/lib/libvirt/images/grub.iso"))
+        with desktop.session(FOLDER, os.path.dirname(DAEMON.socket())):
+            USER.start(DAEMON, os.path.join(FOLDER, "virt-manager.log"))
+            try:
+                run(in_order())
+            finally:
+                shutil.copy(USER.log, os.path.join(USER.pictures, "virt-manager.log"))
+                USER.process.kill()
+                USER.process.wait()
+                USER.conn.close()

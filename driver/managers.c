@@ -9,6 +9,7 @@
 
 #include "driver/domain/domain.h"
 #include "driver/node/node.h"
+#include "driver/nodedev/nodedev.h"
 #include "driver/secret/secret.h"
 #include "driver/storage/storage.h"
 #include "network/network.h"
@@ -112,6 +113,24 @@ managers_pool_refreshed(void *opaque, const char *name, const uint8_t uuid[16])
     event_hub_pool_refreshed(services->events, &pool);
 }
 
+static void
+managers_node_device_lifecycle(void *opaque, const char *name, int event)
+{
+    const CallServices *services = opaque;
+    EventNodeDevice dev = { name };
+
+    event_hub_node_device_lifecycle(services->events, &dev, event, 0);
+}
+
+static void
+managers_node_device_updated(void *opaque, const char *name)
+{
+    const CallServices *services = opaque;
+    EventNodeDevice dev = { name };
+
+    event_hub_node_device_updated(services->events, &dev);
+}
+
 static const NodeHostModel *
 managers_host_model(void *opaque, GError **err)
 {
@@ -144,6 +163,11 @@ static const StorageOps managers_storage_ops = {
     .lifecycle = managers_pool_lifecycle,
     .refreshed = managers_pool_refreshed,
     .warn = managers_warn,
+};
+
+static const NodeDeviceOps managers_node_device_ops = {
+    .lifecycle = managers_node_device_lifecycle,
+    .updated = managers_node_device_updated,
 };
 
 static const DomainOps managers_domain_ops = {
@@ -186,6 +210,7 @@ managers_init(CallServices *services, const DaemonConfig *config)
         .privileged = privileged,
     };
 
+    services->node_devices = node_devices_new(&managers_node_device_ops, services);
     services->secrets = secret_manager_new(paths->secrets_dir, &managers_secret_ops, services);
     services->secret_find = secret_manager_lookup_uuid;
     services->secret_unref = secret_unref;
@@ -229,4 +254,5 @@ managers_clear(CallServices *services)
     g_clear_pointer(&services->networks, network_manager_free);
     g_clear_pointer(&services->storage, storage_manager_free);
     g_clear_pointer(&services->secrets, secret_manager_free);
+    g_clear_pointer(&services->node_devices, node_devices_free);
 }

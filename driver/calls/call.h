@@ -25,6 +25,7 @@
 #include "driver/protocol/connect.h"
 #include "driver/protocol/domain.h"
 #include "driver/protocol/network.h"
+#include "driver/protocol/nodedev.h"
 #include "driver/protocol/secret.h"
 #include "driver/protocol/storage.h"
 #include "driver/protocol/types.h"
@@ -36,6 +37,7 @@ typedef struct DomainManager DomainManager;
 typedef struct Network Network;
 typedef struct NetworkManager NetworkManager;
 typedef struct Node Node;
+typedef struct NodeDevices NodeDevices;
 typedef struct Secret Secret;
 typedef struct SecretManager SecretManager;
 typedef struct StorageManager StorageManager;
@@ -49,6 +51,7 @@ typedef struct CallServices {
     const DaemonPaths *paths;
     EventHub *events;
     Node *node;
+    NodeDevices *node_devices;
 
     DomainManager *domains;
     Domain *(*domain_find)(DomainManager *domains, const uint8_t uuid[16], const char *name_hint,

@@ -21,6 +21,7 @@ static const struct {
 } event_classes[] = {
     [EVENT_CLASS_DOMAIN] = { "domain", EVENT_DOMAIN_COUNT },
     [EVENT_CLASS_NETWORK] = { "network", VIR_NETWORK_EVENT_ID_LIFECYCLE + 1 },
+    [EVENT_CLASS_NODE_DEVICE] = { "node device", VIR_NODE_DEVICE_EVENT_ID_UPDATE + 1 },
     [EVENT_CLASS_POOL] = { "storage pool", VIR_STORAGE_POOL_EVENT_ID_REFRESH + 1 },
     [EVENT_CLASS_SECRET] = { "secret", VIR_SECRET_EVENT_ID_VALUE_CHANGED + 1 },
 };

@@ -32,6 +32,10 @@ typedef struct EventPool {
     const uint8_t *uuid;
 } EventPool;
 
+typedef struct EventNodeDevice {
+    const char *name;
+} EventNodeDevice;
+
 typedef struct EventSecret {
     const uint8_t *uuid;
     int usage_type;
@@ -79,6 +83,12 @@ void event_hub_secret_value_changed(EventHub *hub, const EventSecret *secret);
 void event_hub_pool_lifecycle(EventHub *hub, const EventPool *pool, int event, int detail);
 /* VIR_STORAGE_POOL_EVENT_ID_REFRESH */
 void event_hub_pool_refreshed(EventHub *hub, const EventPool *pool);
+
+/* VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE: virNodeDeviceEventLifecycleType; @detail is 0. */
+void event_hub_node_device_lifecycle(EventHub *hub, const EventNodeDevice *dev, int event,
+                                     int detail);
+/* VIR_NODE_DEVICE_EVENT_ID_UPDATE */
+void event_hub_node_device_updated(EventHub *hub, const EventNodeDevice *dev);
 
 /* Tells every client that asked (virConnectRegisterCloseCallback) that the daemon closes its
  * connection; @reason is a virConnectCloseReason. */

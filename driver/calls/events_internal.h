@@ -15,8 +15,12 @@ typedef enum {
     EVENT_CLASS_DOMAIN,
     EVENT_CLASS_NETWORK,
     EVENT_CLASS_SECRET,
-    EVENT_CLASS_POOL
+    EVENT_CLASS_POOL,
+    EVENT_CLASS_NODE_DEVICE
 } EventClass;
+
+/* What stands for the UUID of an object that has none, made from its name. */
+void event_hub_key(const char *name, uint8_t ret[16]);
 
 /* Modern registration: sends events @event of @class (about the object @uuid only, unless NULL) to
  * @client. Returns the callback's id, unique among all of the client's, or -1 with @err

@@ -76,3 +76,45 @@ event_hub_pool_refreshed(EventHub *hub, const EventPool *pool)
                       CALL_EVENT_STORAGE_POOL_EVENT_REFRESH, 0, pool->uuid,
                       (xdrproc_t)xdr_StoragePoolPlainEvent, &msg);
 }
+
+void
+event_hub_key(const char *name, uint8_t ret[16])
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    uint8_t digest[32];
+    gsize len = sizeof digest;
+
+    g_checksum_update(sum, (const guchar *)name, -1);
+    g_checksum_get_digest(sum, digest, &len);
+    memcpy(ret, digest, 16);
+}
+
+static void
+publish_node_device(EventHub *hub, const EventNodeDevice *dev, int event, int message,
+                    xdrproc_t proc, const void *value)
+{
+    uint8_t key[16];
+
+    event_hub_key(dev->name, key);
+    event_hub_publish(hub, EVENT_CLASS_NODE_DEVICE, event, message, 0, key, proc, value);
+}
+
+void
+event_hub_node_device_lifecycle(EventHub *hub, const EventNodeDevice *dev, int event, int detail)
+{
+    NodeDeviceLifecycleEvent msg = { { (char *)dev->name }, event, detail };
+
+    publish_node_device(hub, dev, VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE,
+                        CALL_EVENT_NODE_DEVICE_EVENT_LIFECYCLE,
+                        (xdrproc_t)xdr_NodeDeviceLifecycleEvent, &msg);
+}
+
+void
+event_hub_node_device_updated(EventHub *hub, const EventNodeDevice *dev)
+{
+    NodeDevicePlainEvent msg = { { (char *)dev->name } };
+
+    publish_node_device(hub, dev, VIR_NODE_DEVICE_EVENT_ID_UPDATE,
+                        CALL_EVENT_NODE_DEVICE_EVENT_UPDATE, (xdrproc_t)xdr_NodeDevicePlainEvent,
+                        &msg);
+}

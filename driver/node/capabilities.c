@@ -9,23 +9,10 @@
 #include "driver/node/node_private.h"
 #include "driver/node/sysfs.h"
 #include "driver/node/topology.h"
+#include "util/uuid.h"
 
-/* A UUID as text from 16 bytes of which the version and variant bits are set here (RFC 4122, 4.4).
- */
-static char *
-uuid_format(uint8_t b[16])
-{
-    b[6] = (b[6] & 0x0f) | 0x40;
-    b[8] = (b[8] & 0x3f) | 0x80;
-    return g_strdup_printf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                           b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
-                           b[12], b[13], b[14], b[15]);
-}
-
-/* The firmware's UUID, unless it is one of the two that mean none; else one made from
- * machine-id(5), which itself is not to be shown to others. NULL when there is neither. */
-static char *
-host_uuid(const char *root)
+char *
+node_host_uuid(const char *root)
 {
     g_autofree char *dmi = sysfs_read(root, "/sys/class/dmi/id/product_uuid");
     g_autofree char *machine = NULL;
@@ -43,7 +30,10 @@ host_uuid(const char *root)
     g_checksum_update(sum, (const guchar *)"kiln host ", -1);
     g_checksum_update(sum, (const guchar *)machine, -1);
     g_checksum_get_digest(sum, digest, &len);
-    return uuid_format(digest);
+    /* Version and variant: RFC 4122, 4.4. */
+    digest[6] = (digest[6] & 0x0f) | 0x40;
+    digest[8] = (digest[8] & 0x3f) | 0x80;
+    return kiln_uuid_format(digest);
 }
 
 static void
@@ -169,7 +159,7 @@ node_get_capabilities(Node *node, GError **err)
 
     if (!topology)
         return NULL;
-    uuid = host_uuid(node_source(node)->root);
+    uuid = node_host_uuid(node_source(node)->root);
     xml = g_string_new(NULL);
     xml_line(xml, 0, "<capabilities>");
     xml_line(xml, 1, "<host>");

@@ -34,6 +34,10 @@ const CpuFacts *node_get_kvm(Node *node, GError **err);
 /* node_format_offers() for @machine, kept likewise. */
 const char *node_get_offers(Node *node, const NodeMachine *machine);
 
+/* The firmware's UUID, unless it is one of the two that mean none; else one made from
+ * machine-id(5), which itself is not to be shown to others. NULL when there is neither. */
+char *node_host_uuid(const char *root);
+
 /* --- writing XML
  * ---------------------------------------------------------------------------------- */
 

@@ -52,6 +52,12 @@ block_secrets_free(BlockSecrets *secrets)
     g_free(secrets);
 }
 
+bool
+block_secrets_remove(BlockSecrets *secrets, const char *id)
+{
+    return secrets && g_hash_table_remove(secrets->by_id, id);
+}
+
 uint8_t *
 block_secrets_get(const BlockSecrets *secrets, const char *id, size_t *ret_len, GError **err)
 {

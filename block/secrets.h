@@ -23,6 +23,9 @@ void block_secrets_free(BlockSecrets *secrets); /* bytes are wiped */
 bool block_secrets_add(BlockSecrets *secrets, GHashTable *keys, const BlockOpenOps *ops,
                        GError **err);
 
+/* Forgets secret @id; false when there is none. @secrets may be NULL. */
+bool block_secrets_remove(BlockSecrets *secrets, const char *id);
+
 /* A copy of the bytes of secret @id, with a zero byte behind them that does not count; for
  * g_free(). NULL with VIR_ERR_NO_SECRET. @secrets may be NULL. */
 uint8_t *block_secrets_get(const BlockSecrets *secrets, const char *id, size_t *ret_len,

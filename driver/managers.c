@@ -148,6 +148,14 @@ managers_volume(void *opaque, const char *pool, const char *name, char **ret_pat
     return storage_manager_disk(services->storage, pool, name, ret_path, ret_block, err);
 }
 
+static GBytes *
+managers_secret(void *opaque, const char *uuid, int usage_type, const char *usage_id, GError **err)
+{
+    const CallServices *services = opaque;
+
+    return secret_manager_get_value(services->secrets, uuid, usage_type, usage_id, err);
+}
+
 static const NetworkOps managers_network_ops = {
     .lifecycle = managers_network_lifecycle,
     .warn = managers_warn,
@@ -175,6 +183,7 @@ static const DomainOps managers_domain_ops = {
     .warn = managers_warn,
     .host_model = managers_host_model,
     .volume = managers_volume,
+    .secret = managers_secret,
 };
 
 void

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "block/secrets.h"
 #include "hw/char/chardev.h"
 #include "hw/core/device.h"
 #include "launcher/keyval.h"
@@ -88,7 +89,7 @@ QMP_HANDLER(qmp_object_add)
     Vm *vm = qmp_session_vm(session);
     const char *type = keyval_text(args, "qom-type");
 
-    if (type && vm_vnc_takes_object(type) && vm->confine)
+    if (!g_strcmp0(type, "tls-creds-x509") && vm->confine)
         kiln_error_set(
             err, VIR_ERR_OPERATION_UNSUPPORTED,
             "object-add: the sandbox of this guest has no files to read a %s from; start "
@@ -104,6 +105,8 @@ QMP_HANDLER(qmp_object_del)
     Machine *machine = qmp_session_vm(session)->machine;
     const char *id = json_object_get_string_member(args, "id");
 
+    if (block_secrets_remove(qmp_session_vm(session)->secrets, id))
+        return NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(hotplug_kinds); i++) {
         if (machine_object_find(machine, hotplug_kinds[i], id)) {
             machine_object_remove(machine, hotplug_kinds[i], id, err);

@@ -12,7 +12,9 @@
 static const char *
 source_of(const DomainDisk *disk)
 {
-    return disk->file ? disk->file : disk->dev ? disk->dev : "";
+    return domain_disk_path(disk) ? domain_disk_path(disk)
+           : disk->export_name    ? disk->export_name
+                                  : "";
 }
 
 static bool

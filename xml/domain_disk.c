@@ -26,6 +26,69 @@ static const char *const snapshots[] = { "", "no", "internal", "external", "manu
 static const char *const trays[] = { "", "closed", "open", NULL };
 static const char *const translations[] = { "", "none", "auto", "lba", NULL };
 
+const char *const domain_encryption_formats[] = {
+    "", "default", "qcow", "luks", "luks2", NULL,
+};
+static const char *const engines[] = { "", "qemu", "librbd", NULL };
+const char *const domain_disk_transports[] = { "", "tcp", "unix", "rdma", NULL };
+
+#define S(field) offsetof(DomainDiskSecret, field)
+static const XmlRow secret_rows[] = {
+    { NULL, "type", XML_STRING, S(type), XML_REQUIRED, .pattern = "passphrase",
+      .legal = "'passphrase'" },
+    { NULL, "uuid", XML_UUID, S(uuid) },
+    { NULL, "usage", XML_STRING, S(usage) },
+};
+
+static bool
+secret_check(const void *obj, GError **err)
+{
+    const DomainDiskSecret *secret = obj;
+
+    return !secret->uuid != !secret->usage ||
+           kiln_error_set(err, VIR_ERR_XML_ERROR,
+                          "a <secret> wants either 'uuid' or 'usage', and not both");
+}
+
+static const XmlType secret_type =
+    XML_TYPE("secret", DomainDiskSecret, secret_rows, .check = secret_check);
+
+#define E(field) offsetof(DomainEncryption, field)
+static const XmlRow encryption_rows[] = {
+    { NULL, "format", XML_ENUM, E(format), XML_REQUIRED, .names = domain_encryption_formats },
+    { NULL, "engine", XML_ENUM, E(engine), .names = engines },
+    { "secret", NULL, XML_LIST, E(secrets), .type = &secret_type },
+    { "cipher", NULL, XML_KEPT, E(kept) },
+    { "ivgen", NULL, XML_KEPT, E(kept) },
+};
+const XmlType domain_encryption_type = XML_TYPE("encryption", DomainEncryption, encryption_rows);
+
+#define H(field) offsetof(DomainDiskHost, field)
+static const XmlRow host_rows[] = {
+    { NULL, "name", XML_STRING, H(name) },
+    { NULL, "port", XML_STRING, H(port), .pattern = "[0-9]{1,5}", .legal = "the number of a port" },
+    { NULL, "transport", XML_ENUM, H(transport), .names = domain_disk_transports },
+    { NULL, "socket", XML_STRING, H(socket), .pattern = "/.*", .legal = "an absolute path" },
+};
+
+static bool
+host_check(const void *obj, GError **err)
+{
+    const DomainDiskHost *host = obj;
+
+    if (host->transport == DOMAIN_HOST_UNIX)
+        return host->socket || kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                              "missing socket for unix transport of a <host>");
+    if (host->socket)
+        return kiln_error_set(
+            err, VIR_ERR_XML_ERROR, "transport '%s' of a <host> does not support socket attribute",
+            domain_disk_transports[host->transport ? host->transport : DOMAIN_HOST_TCP]);
+    return host->name || kiln_error_set(err, VIR_ERR_XML_ERROR, "missing name for host");
+}
+
+const XmlType domain_disk_host_type =
+    XML_TYPE("host", DomainDiskHost, host_rows, .check = host_check);
+
 #define T(field) offsetof(DomainIotune, field)
 #define TUNE(field)                                                                                \
     {                                                                                              \
@@ -83,8 +146,45 @@ static const XmlType iotune_type =
     XML_TYPE("iotune", DomainIotune, iotune_rows, .check = iotune_check);
 
 #define D(field) offsetof(DomainDisk, field)
-#define FILE_OR_BLOCK (XML_WHEN(DOMAIN_DISK_FILE) | XML_WHEN(DOMAIN_DISK_BLOCK))
+#define NETWORK XML_WHEN(DOMAIN_DISK_NETWORK)
+#define UNDERSTOOD (XML_WHEN(DOMAIN_DISK_FILE) | XML_WHEN(DOMAIN_DISK_BLOCK) | NETWORK)
 #define PRINTABLE "[ -~]"
+/* What is in and about <source>, in disks and in what they lie on. */
+/* clang-format off */
+#define SOURCE_ATTRIBUTES                                                                          \
+    { "source", "file", XML_STRING, D(file), .when = XML_WHEN(DOMAIN_DISK_FILE) },                 \
+    { "source", "fdgroup", XML_STRING, D(fdgroup), .when = XML_WHEN(DOMAIN_DISK_FILE) },           \
+    { "source", "dev", XML_STRING, D(dev), .when = XML_WHEN(DOMAIN_DISK_BLOCK) },                  \
+    { "source", "protocol", XML_STRING, D(protocol), .when = NETWORK,                              \
+      .pattern = "nbd|rbd|iscsi|http|https|sheepdog|gluster|ftp|ftps|tftp|vxhs|nfs|ssh",           \
+      .legal = "a protocol such as 'nbd'" },                                                       \
+    { "source", "name", XML_STRING, D(export_name), .when = NETWORK },                             \
+    { "source", "query", XML_STRING, D(query), .when = NETWORK },                                  \
+    { "source", "tls", XML_YESNO, D(tls), .when = NETWORK },                                       \
+    { "source", "tlsHostname", XML_STRING, D(tls_hostname), .when = NETWORK },                     \
+    { "source", "startupPolicy", XML_ENUM, D(startup_policy), .names = domain_startup_policies,    \
+      .when = UNDERSTOOD }
+#define SOURCE_CHILDREN                                                                            \
+    { "source/host", NULL, XML_LIST, D(hosts), .type = &domain_disk_host_type, .when = NETWORK },  \
+    { "source/snapshot", NULL, XML_KEPT, D(kept), .when = NETWORK },                               \
+    { "source/config", NULL, XML_KEPT, D(kept), .when = NETWORK },                                 \
+    { "source/initiator", NULL, XML_KEPT, D(kept), .when = NETWORK },                              \
+    { "source/ssl", NULL, XML_KEPT, D(kept), .when = NETWORK },                                    \
+    { "source/cookies", NULL, XML_KEPT, D(kept), .when = NETWORK },                                \
+    { "source/readahead", NULL, XML_KEPT, D(kept), .when = NETWORK },                              \
+    { "source/timeout", NULL, XML_KEPT, D(kept), .when = NETWORK },                                \
+    { "source/knownHosts", NULL, XML_KEPT, D(kept), .when = NETWORK },                             \
+    { "source/identity", NULL, XML_KEPT, D(kept), .when = NETWORK },                               \
+    { "source/auth", NULL, XML_KEPT, D(kept), .when = NETWORK },                                   \
+    { "source/slices", NULL, XML_KEPT, D(kept), .when = UNDERSTOOD },                              \
+    { "source/seclabel", NULL, XML_KEPT, D(kept), .when = UNDERSTOOD },                            \
+    { "source/encryption", NULL, XML_STRUCT, D(source_encryption),                                 \
+      .type = &domain_encryption_type, .when = UNDERSTOOD },                                       \
+    { "source/reservations", NULL, XML_KEPT, D(kept),                                              \
+      .when = XML_WHEN(DOMAIN_DISK_BLOCK) | NETWORK },                                             \
+    { "source", NULL, XML_KEPT, D(kept), .when = ~UNDERSTOOD }
+/* clang-format on */
+
 static const XmlRow disk_rows[] = {
     { NULL, "type", XML_ENUM, D(type), .names = domain_disk_types, .min = DOMAIN_DISK_FILE },
     { NULL, "device", XML_ENUM, D(device), XML_ABI, .names = domain_disk_devices,
@@ -113,18 +213,10 @@ static const XmlRow disk_rows[] = {
     { "driver", NULL, XML_INLINE, D(virtio), XML_ABI, .type = &domain_virtio_options_type },
     { "driver/metadata_cache", NULL, XML_KEPT, D(kept) },
     { "auth", NULL, XML_KEPT, D(kept) },
-    { "source", "file", XML_STRING, D(file), .when = XML_WHEN(DOMAIN_DISK_FILE) },
-    { "source", "fdgroup", XML_STRING, D(fdgroup), .when = XML_WHEN(DOMAIN_DISK_FILE) },
-    { "source", "dev", XML_STRING, D(dev), .when = XML_WHEN(DOMAIN_DISK_BLOCK) },
-    { "source", "startupPolicy", XML_ENUM, D(startup_policy), .names = domain_startup_policies,
-      .when = FILE_OR_BLOCK },
+    SOURCE_ATTRIBUTES,
     { "source", "index", XML_UINT, D(source_index), XML_LIVE, .min = 1, .max = UINT32_MAX,
-      .when = FILE_OR_BLOCK },
-    { "source/slices", NULL, XML_KEPT, D(kept), .when = FILE_OR_BLOCK },
-    { "source/seclabel", NULL, XML_KEPT, D(kept), .when = FILE_OR_BLOCK },
-    { "source/encryption", NULL, XML_KEPT, D(kept), .when = FILE_OR_BLOCK },
-    { "source/reservations", NULL, XML_KEPT, D(kept), .when = XML_WHEN(DOMAIN_DISK_BLOCK) },
-    { "source", NULL, XML_KEPT, D(kept), .when = ~FILE_OR_BLOCK },
+      .when = UNDERSTOOD },
+    SOURCE_CHILDREN,
     { "backingStore", NULL, XML_VERBATIM, D(backing_store), XML_OWN_LOOK },
     { "backenddomain", NULL, XML_KEPT, D(kept) },
     { "geometry", "cyls", XML_UINT, D(cyls), XML_ABI, .max = UINT32_MAX },
@@ -156,7 +248,7 @@ static const XmlRow disk_rows[] = {
       .legal = "at most 8 printable characters" },
     { "product", NULL, XML_STRING, D(product), XML_ABI, .pattern = PRINTABLE "{0,16}",
       .legal = "at most 16 printable characters" },
-    { "encryption", NULL, XML_KEPT, D(kept) },
+    { "encryption", NULL, XML_STRUCT, D(encryption), .type = &domain_encryption_type },
     { NULL, NULL, XML_INLINE, D(info), XML_ABI, .type = &domain_device_info_type },
 };
 
@@ -187,12 +279,86 @@ disk_check(const void *obj, GError **err)
                               "disk '%s' has no <source %s='…'/>; only cdrom "
                               "and floppy drives may be empty",
                               disk->target, disk->type == DOMAIN_DISK_FILE ? "file" : "dev");
+    if (disk->type == DOMAIN_DISK_NETWORK && !disk->protocol &&
+        disk->device != DOMAIN_DISK_DEVICE_CDROM && disk->device != DOMAIN_DISK_DEVICE_FLOPPY)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "missing network source protocol type of disk '%s'", disk->target);
     if (disk->copy_on_read == TRISTATE_ON && (disk->readonly || disk->shareable))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "copy_on_read of disk '%s' is not "
                               "possible with a read-only or shareable disk",
                               disk->target);
     return true;
+}
+
+static const XmlRow backing_rows[] = {
+    { NULL, "type", XML_ENUM, D(type), .names = domain_disk_types },
+    { NULL, "index", XML_UINT, D(source_index), XML_LIVE, .min = 1, .max = UINT32_MAX },
+    { "format", "type", XML_STRING, D(format) },
+    { "format/metadata_cache", NULL, XML_KEPT, D(kept) },
+    SOURCE_ATTRIBUTES,
+    SOURCE_CHILDREN,
+    { "backingStore", NULL, XML_VERBATIM, D(backing_store), XML_OWN_LOOK },
+};
+const XmlType domain_backing_type =
+    XML_TYPE("backingStore", DomainDisk, backing_rows, .selector = XML_SELECTOR(DomainDisk, type));
+
+const char *
+domain_disk_path(const DomainDisk *disk)
+{
+    return disk->type == DOMAIN_DISK_FILE    ? disk->file
+           : disk->type == DOMAIN_DISK_BLOCK ? disk->dev
+                                             : NULL;
+}
+
+bool
+domain_disk_has_source(const DomainDisk *disk)
+{
+    return domain_disk_path(disk) || (disk->type == DOMAIN_DISK_NETWORK && disk->protocol);
+}
+
+static void
+take_text(char **field, const char *value)
+{
+    char *old = *field;
+
+    *field = g_strdup(value);
+    g_free(old);
+}
+
+void
+domain_disk_take_source(DomainDisk *to, const DomainDisk *from)
+{
+    const DomainEncryption *encryption = domain_disk_encryption(from);
+    DomainEncryption *copy = encryption ? xml_type_copy(&domain_encryption_type, encryption) : NULL;
+    g_autoptr(GPtrArray) hosts = g_ptr_array_new();
+
+    for (guint i = 0; i < from->hosts->len; i++)
+        g_ptr_array_add(hosts, xml_type_copy(&domain_disk_host_type, from->hosts->pdata[i]));
+    for (guint i = 0; i < to->hosts->len; i++)
+        xml_type_free(&domain_disk_host_type, to->hosts->pdata[i]);
+    g_ptr_array_set_size(to->hosts, 0);
+    g_ptr_array_extend(to->hosts, hosts, NULL, NULL);
+    to->type = from->type;
+    to->tls = from->tls;
+    take_text(&to->format, from->format);
+    take_text(&to->file, from->file);
+    take_text(&to->fdgroup, from->fdgroup);
+    take_text(&to->dev, from->dev);
+    take_text(&to->protocol, from->protocol);
+    take_text(&to->export_name, from->export_name);
+    take_text(&to->query, from->query);
+    take_text(&to->tls_hostname, from->tls_hostname);
+    xml_type_free(&domain_encryption_type, to->encryption);
+    xml_type_free(&domain_encryption_type, to->source_encryption);
+    to->encryption = NULL;
+    to->source_encryption = copy;
+}
+
+const DomainEncryption *
+domain_disk_encryption(const DomainDisk *disk)
+{
+    return disk->source_encryption ? disk->source_encryption : disk->encryption;
 }
 
 const XmlType domain_disk_type = XML_TYPE(

@@ -1,7 +1,7 @@
 /* domain_disk.h - <disk> (libvirt formatdomain "Hard drives, floppy disks, CDROMs", schema of 9.0).
  *
- * Sources other than file and block are kept whole in @kept, as are authentication, encryption and
- * the parts of <source> that Kiln does not use.
+ * Sources other than file, block and network are kept whole in @kept, as are authentication and the
+ * parts of <source> that Kiln does not use.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_DISK_H
@@ -102,6 +102,43 @@ typedef struct {
     uint64_t total_iops_sec_max_length, read_iops_sec_max_length, write_iops_sec_max_length;
 } DomainIotune;
 
+typedef enum {
+    DOMAIN_ENCRYPTION_ABSENT,
+    DOMAIN_ENCRYPTION_DEFAULT,
+    DOMAIN_ENCRYPTION_QCOW,
+    DOMAIN_ENCRYPTION_LUKS,
+    DOMAIN_ENCRYPTION_LUKS2,
+} DomainEncryptionFormat;
+extern const char *const domain_encryption_formats[];
+
+/* Which of libvirt's secrets: one of the two strings is set. */
+typedef struct {
+    char *type; /* "passphrase" */
+    char *uuid, *usage;
+} DomainDiskSecret;
+
+typedef struct {
+    int format; /* DomainEncryptionFormat */
+    int engine;
+    GPtrArray *secrets; /* DomainDiskSecret */
+    GPtrArray *kept;    /* XmlKept */
+} DomainEncryption;
+extern const XmlType domain_encryption_type;
+
+typedef enum {
+    DOMAIN_HOST_ABSENT,
+    DOMAIN_HOST_TCP,
+    DOMAIN_HOST_UNIX,
+    DOMAIN_HOST_RDMA,
+} DomainDiskTransport;
+extern const char *const domain_disk_transports[];
+
+typedef struct {
+    int transport; /* DomainDiskTransport; absent is TCP */
+    char *name, *port, *socket;
+} DomainDiskHost;
+extern const XmlType domain_disk_host_type;
+
 typedef struct {
     int type;   /* DomainDiskType; always set */
     int device; /* DomainDiskDevice; always set after completion */
@@ -125,11 +162,19 @@ typedef struct {
     char *file;            /* source; FILE. NULL: an empty drive */
     char *fdgroup;         /* source; FILE */
     char *dev;             /* source; BLOCK */
+    char *protocol;        /* source; NETWORK: "nbd" … */
+    char *export_name;     /* source; NETWORK */
+    char *query;           /* source; NETWORK */
+    int tls;               /* yes/no; source; NETWORK */
+    char *tls_hostname;    /* source; NETWORK */
+    GPtrArray *hosts;      /* DomainDiskHost; source; NETWORK */
     int startup_policy;    /* DomainStartupPolicy */
     uint64_t source_index; /* live */
-    char *backing_store;   /* the element as XML */
-    char *mirror;          /* live; the element as XML */
-    GPtrArray *kept;       /* XmlKept */
+    /* <encryption> in <source> and in the disk itself: libvirt takes either */
+    DomainEncryption *source_encryption, *encryption;
+    char *backing_store; /* the element as XML */
+    char *mirror;        /* live; the element as XML */
+    GPtrArray *kept;     /* XmlKept */
 
     char *target;  /* "vda"; always set */
     int bus;       /* DomainDiskBus; always set after completion */
@@ -147,5 +192,17 @@ typedef struct {
 } DomainDisk;
 
 extern const XmlType domain_disk_type;
+/* One <backingStore>: a DomainDisk of which only type, format, source and backing store are used;
+ * type NONE ends a chain. */
+extern const XmlType domain_backing_type;
+
+/* The file, or device, of a disk of type FILE or BLOCK; NULL for an empty drive and other types. */
+const char *domain_disk_path(const DomainDisk *disk);
+/* Whether the disk has an image: not an empty drive. */
+bool domain_disk_has_source(const DomainDisk *disk);
+/* Makes @to's type, format and <source>, with its encryption, a copy of @from's; not the index. */
+void domain_disk_take_source(DomainDisk *to, const DomainDisk *from);
+/* How its image is encrypted; NULL: not. */
+const DomainEncryption *domain_disk_encryption(const DomainDisk *disk);
 
 #endif

@@ -192,11 +192,53 @@ check_board(const DomainDef *def, GError **err)
 /* --- devices ---------------------------------------------------------------------------------- */
 
 static bool
+check_source(const DomainDisk *disk, const char *what, GError **err)
+{
+    if (disk->type == DOMAIN_DISK_FILE || disk->type == DOMAIN_DISK_BLOCK)
+        return true;
+    if (disk->type != DOMAIN_DISK_NETWORK)
+        return refuse(err, "type '%s' of %s", domain_disk_types[disk->type], what);
+    if (!disk->protocol)
+        return true; /* an empty drive */
+    if (strcmp(disk->protocol, "nbd") != 0)
+        return refuse(err, "protocol '%s' of %s", disk->protocol, what);
+    if (disk->tls == TRISTATE_ON)
+        return refuse(err, "tls='yes' of %s", what);
+    if (disk->hosts->len != 1)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "protocol 'nbd' of %s wants one <host>, not %u", what,
+                              disk->hosts->len);
+    if (((const DomainDiskHost *)disk->hosts->pdata[0])->transport == DOMAIN_HOST_RDMA)
+        return refuse(err, "transport 'rdma' of %s", what);
+    return true;
+}
+
+static bool
+check_encryption(const DomainDisk *disk, const char *what, GError **err)
+{
+    const DomainEncryption *encryption = domain_disk_encryption(disk);
+
+    if (!encryption)
+        return true;
+    if (encryption->format != DOMAIN_ENCRYPTION_LUKS)
+        return refuse(err, "<encryption format='%s'> of %s",
+                      domain_encryption_formats[encryption->format], what);
+    if (encryption->engine > 1)
+        return refuse(err, "<encryption engine='librbd'> of %s", what);
+    if (encryption->secrets->len != 1)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<encryption> of %s wants one <secret>, not %u", what,
+                              encryption->secrets->len);
+    if (strcmp(disk->format, "raw") != 0 && strcmp(disk->format, "qcow2") != 0)
+        return refuse(err, "<encryption> in image format '%s' of %s", disk->format, what);
+    return true;
+}
+
+static bool
 check_disk(const DomainDisk *disk, GError **err)
 {
-    static const char *const written[] = { "raw", "qcow2", NULL };
-    static const char *const read[] = { "vdi",   "vpc",   "vmdk", "qed", "bochs",
-                                        "cloop", "dmg",   "qcow", NULL };
+    static const char *const written[] = { "raw", "qcow2", "vdi", "vpc", "vmdk", NULL };
+    static const char *const read[] = { "qed", "bochs", "cloop", "dmg", "qcow", "ploop", NULL };
     g_autofree char *what = g_strdup_printf("disk '%s'", disk->target);
     g_autofree char *where = g_strdup_printf(" of %s", what);
 
@@ -206,8 +248,8 @@ check_disk(const DomainDisk *disk, GError **err)
 
     if (!need(domain_disk_model(disk), thing, err))
         return false;
-    if (disk->type != DOMAIN_DISK_FILE && disk->type != DOMAIN_DISK_BLOCK)
-        return refuse(err, "type '%s' of %s", domain_disk_types[disk->type], what);
+    if (!check_source(disk, what, err) || !check_encryption(disk, what, err))
+        return false;
     if (!g_strv_contains(written, disk->format) &&
         !(disk->readonly && g_strv_contains(read, disk->format)))
         return refuse(err, "image format '%s' of a %s %s", disk->format,

@@ -91,6 +91,7 @@ probe_run(ImgArgs *args)
 {
     const BlockImageOptions how = { .ops = { .open_file = probe_open_file },
                                     .read_only = true,
+                                    .no_io = true, /* encrypted ones too */
                                     .force_share = true };
     g_autoptr(JsonObject) options = NULL;
     g_autoptr(BlockNode) node = NULL;

@@ -48,16 +48,22 @@ argv_escape(const char *text)
 }
 
 char *
-argv_file(Argv *argv, const char *path, int flags, const char *what, GError **err)
+argv_fd(Argv *argv, int fd, const char *what)
 {
-    int fd = argv->config->ops->file(argv->config->opaque, path, flags, what, err);
-    g_autofree char *escaped = argv_escape(path);
+    g_autofree char *escaped = argv_escape(what);
 
     if (fd < 0)
         return NULL;
     argv->next_set++;
     argv_addf(argv, "-add-fd", "set=%u,fd=%d,opaque=%s", argv->next_set, fd, escaped);
     return g_strdup_printf("/dev/fdset/%u", argv->next_set);
+}
+
+char *
+argv_file(Argv *argv, const char *path, int flags, const char *what, GError **err)
+{
+    return argv_fd(argv, argv->config->ops->file(argv->config->opaque, path, flags, what, err),
+                   path);
 }
 
 void

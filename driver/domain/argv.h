@@ -24,6 +24,10 @@ typedef struct {
      * definition does not say. */
     bool (*backing)(void *opaque, const char *path, const char *format, char **ret_name,
                     char **ret_format, GError **err);
+    /* A connected socket to the NBD server @host. NULL: disks on other hosts are not offered. */
+    int (*host)(void *opaque, const DomainDiskHost *host, GError **err);
+    /* A pipe with the value of @secret in it. NULL: encrypted images are not offered. */
+    int (*secret)(void *opaque, const DomainDiskSecret *secret, GError **err);
     int (*pty)(void *opaque, DomainChar *device, GError **err);
     /* UNIX and TCP back ends: a listening socket, or (@connected) one that is connected. */
     int (*socket)(void *opaque, DomainChar *device, bool connected, GError **err);
@@ -82,7 +86,10 @@ void argv_add_json(Argv *argv, const char *option, JsonObject *object);
 /* @text as a value in a comma-separated list: commas doubled. g_free() it. */
 char *argv_escape(const char *text);
 
-/* Opens @path and adds -add-fd; the name to use instead, "/dev/fdset/N". g_free() it. */
+/* Adds -add-fd for descriptor @fd of ArgvOps (-1: failed, NULL); the name to use for it,
+ * "/dev/fdset/N". g_free() it. */
+char *argv_fd(Argv *argv, int fd, const char *what);
+/* The same for a file, which is opened. */
 char *argv_file(Argv *argv, const char *path, int flags, const char *what, GError **err);
 
 /* ",bus=pci.1,addr=0x0" for a PCI device's address; "" without one. */
@@ -114,10 +121,17 @@ bool argv_disk_image(Argv *argv, DomainDisk *disk, unsigned number, char **ret, 
 
 /* One image of a chain behind a disk's own. (chain.c) */
 typedef struct {
-    char *path, *format;
+    DomainDisk *source; /* owned; of type, format and source only (domain_backing_type) */
+    char *path;         /* or, of an export of another host, its address as a text */
+    char *format;
     bool block;     /* a device */
     unsigned index; /* of its nodes, 0: has none yet */
 } ChainLayer;
+/* What is behind an encrypted image's node name in the id of its secret. */
+#define ARGV_SECRET_SUFFIX "-encryption-secret0"
+/* @disk's own image; for a list as argv_chain_parse() makes. */
+ChainLayer *argv_chain_layer_of(const DomainDisk *disk);
+void argv_chain_layer_free(void *layer); /* a ChainLayer */
 /* What <backingStore> of @disk says, of ChainLayer; the caller's. NULL with @err. */
 GPtrArray *argv_chain_parse(const DomainDisk *disk, GError **err);
 

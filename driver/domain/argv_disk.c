@@ -41,37 +41,105 @@ cache_json(const CacheMode *cache)
     return object;
 }
 
-/* The node of a file or device; @layer: of one that the disk's image lies on. */
+/* How the image of @source is reached: a file, a device, or a socket to an NBD server. */
 static bool
-disk_storage(Argv *argv, const DomainDisk *disk, const ChainLayer *layer, const CacheMode *cache,
+storage_place(Argv *argv, const DomainDisk *source, const char *target, int flags,
+              JsonObject *storage, GError **err)
+{
+    const ArgvOps *ops = argv->config->ops;
+    const DomainDiskHost *host = source->hosts->len ? source->hosts->pdata[0] : NULL;
+    const char *path = domain_disk_path(source);
+    g_autofree char *what = g_strdup_printf("disk %s", target);
+    g_autofree char *name = NULL;
+
+    if (path) {
+        name = argv_file(argv, path, flags, what, err);
+        json_object_set_string_member(storage, "driver",
+                                      source->type == DOMAIN_DISK_BLOCK ? "host_device" : "file");
+        json_object_set_string_member(storage, "filename", name ? name : "");
+    } else if (host && ops->host) {
+        JsonObject *server = json_object_new();
+
+        name = argv_fd(argv, ops->host(argv->config->opaque, host, err),
+                       host->socket ? host->socket : host->name);
+        json_object_set_string_member(storage, "driver", "nbd");
+        json_object_set_string_member(server, "type", "fd");
+        json_object_set_string_member(server, "str", name ? name : "");
+        json_object_set_object_member(storage, "server", server);
+        json_object_set_string_member(storage, "export",
+                                      source->export_name ? source->export_name : "");
+    } else {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "disk '%s' has no <source>", target);
+    }
+    return name != NULL;
+}
+
+/* The node of what holds the bytes of @source: @disk itself, or an image that it lies on. */
+static bool
+disk_storage(Argv *argv, const DomainDisk *disk, const DomainDisk *source, const CacheMode *cache,
              const char *node, GError **err)
 {
-    bool block = layer ? layer->block : disk->type == DOMAIN_DISK_BLOCK;
-    bool read_only = layer || disk->readonly;
-    const char *path = layer ? layer->path : block ? disk->dev : disk->file;
-    g_autofree char *what = g_strdup_printf("disk %s", disk->target);
-    g_autofree char *name = NULL;
-    JsonObject *storage;
+    bool read_only = source != disk || disk->readonly;
+    JsonObject *storage = json_object_new();
 
-    if (!path)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "disk '%s' has no <source>",
-                              disk->target);
-    name = argv_file(argv, path, (read_only ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0),
-                     what, err);
-    if (!name)
+    if (!storage_place(argv, source, disk->target,
+                       (read_only ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0), storage,
+                       err)) {
+        json_object_unref(storage);
         return false;
-    storage = json_object_new();
-    json_object_set_string_member(storage, "driver", block ? "host_device" : "file");
-    json_object_set_string_member(storage, "filename", name);
+    }
     json_object_set_string_member(storage, "node-name", node);
     json_object_set_object_member(storage, "cache", cache_json(cache));
-    json_object_set_string_member(storage, "aio", io_names[disk->io]);
+    if (source->type != DOMAIN_DISK_NETWORK)
+        json_object_set_string_member(storage, "aio", io_names[disk->io]);
     json_object_set_boolean_member(storage, "read-only", read_only);
-    json_object_set_boolean_member(storage, "auto-read-only", FALSE);
+    if (source->type != DOMAIN_DISK_NETWORK)
+        json_object_set_boolean_member(storage, "auto-read-only", FALSE);
     json_object_set_string_member(storage, "discard",
                                   disk->discard == DOMAIN_DISCARD_UNMAP ? "unmap" : "ignore");
-    json_object_set_string_member(storage, "locking", disk->shareable ? "off" : "on");
+    if (source->type != DOMAIN_DISK_NETWORK)
+        json_object_set_string_member(storage, "locking", disk->shareable ? "off" : "on");
     argv_add_json(argv, "-blockdev", storage);
+    return true;
+}
+
+/* The driver of an image's format, and what opens it if it is encrypted: an -object secret goes
+ * before it. */
+static bool
+format_driver(Argv *argv, const DomainDisk *source, const char *target, const char *node,
+              JsonObject *format, GError **err)
+{
+    const DomainEncryption *encryption = domain_disk_encryption(source);
+    const char *driver = source->format ? source->format : "raw";
+    g_autofree char *name = NULL, *id = NULL;
+
+    if (strcmp(driver, "ploop") == 0)
+        driver = "parallels";
+    if (!encryption) {
+        json_object_set_string_member(format, "driver", driver);
+        return true;
+    }
+    if (!argv->config->ops->secret || encryption->secrets->len != 1)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<encryption> of disk '%s' wants one <secret>", target);
+    name = argv_fd(
+        argv, argv->config->ops->secret(argv->config->opaque, encryption->secrets->pdata[0], err),
+        "secret");
+    if (!name)
+        return false;
+    id = g_strconcat(node, ARGV_SECRET_SUFFIX, NULL);
+    argv_addf(argv, "-object", "secret,id=%s,file=%s", id, name);
+    if (strcmp(driver, "raw") == 0) {
+        json_object_set_string_member(format, "driver", "luks");
+        json_object_set_string_member(format, "key-secret", id);
+    } else {
+        JsonObject *encrypt = json_object_new();
+
+        json_object_set_string_member(format, "driver", driver);
+        json_object_set_string_member(encrypt, "format", "luks");
+        json_object_set_string_member(encrypt, "key-secret", id);
+        json_object_set_object_member(format, "encrypt", encrypt);
+    }
     return true;
 }
 
@@ -121,9 +189,9 @@ disk_limits(JsonObject *format, const DomainIotune *t)
             json_object_set_int_member(format, rows[i].name, (gint64)rows[i].value);
 }
 
-static void
+static bool
 disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const char *node,
-            const char *storage, const char *backing)
+            const char *storage, const char *backing, GError **err)
 {
     static const char *const zeroes[] = {
         [DOMAIN_DETECT_ZEROES_ABSENT] = "off",
@@ -138,7 +206,10 @@ disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const ch
                      ? DOMAIN_DETECT_ZEROES_ON
                      : disk->detect_zeroes;
 
-    json_object_set_string_member(format, "driver", disk->format ? disk->format : "raw");
+    if (!format_driver(argv, disk, disk->target, node, format, err)) {
+        json_object_unref(format);
+        return false;
+    }
     json_object_set_string_member(format, "node-name", node);
     json_object_set_boolean_member(format, "read-only", disk->readonly);
     json_object_set_object_member(format, "cache", cache_json(cache));
@@ -149,6 +220,7 @@ disk_format(Argv *argv, const DomainDisk *disk, const CacheMode *cache, const ch
     json_object_set_string_member(format, "file", storage);
     set_backing(format, disk->format, backing);
     argv_add_json(argv, "-blockdev", format);
+    return true;
 }
 
 /* The images that the disk's image lies on, farthest first; *ret: the name of the nearest's node.
@@ -169,10 +241,13 @@ disk_chain(Argv *argv, DomainDisk *disk, const CacheMode *cache, char **ret, GEr
         g_autofree char *node = g_strdup_printf("libvirt-%u-format", first + i - 1);
         JsonObject *format;
 
-        if (!disk_storage(argv, disk, layer, cache, storage, err))
+        if (!disk_storage(argv, disk, layer->source, cache, storage, err))
             return false;
         format = json_object_new();
-        json_object_set_string_member(format, "driver", layer->format);
+        if (!format_driver(argv, layer->source, disk->target, node, format, err)) {
+            json_object_unref(format);
+            return false;
+        }
         json_object_set_string_member(format, "node-name", node);
         json_object_set_boolean_member(format, "read-only", TRUE);
         json_object_set_object_member(format, "cache", cache_json(cache));
@@ -283,9 +358,9 @@ argv_disk_image(Argv *argv, DomainDisk *disk, unsigned number, char **ret, GErro
     g_autofree char *backing = NULL;
 
     if (!disk_chain(argv, disk, cache, &backing, err) ||
-        !disk_storage(argv, disk, NULL, cache, storage, err))
+        !disk_storage(argv, disk, disk, cache, storage, err) ||
+        !disk_format(argv, disk, cache, format, storage, backing, err))
         return false;
-    disk_format(argv, disk, cache, format, storage, backing);
     disk->source_index = number;
     *ret = g_steal_pointer(&format);
     return true;
@@ -303,7 +378,7 @@ add_disk(Argv *argv, DomainDisk *disk, unsigned number, GError **err)
                               "'sata' or 'usb'",
                               disk->target, domain_disk_devices[disk->device],
                               domain_disk_buses[disk->bus]);
-    if ((disk->file || disk->dev || disk->device != DOMAIN_DISK_DEVICE_CDROM) &&
+    if ((domain_disk_has_source(disk) || disk->device != DOMAIN_DISK_DEVICE_CDROM) &&
         !argv_disk_image(argv, disk, number, &node, err))
         return false;
     disk_device(argv, disk, cache, node);

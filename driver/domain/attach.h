@@ -88,6 +88,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainPlug, domain_plug_free)
 /* The ids of the devices that the VMM has; NULL with @err. */
 GHashTable *domain_plug_devices(DomainRun *run, GError **err);
 
+/* Closes the nodes of one image and forgets its secret; what is not there is passed over. */
+void domain_plug_drop_layer(DomainRun *run, const ChainLayer *layer);
 /* Closes the nodes of @disk's image and of those it lies on; what is not there is passed over. */
 void domain_plug_drop_image(DomainRun *run, const DomainDisk *disk);
 /* Gives back what the device, which the VMM no longer has, leaves behind in it and on the host. */

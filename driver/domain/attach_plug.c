@@ -481,35 +481,30 @@ drop_object(DomainRun *run, const char *command, const char *argument, const cha
     qmp_command(run->qmp, command, arguments, DOMAIN_QMP_SECONDS, NULL);
 }
 
-static void
-drop_node(DomainRun *run, const char *number)
+void
+domain_plug_drop_layer(DomainRun *run, const ChainLayer *layer)
 {
     static const char *const levels[] = { "format", "storage" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(levels); i++) {
-        g_autofree char *node = g_strdup_printf("libvirt-%s-%s", number, levels[i]);
+        g_autofree char *node = g_strdup_printf("libvirt-%u-%s", layer->index, levels[i]);
 
         drop_object(run, "blockdev-del", "node-name", "", node);
+        if (i == 0 && domain_disk_encryption(layer->source))
+            drop_object(run, "object-del", "id", node, ARGV_SECRET_SUFFIX);
     }
 }
 
 void
 domain_plug_drop_image(DomainRun *run, const DomainDisk *disk)
 {
-    g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, disk->source_index);
-    const char *at = disk->backing_store;
-    static const char mark[] = "index='";
+    g_autoptr(GPtrArray) layers = argv_chain_parse(disk, NULL);
 
-    if (disk->source_index == XML_UNSET)
+    if (disk->source_index == XML_UNSET || !layers)
         return;
-    drop_node(run, number);
-    while (at && (at = strstr(at, mark))) {
-        g_autofree char *digits = NULL;
-
-        at += strlen(mark);
-        digits = g_strndup(at, strspn(at, "0123456789"));
-        drop_node(run, digits);
-    }
+    g_ptr_array_insert(layers, 0, argv_chain_layer_of(disk));
+    for (guint i = 0; i < layers->len; i++)
+        domain_plug_drop_layer(run, layers->pdata[i]);
 }
 
 void

@@ -33,35 +33,23 @@ images_clear(Images *images)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Images, images_clear)
 
-static const char *
-disk_source(const DomainDisk *disk)
-{
-    return disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
-}
-
 /* With the domain's lock held. */
 static bool
 images_fill(const DomainDef *def, const char *path, Images *ret, GError **err)
 {
     for (guint i = 0; i < def->disks->len; i++) {
         const DomainDisk *disk = def->disks->pdata[i];
-        ChainLayer *own;
 
-        if (g_strcmp0(disk->target, path) != 0 && g_strcmp0(disk_source(disk), path) != 0)
+        if (g_strcmp0(disk->target, path) != 0 && g_strcmp0(domain_disk_path(disk), path) != 0)
             continue;
-        if (!disk_source(disk) || disk->source_index == XML_UNSET)
+        if (!domain_disk_has_source(disk) || disk->source_index == XML_UNSET)
             return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' has no source file",
                                   disk->target);
         ret->layers = argv_chain_parse(disk, err);
         if (!ret->layers)
             return false;
         ret->target = g_strdup(disk->target);
-        own = g_new0(ChainLayer, 1);
-        own->path = g_strdup(disk_source(disk));
-        own->format = g_strdup(disk->format);
-        own->block = disk->type == DOMAIN_DISK_BLOCK;
-        own->index = (unsigned)disk->source_index;
-        g_ptr_array_insert(ret->layers, 0, own);
+        g_ptr_array_insert(ret->layers, 0, argv_chain_layer_of(disk));
         return true;
     }
     return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain", path);

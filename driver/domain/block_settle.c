@@ -14,14 +14,6 @@
 #include "driver/domain/qmp_answer.h"
 #include "util/error.h"
 
-static JsonObject *
-object_of(JsonObject *object, const char *name)
-{
-    JsonNode *node = object ? json_object_get_member(object, name) : NULL;
-
-    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
 /* N of "libvirt-N-…", 0 for other names. */
 static unsigned
 node_index(const char *name)
@@ -38,8 +30,8 @@ static GArray *
 drive_indexes(JsonObject *drive, GHashTable *by_file)
 {
     GArray *indexes = g_array_new(FALSE, FALSE, sizeof(unsigned));
-    JsonObject *inserted = object_of(drive, "inserted");
-    JsonObject *image = object_of(object_of(inserted, "image"), "backing-image");
+    JsonObject *inserted = qmp_object(drive, "inserted");
+    JsonObject *image = qmp_object(qmp_object(inserted, "image"), "backing-image");
     unsigned index = node_index(qmp_text(inserted, "node-name"));
 
     while (index > 0) {
@@ -47,7 +39,7 @@ drive_indexes(JsonObject *drive, GHashTable *by_file)
         if (!image)
             return indexes;
         index = GPOINTER_TO_UINT(g_hash_table_lookup(by_file, qmp_text(image, "filename")));
-        image = object_of(image, "backing-image");
+        image = qmp_object(image, "backing-image");
     }
     g_array_set_size(indexes, 0);
     return indexes;
@@ -62,28 +54,10 @@ layer_with(GPtrArray *layers, unsigned index)
     return NULL;
 }
 
-static void
-take(char **field, const char *value)
-{
-    char *old = *field;
-
-    *field = g_strdup(value);
-    g_free(old);
-}
-
-static void
-disk_take_source(DomainDisk *disk, const ChainLayer *layer)
-{
-    disk->type = layer->block ? DOMAIN_DISK_BLOCK : DOMAIN_DISK_FILE;
-    take(&disk->file, layer->block ? NULL : layer->path);
-    take(&disk->dev, layer->block ? layer->path : NULL);
-    take(&disk->format, layer->format);
-}
-
 /* @disk is made what @indexes say; those images that went are added to @gone. True when something
  * changed. */
 static bool
-disk_settle(DomainDisk *disk, const GArray *indexes, GArray *gone)
+disk_settle(DomainDisk *disk, const GArray *indexes, GPtrArray *gone)
 {
     g_autoptr(GPtrArray) layers = argv_chain_parse(disk, NULL);
     g_autoptr(GPtrArray) left = g_ptr_array_new();
@@ -106,15 +80,15 @@ disk_settle(DomainDisk *disk, const GArray *indexes, GArray *gone)
     if (moved) {
         ChainLayer *layer = layer_with(layers, g_array_index(indexes, unsigned, 0));
 
-        disk_take_source(disk, layer);
+        g_ptr_array_add(gone, argv_chain_layer_of(disk));
+        domain_disk_take_source(disk, layer->source);
         disk->source_index = layer->index;
-        g_array_append_val(gone, own);
     }
     for (guint i = 0; i < layers->len; i++) {
         const ChainLayer *layer = layers->pdata[i];
 
         if (!g_ptr_array_find(left, layer, NULL) && layer->index != disk->source_index)
-            g_array_append_val(gone, layer->index);
+            g_ptr_array_add(gone, argv_chain_layer_of(layer->source));
     }
     g_free(disk->backing_store);
     disk->backing_store = argv_chain_xml(left, 0);
@@ -122,16 +96,6 @@ disk_settle(DomainDisk *disk, const GArray *indexes, GArray *gone)
 }
 
 /* ---- all disks ---- */
-
-static void
-node_drop(DomainRun *run, unsigned index, const char *kind)
-{
-    JsonObject *arguments = json_object_new();
-    g_autofree char *name = g_strdup_printf("libvirt-%u-%s", index, kind);
-
-    json_object_set_string_member(arguments, "node-name", name);
-    qmp_command(run->qmp, "blockdev-del", arguments, DOMAIN_QMP_SECONDS, NULL);
-}
 
 /* The persistent definition's disk moves too, if it was where the running one was. */
 static void
@@ -148,16 +112,11 @@ config_follow(Domain *domain, const DomainDef *before, const DomainDef *now)
 
         for (guint j = 0; old->source_index != disk->source_index && j < config->disks->len; j++) {
             DomainDisk *kept = config->disks->pdata[j];
-            ChainLayer layer = {
-                .path = disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file,
-                .format = disk->format,
-                .block = disk->type == DOMAIN_DISK_BLOCK,
-            };
 
             if (g_strcmp0(kept->target, disk->target) != 0 ||
                 g_strcmp0(kept->file, old->file) != 0 || g_strcmp0(kept->dev, old->dev) != 0)
                 continue;
-            disk_take_source(kept, &layer);
+            domain_disk_take_source(kept, disk);
             g_clear_pointer(&kept->backing_store, g_free);
             changed = true;
         }
@@ -172,7 +131,7 @@ domain_block_settle(DomainRun *run, GError **err)
     Domain *domain = run->domain;
     g_autoptr(JsonNode) nodes_owner = NULL, drives_owner = NULL;
     g_autoptr(GHashTable) by_file = g_hash_table_new(g_str_hash, g_str_equal);
-    g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(unsigned));
+    g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func(argv_chain_layer_free);
     g_autoptr(DomainDef) def = NULL, before = NULL;
     JsonArray *nodes =
         qmp_execute_list(run->qmp, "query-named-block-nodes", NULL, &nodes_owner, err);
@@ -212,10 +171,8 @@ domain_block_settle(DomainRun *run, GError **err)
         return true;
     config_follow(domain, before, def);
     domain_live_replace(domain, g_steal_pointer(&def));
-    for (guint i = 0; i < gone->len; i++) {
-        node_drop(run, g_array_index(gone, unsigned, i), "format");
-        node_drop(run, g_array_index(gone, unsigned, i), "storage");
-    }
+    for (guint i = 0; i < gone->len; i++)
+        domain_plug_drop_layer(run, gone->pdata[i]);
     return true;
 }
 
@@ -242,7 +199,7 @@ event_tell(DomainRun *run, const char *event)
         const DomainDisk *disk = domain->live->disks->pdata[i];
 
         if (g_strcmp0(disk->target, target) == 0)
-            source = g_strdup(disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file);
+            source = g_strdup(domain_disk_path(disk));
     }
     g_mutex_unlock(&domain->lock);
     for (int type = 0; source && type < (int)G_N_ELEMENTS(kinds); type++) {

@@ -21,11 +21,12 @@
 
 enum { CHAIN_MAX = 200, BACKING_NAME_MAX = 4096 };
 
-static void
-layer_free(gpointer data)
+void
+argv_chain_layer_free(void *data)
 {
     ChainLayer *layer = data;
 
+    xml_type_free(&domain_backing_type, layer->source);
     g_free(layer->path);
     g_free(layer->format);
     g_free(layer);
@@ -41,90 +42,112 @@ argv_chain_has_backing(const char *format)
 
 /* ---- <backingStore> ---- */
 
-typedef struct {
-    GPtrArray *layers;
-    const char *target;
-    bool ended;
-} StoreParser;
-
-static const char *
-attribute(const char **names, const char **values, const char *name)
+/* What messages and comparisons of images use: a path, or the address of an export. */
+static char *
+source_name(const DomainDisk *source)
 {
-    for (size_t i = 0; names[i]; i++)
-        if (strcmp(names[i], name) == 0)
-            return values[i];
-    return NULL;
+    const DomainDiskHost *host = source->hosts->len ? source->hosts->pdata[0] : NULL;
+
+    if (source->type != DOMAIN_DISK_NETWORK)
+        return g_strdup(domain_disk_path(source));
+    if (!host)
+        return g_strdup_printf("%s:%s", source->protocol,
+                               source->export_name ? source->export_name : "");
+    return g_strdup_printf("%s://%s%s%s/%s", source->protocol,
+                           host->socket ? host->socket : host->name, host->port ? ":" : "",
+                           host->port ? host->port : "",
+                           source->export_name ? source->export_name : "");
 }
 
-static void
-store_start(GMarkupParseContext *context, const char *element, const char **names,
-            const char **values, gpointer opaque, GError **err)
+/* Takes @source over. */
+static ChainLayer *
+layer_new(DomainDisk *source)
 {
-    StoreParser *p = opaque;
-    ChainLayer *layer = p->layers->len ? p->layers->pdata[p->layers->len - 1] : NULL;
-    const char *type = attribute(names, values, "type");
-    const char *index = attribute(names, values, "index");
+    ChainLayer *layer = g_new0(ChainLayer, 1);
 
-    (void)context;
-    if (strcmp(element, "backingStore") == 0) {
-        if (!type) {
-            p->ended = true;
-            return;
-        }
-        layer = g_new0(ChainLayer, 1);
-        layer->block = strcmp(type, "block") == 0;
-        layer->index = index ? (unsigned)g_ascii_strtoull(index, NULL, 10) : 0;
-        g_ptr_array_add(p->layers, layer);
-        if (!layer->block && strcmp(type, "file") != 0)
-            kiln_error_set(
-                err, VIR_ERR_CONFIG_UNSUPPORTED,
-                "<backingStore type='%s'> of disk '%s' is not offered; it can be file or "
-                "block",
-                type, p->target);
-    } else if (layer && strcmp(element, "format") == 0 && type) {
-        g_free(layer->format);
-        layer->format = g_strdup(type);
-    } else if (layer && strcmp(element, "source") == 0) {
-        const char *path = attribute(names, values, layer->block ? "dev" : "file");
+    layer->source = source;
+    layer->path = source_name(source);
+    layer->format = g_strdup(source->format);
+    layer->block = source->type == DOMAIN_DISK_BLOCK;
+    layer->index = source->source_index == XML_UNSET ? 0 : (unsigned)source->source_index;
+    return layer;
+}
 
-        g_free(layer->path);
-        layer->path = g_strdup(path);
-    } else {
-        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                       "<%s> in <backingStore> of disk '%s' is not offered", element, p->target);
-    }
+ChainLayer *
+argv_chain_layer_of(const DomainDisk *disk)
+{
+    DomainDisk *source = xml_type_new(&domain_backing_type);
+
+    domain_disk_take_source(source, disk);
+    source->source_index = disk->source_index;
+    return layer_new(source);
 }
 
 static bool
+store_check(const DomainDisk *source, const char *target, GError **err)
+{
+    if (source->type != DOMAIN_DISK_FILE && source->type != DOMAIN_DISK_BLOCK &&
+        !(source->type == DOMAIN_DISK_NETWORK && g_strcmp0(source->protocol, "nbd") == 0))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<backingStore type='%s'> of disk '%s' is not offered; it can be "
+                              "file, block, or network with protocol 'nbd'",
+                              domain_disk_types[source->type], target);
+    for (guint i = 0; i < source->kept->len; i++) {
+        const XmlKept *kept = source->kept->pdata[i];
+
+        if (!g_str_has_suffix(kept->path, "seclabel"))
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "<%s> in <backingStore> of disk '%s' is not offered", kept->path,
+                                  target);
+    }
+    return (source->format && domain_disk_has_source(source)) ||
+           kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                          "<backingStore> of disk '%s' wants <format type=> and <source>", target);
+}
+
+/* *ret_ended: the chain ends with an empty element. */
+static bool
 store_parse(const DomainDisk *disk, GPtrArray *layers, bool *ret_ended, GError **err)
 {
-    static const GMarkupParser parser = { .start_element = store_start };
-    StoreParser p = { .layers = layers, .target = disk->target };
-    GMarkupParseContext *context;
-    bool ok;
+    const char *xml = disk->backing_store;
 
-    if (!disk->backing_store)
-        return true;
-    context = g_markup_parse_context_new(&parser, 0, &p, NULL);
-    ok = g_markup_parse_context_parse(context, disk->backing_store, -1, err) &&
-         g_markup_parse_context_end_parse(context, err);
-    g_markup_parse_context_free(context);
-    *ret_ended = p.ended;
-    for (guint i = 0; ok && i < layers->len; i++) {
-        const ChainLayer *layer = layers->pdata[i];
+    while (xml) {
+        DomainDisk *source = xml_type_parse_text(&domain_backing_type, xml, strlen(xml),
+                                                 "disk_backing_store", 0, err);
 
-        if (!layer->path || !layer->format)
-            ok = kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                "<backingStore> of disk '%s' wants <format type=> and <source>",
-                                disk->target);
+        if (!source)
+            return false;
+        if (source->type == DOMAIN_DISK_NONE) {
+            xml_type_free(&domain_backing_type, source);
+            *ret_ended = true;
+            return true;
+        }
+        if (layers->len > 0 &&
+            !argv_chain_has_backing(((const ChainLayer *)layers->pdata[layers->len - 1])->format)) {
+            const ChainLayer *last = layers->pdata[layers->len - 1];
+
+            kiln_error_set(
+                err, VIR_ERR_CONFIG_UNSUPPORTED,
+                "image '%s' behind disk '%s' has format '%s', which lies on nothing; its "
+                "<backingStore> is to be empty",
+                last->path, disk->target, last->format);
+            xml_type_free(&domain_backing_type, source);
+            return false;
+        }
+        if (!store_check(source, disk->target, err)) {
+            xml_type_free(&domain_backing_type, source);
+            return false;
+        }
+        g_ptr_array_add(layers, layer_new(source));
+        xml = source->backing_store;
     }
-    return ok;
+    return true;
 }
 
 GPtrArray *
 argv_chain_parse(const DomainDisk *disk, GError **err)
 {
-    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(layer_free);
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(argv_chain_layer_free);
     bool ended;
 
     return store_parse(disk, layers, &ended, err) ? g_steal_pointer(&layers) : NULL;
@@ -138,7 +161,7 @@ layer_of_name(const char *path, const char *name, const char *format, GError **e
 {
     g_autofree char *full = NULL, *dir = g_path_get_dirname(path);
     size_t protocol = strcspn(name, ":/");
-    ChainLayer *layer;
+    DomainDisk *source;
     struct stat st;
 
     if (strlen(name) > BACKING_NAME_MAX || name[protocol] == ':') {
@@ -162,11 +185,11 @@ layer_of_name(const char *path, const char *name, const char *format, GError **e
                              "cannot reach the backing image '%s' of image '%s'", full, path);
         return NULL;
     }
-    layer = g_new0(ChainLayer, 1);
-    layer->path = g_steal_pointer(&full);
-    layer->format = g_strdup(format);
-    layer->block = S_ISBLK(st.st_mode);
-    return layer;
+    source = xml_type_new(&domain_backing_type);
+    source->type = S_ISBLK(st.st_mode) ? DOMAIN_DISK_BLOCK : DOMAIN_DISK_FILE;
+    *(source->type == DOMAIN_DISK_BLOCK ? &source->dev : &source->file) = g_steal_pointer(&full);
+    source->format = g_strdup(format);
+    return layer_new(source);
 }
 
 static bool
@@ -181,11 +204,11 @@ chain_has(const GPtrArray *layers, const char *path)
 GPtrArray *
 argv_chain(Argv *argv, const DomainDisk *disk, GError **err)
 {
-    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(layer_free);
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(argv_chain_layer_free);
     const ArgvOps *ops = argv->config->ops;
-    const char *own = disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
+    g_autofree char *own = source_name(disk);
     const char *path = own, *format = disk->format;
-    bool ended = false;
+    bool ended = false, network = disk->type == DOMAIN_DISK_NETWORK;
 
     if (!argv_chain_has_backing(disk->format))
         return g_steal_pointer(&layers);
@@ -200,9 +223,17 @@ argv_chain(Argv *argv, const DomainDisk *disk, GError **err)
 
             path = last->path;
             format = last->format;
+            network = last->source->type == DOMAIN_DISK_NETWORK;
         }
         if (!ops->backing || !argv_chain_has_backing(format))
             break;
+        if (network) {
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                           "what the image '%s' of disk '%s' lies on is not looked up on other "
+                           "hosts; say it in <backingStore> (an empty one: on nothing)",
+                           path, disk->target);
+            return NULL;
+        }
         if (!ops->backing(argv->config->opaque, path, format, &name, &name_format, err))
             return NULL;
         if (!name)
@@ -215,7 +246,7 @@ argv_chain(Argv *argv, const DomainDisk *disk, GError **err)
             kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                            "the images behind '%s' go in a circle, or are more than %d, at '%s'",
                            own, CHAIN_MAX, next->path);
-            layer_free(next);
+            argv_chain_layer_free(next);
             return NULL;
         }
         g_ptr_array_add(layers, next);
@@ -226,19 +257,19 @@ argv_chain(Argv *argv, const DomainDisk *disk, GError **err)
 char *
 argv_chain_xml(const GPtrArray *chain, unsigned first)
 {
-    GString *xml = g_string_new("<backingStore/>");
+    char *xml = g_strdup("<backingStore/>");
 
     for (guint i = chain->len; i > 0; i--) {
         const ChainLayer *layer = chain->pdata[i - 1];
-        g_autofree char *inner = g_strdup(xml->str);
-        g_autofree char *text = g_markup_printf_escaped(
-            "<backingStore type='%s' index='%u'><format type='%s'/><source %s='%s'/>",
-            layer->block ? "block" : "file", first ? first + i - 1 : layer->index, layer->format,
-            layer->block ? "dev" : "file", layer->path);
+        DomainDisk *source = xml_type_copy(&domain_backing_type, layer->source);
 
-        g_string_printf(xml, "%s%s</backingStore>", text, inner);
+        g_free(source->backing_store);
+        source->backing_store = g_steal_pointer(&xml);
+        source->source_index = first ? first + i - 1 : layer->index ? layer->index : XML_UNSET;
+        xml = xml_type_format(&domain_backing_type, source, XML_SECURE);
+        xml_type_free(&domain_backing_type, source);
     }
-    return g_string_free(xml, FALSE);
+    return xml;
 }
 
 /* ---- asking an image ---- */

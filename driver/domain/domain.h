@@ -66,6 +66,9 @@ typedef struct {
      * are no pools. */
     bool (*volume)(void *opaque, const char *pool, const char *name, char **ret_path,
                    bool *ret_block, GError **err);
+    /* The value of a secret, as secret_manager_get_value(). NULL: there are none. */
+    GBytes *(*secret)(void *opaque, const char *uuid, int usage_type, const char *usage_id,
+                      GError **err);
 } DomainOps;
 
 /* @ops, @opaque and @networks (NULL: guests with taps are refused) must outlive the manager; each

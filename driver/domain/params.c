@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "driver/domain/private.h"
+#include "driver/domain/qmp_answer.h"
 #include "driver/domain/resources.h"
 #include "util/error.h"
 
@@ -96,36 +97,31 @@ domain_numa(Domain *domain, unsigned flags, int *ret_mode, char **ret_nodes, GEr
     return def != NULL;
 }
 
-/* The source, and its format, of the disk with target or source @path, of the running guest if
- * there is one. */
-static char *
-find_image(Domain *domain, const char *path, char **ret_format, GError **err)
+/* A copy of the disk with target or source @path, of the running guest if there is one. */
+static DomainDisk *
+find_image(Domain *domain, const char *path, GError **err)
 {
     const DomainDef *def;
     const DomainDisk *found = NULL;
-    const char *image = NULL;
-    char *source = NULL;
+    DomainDisk *copy = NULL;
 
     g_mutex_lock(&domain->lock);
     def = domain->live ? domain->live : domain->config;
     for (guint i = 0; def && i < def->disks->len && !found; i++) {
         const DomainDisk *disk = def->disks->pdata[i];
 
-        image = disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
-        if (strcmp(disk->target, path) == 0 || g_strcmp0(image, path) == 0)
+        if (strcmp(disk->target, path) == 0 || g_strcmp0(domain_disk_path(disk), path) == 0)
             found = disk;
     }
     if (!found)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "invalid path %s not assigned to domain", path);
-    else if (!image)
+    else if (!domain_disk_has_source(found))
         kiln_error_set(err, VIR_ERR_INVALID_ARG,
                        "disk '%s' does not currently have a source assigned", path);
     else
-        source = g_strdup(image);
-    if (source)
-        *ret_format = g_strdup(found->format);
+        copy = xml_type_copy(&domain_disk_type, found);
     g_mutex_unlock(&domain->lock);
-    return source;
+    return copy;
 }
 
 /* Of the file or device that the image lies in. */
@@ -158,20 +154,58 @@ host_block_info(const char *source, DomainBlockInfo *ret, GError **err)
     return true;
 }
 
-bool
-domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err)
+/* Of an image on another host: what the guest's VMM knows of it. */
+static bool
+remote_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GError **err)
 {
-    g_autofree char *format = NULL, *source = find_image(domain, path, &format, err);
+    g_autoptr(DomainRun) run = domain_run_get(domain, err);
+    g_autoptr(JsonNode) owner = NULL;
+    JsonArray *list = run ? qmp_execute_list(run->qmp, "query-block", NULL, &owner, err) : NULL;
+
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonObject *drive = qmp_element(list, i);
+
+        if (g_strcmp0(qmp_text(drive, "qdev"), disk->info.alias) != 0)
+            continue;
+        ret->capacity = (uint64_t)qmp_number(qmp_object(qmp_object(drive, "inserted"), "image"),
+                                             "virtual-size");
+        ret->physical = ret->capacity;
+        return true;
+    }
+    return list ? kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the VMM has no disk '%s'",
+                                 disk->target)
+                : false;
+}
+
+static bool
+disk_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GError **err)
+{
+    const char *path = domain_disk_path(disk), *format = disk->format;
     DomainImage image;
 
-    if (!source || !host_block_info(source, ret, err))
+    if (!path)
+        return remote_block_info(domain, disk, ret, err);
+    if (!host_block_info(path, ret, err))
         return false;
-    if (strcmp(format, "raw") == 0)
-        return true;
-    if (!domain_image_probe(domain->manager, source, format, &image, err))
+    if (strcmp(format, "raw") == 0) {
+        if (!domain_disk_encryption(disk))
+            return true;
+        format = "luks";
+    }
+    if (!domain_image_probe(domain->manager, path, format, &image, err))
         return false;
     ret->capacity = image.virtual_size;
     g_free(image.backing);
     g_free(image.backing_format);
     return true;
+}
+
+bool
+domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err)
+{
+    DomainDisk *disk = find_image(domain, path, err);
+    bool ok = disk && disk_block_info(domain, disk, ret, err);
+
+    xml_type_free(&domain_disk_type, disk);
+    return ok;
 }

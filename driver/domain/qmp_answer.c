@@ -35,6 +35,14 @@ qmp_text(JsonObject *object, const char *name)
     return text ? text : ""; /* a number where a string should be gives NULL */
 }
 
+JsonObject *
+qmp_object(JsonObject *object, const char *name)
+{
+    JsonNode *node = object ? json_object_get_member(object, name) : NULL;
+
+    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
 int64_t
 qmp_number(JsonObject *object, const char *name)
 {

@@ -15,6 +15,7 @@ JsonArray *qmp_execute_list(Qmp *qmp, const char *command, JsonObject *arguments
 JsonObject *qmp_element(JsonArray *list, guint i);
 /* A member of @object (NULL: of nothing): "" or 0 when it is missing or of another kind. */
 const char *qmp_text(JsonObject *object, const char *name);
+JsonObject *qmp_object(JsonObject *object, const char *name);
 int64_t qmp_number(JsonObject *object, const char *name);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libvirt/libvirt.h>
 #include <linux/vhost.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ enum { RESOURCE_FIRST_FD = 3, VSOCK_CID_FIRST = 3, CIDS_TRIED = 65536 };
 
 #define VHOST_NET "/dev/vhost-net"
 #define VHOST_VSOCK "/dev/vhost-vsock"
+#define NBD_PORT "10809"
 
 void
 domain_resources_init(DomainResources *resources, DomainRun *run, DomainDef *def)
@@ -100,6 +102,52 @@ resource_file(void *opaque, const char *path, int flags, const char *what, GErro
     set = fcntl(fd, F_GETFL);
     fcntl(fd, F_SETFL, set & ~O_NONBLOCK);
     return resource_add(opaque, fd);
+}
+
+static int
+resource_host(void *opaque, const DomainDiskHost *host, GError **err)
+{
+    int fd = host->transport == DOMAIN_HOST_UNIX
+                 ? domain_socket_connect_unix(host->socket, err)
+                 : domain_socket_tcp(host->name, host->port ? host->port : NBD_PORT, true, err);
+
+    return fd < 0 ? -1 : resource_add(opaque, fd);
+}
+
+/* The value goes through a pipe, which is empty once the VMM has read it. */
+static int
+resource_secret(void *opaque, const DomainDiskSecret *secret, GError **err)
+{
+    const DomainManager *manager = ((DomainResources *)opaque)->run->domain->manager;
+    g_autoptr(GBytes) value = NULL;
+    const void *bytes;
+    gsize length;
+    int ends[2];
+
+    if (!manager->ops || !manager->ops->secret) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "an image is encrypted, and there are no secrets here");
+        return -1;
+    }
+    value = manager->ops->secret(manager->opaque, secret->uuid, VIR_SECRET_USAGE_TYPE_VOLUME,
+                                 secret->usage, err);
+    if (!value)
+        return -1;
+    bytes = g_bytes_get_data(value, &length);
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot make a pipe for a secret");
+        return -1;
+    }
+    /* a pipe takes 64 KiB, the most that a secret has */
+    if (write(ends[1], bytes, length) != (ssize_t)length) {
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                             "cannot pass a secret of %zu bytes on", length);
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
+    close(ends[1]);
+    return resource_add(opaque, ends[0]);
 }
 
 /* The guest's bytes pass through as they are: no echo, no line editing. */
@@ -357,6 +405,8 @@ domain_resources_host_model(void *opaque, GError **err)
 const ArgvOps domain_resources_ops = {
     .file = resource_file,
     .backing = domain_chain_backing,
+    .host = resource_host,
+    .secret = resource_secret,
     .pty = resource_pty,
     .socket = resource_socket,
     .monitor = resource_monitor,

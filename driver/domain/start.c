@@ -54,12 +54,6 @@ check_actions(const DomainDef *def, GError **err)
     return true;
 }
 
-static const char *
-disk_path(const DomainDisk *disk)
-{
-    return disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file;
-}
-
 static bool
 same_image(const struct stat *a, const struct stat *b)
 {
@@ -79,9 +73,9 @@ other_uses(Domain *other, const DomainDisk *disk, const struct stat *st)
     for (guint i = 0; other->live && i < other->live->disks->len; i++) {
         const DomainDisk *theirs = other->live->disks->pdata[i];
 
-        if (disk_path(theirs) && !(theirs->readonly && disk->readonly) &&
+        if (domain_disk_path(theirs) && !(theirs->readonly && disk->readonly) &&
             !(theirs->shareable && disk->shareable))
-            g_ptr_array_add(paths, g_strdup(disk_path(theirs)));
+            g_ptr_array_add(paths, g_strdup(domain_disk_path(theirs)));
     }
     g_mutex_unlock(&other->lock);
     for (guint i = 0; i < paths->len && !used; i++) {
@@ -99,12 +93,12 @@ domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err)
     g_autoptr(GPtrArray) others = NULL;
     struct stat st;
 
-    if (!disk_path(disk))
+    if (!domain_disk_path(disk))
         return true;
-    if (stat(disk_path(disk), &st) < 0)
+    if (stat(domain_disk_path(disk), &st) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                                    "cannot access storage file '%s' of disk '%s'", disk_path(disk),
-                                    disk->target);
+                                    "cannot access storage file '%s' of disk '%s'",
+                                    domain_disk_path(disk), disk->target);
     others = domain_manager_list(domain->manager, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
     for (guint k = 0; k < others->len; k++) {
         g_autofree char *name = NULL;
@@ -115,7 +109,7 @@ domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err)
         return kiln_error_set(err, VIR_ERR_RESOURCE_BUSY,
                               "'%s' of disk '%s' is in use by domain '%s'; shut that one down, or "
                               "make the disk <readonly/> or <shareable/> in both",
-                              disk_path(disk), disk->target, name);
+                              domain_disk_path(disk), disk->target, name);
     }
     return true;
 }

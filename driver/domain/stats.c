@@ -91,7 +91,7 @@ disk_stats(const DomainDisk *disk, JsonArray *answer, JsonArray *blocks)
     DomainBlockStats *stats = g_new0(DomainBlockStats, 1);
 
     stats->target = g_strdup(disk->target);
-    stats->path = g_strdup(disk->type == DOMAIN_DISK_BLOCK ? disk->dev : disk->file);
+    stats->path = g_strdup(domain_disk_path(disk));
     stats->rd_req = count(entry, "rd_operations");
     stats->rd_bytes = count(entry, "rd_bytes");
     stats->wr_req = count(entry, "wr_operations");

@@ -89,23 +89,13 @@ swap(DomainRun *run, const char *alias, const char *node, const char *old, GErro
 }
 
 static void
-take(char **field, const char *value)
-{
-    g_free(*field);
-    *field = g_strdup(value);
-}
-
-static void
 take_medium(DomainDisk *drive, const DomainDisk *from)
 {
-    bool any = from->file || from->dev;
-
-    drive->type = from->type;
-    take(&drive->file, from->file);
-    take(&drive->dev, from->dev);
-    take(&drive->fdgroup, from->fdgroup);
-    take(&drive->backing_store, any ? from->backing_store : NULL);
-    take(&drive->format, from->format ? from->format : "raw");
+    domain_disk_take_source(drive, from);
+    g_free(drive->backing_store);
+    drive->backing_store = domain_disk_has_source(from) ? g_strdup(from->backing_store) : NULL;
+    if (!drive->format)
+        drive->format = g_strdup("raw");
     drive->startup_policy = from->startup_policy;
     drive->source_index = XML_UNSET;
     drive->tray = 0;
@@ -117,7 +107,7 @@ change(DomainRun *run, DomainDef *def, DomainDisk *drive, const DomainDisk *old,
 {
     g_autoptr(DomainPlug) plug = NULL;
     g_autofree char *node = NULL, *old_node = NULL;
-    bool has = drive->file || drive->dev;
+    bool has = domain_disk_has_source(drive);
     Argv *argv;
 
     if (!domain_def_complete(def, &run->domain->manager->defaults, err) ||

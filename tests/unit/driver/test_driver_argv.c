@@ -36,6 +36,22 @@ give_file(void *opaque, const char *path, int flags, const char *what, GError **
 }
 
 static int
+give_host(void *opaque, const DomainDiskHost *host, GError **err)
+{
+    (void)err;
+    assert_true(!host->name != !host->socket);
+    return next_fd(opaque);
+}
+
+static int
+give_secret(void *opaque, const DomainDiskSecret *secret, GError **err)
+{
+    (void)err;
+    assert_true(!secret->uuid != !secret->usage);
+    return next_fd(opaque);
+}
+
+static int
 give_pty(void *opaque, DomainChar *device, GError **err)
 {
     (void)err;
@@ -132,6 +148,8 @@ give_backing(void *opaque, const char *path, const char *format, char **ret_name
 static const ArgvOps ops = {
     .file = give_file,
     .backing = give_backing,
+    .host = give_host,
+    .secret = give_secret,
     .pty = give_pty,
     .socket = give_socket,
     .monitor = give_monitor,

@@ -1,0 +1,197 @@
+#!/usr/bin/python3
+"""65-disks - guests on encrypted images, on exports of an NBD server, and on the formats of other
+hypervisors, with disks that come while they run; by virsh and python3-libvirt.
+
+GRUB speaks on the serial line when its disk reads as it should. Skips without qemu-img, qemu-nbd
+(Debian package qemu-utils) or GRUB's rescue image (grub-rescue-pc).
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import libvirt
+
+from daemon import Daemon, run
+
+GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
+SECONDS = 120
+VALUE = "opens-all-of-it"
+UUID = "0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f"
+SECRET = """<secret ephemeral='no' private='yes'>
+  <uuid>%s</uuid>
+  <usage type='volume'><volume>the-disks</volume></usage>
+</secret>""" % UUID
+BY_UUID = "<encryption format='luks'><secret type='passphrase' uuid='%s'/></encryption>" % UUID
+BY_USAGE = "<encryption format='luks'><secret type='passphrase' usage='the-disks'/></encryption>"
+XML = """<domain type='kvm'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type><bios useserial='yes'/></os>
+  <features><acpi/></features>
+  <devices>{disks}
+    <controller type='pci' model='pcie-root'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/>
+    <serial type='file'><source path='{serial}'/></serial>
+  </devices>
+</domain>
+"""
+
+
+def qemu_img(*words):
+    for last in [False] * 20 + [True]:
+        done = subprocess.run(["qemu-img", *words], check=False, capture_output=True, text=True)
+        if last or "accurate CPU usage" not in done.stderr:  # how fast keys are hashed
+            assert done.returncode == 0, (words, done.stderr)
+            return
+
+
+def disk(kind, form, target, inside, more=""):
+    return ("<disk type='%s' device='disk'><driver name='qemu' type='%s'/>%s"
+            "<target dev='%s' bus='virtio'/>%s</disk>" % (kind, form, inside, target, more))
+
+
+def wait_for(what):
+    until = time.monotonic() + SECONDS
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def boots(serial):
+    wait_for(lambda: os.path.exists(serial) and b"GRUB loading" in open(serial, "rb").read())
+
+
+def refused(code, words, call, *args):
+    try:
+        call(*args)
+    except libvirt.libvirtError as err:
+        assert err.get_error_code() == code and words in str(err), err
+        return
+    raise AssertionError("it was not refused")
+
+
+def told_to_nobody(name):
+    """The value of the secret is in no process's command line and in no log."""
+    seen = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = open("/proc/%s/cmdline" % pid, "rb").read()
+            seen += b"guest=" + name.encode() in words
+            assert VALUE.encode() not in words, words
+    assert seen, "the guest's process was not found"
+
+
+def encrypted(daemon, conn):
+    at = {n: os.path.join(daemon.root, n)
+          for n in ("plain", "luks", "over", "plug", "vdi", "vpc", "vmdk", "serial")}
+    key = ["--object", "secret,id=k,data=" + VALUE]
+    opts = "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=100"
+    qemu_img("convert", "-O", "raw", GRUB, at["plain"])
+    qemu_img("convert", *key, "-O", "luks", "-o", "key-secret=k,iter-time=100", at["plain"],
+             at["luks"])
+    size = str(os.path.getsize(at["plain"]))
+    qemu_img("create", "-q", "-f", "qcow2", *key, "-o", opts, at["over"], size)
+    qemu_img("rebase", *key, "-q", "-u", "-b", at["luks"], "-F", "luks", "--image-opts",
+             "driver=qcow2,encrypt.format=luks,encrypt.key-secret=k,file.filename=" + at["over"])
+    qemu_img("create", "-q", "-f", "luks", *key, "-o", "key-secret=k,iter-time=100", at["plug"],
+             "8M")
+    for form in ("vdi", "vpc", "vmdk"):
+        qemu_img("convert", "-O", form, at["plain"], at[form])
+    backing = ("<backingStore type='file'><format type='raw'/><source file='%s'>%s</source>"
+               "<backingStore/></backingStore>" % (at["luks"], BY_UUID))
+    disks = disk("file", "qcow2", "vda", "<source file='%s'/>%s" % (at["over"], backing), BY_USAGE)
+    for target, form in (("vdb", "vdi"), ("vdc", "vpc"), ("vdd", "vmdk")):
+        disks += disk("file", form, target, "<source file='%s'/>" % at[form])
+    dom = conn.defineXML(XML.format(name="hidden", disks=disks, serial=at["serial"]))
+    refused(libvirt.VIR_ERR_NO_SECRET, "", dom.create)
+    path = os.path.join(daemon.root, "secret.xml")
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(SECRET)
+    daemon.virsh("secret-define", path)
+    conn.secretLookupByUUIDString(UUID).setValue(b"wrong")
+    refused(libvirt.VIR_ERR_INTERNAL_ERROR, "", dom.create)
+    conn.secretLookupByUUIDString(UUID).setValue(VALUE.encode())
+    dom.create()
+    boots(at["serial"])
+    told_to_nobody("hidden")
+    assert dom.XMLDesc().count("<encryption format='luks'>") == 2, dom.XMLDesc()
+    assert dom.blockInfo("vdb")[0] >= int(size), dom.blockInfo("vdb")
+
+    plug = disk("file", "raw", "vde", "<source file='%s'>%s</source>" % (at["plug"], BY_UUID))
+    dom.attachDeviceFlags(plug, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    told_to_nobody("hidden")
+    assert dom.blockInfo("vde")[0] == 8 << 20, dom.blockInfo("vde")
+    dom.destroy()
+    qemu_img("check", "-q", *key, "--image-opts",
+             "driver=qcow2,encrypt.key-secret=k,backing.driver=luks,backing.key-secret=k,"
+             "backing.file.filename=%s,file.filename=%s" % (at["luks"], at["over"]))
+    dom.undefine()
+
+
+@contextlib.contextmanager
+def exported(form, image, path):
+    server = subprocess.Popen(["qemu-nbd", "-t", "-e", "4", "-x", "it", "-f", form, "-k", path,
+                               image])
+    try:
+        wait_for(lambda: os.path.exists(path))
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def network(daemon, conn):
+    at = {n: os.path.join(daemon.root, n)
+          for n in ("plain", "vdi", "layer", "one", "two", "three", "nbd-serial")}
+    source = ("<source protocol='nbd' name='it'><host transport='unix' socket='%s'/>%s</source>")
+    qemu_img("create", "-q", "-f", "qcow2", at["layer"], "8M")
+    with exported("raw", at["plain"], at["one"]), exported("raw", at["layer"], at["two"]), \
+            exported("vdi", at["vdi"], at["three"]):
+        disks = disk("network", "raw", "vda", source % (at["one"], ""))
+        alone = disk("network", "qcow2", "vdb", source % (at["two"], ""))
+        ended = disk("network", "qcow2", "vdb", source % (at["two"], "") + "<backingStore/>")
+        dom = conn.defineXML(XML.format(name="far", disks=disks + alone, serial=at["nbd-serial"]))
+        refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "<backingStore>", dom.create)
+        dom.undefine()
+        dom = conn.defineXML(XML.format(name="far", disks=disks + ended, serial=at["nbd-serial"]))
+        dom.create()
+        boots(at["nbd-serial"])
+        live = dom.XMLDesc()
+        assert "<source protocol='nbd' name='it' index='1'>" in live, live
+        assert "<host transport='unix' socket='%s'/>" % at["one"] in live, live
+        assert dom.blockInfo("vda")[0] == os.path.getsize(at["plain"]), dom.blockInfo("vda")
+        dom.attachDeviceFlags(disk("network", "raw", "vdc", source % (at["three"], "")),
+                              libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        assert "socket='%s'" % at["three"] in dom.XMLDesc()
+        dom.destroy()
+        dom.undefine()
+
+
+def disks():
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        encrypted(daemon, conn)
+        network(daemon, conn)
+
+
+if __name__ == "__main__":
+    why = ("no /dev/kvm for this user" if not os.access("/dev/kvm", os.R_OK | os.W_OK) else
+           "no qemu-img and qemu-nbd (qemu-utils)"
+           if not shutil.which("qemu-img") or not shutil.which("qemu-nbd") else
+           "no " + GRUB + " (grub-rescue-pc)" if not os.path.exists(GRUB) else None)
+    if why:
+        print("skip disks - " + why)
+        sys.exit(0)
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    run([disks])

@@ -132,6 +132,9 @@ bool block_job_dismiss(BlockJob *job, GError **err);
  * now on. All or none. */
 bool block_jobs_snapshot(BlockJobs *jobs, BlockNode *const *roots, BlockNode *const *overlays,
                          size_t n, GError **err);
+/* Makes, or (@remove) takes away, the internal snapshot @name of the image that a device uses. */
+bool block_jobs_snapshot_internal(BlockJobs *jobs, BlockNode *root, const char *name, bool remove,
+                                  GError **err);
 /* Another size for the image that a device uses. */
 bool block_jobs_resize(BlockJobs *jobs, BlockNode *root, uint64_t size, GError **err);
 

@@ -155,6 +155,29 @@ block_jobs_snapshot(BlockJobs *jobs, BlockNode *const *roots, BlockNode *const *
     return ok;
 }
 
+bool
+block_jobs_snapshot_internal(BlockJobs *jobs, BlockNode *root, const char *name, bool remove,
+                             GError **err)
+{
+    gint64 now = g_get_real_time();
+    const BlockSnapshot snapshot = {
+        .id = (char *)"", /* the format numbers them */
+        .name = (char *)name,
+        .date_sec = now / G_USEC_PER_SEC,
+        .date_nsec = (uint32_t)(now % G_USEC_PER_SEC * 1000),
+    };
+    BlockPause *pause;
+    bool ok;
+
+    if (!block_jobs_check_free(jobs, root, err))
+        return false;
+    pause = block_pause_begin(&root, 1);
+    ok = remove ? block_image_snapshot_delete(root, name, err)
+                : block_image_snapshot_create(root, &snapshot, err);
+    block_pause_end(pause);
+    return ok;
+}
+
 /* ---- sizes ---- */
 
 bool

@@ -147,6 +147,33 @@ QMP_HANDLER(qmp_blockdev_snapshot_sync)
     return snapshot_alone(session, args, snapshot_take_sync, err);
 }
 
+/* Not by number: names are what users know. */
+static void
+snapshot_internal(QmpSession *session, JsonObject *args, bool remove, GError **err)
+{
+    Vm *vm = qmp_session_vm(session);
+    const char *device = keyval_text(args, "device"), *name = keyval_text(args, "name");
+    BlockNode *node;
+
+    if (!device || !name || !*name)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter '%s' is missing",
+                       device ? "name" : "device");
+    else if ((node = vm_block_node(vm, device, err)))
+        block_jobs_snapshot_internal(vm_block_jobs(vm), node, name, remove, err);
+}
+
+QMP_HANDLER(qmp_blockdev_snapshot_internal_sync)
+{
+    snapshot_internal(session, args, false, err);
+    return NULL;
+}
+
+QMP_HANDLER(qmp_blockdev_snapshot_delete_internal_sync)
+{
+    snapshot_internal(session, args, true, err);
+    return NULL;
+}
+
 /* ---- bitmaps ---- */
 
 static BlockNode *

@@ -64,6 +64,8 @@ QMP_HANDLER(qmp_job_cancel);
 /* qmp_block_graph.c */
 QMP_HANDLER(qmp_blockdev_snapshot);
 QMP_HANDLER(qmp_blockdev_snapshot_sync);
+QMP_HANDLER(qmp_blockdev_snapshot_internal_sync);
+QMP_HANDLER(qmp_blockdev_snapshot_delete_internal_sync);
 QMP_HANDLER(qmp_block_resize);
 QMP_HANDLER(qmp_block_dirty_bitmap_add);
 QMP_HANDLER(qmp_block_dirty_bitmap_remove);

@@ -5,6 +5,7 @@
 #include "xml/domain.h"
 #include "xml/network_private.h"
 #include "xml/secret.h"
+#include "xml/snapshot.h"
 #include "xml/storage_vol.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ static const struct {
 } documents[] = {
     { "domain", &domain_def_type },          { "network", &network_def_type },
     { "secret", &secret_def_type },          { "storagepool", &storage_pool_def_type },
-    { "storagevol", &storage_vol_def_type },
+    { "storagevol", &storage_vol_def_type }, { "domainsnapshot", &snapshot_def_type },
 };
 
 int

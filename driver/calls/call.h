@@ -27,6 +27,7 @@
 #include "driver/protocol/network.h"
 #include "driver/protocol/nodedev.h"
 #include "driver/protocol/secret.h"
+#include "driver/protocol/snapshot.h"
 #include "driver/protocol/storage.h"
 #include "driver/protocol/types.h"
 #include "driver/rpc/stream.h"

@@ -131,8 +131,10 @@ job_find_object(CallJob *job, const void *args, GError **err)
 {
     const CallServices *services = job->call.services;
 
-    if (job->proc->object == CALL_OBJECT_DOMAIN) {
-        const WireDomain *wire = args;
+    if (job->proc->object == CALL_OBJECT_DOMAIN || job->proc->object == CALL_OBJECT_SNAPSHOT) {
+        const WireDomain *wire = job->proc->object == CALL_OBJECT_SNAPSHOT
+                                     ? &((const WireSnapshot *)args)->dom
+                                     : args;
 
         if (!services->domains)
             return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);

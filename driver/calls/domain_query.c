@@ -114,30 +114,6 @@ call_domain_get_control_info(Call *call, const DomainFlagsArgs *args, DomainGetC
     return true;
 }
 
-bool
-call_domain_snapshot_num(Call *call, const DomainFlagsArgs *args, IntRet *ret, GError **err)
-{
-    const unsigned known = VIR_DOMAIN_SNAPSHOT_LIST_ROOTS | VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL |
-                           VIR_DOMAIN_SNAPSHOT_LIST_LEAVES | VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES |
-                           VIR_DOMAIN_SNAPSHOT_LIST_METADATA |
-                           VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA |
-                           VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE | VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE |
-                           VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL |
-                           VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL;
-
-    (void)call;
-    ret->value = 0;
-    return call_check_flags(args->flags, known, "virDomainSnapshotNum", err);
-}
-
-bool
-call_domain_has_current_snapshot(Call *call, const DomainFlagsArgs *args, IntRet *ret, GError **err)
-{
-    (void)call;
-    ret->value = 0;
-    return call_check_flags(args->flags, 0, "virDomainHasCurrentSnapshot", err);
-}
-
 /* No security driver of libvirt's kind: an empty label, as libvirt without one. */
 bool
 call_domain_get_security_label(Call *call, const DomainArgs *args, WireSecurityLabel *ret,

@@ -21,6 +21,7 @@ typedef enum {
     CALL_OBJECT_SECRET,
     CALL_OBJECT_POOL,
     CALL_OBJECT_VOLUME,
+    CALL_OBJECT_SNAPSHOT, /* its domain */
 } CallObject;
 
 /* Procedure numbers of events, "CALL_EVENT_" and the name of the row. */

@@ -160,8 +160,6 @@ wait_answer(void *opaque, JsonObject *object)
     if (!json_object_has_member(object, "return") && !json_object_has_member(object, "error"))
         return false;
     wait->answer = json_object_ref(object);
-    if (wait->sync > 0)
-        return true;
     return true;
 }
 

@@ -274,8 +274,8 @@ argv_chain_xml(const GPtrArray *chain, unsigned first)
 
 /* ---- asking an image ---- */
 
-static char *
-reader_program(const DomainManager *manager)
+char *
+domain_image_program(const DomainManager *manager)
 {
     const char *given = g_getenv("KILN_IMG");
     g_autofree char *dir = g_path_get_dirname(manager->vmm);
@@ -306,7 +306,7 @@ bool
 domain_image_probe(const DomainManager *manager, const char *path, const char *format,
                    DomainImage *ret, GError **err)
 {
-    g_autofree char *program = reader_program(manager), *out = NULL;
+    g_autofree char *program = domain_image_program(manager), *out = NULL;
     g_autoptr(JsonNode) json = NULL;
     JsonObject *object;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "driver/domain/private.h"
+#include "driver/domain/snapshot.h"
 #include "util/error.h"
 
-/* All but those about NVRAM and managed saves ask to remove what Kiln never has. */
+/* Those about checkpoints and TPMs ask to remove what Kiln never has. */
 enum {
     UNDEFINE_FLAGS = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                      VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
@@ -78,6 +78,7 @@ definition_drop(Domain *domain, unsigned flags, GError **err)
 {
     g_autoptr(DomainDef) def = NULL;
     DomainDef *dropped;
+    unsigned snapshots;
     bool active;
 
     g_mutex_lock(&domain->lock);
@@ -89,7 +90,16 @@ definition_drop(Domain *domain, unsigned flags, GError **err)
     if (domain_has_managed_save(domain) && !(flags & VIR_DOMAIN_UNDEFINE_MANAGED_SAVE))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "Refusing to undefine while domain managed save image exists");
+    g_mutex_lock(&domain->lock);
+    active = domain->live != NULL;
+    g_mutex_unlock(&domain->lock);
+    snapshots = active ? 0 : domain_snapshots_count(domain);
+    if (snapshots > 0 && !(flags & VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "cannot delete inactive domain with %u snapshots", snapshots);
     if (domain_has_managed_save(domain) && !domain_managed_save_drop(domain, err))
+        return false;
+    if (snapshots > 0 && !domain_snapshots_forget(domain, err))
         return false;
     if (!domain_nvram_undefine(domain->manager, def, flags, err) ||
         !domain_config_remove(domain->manager, domain->name, err))
@@ -176,6 +186,9 @@ definition_rename(Domain *domain, const char *name, GError **err)
     if (domain_has_managed_save(domain))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "domain with a managed saved state can't be renamed");
+    if (domain_snapshots_count(domain) > 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "cannot rename domain with snapshots");
     if (strcmp(old, name) == 0)
         return true;
     g_free(def->name);

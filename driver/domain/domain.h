@@ -397,6 +397,25 @@ GPtrArray *domain_interfaces(Domain *domain, GError **err);
  * @index, without its password if @skip_auth. */
 bool domain_open_graphics(Domain *domain, unsigned index, int fd, bool skip_auth, GError **err);
 
+/* --- snapshots (snapshot*.c)
+ * ------------------------------------------------------------------------- */
+
+/* Names of snapshots, char * owned by the array, parents before children. @parent: those below it
+ * only; NULL: all. @flags: virDomainSnapshotListFlags. VIR_ERR_NO_DOMAIN_SNAPSHOT. */
+GPtrArray *domain_snapshot_list(Domain *domain, const char *parent, unsigned flags, GError **err);
+bool domain_snapshot_exists(Domain *domain, const char *name, GError **err);
+/* @flags: virDomainSnapshotXMLFlags. g_free() the text. */
+char *domain_snapshot_xml(Domain *domain, const char *name, unsigned flags, GError **err);
+/* The current snapshot's name; NULL with VIR_ERR_NO_DOMAIN_SNAPSHOT. g_free() it. */
+char *domain_snapshot_current(Domain *domain, GError **err);
+char *domain_snapshot_parent(Domain *domain, const char *name, GError **err);
+
+/* virDomainSnapshotCreateXML; the name of the new one, g_free() it. */
+char *domain_snapshot_create(Domain *domain, const char *xml, unsigned flags, GError **err);
+/* virDomainRevertToSnapshot, virDomainSnapshotDelete. */
+bool domain_snapshot_revert(Domain *domain, const char *name, unsigned flags, GError **err);
+bool domain_snapshot_delete(Domain *domain, const char *name, unsigned flags, GError **err);
+
 /* --- the guest's agent (agent*.c)
  * --------------------------------------------------------------------------- */
 

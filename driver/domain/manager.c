@@ -6,7 +6,7 @@
 #include <pwd.h>
 #include <string.h>
 
-#include "driver/domain/private.h"
+#include "driver/domain/snapshot.h"
 #include "driver/domain/save_file.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -169,6 +169,7 @@ domain_manager_load(DomainManager *manager, GError **err)
         !file_make_dirs(manager->log_dir, 0700, err) || !domain_config_load_all(manager, err))
         return false;
     domain_managed_save_find(manager);
+    domain_snapshots_load(manager);
     domain_reconnect_all(manager);
     cgroup_host_sweep(manager->cgroups);
     domain_autostart_all(manager);

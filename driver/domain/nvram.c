@@ -32,9 +32,8 @@ domain_nvram_make(void *opaque, const char *path, const char *template, GError *
     return file_make_dirs(dir, 0700, err) && file_write_atomic(path, text, length, 0600, err);
 }
 
-/* Where the guest's store is or will be; NULL for a guest without one. */
-static char *
-nvram_path(const DomainManager *manager, const DomainDef *def)
+char *
+domain_nvram_path(const DomainManager *manager, const DomainDef *def)
 {
     const DomainOs *os = &def->os;
 
@@ -49,7 +48,7 @@ bool
 domain_nvram_undefine(const DomainManager *manager, const DomainDef *def, unsigned flags,
                       GError **err)
 {
-    g_autofree char *path = nvram_path(manager, def);
+    g_autofree char *path = domain_nvram_path(manager, def);
 
     if (!path || access(path, F_OK) < 0 || (flags & VIR_DOMAIN_UNDEFINE_KEEP_NVRAM))
         return true;

@@ -20,6 +20,9 @@ enum {
     DOMAIN_QUIT_SECONDS = 10,  /* `quit` to exit, before the process is killed */
 };
 
+/* Beside virDomainCreateFlags: events and reasons tell of a snapshot. */
+#define DOMAIN_START_FROM_SNAPSHOT (1u << 31)
+
 /* A tap that the guest holds. */
 typedef struct {
     NetworkPortRequest request; /* its strings are below or the domain's */
@@ -51,7 +54,7 @@ typedef struct {
     Cgroup *cgroup;     /* NULL: none */
     GSource *exit_source;
     DomainAgent *agent; /* always there, connected or not */
-    bool reset_nvram; /* the variable store is made anew */
+    bool reset_nvram;   /* the variable store is made anew */
     /* Guarded by domain->lock: */
     GArray *vcpu_tids;  /* pid_t, by vCPU index; 0: not there. Changed in a job only */
     const void *client; /* destroyed with it; NULL: lives on */
@@ -100,7 +103,9 @@ struct Domain {
     int id;            /* -1: inactive */
     int state, reason; /* virDomainState */
     bool autostart;
-    bool managed_save; /* there is one */
+    bool managed_save;    /* there is one */
+    bool reverting;       /* to a snapshot: it is stopped, and then goes on */
+    GPtrArray *snapshots; /* SnapshotDef * (snapshot.h), oldest first; changed in a job */
     bool updated;
     bool removed;         /* no more in the registry */
     GHashTable *consoles; /* char *path -> DomainConsole * (not owned) */
@@ -215,6 +220,8 @@ bool domain_config_load_all(DomainManager *manager, GError **err);
 
 /* --- nvram.c ---------------------------------------------------------------------------------- */
 
+/* Where the store of @def is or will be; NULL for a guest without one. g_free() it. */
+char *domain_nvram_path(const DomainManager *manager, const DomainDef *def);
 /* What virDomainUndefineFlags() says about the variable store of a definition that goes: removed,
  * kept, or, where @flags say neither and there is one, VIR_ERR_OPERATION_INVALID. */
 bool domain_nvram_undefine(const DomainManager *manager, const DomainDef *def, unsigned flags,
@@ -233,7 +240,7 @@ bool domain_live_channel_state(DomainRun *run, DomainDef *live, const char *alia
  */
 
 /* In a job, inactive: starts a run of @def (taken over), loaded from the open file @saved unless
- * that is -1. @flags: virDomainCreateFlags. */
+ * that is -1. @flags: virDomainCreateFlags, and DOMAIN_START_FROM_SNAPSHOT. */
 bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, int saved,
                       GError **err);
 
@@ -312,6 +319,13 @@ bool domain_job_follow(DomainRun *run, GError **err);
 
 /* --- save.c, restore.c ------------------------------------------------------------------------ */
 
+/* In a job: the guest stands still until it is let go of, or (false) it cannot. */
+bool domain_guest_hold(DomainRun *run, GError **err);
+/* It goes on, if it still can; @reason: virDomainRunningReason. */
+void domain_guest_let_go(DomainRun *run, int reason);
+/* In a job, the guest standing still: writes it to @path, a save file. @running: whether it is to
+ * run when it is loaded. */
+bool domain_save_memory(DomainRun *run, const char *path, bool running, GError **err);
 /* Finds the managed saves of all domains. */
 void domain_managed_save_find(DomainManager *manager);
 char *domain_managed_save_path(const DomainManager *manager, const char *name);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "driver/domain/private.h"
+#include "xml/snapshot.h"
 #include "util/error.h"
 #include "util/registry.h"
 #include "util/uuid.h"
@@ -44,6 +45,7 @@ domain_new(DomainManager *manager, const uint8_t uuid[16], const char *name)
     g_mutex_init(&domain->lock);
     g_queue_init(&domain->job_waiters);
     domain->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    domain->snapshots = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_def_free);
     return domain;
 }
 
@@ -62,6 +64,7 @@ domain_unref(Domain *domain)
     domain_def_free(domain->config);
     domain_def_free(domain->live);
     g_hash_table_unref(domain->consoles);
+    g_ptr_array_unref(domain->snapshots);
     g_mutex_clear(&domain->lock);
     g_free(domain->name);
     g_free(domain);

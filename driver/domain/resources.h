@@ -35,6 +35,8 @@ typedef struct {
 } DomainImage;
 bool domain_image_probe(const DomainManager *manager, const char *path, const char *format,
                         DomainImage *ret, GError **err);
+/* kiln-img; g_free() it. */
+char *domain_image_program(const DomainManager *manager);
 /* ArgvOps.backing. */
 bool domain_chain_backing(void *opaque, const char *path, const char *format, char **ret_name,
                           char **ret_format, GError **err);

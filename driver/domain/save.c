@@ -147,9 +147,8 @@ write_guest(DomainRun *run, SaveFile *file, SaveFormat format, GError **err)
     return false;
 }
 
-/* In a job. */
-static bool
-pause_guest(DomainRun *run, GError **err)
+bool
+domain_guest_hold(DomainRun *run, GError **err)
 {
     Domain *domain = run->domain;
     bool ok;
@@ -173,9 +172,8 @@ pause_guest(DomainRun *run, GError **err)
     return true;
 }
 
-/* After a failure, if it still can. */
-static void
-resume_guest(DomainRun *run)
+void
+domain_guest_let_go(DomainRun *run, int reason)
 {
     Domain *domain = run->domain;
     g_autoptr(GError) err = NULL;
@@ -191,7 +189,7 @@ resume_guest(DomainRun *run)
     g_mutex_lock(&domain->lock);
     run->own_resume = false;
     if (ok && domain->state == VIR_DOMAIN_PAUSED)
-        domain_state_set(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_SAVE_CANCELED);
+        domain_state_set(domain, VIR_DOMAIN_RUNNING, reason);
     g_mutex_unlock(&domain->lock);
     if (!ok) {
         domain_manager_warn(domain->manager, "domain '%s' stays paused: %s", domain->name,
@@ -224,6 +222,20 @@ make_head(Domain *domain, const char *xml, unsigned flags, SaveHead *head, GErro
     return true;
 }
 
+bool
+domain_save_memory(DomainRun *run, const char *path, bool running, GError **err)
+{
+    g_auto(SaveFile) file = { .fd = -1 };
+    g_auto(SaveHead) head = { NULL };
+
+    if (!make_head(run->domain, NULL,
+                   running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED, &head, err) ||
+        !save_file_create(&file, path, &head, err))
+        return false;
+    domain_job_report(run->domain, VIR_DOMAIN_JOB_OPERATION_SNAPSHOT);
+    return write_guest(run, &file, head.format, err) && save_file_commit(&file, err);
+}
+
 /* In a job. */
 static bool
 save_run(DomainRun *run, const char *path, const char *xml, unsigned flags, GError **err)
@@ -242,12 +254,12 @@ save_run(DomainRun *run, const char *path, const char *xml, unsigned flags, GErr
                               "the guest has powered off or crashed: there is nothing to save");
     if (!make_head(domain, xml, flags, &head, err) || !save_file_create(&file, path, &head, err) ||
         ((flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) && !save_file_bypass_cache(file.fd, path, err)) ||
-        (was_running && !pause_guest(run, err)))
+        (was_running && !domain_guest_hold(run, err)))
         return false;
     domain_job_report(domain, VIR_DOMAIN_JOB_OPERATION_SAVE);
     ok = write_guest(run, &file, head.format, err) && save_file_commit(&file, err);
     if (!ok && was_running)
-        resume_guest(run);
+        domain_guest_let_go(run, VIR_DOMAIN_RUNNING_SAVE_CANCELED);
     return ok;
 }
 

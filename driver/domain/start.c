@@ -366,16 +366,18 @@ events_loaded(DomainRun *run, bool paused)
 }
 
 static void
-events_booted(DomainRun *run, bool paused)
+events_booted(DomainRun *run, bool paused, bool snapshot)
 {
     if (!paused)
         domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_RESUMED,
                                   VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
     domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_STARTED,
-                              VIR_DOMAIN_EVENT_STARTED_BOOTED);
+                              snapshot ? VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT
+                                       : VIR_DOMAIN_EVENT_STARTED_BOOTED);
     if (paused)
         domain_event_lifecycle_id(run->domain, run->id, VIR_DOMAIN_EVENT_SUSPENDED,
-                                  VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+                                  snapshot ? VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT
+                                           : VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
 }
 
 bool
@@ -383,7 +385,7 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
                  GError **err)
 {
     g_autoptr(DomainDef) wanted = def;
-    bool paused = flags & VIR_DOMAIN_START_PAUSED;
+    bool paused = flags & VIR_DOMAIN_START_PAUSED, snapshot = flags & DOMAIN_START_FROM_SNAPSHOT;
     g_autoptr(DomainRun) run = NULL;
     DomainDef *live;
 
@@ -404,7 +406,10 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
     run_publish(run, live, flags & VIR_DOMAIN_START_AUTODESTROY ? client : NULL);
     if (!domain_status_save(run, live, false, err) ||
         (!paused &&
-         !run_continue(run, saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED : VIR_DOMAIN_RUNNING_RESTORED,
+         !run_continue(run,
+                       snapshot    ? VIR_DOMAIN_RUNNING_FROM_SNAPSHOT
+                       : saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED
+                                   : VIR_DOMAIN_RUNNING_RESTORED,
                        err))) {
         domain_run_stop(run, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
         return false;
@@ -412,10 +417,14 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
     if (paused) {
         g_mutex_lock(&domain->lock);
         if (domain->state == VIR_DOMAIN_PAUSED)
-            domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER);
+            domain_state_set(domain, VIR_DOMAIN_PAUSED,
+                             snapshot ? VIR_DOMAIN_PAUSED_FROM_SNAPSHOT : VIR_DOMAIN_PAUSED_USER);
         g_mutex_unlock(&domain->lock);
     }
-    (saved < 0 ? events_booted : events_loaded)(run, paused);
+    if (saved < 0 || snapshot)
+        events_booted(run, paused, snapshot);
+    else
+        events_loaded(run, paused);
     domain_status_refresh(domain);
     return true;
 }

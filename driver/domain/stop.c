@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "driver/domain/log.h"
-#include "driver/domain/private.h"
+#include "driver/domain/snapshot.h"
 #include "util/error.h"
 
 enum { DOMAIN_KILL_MS = 10000 }; /* for the kernel to end a killed process */
@@ -69,6 +69,8 @@ reason_name(int reason)
         return "failed";
     case VIR_DOMAIN_SHUTOFF_SAVED:
         return "saved";
+    case VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT:
+        return "from-snapshot";
     default:
         return "unknown";
     }
@@ -79,7 +81,7 @@ domain_run_stop(DomainRun *run, int reason, int event_detail)
 {
     Domain *domain = run->domain;
     g_autoptr(DomainDef) def = NULL;
-    bool transient;
+    bool transient, reverting;
 
     g_mutex_lock(&domain->lock);
     if (domain->run == run && domain->live)
@@ -94,9 +96,10 @@ domain_run_stop(DomainRun *run, int reason, int event_detail)
 
     g_mutex_lock(&domain->lock);
     transient = !domain->config;
+    reverting = domain->reverting;
     domain->run = NULL;
     domain->id = -1;
-    if (transient) {
+    if (transient && !reverting) {
         /* those who still hold the domain may ask for its XML */
         domain->config = g_steal_pointer(&domain->live);
         domain->config->id = XML_UNSET;
@@ -106,8 +109,10 @@ domain_run_stop(DomainRun *run, int reason, int event_detail)
     domain->updated = false;
     domain_state_set(domain, VIR_DOMAIN_SHUTOFF, reason);
     g_mutex_unlock(&domain->lock);
-    if (transient)
+    if (transient && !reverting) {
+        domain_snapshots_forget(domain, NULL);
         domain_registry_remove(domain);
+    }
     domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_STOPPED, event_detail);
     domain_run_unref(run);
 }

@@ -146,6 +146,7 @@ format_guest(GString *xml, Node *node)
     xml_line(xml, 3, "<acpi default='on' toggle='yes'/>");
     xml_line(xml, 3, "<apic default='on' toggle='no'/>");
     xml_line(xml, 3, "<cpuselection/>");
+    xml_line(xml, 3, "<disksnapshot default='on' toggle='no'/>");
     xml_line(xml, 2, "</features>");
     xml_line(xml, 1, "</guest>");
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "xml/secret.h"
+#include "xml/snapshot.h"
 #include "xml/storage_vol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,6 +49,26 @@ check_volume(const char *text)
         abort();
 }
 
+static void
+check_snapshot(const char *text)
+{
+    static const DomainDefaults defaults = { .emulator = "/usr/bin/kiln-vmm" };
+    g_autoptr(SnapshotDef) def = snapshot_def_parse(text, SNAPSHOT_PARSE_REDEFINE, &defaults, NULL);
+    g_autofree char *out = NULL, *twice = NULL;
+    g_autoptr(SnapshotDef) again = NULL;
+
+    snapshot_def_free(snapshot_def_parse(text, 0, &defaults, NULL));
+    if (!def)
+        return;
+    snapshot_def_align(def, SNAPSHOT_EXTERNAL, true, NULL);
+    out = snapshot_def_format(def, DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_SECURE);
+    again = snapshot_def_parse(out, SNAPSHOT_PARSE_REDEFINE, &defaults, NULL);
+    twice =
+        again ? snapshot_def_format(again, DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_SECURE) : NULL;
+    if (g_strcmp0(out, twice) != 0)
+        abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -56,5 +77,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_secret(text);
     check_pool(text);
     check_volume(text);
+    check_snapshot(text);
     return 0;
 }

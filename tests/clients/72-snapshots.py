@@ -1,0 +1,373 @@
+#!/usr/bin/python3
+"""72-snapshots - snapshots of stopped and running guests through the stock bindings: made, listed, gone back to,
+deleted, taken up by a new daemon. The guests are small programs; what their disks held is compared.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+import libvirt
+
+from daemon import BUILD, Daemon, event_loop, run
+
+BARE = os.path.abspath(os.path.join(BUILD, "tests/unit/launcher/bare_guest"))
+IMG = os.path.abspath(os.path.join(BUILD, "block/img/kiln-img"))
+SCHEMA = "/usr/share/libvirt/schemas/domainsnapshot.rng"
+XML = """<domain type='kvm'>
+  <name>snap</name>
+  <memory unit='MiB'>32</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{kernel}</kernel><cmdline>k</cmdline></os>
+  <features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{disk}'/>
+      <target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+    <serial type='file'><source path='{serial}' append='on'/></serial>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+DISK_ONLY = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+REDEFINE, CURRENT = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
+INVALID, UNSUPPORTED = libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_CONFIG_UNSUPPORTED
+METADATA = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
+STARTED, STOPPED = libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STOPPED
+
+
+def refused(code, call, *args):
+    try:
+        call(*args)
+    except libvirt.libvirtError as problem:
+        assert problem.get_error_code() == code, "%d: %s" % (problem.get_error_code(), problem)
+        return str(problem)
+    raise AssertionError("%s%s was not refused" % (call.__name__, args))
+
+
+def snapshot(name, more=""):
+    return "<domainsnapshot><name>%s</name>%s</domainsnapshot>" % (name, more)
+
+
+class Guest:
+    def __init__(self, daemon):
+        self.daemon, self.events = daemon, []
+        self.disk = os.path.join(daemon.root, "disk.qcow2")
+        self.img("create", "-q", "-f", "qcow2", self.disk, "1M")
+        self.connect()
+        self.dom = self.conn.defineXML(XML.format(kernel=BARE, disk=self.disk, serial=self.serial()))
+
+    def serial(self):
+        return os.path.join(self.daemon.root, "serial")
+
+    def said(self):
+        """The guest looks again and again whether memory and processor are as they were: a dot, or a letter."""
+        with open(self.serial(), encoding="ascii", errors="replace") as file:
+            return file.read().split("\n")[-1]
+
+    def goes_on(self):
+        before = len(self.said())
+        wait_for("the guest", lambda: len(self.said()) > before + 2)
+        assert set(self.said()) == {"."}, self.said()
+
+    def connect(self):
+        self.conn = libvirt.open(self.daemon.uri("qemu"))
+        self.conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self.event, None)
+
+    def event(self, _conn, _dom, event, detail, _opaque):
+        self.events.append((event, detail))
+
+    def img(self, *args):
+        done = subprocess.run([IMG] + list(args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == 0, "%s: %s" % (args, done.stdout)
+        return done.stdout
+
+    def fill(self, text, path=None):
+        """What a guest would have written: the first sector of the image."""
+        path, whole = path or self.disk, os.path.join(self.daemon.root, "whole")
+        self.img("convert", "-f", "qcow2", "-O", "raw", path, whole)
+        with open(whole, "r+b") as file:
+            file.write(text.encode().ljust(512, b"."))
+        self.img("convert", "-n", "-f", "raw", "-O", "qcow2", whole, path)
+
+    def reads(self, path=None):
+        whole = os.path.join(self.daemon.root, "whole")
+        self.img("convert", "-f", "qcow2", "-O", "raw", path or self.disk, whole)
+        with open(whole, "rb") as file:
+            return file.read(512).rstrip(b".").decode()
+
+    def in_image(self, path=None):
+        return re.findall(r"^\d+\s+(\S+)", self.img("snapshot", "-l", path or self.disk), re.M)
+
+    def source(self, flags=0):
+        return ET.fromstring(self.dom.XMLDesc(flags)).find("devices/disk[1]/source").get("file")
+
+    def names(self, flags=0):
+        return [one.getName() for one in self.dom.listAllSnapshots(flags)]
+
+    def make(self, name, flags=0, more=""):
+        return self.dom.snapshotCreateXML(snapshot(name, more), flags)
+
+    def judge(self, snap):
+        """libvirt's own schema on what is printed."""
+        path = os.path.join(self.daemon.root, "snapshot.xml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(snap.getXMLDesc())
+        done = subprocess.run(["xmllint", "--noout", "--relaxng", SCHEMA, path], stderr=subprocess.PIPE, text=True,
+                              check=False)
+        assert done.returncode == 0, done.stderr + snap.getXMLDesc()
+        return ET.fromstring(snap.getXMLDesc())
+
+
+@contextlib.contextmanager
+def guest():
+    with Daemon() as daemon:
+        one = Guest(daemon)
+        try:
+            yield one
+        finally:
+            with contextlib.suppress(libvirt.libvirtError):
+                one.dom.destroy()
+            one.conn.close()
+
+
+def stopped_guests_go_back_and_forth():
+    with guest() as one:
+        one.fill("first")
+        first = one.make("one")
+        xml = one.judge(first)
+        assert xml.findtext("state") == "shutoff" and xml.find("memory").get("snapshot") == "no"
+        assert [(d.get("name"), d.get("snapshot")) for d in xml.findall("disks/disk")] == \
+            [("vda", "internal"), ("sda", "no")], first.getXMLDesc()
+        assert xml.find("domain/name").text == "snap" and one.in_image() == ["one"]
+        one.fill("second")
+        second = one.make("two", more="<description>a &amp; b</description>")
+        assert second.getParent().getName() == "one" and one.dom.snapshotCurrent().getName() == "two"
+        assert one.judge(second).findtext("description") == "a & b"
+        one.fill("third")
+        one.dom.revertToSnapshot(first)
+        assert one.reads() == "first" and one.dom.snapshotCurrent().getName() == "one"
+        one.dom.revertToSnapshot(second)
+        assert one.reads() == "second" and one.dom.info()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+        refused(INVALID, one.make, "two")
+        # to running, from the beginning
+        one.dom.revertToSnapshot(first, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
+        assert one.dom.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT], one.dom.state()
+        problem = refused(libvirt.VIR_ERR_SNAPSHOT_REVERT_RISKY, one.dom.revertToSnapshot, second,
+                          libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING)
+        assert "revert requires force" in problem, problem
+        one.dom.revertToSnapshot(second)
+        assert not one.dom.isActive()
+        first.delete()
+        assert one.in_image() == ["two"] and one.names() == ["two"] and second.numChildren() == 0
+        refused(libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT, second.getParent)
+        refused(libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT, one.dom.snapshotLookupByName, "one")
+
+
+def trees_are_listed_and_pruned():
+    with guest() as one:
+        a = one.make("a")
+        one.make("b")
+        one.make("c")
+        one.dom.revertToSnapshot(a)
+        one.make("d")
+        lists = libvirt
+        assert sorted(one.names()) == ["a", "b", "c", "d"] and one.dom.snapshotNum() == 4
+        assert one.names(lists.VIR_DOMAIN_SNAPSHOT_LIST_ROOTS) == ["a"]
+        assert sorted(one.names(lists.VIR_DOMAIN_SNAPSHOT_LIST_LEAVES)) == ["c", "d"]
+        assert sorted(one.names(lists.VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES)) == ["a", "b"]
+        assert one.names(lists.VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA) == []
+        assert one.names(lists.VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE) == [] and \
+            len(one.names(lists.VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE | lists.VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL)) == 4
+        assert sorted(s.getName() for s in a.listAllChildren()) == ["b", "d"] and a.numChildren() == 2
+        assert sorted(s.getName() for s in
+                      a.listAllChildren(lists.VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS)) == ["b", "c", "d"]
+        assert sorted(a.listChildrenNames()) == ["b", "d"] and sorted(one.dom.snapshotListNames()) == list("abcd")
+        out = one.daemon.virsh("snapshot-list", "snap", "--tree", scheme="qemu")
+        assert re.search(r"a\n.*\|.*\+- b", out, re.S), out
+        one.dom.snapshotLookupByName("b").delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN)
+        assert sorted(one.names()) == ["a", "d"] and sorted(one.in_image()) == ["a", "d"]
+        a.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY | METADATA)
+        assert one.names() == ["a"] and sorted(one.in_image()) == ["a", "d"]
+        assert one.dom.snapshotCurrent().getName() == "a" and a.isCurrent() == 1 and a.hasMetadata() == 1
+
+
+def what_is_known_outlives_the_daemon():
+    with guest() as one:
+        one.make("a")
+        one.make("b")
+        xml = one.dom.snapshotLookupByName("b").getXMLDesc()
+        one.conn.close()
+        one.daemon.stop()
+        one.daemon.start()
+        one.connect()
+        one.dom = one.conn.lookupByName("snap")
+        assert one.names() == ["a", "b"] and one.dom.snapshotCurrent().getName() == "b"
+        assert one.dom.snapshotLookupByName("b").getXMLDesc() == xml
+        # forgotten, and made known again
+        assert "2 snapshots" in refused(INVALID, one.dom.undefine)
+        for name in ("b", "a"):
+            one.dom.snapshotLookupByName(name).delete(METADATA)
+        refused(libvirt.VIR_ERR_INVALID_ARG, one.dom.snapshotCreateXML, xml, REDEFINE)  # its parent is not there
+        parent = re.sub("(?s)<parent>.*?</parent>", "", xml)
+        one.dom.snapshotCreateXML(parent, REDEFINE | CURRENT)
+        assert one.names() == ["b"] and one.dom.hasCurrentSnapshot() == 1 and one.in_image() == ["a", "b"]
+        other = parent.replace(one.dom.UUIDString(), "11111111-2222-3333-4444-555555555555")
+        refused(libvirt.VIR_ERR_INVALID_ARG, one.dom.snapshotCreateXML, other, REDEFINE)
+        one.dom.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+        directory = os.path.join(one.daemon.root, "var/lib/kiln/snapshot/snap")
+        assert not os.path.exists(directory) or not os.listdir(directory)
+
+
+def running_guests_keep_their_memory():
+    with guest() as one:
+        one.fill("before")
+        one.dom.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        snap = one.make("live")
+        xml = one.judge(snap)
+        assert xml.findtext("state") == "paused" and xml.find("memory").get("snapshot") == "internal"
+        assert one.dom.info()[0] == libvirt.VIR_DOMAIN_PAUSED
+        refused(UNSUPPORTED, one.make, "x", DISK_ONLY, "<disks><disk name='vda' snapshot='internal'/></disks>")
+        one.dom.destroy()
+        assert one.in_image() == ["live"]
+        one.fill("after")
+        one.events.clear()
+        one.dom.revertToSnapshot(snap)
+        assert one.dom.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT], one.dom.state()
+        # while it runs: stopped, and begun again
+        one.dom.revertToSnapshot(snap, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
+        wait_events(one, [(STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT),
+                          (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT),
+                          (STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT),
+                          (STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT),
+                          (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT)])
+        one.make("second")
+        snap.delete()
+        one.dom.snapshotLookupByName("second").delete()
+        one.dom.destroy()
+        assert one.reads() == "before" and one.in_image() == [], one.in_image()
+        directory = os.path.join(one.daemon.root, "var/lib/kiln/snapshot/snap")
+        assert os.listdir(directory) == [], os.listdir(directory)
+
+
+def running_guests_go_on():
+    with guest() as one:
+        one.fill("before")
+        one.dom.create()
+        one.goes_on()
+        one.events.clear()
+        snap = one.make("live")
+        wait_events(one, [(libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED),
+                          (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_UNPAUSED)])
+        assert one.dom.state()[0] == libvirt.VIR_DOMAIN_RUNNING and snap.getXMLDesc().find("running") > 0
+        one.goes_on()
+        one.make("ext", DISK_ONLY)
+        one.goes_on()
+        one.dom.revertToSnapshot(snap)
+        assert one.dom.state() == [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_FROM_SNAPSHOT], one.dom.state()
+        assert one.source() == one.disk
+        one.goes_on()
+        one.make("last", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_HALT)
+        assert one.dom.state() == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT], one.dom.state()
+        one.dom.revertToSnapshot(one.dom.snapshotCurrent(), libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
+        assert one.dom.info()[0] == libvirt.VIR_DOMAIN_PAUSED
+        one.dom.resume()
+        one.goes_on()
+        one.dom.destroy()
+        # memory that is not whole is not begun with, and nothing is lost by trying
+        path = os.path.join(one.daemon.root, "var/lib/kiln/snapshot/snap/last.memory")
+        with open(path, "r+b") as file:
+            file.truncate(100)
+        one.fill("mine")
+        refused(libvirt.VIR_ERR_OPERATION_FAILED, one.dom.revertToSnapshot, one.dom.snapshotCurrent())
+        assert one.reads() == "mine"
+
+
+def wait_for(what, condition):
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until, what + ": not within a minute"
+        time.sleep(0.05)
+
+
+def wait_events(one, expected):
+    wait_for("events %s of %s" % (expected, one.events), lambda: len(one.events) >= len(expected))
+    assert one.events == expected, one.events
+
+
+def disks_go_over_to_new_images():
+    with guest() as one:
+        one.fill("base")
+        one.dom.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        snap = one.make("ext", DISK_ONLY)
+        xml = one.judge(snap)
+        new = one.disk.replace(".qcow2", ".ext")
+        assert xml.findtext("state") == "disk-snapshot" and \
+            xml.find("disks/disk[@name='vda']/source").get("file") == new, snap.getXMLDesc()
+        assert one.source() == new and one.source(libvirt.VIR_DOMAIN_XML_INACTIVE) == new
+        chain = ET.fromstring(one.dom.XMLDesc()).find("devices/disk[1]/backingStore/source").get("file")
+        assert chain == one.disk, one.dom.XMLDesc()
+        # another on top, with memory; a file that is there is not overwritten
+        refused(UNSUPPORTED, one.make, "bad", DISK_ONLY,
+                "<disks><disk name='vda'><source file='%s'/></disk></disks>" % one.disk)
+        memory = os.path.join(one.daemon.root, "memory")
+        full = one.make("full", 0, "<memory snapshot='external' file='%s'/>" % memory)
+        one.judge(full)
+        assert os.path.exists(memory) and one.source() == one.disk.replace(".qcow2", ".full")
+        one.dom.destroy()
+        assert one.reads(one.source()) == "base"
+        one.fill("changed", one.source())
+        assert one.names(libvirt.VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL) == ["ext", "full"]
+        refused(UNSUPPORTED, full.delete)
+        one.dom.revertToSnapshot(full)
+        assert one.dom.info()[0] == libvirt.VIR_DOMAIN_PAUSED
+        one.dom.destroy()
+        assert one.reads(one.source()) == "base" and one.source() != one.disk.replace(".qcow2", ".full")
+        one.dom.revertToSnapshot(snap)
+        assert not one.dom.isActive() and one.reads(one.source()) == "base"
+
+
+def stopped_guests_get_new_images():
+    with guest() as one:
+        one.fill("base")
+        one.make("off", DISK_ONLY)
+        assert one.source() == one.disk.replace(".qcow2", ".off") and one.reads(one.source()) == "base"
+        assert one.judge(one.dom.snapshotCurrent()).findtext("state") == "shutoff"
+        mine = os.path.join(one.daemon.root, "mine")
+        one.img("create", "-q", "-f", "qcow2", "-b", one.source(), "-F", "qcow2", mine)
+        more = "<disks><disk name='vda'><source file='%s'/></disk></disks>" % mine
+        one.make("again", DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT |
+                 libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, more)
+        assert one.source() == mine and one.names() == ["off"]
+
+
+def wrong_ones_are_refused():
+    with guest() as one:
+        argument = libvirt.VIR_ERR_INVALID_ARG
+        refused(argument, one.make, "a", CURRENT)
+        refused(argument, one.make, "a", 1 << 20)
+        refused(argument, one.make, "a", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
+        refused(libvirt.VIR_ERR_XML_DETAIL, one.make, "a/b")
+        refused(UNSUPPORTED, one.make, "a", 0, "<disks><disk name='vdz'/></disks>")
+        refused(UNSUPPORTED, one.make, "a", 0, "<disks><disk name='vda' snapshot='no'/></disks>")
+        refused(libvirt.VIR_ERR_XML_INVALID_SCHEMA, one.make, "a", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE,
+                "<nonsense/>")
+        refused(libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT, one.dom.snapshotCurrent)
+        assert one.dom.hasCurrentSnapshot() == 0 and one.names() == [] and one.in_image() == []
+        out = one.daemon.virsh("snapshot-create-as", "snap", "by-virsh", scheme="qemu")
+        assert "by-virsh created" in out, out
+        one.daemon.virsh("snapshot-create", "snap", expect=1, scheme="qemu", read_only=True)
+        assert "by-virsh" in one.daemon.virsh("snapshot-list", "snap", scheme="qemu", read_only=True)
+
+
+with event_loop():
+    tests = [stopped_guests_go_back_and_forth, trees_are_listed_and_pruned, what_is_known_outlives_the_daemon,
+             running_guests_keep_their_memory, running_guests_go_on, disks_go_over_to_new_images, stopped_guests_get_new_images,
+             wrong_ones_are_refused]
+    run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])

@@ -2,7 +2,7 @@
  * forwarding, rules.
  *
  * Not applied today, and refused by name: virtualport, vlan, zone,
- * macTableManager='libvirt', and the forward modes without a bridge.
+ * macTableManager='libvirt', the forward mode hostdev and pools of virtual functions.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/private.h"
@@ -25,20 +25,22 @@ network_check_applied(const NetworkDef *def, GError **err)
     NetworkForwardMode mode = network_def_mode(def);
     const char *what = NULL;
 
-    if (mode > NETWORK_FORWARD_BRIDGE)
+    if (mode == NETWORK_FORWARD_HOSTDEV)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "network '%s': <forward mode='%s'> is "
-                              "not offered; use mode 'bridge' with a host bridge",
+                              "not offered; use mode 'bridge' with a host bridge or device",
                               def->name, network_forward_modes[mode]);
-    if (mode == NETWORK_FORWARD_BRIDGE && (!def->bridge || !def->bridge->name))
-        return kiln_error_set(
-            err, VIR_ERR_CONFIG_UNSUPPORTED,
-            "network '%s': <forward mode='bridge'> "
-            "over <interface dev=''/> (macvtap) is not offered; name a host bridge "
-            "with <bridge name=''/>",
-            def->name);
-    if (def->bandwidth && !network_def_owns_bridge(def))
-        what = "<bandwidth> for a bridge of the host";
+    if (network_def_is_direct(def) && !def->forward->pf && def->forward->interfaces->len == 0)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "network '%s' uses a direct mode, but has no forward dev and no "
+                              "interface pool",
+                              def->name);
+    if (network_def_is_direct(def) && def->forward->pf)
+        what = "<pf>";
+    else if (network_def_is_direct(def) && def->trust_rx_filters == TRISTATE_ON)
+        what = "trustGuestRxFilters='yes'";
+    else if (def->bandwidth && !network_def_owns_bridge(def))
+        what = "<bandwidth> of a network without a bridge of its own";
     else if (def->virtualport)
         what = "<virtualport>";
     else if (def->vlan)

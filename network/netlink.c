@@ -159,6 +159,8 @@ link_parse(struct nlmsghdr *hdr, void *opaque)
         g_strlcpy(link->name, nla_get_string(attr[IFLA_IFNAME]), sizeof(link->name));
     if (attr[IFLA_MASTER])
         link->master = nla_get_u32(attr[IFLA_MASTER]);
+    if (attr[IFLA_LINK])
+        link->below = nla_get_u32(attr[IFLA_LINK]);
     if (attr[IFLA_MTU])
         link->mtu = nla_get_u32(attr[IFLA_MTU]);
     if (attr[IFLA_ADDRESS] && nla_len(attr[IFLA_ADDRESS]) == sizeof(link->mac))
@@ -258,6 +260,49 @@ netlink_bridge_add(Netlink *nl, const char *name, const uint8_t mac[6], bool stp
     if (rc < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, rc, "cannot create bridge '%s'",
                                     name);
+    return true;
+}
+
+bool
+netlink_macvtap_add(Netlink *nl, const char *name, const NetlinkLink *below, const uint8_t mac[6],
+                    uint32_t mode, GError **err)
+{
+    g_autoptr(NlMsg) msg =
+        link_message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
+    struct ifinfomsg *ifi = nlmsg_data(nlmsg_hdr(msg));
+    struct nlattr *info, *data;
+    int rc;
+
+    ifi->ifi_flags = ifi->ifi_change = IFF_ALLMULTI;
+    nla_put_string(msg, IFLA_IFNAME, name);
+    nla_put_u32(msg, IFLA_LINK, below->index);
+    nla_put(msg, IFLA_ADDRESS, 6, mac);
+    info = nla_nest_start(msg, IFLA_LINKINFO);
+    nla_put_string(msg, IFLA_INFO_KIND, "macvtap");
+    data = nla_nest_start(msg, IFLA_INFO_DATA);
+    nla_put_u32(msg, IFLA_MACVLAN_MODE, mode);
+    nla_nest_end(msg, data);
+    nla_nest_end(msg, info);
+    rc = transact(nl, msg, NULL, NULL);
+    if (rc == -EEXIST)
+        return kiln_error_set(err, VIR_ERR_RESOURCE_BUSY,
+                              "interface '%s' exists already: a guest needs a <target dev=''/> of "
+                              "its own",
+                              name);
+    if (rc == -EOPNOTSUPP)
+        return kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
+                              "cannot create macvtap interface '%s': this kernel has no support "
+                              "for it (load the 'macvtap' module)",
+                              name);
+    if (rc == -EBUSY || rc == -EINVAL)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, rc,
+                                    "cannot create macvtap interface '%s': device '%s' is taken by "
+                                    "a bridge, or by another guest that has it passed through",
+                                    name, below->name);
+    if (rc < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, rc,
+                                    "cannot create macvtap interface '%s' on '%s'", name,
+                                    below->name);
     return true;
 }
 

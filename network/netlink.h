@@ -22,7 +22,8 @@ void netlink_close(Netlink *nl);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Netlink, netlink_close)
 
 typedef struct {
-    unsigned index, master, mtu, flags; /* flags: IFF_UP … */
+    unsigned index, master, below; /* below: the device that a macvtap lies on */
+    unsigned mtu, flags;           /* flags: IFF_UP … */
     char name[IFNAMSIZ];
     char kind[16]; /* "bridge", "tun", "veth" …, "" for a plain device */
     uint8_t mac[6];
@@ -41,6 +42,11 @@ bool netlink_link_exists(const char *name);
  * @mtu 0: the kernel's default. */
 bool netlink_bridge_add(Netlink *nl, const char *name, const uint8_t mac[6], bool stp,
                         uint64_t delay, uint64_t mtu, GError **err);
+/* A macvtap interface over @below, down, that takes all multicast frames: guests join groups, for
+ * IPv6 to begin with, without the host's knowledge. @mode: MACVLAN_MODE_…. VIR_ERR_RESOURCE_BUSY
+ * when there is an interface @name. */
+bool netlink_macvtap_add(Netlink *nl, const char *name, const NetlinkLink *below,
+                         const uint8_t mac[6], uint32_t mode, GError **err);
 /* Deleting a link that is not there succeeds. */
 bool netlink_link_delete(Netlink *nl, const char *name, GError **err);
 bool netlink_link_set_up(Netlink *nl, const char *name, bool up, GError **err);

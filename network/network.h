@@ -2,8 +2,8 @@
  * guests join them.
  *
  * Follows libvirt's network objects (formatnetwork, virNetwork* API of libvirt 9.0). Forward modes
- * nat, route, open, bridge and none (isolated) run; private, vepa, passthrough and hostdev are kept
- * in definitions and refused at start.
+ * nat, route, open, bridge, private, vepa, passthrough and none (isolated) run; hostdev is kept in
+ * definitions and refused at start.
  *
  * Threads: every function may be called from any thread. Queries take one short lock; whatever
  * changes a network (define, start, stop, update, a port) is done one at a time, however long the
@@ -133,7 +133,17 @@ typedef enum {
     NETWORK_PORT_NETWORK,  /* <interface type='network'>: source is a network's name */
     NETWORK_PORT_BRIDGE,   /* type='bridge': source is a host bridge's name */
     NETWORK_PORT_ETHERNET, /* type='ethernet': a bare tap, source ignored */
+    NETWORK_PORT_DIRECT,   /* type='direct': source is a device of the host, joined by macvtap */
 } NetworkPortKind;
+
+/* How guests on one device see each other: by way of an outer switch, at once, not at all; or the
+ * guest has the device to itself. */
+typedef enum {
+    NETWORK_DIRECT_VEPA = 1,
+    NETWORK_DIRECT_BRIDGE,
+    NETWORK_DIRECT_PRIVATE,
+    NETWORK_DIRECT_PASSTHROUGH,
+} NetworkDirectMode;
 
 enum { NETWORK_PORT_MAX_QUEUES = 256 };
 
@@ -145,11 +155,13 @@ typedef struct {
 typedef struct {
     NetworkPortKind kind;
     const char *source;
-    const char *portgroup; /* NULL: the network's default one, if any */
+    NetworkDirectMode mode; /* DIRECT */
+    const char *portgroup;  /* NULL: the network's default one, if any */
     const char *domain_name;
     const uint8_t *domain_uuid; /* 16 bytes */
-    uint8_t mac[6];             /* the guest's; the tap gets it with 0xfe as its first byte */
-    const char *ifname;         /* exact name, a "name%d" template, or NULL for "vnet%d" */
+    uint8_t mac[6];             /* the guest's; a tap gets it with 0xfe as its first byte */
+    const char *ifname;         /* exact name, a "name%d" template, or NULL for "vnet%d" and
+                                 * "macvtap%d" */
     unsigned queues;            /* 0 counts as 1 */
     uint64_t mtu;               /* 0: the network's or the bridge's */
     bool vnet_hdr;              /* IFF_VNET_HDR */
@@ -163,18 +175,21 @@ typedef struct {
 
 typedef struct {
     char *ifname;
-    char *bridge;    /* NULL for ethernet */
-    char *portgroup; /* the one used, or NULL */
-    uint8_t id[16];  /* portid of <source>, for kind NETWORK */
-    uint64_t mtu;    /* of the tap as it is now */
-    int *fds;        /* close-on-exec tap queues, non-blocking */
+    char *bridge;           /* NULL without one */
+    char *dev;              /* what a macvtap lies on, NULL for a tap */
+    NetworkDirectMode mode; /* with @dev */
+    char *portgroup;        /* the one used, or NULL */
+    uint8_t id[16];         /* portid of <source>, for kind NETWORK */
+    uint64_t mtu;           /* of the tap as it is now */
+    int *fds;               /* close-on-exec tap queues, non-blocking */
     unsigned n_fds;
 } NetworkPort;
 void network_port_free(NetworkPort *port); /* closes the descriptors still in @fds */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkPort, network_port_free)
 
 /* Makes the tap, names it, attaches it to the bridge and brings it up. The tap lives as long as one
- * of the descriptors is open in some process. NULL with nothing left behind on failure;
+ * of the descriptors is open in some process; a macvtap, on a network of such a mode or for kind
+ * DIRECT, until network_port_close(). NULL with nothing left behind on failure;
  * VIR_ERR_OPERATION_INVALID (55) when the network is not active, VIR_ERR_NO_NETWORK when unknown.
  */
 NetworkPort *network_port_open(NetworkManager *manager, const NetworkPortRequest *request,
@@ -187,8 +202,8 @@ bool network_port_reclaim(NetworkManager *manager, const NetworkPortRequest *req
                           const char *ifname, const uint8_t id[16], GError **err);
 
 /* The guest is gone: forgets the port, deletes the tap if something still holds it, runs the
- * port-deleted hook. Never fails; @ifname may be gone already. Only @kind and @managed of @request
- * are looked at. */
+ * port-deleted hook. Never fails; @ifname may be gone already. Only @kind, @managed and @mac
+ * of @request are looked at. */
 void network_port_close(NetworkManager *manager, const NetworkPortRequest *request,
                         const char *ifname);
 

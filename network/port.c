@@ -1,10 +1,11 @@
-/* port.c - how a guest's NIC joins a network, a host bridge, or nothing but a tap.
+/* port.c - how a guest's NIC joins a network, a host bridge, a device, or nothing but a tap.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/private.h"
 
 #include "network/hook.h"
 #include "network/macs.h"
+#include "network/macvtap.h"
 #include "network/netlink.h"
 #include "network/tap.h"
 #include "network/tc.h"
@@ -26,6 +27,7 @@ port_free(Port *port)
         return;
     g_free(port->ifname);
     g_free(port->network);
+    g_free(port->dev);
     g_free(port->domain);
     g_free(port->domain_uuid);
     g_free(port->mac);
@@ -43,6 +45,7 @@ network_port_free(NetworkPort *port)
     g_free(port->fds);
     g_free(port->ifname);
     g_free(port->bridge);
+    g_free(port->dev);
     g_free(port->portgroup);
     g_free(port);
 }
@@ -92,15 +95,53 @@ network_write_macs(Network *network, const NetworkDef *live)
                       network->object.name, err->message);
 }
 
+static unsigned
+count_users(NetworkManager *m, const char *network, const char *dev)
+{
+    GHashTableIter iter;
+    gpointer value;
+    unsigned n = 0;
+
+    g_hash_table_iter_init(&iter, m->ports);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Port *port = value;
+
+        n += g_strcmp0(port->network, network) == 0 && g_strcmp0(port->dev, dev) == 0;
+    }
+    return n;
+}
+
+/* What depends on which guests have joined: their names for DNS, and how many a device serves. */
+static void
+show_ports(Network *network)
+{
+    NetworkManager *m = network->manager;
+    const NetworkDef *live = network->live;
+
+    network_write_macs(network, live);
+    if (!network_def_is_direct(live))
+        return;
+    g_mutex_lock(&m->registry.lock);
+    for (guint i = 0; i < live->forward->interfaces->len; i++) {
+        NetworkForwardInterface *at = live->forward->interfaces->pdata[i];
+        unsigned n = count_users(m, network->object.name, at->dev);
+
+        at->connections = n ? n : XML_UNSET;
+    }
+    g_mutex_unlock(&m->registry.lock);
+}
+
+/* @dev: the network's device that was chosen, or NULL. */
 static const Port *
 register_port(NetworkManager *m, const NetworkPortRequest *req, const char *ifname,
-              const uint8_t id[16])
+              const uint8_t id[16], const char *dev)
 {
     static const uint8_t no_uuid[16];
     Port *port = g_new0(Port, 1);
 
     port->ifname = g_strdup(ifname);
     port->network = req->kind == NETWORK_PORT_NETWORK ? g_strdup(req->source) : NULL;
+    port->dev = port->network ? g_strdup(dev) : NULL;
     port->domain = g_strdup(req->domain_name);
     port->domain_uuid = kiln_uuid_format(req->domain_uuid ? req->domain_uuid : no_uuid);
     port->mac = xml_mac_format(req->mac);
@@ -123,6 +164,19 @@ unregister_port(NetworkManager *m, const char *ifname)
     return port;
 }
 
+/* Attributes of <plug>: what the port joins. */
+static char *
+port_plug(const NetworkDef *live, const Port *port)
+{
+    const NetworkBridge *bridge = live->bridge;
+    const char *joined = port->dev ? port->dev : bridge && bridge->name ? bridge->name : "";
+    g_autofree char *name = xml_escape(joined);
+
+    return port->dev ? g_strdup_printf("type='direct' dev='%s' mode='%s'", name,
+                                       network_forward_modes[network_def_mode(live)])
+                     : g_strdup_printf("type='network' bridge='%s'", name);
+}
+
 /* Tells the hook of a port, in the form of libvirt's <networkport>. */
 static bool
 run_port_hook(Network *network, const Port *port, const char *operation, const char *sub_operation,
@@ -131,7 +185,7 @@ run_port_hook(Network *network, const Port *port, const char *operation, const c
     g_autofree char *net = network_def_format(network->live);
     g_autofree char *id = kiln_uuid_format(port->id);
     g_autofree char *owner = xml_escape(port->domain ? port->domain : "");
-    g_autofree char *bridge = xml_escape(network->live->bridge->name);
+    g_autofree char *plug = port_plug(network->live, port);
     g_autofree char *xml = g_strdup_printf("%s<networkport>\n"
                                            "  <uuid>%s</uuid>\n"
                                            "  <owner>\n"
@@ -139,9 +193,9 @@ run_port_hook(Network *network, const Port *port, const char *operation, const c
                                            "    <uuid>%s</uuid>\n"
                                            "  </owner>\n"
                                            "  <mac address='%s'/>\n"
-                                           "  <plug type='network' bridge='%s'/>\n"
+                                           "  <plug %s/>\n"
                                            "</networkport>\n",
-                                           net, id, owner, port->domain_uuid, port->mac, bridge);
+                                           net, id, owner, port->domain_uuid, port->mac, plug);
 
     return hook_run(network->manager->hook_program, network->object.name, operation, sub_operation,
                     xml, err);
@@ -236,26 +290,116 @@ check_bridge(Netlink *nl, const char *bridge, NetlinkLink *ret, GError **err)
     return false;
 }
 
+static NetworkDirectMode
+direct_mode(const NetworkDef *live)
+{
+    switch (network_def_mode(live)) {
+    case NETWORK_FORWARD_PRIVATE:
+        return NETWORK_DIRECT_PRIVATE;
+    case NETWORK_FORWARD_VEPA:
+        return NETWORK_DIRECT_VEPA;
+    case NETWORK_FORWARD_PASSTHROUGH:
+        return NETWORK_DIRECT_PASSTHROUGH;
+    default:
+        return NETWORK_DIRECT_BRIDGE;
+    }
+}
+
+/* The device that serves the fewest guests; one that is passed through serves one. */
+static bool
+choose_device(NetworkManager *m, const NetworkDef *live, NetworkPort *port, GError **err)
+{
+    unsigned least = UINT_MAX;
+
+    port->mode = direct_mode(live);
+    if (port->mode == NETWORK_DIRECT_PASSTHROUGH)
+        least = 1;
+    for (guint i = 0; i < live->forward->interfaces->len; i++) {
+        const NetworkForwardInterface *at = live->forward->interfaces->pdata[i];
+        unsigned n = count_users(m, live->name, at->dev);
+
+        if (n >= least)
+            continue;
+        least = n;
+        g_free(port->dev);
+        port->dev = g_strdup(at->dev);
+    }
+    if (!port->dev)
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                              "network '%s' requires exclusive access to interfaces, but none are "
+                              "available",
+                              live->name);
+    return true;
+}
+
+/* Finds out what @req joins: a bridge, a device or nothing. @actual gets what a network adds. */
+static bool
+choose_place(NetworkManager *m, const NetworkPortRequest *req, NetworkPortRequest *actual,
+             NetworkPort *port, Network **ret_network, GError **err)
+{
+    const NetworkDef *live;
+
+    if (req->kind == NETWORK_PORT_BRIDGE) {
+        port->bridge = g_strdup(req->source);
+    } else if (req->kind == NETWORK_PORT_DIRECT) {
+        port->dev = g_strdup(req->source);
+        port->mode = req->mode;
+    }
+    if (req->kind != NETWORK_PORT_NETWORK)
+        return true;
+    *ret_network = find_running(m, req, err);
+    if (!*ret_network)
+        return false;
+    live = (*ret_network)->live;
+    actual->isolated |= live->port_isolated == TRISTATE_ON;
+    if (actual->mtu == 0 && live->mtu != XML_UNSET)
+        actual->mtu = live->mtu;
+    if (!check_portgroup(live, actual, &port->portgroup, err))
+        return false;
+    if (network_def_is_direct(live))
+        return choose_device(m, live, port, err);
+    port->bridge = g_strdup(live->bridge->name);
+    return true;
+}
+
 /* --- the tap ---------------------------------------------------------------------------- */
+
+/* @name is exact. */
+static bool
+open_named(Netlink *nl, const char *name, const NetworkPortRequest *req, unsigned queues,
+           bool existing, NetworkPort *port, GError **err)
+{
+    char actual[IFNAMSIZ];
+
+    if (port->dev) {
+        if (!macvtap_open(nl, name, port->dev, port->mode, req->mac, queues, req->vnet_hdr,
+                          port->fds, err))
+            return false;
+        port->ifname = g_strdup(name);
+        return true;
+    }
+    if (!tap_open(name, queues, req->vnet_hdr, existing, actual, port->fds, err))
+        return false;
+    port->ifname = g_strdup(actual);
+    return true;
+}
 
 /* Numbers go up and are not used again while the daemon lives, so that what belonged to a guest
  * that is gone (counters, filters) is not taken for the next one's. */
 static bool
-open_numbered(NetworkManager *m, const char *name, const NetworkPortRequest *req, unsigned queues,
-              NetworkPort *port, GError **err)
+open_numbered(NetworkManager *m, Netlink *nl, const char *name, const NetworkPortRequest *req,
+              unsigned queues, NetworkPort *port, GError **err)
 {
+    unsigned *next = port->dev ? &m->next_macvtap : &m->next_tap;
     const char *percent = strstr(name, "%d");
 
     for (unsigned i = 0; i < TAP_TRIES; i++) {
         g_autofree char *exact =
-            g_strdup_printf("%.*s%u%s", (int)(percent - name), name, m->next_tap++, percent + 2);
+            g_strdup_printf("%.*s%u%s", (int)(percent - name), name, (*next)++, percent + 2);
         g_autoptr(GError) failure = NULL;
-        char actual[IFNAMSIZ];
 
-        if (tap_open(exact, queues, req->vnet_hdr, false, actual, port->fds, &failure)) {
-            port->ifname = g_strdup(actual);
+        if (open_named(nl, exact, req, queues, false, port, &failure))
             return true;
-        }
         if (kiln_error_code(failure) != VIR_ERR_RESOURCE_BUSY) {
             g_propagate_error(err, g_steal_pointer(&failure));
             return false;
@@ -268,12 +412,12 @@ open_numbered(NetworkManager *m, const char *name, const NetworkPortRequest *req
 }
 
 static bool
-open_tap(NetworkManager *m, const NetworkPortRequest *req, NetworkPort *port, GError **err)
+open_tap(NetworkManager *m, Netlink *nl, const NetworkPortRequest *req, NetworkPort *port,
+         GError **err)
 {
     unsigned queues = MAX(req->queues, 1);
-    const char *name = req->ifname ? req->ifname : "vnet%d";
+    const char *name = req->ifname ? req->ifname : port->dev ? "macvtap%d" : "vnet%d";
     bool existing = req->kind == NETWORK_PORT_ETHERNET && !req->managed;
-    char actual[IFNAMSIZ];
 
     if (queues > NETWORK_PORT_MAX_QUEUES)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -290,14 +434,9 @@ open_tap(NetworkManager *m, const NetworkPortRequest *req, NetworkPort *port, GE
                               name);
     port->fds = g_new(int, queues);
     memset(port->fds, -1, queues * sizeof(int));
-    if (strstr(name, "%d")) {
-        if (!open_numbered(m, name, req, queues, port, err))
-            return false;
-    } else {
-        if (!tap_open(name, queues, req->vnet_hdr, existing, actual, port->fds, err))
-            return false;
-        port->ifname = g_strdup(actual);
-    }
+    if (strstr(name, "%d") ? !open_numbered(m, nl, name, req, queues, port, err)
+                           : !open_named(nl, name, req, queues, existing, port, err))
+        return false;
     port->n_fds = queues;
     return true;
 }
@@ -312,13 +451,23 @@ set_up_tap(Netlink *nl, const NetworkPortRequest *req, NetworkPort *port, uint64
         return true;
     /* 0xfe: higher than any guest's, so that a bridge does not take this address for its own. */
     memcpy(mac, req->mac, sizeof(mac));
-    if (req->kind != NETWORK_PORT_ETHERNET)
+    if (port->bridge)
         mac[0] = 0xfe;
-    return netlink_link_set_mac(nl, port->ifname, mac, err) &&
+    return (port->dev || netlink_link_set_mac(nl, port->ifname, mac, err)) &&
            (mtu == 0 || netlink_link_set_mtu(nl, port->ifname, mtu, err)) &&
            (!port->bridge || netlink_link_set_master(nl, port->ifname, port->bridge, err)) &&
-           (!req->isolated || netlink_port_set_isolated(nl, port->ifname, true, err)) &&
+           (!req->isolated || !port->bridge ||
+            netlink_port_set_isolated(nl, port->ifname, true, err)) &&
            netlink_link_set_up(nl, port->ifname, !req->link_down, err);
+}
+
+/* What a tap sends is what the guest gets; a macvtap is the guest's own side. */
+static bool
+is_guests_side(Netlink *nl, const char *ifname)
+{
+    NetlinkLink link = { 0 };
+
+    return netlink_link_find(nl, ifname, &link, NULL) && strcmp(link.kind, "macvtap") == 0;
 }
 
 static bool
@@ -328,72 +477,83 @@ limit_tap(Netlink *nl, const NetworkPortRequest *req, const char *ifname, GError
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "<bandwidth> with a 'floor' is not offered: use 'average' to limit "
                               "the others, or remove it");
+    if (is_guests_side(nl, ifname))
+        return tc_limit_sent(nl, ifname, &req->outbound, err) &&
+               tc_limit_received(nl, ifname, &req->inbound, err);
     return tc_limit_sent(nl, ifname, &req->inbound, err) &&
            tc_limit_received(nl, ifname, &req->outbound, err);
 }
 
-static NetworkPort *
-open_locked(NetworkManager *m, const NetworkPortRequest *req, GError **err)
+/* What is left of @port on the host after a failure goes with its descriptors, but for a macvtap.
+ */
+static bool
+open_locked(NetworkManager *m, Netlink *nl, const NetworkPortRequest *req, NetworkPort *port,
+            GError **err)
 {
-    g_autoptr(NetworkPort) port = g_new0(NetworkPort, 1);
-    g_autoptr(Netlink) nl = netlink_open(err);
     NetworkPortRequest actual = *req;
     const Port *registered;
     Network *network = NULL;
     NetlinkLink link = { 0 };
-    uint64_t mtu = req->mtu;
+    uint64_t mtu;
 
-    if (!nl)
-        return NULL;
-    if (req->kind == NETWORK_PORT_NETWORK) {
-        network = find_running(m, req, err);
-        if (!network || !check_portgroup(network->live, &actual, &port->portgroup, err))
-            return NULL;
-        port->bridge = g_strdup(network->live->bridge->name);
-        actual.isolated |= network->live->port_isolated == TRISTATE_ON;
-        if (mtu == 0 && network->live->mtu != XML_UNSET)
-            mtu = network->live->mtu;
-    } else if (req->kind == NETWORK_PORT_BRIDGE) {
-        port->bridge = g_strdup(req->source);
-    }
-    if (port->bridge && !check_bridge(nl, port->bridge, &link, err))
-        return NULL;
-    if (mtu == 0)
-        mtu = link.mtu;
-    if (getrandom(port->id, sizeof(port->id), 0) != sizeof(port->id)) {
-        kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "cannot make up a port's id");
-        return NULL;
-    }
+    if (!choose_place(m, req, &actual, port, &network, err) ||
+        (port->bridge && !check_bridge(nl, port->bridge, &link, err)))
+        return false;
+    mtu = actual.mtu ? actual.mtu : link.mtu;
+    if (getrandom(port->id, sizeof(port->id), 0) != sizeof(port->id))
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "cannot make up a port's id");
     port->id[6] = 0x40 | (port->id[6] & 0x0f);
     port->id[8] = 0x80 | (port->id[8] & 0x3f);
-    if (!open_tap(m, req, port, err) || !set_up_tap(nl, &actual, port, mtu, err) ||
+    if (!open_tap(m, nl, req, port, err) || !set_up_tap(nl, &actual, port, mtu, err) ||
         !limit_tap(nl, &actual, port->ifname, err))
-        return NULL;
+        return false;
     port->mtu = netlink_link_find(nl, port->ifname, &link, NULL) ? link.mtu : mtu;
-    registered = register_port(m, req, port->ifname, port->id);
-    if (network) {
-        network_write_macs(network, network->live);
-        if (!run_port_hook(network, registered, "port-created", "begin", err)) {
-            port_free(unregister_port(m, port->ifname));
-            network_write_macs(network, network->live);
-            return NULL;
-        }
-    }
-    return g_steal_pointer(&port);
+    registered = register_port(m, req, port->ifname, port->id, port->dev);
+    if (!network)
+        return true;
+    show_ports(network);
+    if (run_port_hook(network, registered, "port-created", "begin", err))
+        return true;
+    port_free(unregister_port(m, port->ifname));
+    show_ports(network);
+    return false;
 }
 
 NetworkPort *
 network_port_open(NetworkManager *m, const NetworkPortRequest *req, GError **err)
 {
-    NetworkPort *port;
+    g_autoptr(Netlink) nl = netlink_open(err);
+    NetworkPort *port = g_new0(NetworkPort, 1);
+    bool ok;
 
     g_mutex_lock(&m->registry.change);
-    port = open_locked(m, req, err);
+    ok = nl && open_locked(m, nl, req, port, err);
+    if (!ok && port->dev && port->ifname)
+        netlink_link_delete(nl, port->ifname, NULL);
     g_mutex_unlock(&m->registry.change);
+    if (!ok)
+        g_clear_pointer(&port, network_port_free);
     return port;
 }
 
 /* --- after a daemon restart, and at the end --------------------------------------------- */
+
+/* Which of the network's devices the macvtap @ifname lies on; borrowed. */
+static const char *
+device_of(Netlink *nl, const NetworkDef *live, const NetworkPortRequest *req, const char *ifname)
+{
+    NetlinkLink link = { 0 }, below = { 0 };
+
+    if (!macvtap_find(nl, ifname, req->mac, &link))
+        return NULL;
+    for (guint i = 0; i < live->forward->interfaces->len; i++) {
+        const NetworkForwardInterface *at = live->forward->interfaces->pdata[i];
+
+        if (netlink_link_find(nl, at->dev, &below, NULL) && below.index == link.below)
+            return at->dev;
+    }
+    return NULL;
+}
 
 static bool
 reclaim_locked(NetworkManager *m, const NetworkPortRequest *req, const char *ifname,
@@ -401,6 +561,7 @@ reclaim_locked(NetworkManager *m, const NetworkPortRequest *req, const char *ifn
 {
     g_autoptr(Netlink) nl = netlink_open(err);
     const char *bridge = req->kind == NETWORK_PORT_BRIDGE ? req->source : NULL;
+    const char *dev = NULL;
     Network *network = NULL;
     NetlinkLink link, master;
     unsigned number;
@@ -411,7 +572,10 @@ reclaim_locked(NetworkManager *m, const NetworkPortRequest *req, const char *ifn
         network = find_running(m, req, err);
         if (!network)
             return false;
-        bridge = network->live->bridge->name;
+        if (network_def_is_direct(network->live))
+            dev = device_of(nl, network->live, req, ifname);
+        else
+            bridge = network->live->bridge->name;
     }
     if (!netlink_link_find(nl, ifname, &link, err)) {
         if (err && !*err)
@@ -424,9 +588,11 @@ reclaim_locked(NetworkManager *m, const NetworkPortRequest *req, const char *ifn
         return false;
     if (sscanf(ifname, "vnet%u", &number) == 1 && number >= m->next_tap && number < G_MAXINT)
         m->next_tap = number + 1;
-    register_port(m, req, ifname, id);
+    if (sscanf(ifname, "macvtap%u", &number) == 1 && number >= m->next_macvtap && number < G_MAXINT)
+        m->next_macvtap = number + 1;
+    register_port(m, req, ifname, id, dev);
     if (network)
-        network_write_macs(network, network->live);
+        show_ports(network);
     return true;
 }
 
@@ -449,23 +615,21 @@ void
 network_port_close(NetworkManager *m, const NetworkPortRequest *req, const char *ifname)
 {
     bool ours = req->kind != NETWORK_PORT_ETHERNET || req->managed;
+    g_autoptr(Netlink) nl = netlink_open(NULL);
     g_autoptr(GError) err = NULL;
     Network *network = NULL;
     Port *port;
 
     g_mutex_lock(&m->registry.change);
     port = unregister_port(m, ifname);
-    /* A name that is not in the table is not ours to delete. */
-    if (port && ours) {
-        g_autoptr(Netlink) nl = netlink_open(NULL);
-
-        if (nl)
-            netlink_link_delete(nl, ifname, NULL);
-    }
+    /* A name that is not in the table is not ours to delete, unless it is the macvtap of a guest
+     * that ended while no daemon ran. */
+    if (nl && ours && (port || macvtap_find(nl, ifname, req->mac, NULL)))
+        netlink_link_delete(nl, ifname, NULL);
     if (port && port->network)
         network = registry_peek(&m->registry, port->network);
     if (network && network->live) {
-        network_write_macs(network, network->live);
+        show_ports(network);
         if (!run_port_hook(network, port, "port-deleted", "end", &err))
             registry_warn(&m->registry, "%s", err->message);
     }
@@ -481,14 +645,14 @@ network_rejoin_ports(Network *network, const NetworkDef *live)
     GHashTableIter iter;
     gpointer value;
 
-    if (!nl || !live->bridge)
+    if (!nl || network_def_is_direct(live))
         return;
     g_hash_table_iter_init(&iter, m->ports);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Port *port = value;
         g_autoptr(GError) err = NULL;
 
-        if (g_strcmp0(port->network, network->object.name) == 0 &&
+        if (g_strcmp0(port->network, network->object.name) == 0 && !port->dev &&
             !netlink_link_set_master(nl, port->ifname, live->bridge->name, &err))
             registry_warn(&m->registry, "guest '%s' stays off network '%s': %s", port->domain,
                           network->object.name, err->message);
@@ -540,5 +704,8 @@ network_port_stats(const char *ifname, NetworkPortStats *ret, GError **err)
         .tx_errs = link.rx_errors,
         .tx_drop = link.rx_dropped,
     };
+    if (strcmp(link.kind, "macvtap") == 0)
+        *ret = (NetworkPortStats){ ret->tx_bytes, ret->tx_packets, ret->tx_errs, ret->tx_drop,
+                                   ret->rx_bytes, ret->rx_packets, ret->rx_errs, ret->rx_drop };
     return true;
 }

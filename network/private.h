@@ -17,6 +17,7 @@
 typedef struct {
     char *ifname;  /* constant, as is all else here */
     char *network; /* NULL unless of a network */
+    char *dev;     /* of the network's devices, the one that a macvtap lies on; else NULL */
     char *domain, *domain_uuid;
     char *mac;
     uint8_t id[16];
@@ -29,8 +30,8 @@ struct NetworkManager {
     const NetworkOps *ops;
     void *opaque;
 
-    GHashTable *ports; /* ifname → Port */
-    unsigned next_tap; /* number for the next vnetN; with `change` */
+    GHashTable *ports;               /* ifname → Port */
+    unsigned next_tap, next_macvtap; /* numbers for the next vnetN and macvtapN; with `change` */
 
     /* The keeper: a thread that waits for dnsmasqs to end. */
     GMainContext *keeper;

@@ -78,6 +78,20 @@ has_chosen_ports(const DomainDef *def, unsigned flags)
     return false;
 }
 
+static bool
+has_direct_ports(const DomainDef *def, unsigned flags)
+{
+    if (!(flags & DOMAIN_FORMAT_JOINED))
+        return false;
+    for (guint i = 0; i < def->interfaces->len; i++) {
+        const DomainInterface *net = def->interfaces->pdata[i];
+
+        if (net->type == DOMAIN_NET_NETWORK && net->source_dev)
+            return true;
+    }
+    return false;
+}
+
 char *
 domain_def_format(const DomainDef *def, unsigned flags)
 {
@@ -87,11 +101,13 @@ domain_def_format(const DomainDef *def, unsigned flags)
 
     bool plain = iothreads_are_plain(def);
 
-    if (plain || has_chosen_ports(def, flags)) {
+    if (plain || has_chosen_ports(def, flags) || has_direct_ports(def, flags)) {
         g_autoptr(DomainDef) copy = domain_def_copy(def);
 
         if (has_chosen_ports(def, flags))
             domain_def_forget_ports(copy);
+        for (guint i = 0; has_direct_ports(def, flags) && i < copy->interfaces->len; i++)
+            domain_interface_show_joined(copy->interfaces->pdata[i]);
         for (guint i = 0; plain && i < copy->iothread_ids->len; i++)
             xml_type_free(&domain_iothread_type, copy->iothread_ids->pdata[i]);
         if (plain)

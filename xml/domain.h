@@ -146,6 +146,7 @@ typedef enum {
     DOMAIN_FORMAT_MIGRATABLE = 1 << 2, /* for another host: without automatic devices' addresses
                                         * being lost; today the same as without */
     DOMAIN_FORMAT_STATUS = 1 << 3,     /* the daemon's own file: everything */
+    DOMAIN_FORMAT_JOINED = 1 << 4,     /* for readers: interfaces of networks as what they joined */
 } DomainFormatFlags;
 
 /* g_free() the text. */

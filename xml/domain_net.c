@@ -22,6 +22,7 @@ static const char *const protocols[] = { "", "tcp", "udp", NULL };
 static const char *const native_modes[] = { "", "tagged", "untagged", NULL };
 static const char *const drivers[] = { "", "qemu", "vhost", NULL };
 static const char *const txmodes[] = { "", "iothread", "timer", NULL };
+static const char *const direct_modes[] = { "", "vepa", "bridge", "private", "passthrough", NULL };
 static const char *const links[] = { "", "up", "down", NULL };
 /* Names that a daemon makes up for taps and the like are no part of the definition. */
 static const char *const made_names[] = { "vnet", "macvtap", "macvlan", NULL };
@@ -138,8 +139,9 @@ static const XmlType guest_type = XML_TYPE("guest-offloads", DomainNetOffloads, 
 #define ETHERNET XML_WHEN(DOMAIN_NET_ETHERNET)
 #define NETWORK XML_WHEN(DOMAIN_NET_NETWORK)
 #define BRIDGE XML_WHEN(DOMAIN_NET_BRIDGE)
+#define DIRECT XML_WHEN(DOMAIN_NET_DIRECT)
 #define HOSTDEV XML_WHEN(DOMAIN_NET_HOSTDEV)
-#define UNDERSTOOD (USER | ETHERNET | NETWORK | BRIDGE | XML_WHEN(DOMAIN_NET_NULL))
+#define UNDERSTOOD (USER | ETHERNET | NETWORK | BRIDGE | DIRECT | XML_WHEN(DOMAIN_NET_NULL))
 static const XmlRow interface_rows[] = {
     { NULL, "type", XML_ENUM, N(type), XML_REQUIRED, .names = domain_net_types },
     { NULL, "managed", XML_YESNO, N(hostdev_managed), .when = HOSTDEV },
@@ -149,18 +151,22 @@ static const XmlRow interface_rows[] = {
     { "mac", "check", XML_YESNO, N(mac_check) },
     { "source", "network", XML_STRING, N(network), .when = NETWORK, .pattern = "[^/\\n]+",
       .legal = "a network's name" },
-    { "source", "network", XML_STRING, N(network), XML_LIVE, .when = BRIDGE },
+    { "source", "network", XML_STRING, N(network), XML_LIVE, .when = BRIDGE | DIRECT },
     { "source", "portgroup", XML_STRING, N(portgroup), .when = NETWORK, .pattern = DEVICE,
       .legal = "the name of a port group" },
-    { "source", "portgroup", XML_STRING, N(portgroup), XML_LIVE, .when = BRIDGE },
-    { "source", "portid", XML_UUID, N(port_id), XML_LIVE, .when = NETWORK | BRIDGE },
+    { "source", "portgroup", XML_STRING, N(portgroup), XML_LIVE, .when = BRIDGE | DIRECT },
+    { "source", "portid", XML_UUID, N(port_id), XML_LIVE, .when = NETWORK | BRIDGE | DIRECT },
     { "source", "bridge", XML_STRING, N(bridge), XML_LIVE, .when = NETWORK },
     { "source", "bridge", XML_STRING, N(bridge), .when = BRIDGE,
       .pattern = "[a-zA-Z0-9_.:/\\\\ -]+", .legal = DEVICE_LEGAL },
     { "source", "macTableManager", XML_ENUM, N(mac_table), XML_LIVE, .names = mac_tables,
       .when = NETWORK | BRIDGE },
-    { "source", "dev", XML_STRING, N(source_dev), .when = USER, .pattern = DEVICE,
+    { "source", "dev", XML_STRING, N(source_dev), .when = USER | DIRECT, .pattern = DEVICE,
       .legal = DEVICE_LEGAL },
+    { "source", "dev", XML_STRING, N(source_dev), XML_LIVE, .when = NETWORK },
+    { "source", "mode", XML_ENUM, N(source_mode), .names = direct_modes, .when = DIRECT },
+    { "source", "mode", XML_ENUM, N(source_mode), XML_LIVE, .names = direct_modes,
+      .when = NETWORK },
     { "source/ip", NULL, XML_LIST, N(source_ips), .type = &ip_type, .when = ETHERNET },
     { "source/route", NULL, XML_LIST, N(source_routes), .type = &route_type, .when = ETHERNET },
     { "source", NULL, XML_KEPT, N(kept), .when = ~UNDERSTOOD },
@@ -213,6 +219,13 @@ static const XmlRow interface_rows[] = {
     { NULL, NULL, XML_INLINE, N(info), XML_ABI, .type = &domain_device_info_type },
 };
 
+void
+domain_interface_show_joined(DomainInterface *net)
+{
+    if (net->type == DOMAIN_NET_NETWORK && net->source_dev)
+        net->type = DOMAIN_NET_DIRECT;
+}
+
 static bool
 power_of_two(uint64_t n)
 {
@@ -230,6 +243,9 @@ interface_check(const void *obj, GError **err)
     if (net->type == DOMAIN_NET_BRIDGE && !net->bridge)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "an interface of type 'bridge' needs <source bridge='…'/>");
+    if (net->type == DOMAIN_NET_DIRECT && !net->source_dev)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "an interface of type 'direct' needs <source dev='…'/>");
     if (!power_of_two(net->rx_queue_size) || !power_of_two(net->tx_queue_size))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "rx_queue_size and tx_queue_size must be powers of two");

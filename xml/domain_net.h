@@ -1,7 +1,7 @@
 /* domain_net.h - <interface> of a guest (libvirt formatdomain "Network interfaces", schema of 9.0).
  *
- * Types network, bridge, user, ethernet and null are read whole; the sources of the others, virtual
- * ports, filters and tuning that Kiln does not apply are kept in @kept.
+ * Types network, bridge, direct, user, ethernet and null are read whole; the sources of the others,
+ * virtual ports, filters and tuning that Kiln does not apply are kept in @kept.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_NET_H
@@ -28,6 +28,15 @@ typedef enum {
     DOMAIN_NET_VDS,
 } DomainNetType;
 extern const char *const domain_net_types[];
+
+/* <source mode=''> of DIRECT */
+typedef enum {
+    DOMAIN_DIRECT_ABSENT,
+    DOMAIN_DIRECT_VEPA,
+    DOMAIN_DIRECT_BRIDGE,
+    DOMAIN_DIRECT_PRIVATE,
+    DOMAIN_DIRECT_PASSTHROUGH,
+} DomainDirectMode;
 
 typedef enum { DOMAIN_LINK_ABSENT, DOMAIN_LINK_UP, DOMAIN_LINK_DOWN } DomainLink;
 
@@ -84,7 +93,9 @@ typedef struct {
     char *port_id;            /* source portid; live, a UUID */
     char *bridge;             /* source; BRIDGE, and live NETWORK: the bridge joined */
     int mac_table;            /* source macTableManager: 1 kernel, 2 libvirt; live */
-    char *source_dev;         /* source; USER (passt) */
+    char *source_dev;         /* source; USER (passt), DIRECT, and live NETWORK: what a macvtap
+                               * lies on */
+    int source_mode;          /* DomainDirectMode; DIRECT, and live NETWORK with @source_dev */
     GPtrArray *source_ips;    /* DomainIp; ETHERNET: on the host's side */
     GPtrArray *source_routes; /* DomainRoute */
     GPtrArray *kept;          /* XmlKept */
@@ -123,6 +134,10 @@ typedef struct {
 
 /* A random MAC address of QEMU's range for one that has none. Completing a definition does it. */
 void domain_interface_give_mac(DomainInterface *net);
+
+/* Shows a running guest's interface of a network as libvirt shows it to clients: as one of type
+ * 'direct' if that is how it joined. */
+void domain_interface_show_joined(DomainInterface *net);
 
 extern const XmlType domain_bandwidth_type;
 extern const XmlType domain_interface_type;

@@ -240,6 +240,8 @@ complete_interface(DomainInterface *net)
     domain_interface_give_mac(net);
     if (net->type != DOMAIN_NET_HOSTDEV)
         set_default(&net->model, "virtio");
+    if (net->type == DOMAIN_NET_DIRECT && !net->source_mode)
+        net->source_mode = DOMAIN_DIRECT_VEPA;
     for (guint i = 0; i < net->ips->len; i++) {
         DomainIp *ip = net->ips->pdata[i];
 

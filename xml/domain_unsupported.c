@@ -318,7 +318,8 @@ check_interface(const DomainInterface *net, GError **err)
     g_autofree char *where = g_strdup_printf(" of %s", what);
 
     if (net->type != DOMAIN_NET_NETWORK && net->type != DOMAIN_NET_BRIDGE &&
-        net->type != DOMAIN_NET_USER && net->type != DOMAIN_NET_ETHERNET)
+        net->type != DOMAIN_NET_USER && net->type != DOMAIN_NET_ETHERNET &&
+        net->type != DOMAIN_NET_DIRECT)
         return refuse(err, "type '%s' of %s", domain_net_types[net->type], what);
     if (!need(domain_interface_model(net), thing, err))
         return false;
@@ -326,7 +327,10 @@ check_interface(const DomainInterface *net, GError **err)
         return refuse(err, "<backend type='%s'/> of %s", net->backend_type, what);
     if (net->backend_tap || net->backend_vhost || net->backend_log)
         return refuse(err, "<backend> of %s", what);
-    if (net->source_dev || net->source_ips->len || net->source_routes->len)
+    if (net->type == DOMAIN_NET_DIRECT && net->trust_guest_rx_filters == TRISTATE_ON)
+        return refuse(err, "trustGuestRxFilters='yes' of %s", what);
+    if ((net->type == DOMAIN_NET_USER && net->source_dev) || net->source_ips->len ||
+        net->source_routes->len)
         return refuse(err, "<source> with device or addresses of %s", what);
     if (net->ips->len || net->routes->len)
         return refuse(err, "<ip> or <route> of %s", what);

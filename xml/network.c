@@ -106,6 +106,15 @@ network_def_owns_bridge(const NetworkDef *def)
 }
 
 bool
+network_def_is_direct(const NetworkDef *def)
+{
+    NetworkForwardMode mode = network_def_mode(def);
+
+    return (mode == NETWORK_FORWARD_BRIDGE && (!def->bridge || !def->bridge->name)) ||
+           (mode > NETWORK_FORWARD_BRIDGE && mode < NETWORK_FORWARD_HOSTDEV);
+}
+
+bool
 network_def_dns_enabled(const NetworkDef *def)
 {
     return !def->dns || def->dns->enable != TRISTATE_OFF;

@@ -228,6 +228,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkDef, network_def_free)
 NetworkForwardMode network_def_mode(const NetworkDef *def);
 /* Whether the mode has a bridge of the network's own: isolated, nat, route, open. */
 bool network_def_owns_bridge(const NetworkDef *def);
+/* Guests join devices of the host, by macvtap: there is no bridge. */
+bool network_def_is_direct(const NetworkDef *def);
 bool network_def_dns_enabled(const NetworkDef *def);
 
 /* The address of an <ip> or <route> and its prefix length, which is the classful one when the XML

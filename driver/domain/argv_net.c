@@ -162,6 +162,7 @@ argv_interface(Argv *argv, DomainInterface *net, GError **err)
     case DOMAIN_NET_NETWORK:
     case DOMAIN_NET_BRIDGE:
     case DOMAIN_NET_ETHERNET:
+    case DOMAIN_NET_DIRECT:
         ok = net_tap(argv, net, netdev, err);
         break;
     default:

@@ -19,7 +19,7 @@ enum { HOOK_ERROR_MAX = 4096 }; /* bytes of a script's complaint that go into th
 static int
 definition_fd(const DomainDef *def, GError **err)
 {
-    g_autofree char *xml = domain_def_format(def, DOMAIN_FORMAT_SECURE);
+    g_autofree char *xml = domain_def_format(def, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_JOINED);
     size_t len = strlen(xml);
     int fd = memfd_create("definition", MFD_CLOEXEC);
 

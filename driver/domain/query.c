@@ -154,6 +154,8 @@ domain_xml(Domain *domain, unsigned flags, GError **err)
         def = domain->config;
     if (!domain->live || (flags & VIR_DOMAIN_XML_INACTIVE))
         format |= DOMAIN_FORMAT_INACTIVE;
+    else
+        format |= DOMAIN_FORMAT_JOINED;
     if (def && (flags & VIR_DOMAIN_XML_UPDATE_CPU) && def->cpu &&
         def->cpu->mode == DOMAIN_CPU_HOST_MODEL)
         updated = domain_def_copy(def);

@@ -310,18 +310,41 @@ domain_net_limit(const DomainBandwidth *bandwidth)
     return limit;
 }
 
+G_STATIC_ASSERT((int)DOMAIN_DIRECT_VEPA == NETWORK_DIRECT_VEPA &&
+                (int)DOMAIN_DIRECT_PASSTHROUGH == NETWORK_DIRECT_PASSTHROUGH);
+
+/* What @net joins, by its name in ret_source. */
+static NetworkPortKind
+port_kind(const DomainInterface *net, const char **ret_source)
+{
+    switch (net->type) {
+    case DOMAIN_NET_NETWORK:
+        *ret_source = net->network;
+        return NETWORK_PORT_NETWORK;
+    case DOMAIN_NET_BRIDGE:
+        *ret_source = net->bridge;
+        return NETWORK_PORT_BRIDGE;
+    case DOMAIN_NET_DIRECT:
+        *ret_source = net->source_dev;
+        return NETWORK_PORT_DIRECT;
+    default:
+        *ret_source = NULL;
+        return NETWORK_PORT_ETHERNET;
+    }
+}
+
 static DomainPort *
 port_new(const DomainResources *resources, const DomainInterface *net)
 {
     DomainPort *port = g_new0(DomainPort, 1);
     NetworkPortRequest *request = &port->request;
+    const char *source;
 
-    port->source = g_strdup(net->type == DOMAIN_NET_NETWORK ? net->network : net->bridge);
+    request->kind = port_kind(net, &source);
+    request->mode = (NetworkDirectMode)net->source_mode;
+    port->source = g_strdup(source);
     port->portgroup = g_strdup(net->portgroup);
     port->domain_name = g_strdup(resources->def->name);
-    request->kind = net->type == DOMAIN_NET_NETWORK  ? NETWORK_PORT_NETWORK
-                    : net->type == DOMAIN_NET_BRIDGE ? NETWORK_PORT_BRIDGE
-                                                     : NETWORK_PORT_ETHERNET;
     request->source = port->source;
     request->portgroup = port->portgroup;
     request->domain_name = port->domain_name;
@@ -347,6 +370,9 @@ port_show(const NetworkPort *port, DomainInterface *net)
     if (net->type == DOMAIN_NET_NETWORK) {
         g_free(net->bridge);
         net->bridge = g_strdup(port->bridge);
+        g_free(net->source_dev);
+        net->source_dev = g_strdup(port->dev);
+        net->source_mode = (int)port->mode;
         g_free(net->port_id);
         net->port_id = kiln_uuid_format(port->id);
         if (port->portgroup && !net->portgroup)

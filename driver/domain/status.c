@@ -97,11 +97,11 @@ domain_status_remove(DomainManager *manager, const char *name)
     file_remove(path, NULL);
 }
 
-G_STATIC_ASSERT(NETWORK_PORT_NETWORK == 0 && NETWORK_PORT_ETHERNET == 2);
+G_STATIC_ASSERT(NETWORK_PORT_NETWORK == 0 && NETWORK_PORT_DIRECT == 3);
 
 static const XmlRow port_rows[] = {
     { NULL, "kind", XML_UINT, offsetof(DomainStatusPort, kind), XML_REQUIRED,
-      .max = NETWORK_PORT_ETHERNET },
+      .max = NETWORK_PORT_DIRECT },
     { NULL, "source", XML_STRING, offsetof(DomainStatusPort, source) },
     { NULL, "portgroup", XML_STRING, offsetof(DomainStatusPort, portgroup) },
     { NULL, "ifname", XML_STRING, offsetof(DomainStatusPort, ifname), XML_REQUIRED },

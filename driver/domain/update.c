@@ -130,6 +130,8 @@ fill_interface(DomainInterface *net, const DomainInterface *from)
         give(&net->portgroup, from->portgroup);
         give(&net->port_id, from->port_id);
         give(&net->bridge, from->bridge);
+        give(&net->source_dev, from->source_dev);
+        net->source_mode = from->source_mode;
     }
     if (net->mtu == XML_UNSET)
         net->mtu = from->mtu;

@@ -3,63 +3,13 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
-#include <string.h>
 
 #include "driver/calls/domain_reply.h"
 #include "driver/calls/handlers.h"
+#include "driver/calls/params.h"
 #include "xml/xmltab.h"
 
 #define IMPACT (VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG)
-
-/* A parameter that a call takes, and where its value goes. */
-typedef struct {
-    const char *name;
-    int type;    /* virTypedParameterType */
-    void *value; /* uint64_t, or int64_t for LLONG */
-    bool *given; /* may be NULL */
-} Wanted;
-
-static bool
-take_one(const WireTypedParam *param, const Wanted *wanted, GError **err)
-{
-    const WireTypedValue *value = &param->value;
-
-    if (value->type != wanted->type)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "invalid type '%d' for parameter '%s'",
-                              value->type, param->field);
-    if (value->type == VIR_TYPED_PARAM_UINT)
-        *(uint64_t *)wanted->value = value->WireTypedValue_u.ui;
-    else if (value->type == VIR_TYPED_PARAM_ULLONG)
-        *(uint64_t *)wanted->value = value->WireTypedValue_u.ul;
-    else
-        *(int64_t *)wanted->value = value->WireTypedValue_u.l;
-    if (wanted->given)
-        *wanted->given = true;
-    return true;
-}
-
-/* Each parameter must be one of @all, and be there once. */
-static bool
-take_params(const WireTypedParam *params, guint n_params, const Wanted *all, guint n_all,
-            GError **err)
-{
-    for (guint i = 0; i < n_params; i++) {
-        const Wanted *wanted = NULL;
-
-        for (guint k = 0; k < n_all; k++)
-            if (strcmp(params[i].field, all[k].name) == 0)
-                wanted = &all[k];
-        if (!wanted)
-            return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED, "parameter '%s' not supported",
-                                  params[i].field);
-        if (wire_params_find(params, n_params, params[i].field) != &params[i])
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "parameter '%s' occurs multiple times",
-                                  params[i].field);
-        if (!take_one(&params[i], wanted, err))
-            return false;
-    }
-    return true;
-}
 
 /* --- processor time --------------------------------------------------------------------------- */
 
@@ -67,7 +17,7 @@ static bool
 set_schedule(Call *call, const WireTypedParam *params, guint n, unsigned flags, GError **err)
 {
     DomainSchedule s = { .shares = XML_UNSET };
-    const Wanted all[] = {
+    const CallParam all[] = {
         { VIR_DOMAIN_SCHEDULER_CPU_SHARES, VIR_TYPED_PARAM_ULLONG, &s.shares, NULL },
         { VIR_DOMAIN_SCHEDULER_VCPU_PERIOD, VIR_TYPED_PARAM_ULLONG,
           &s.period[DOMAIN_CPU_LIMIT_VCPU], NULL },
@@ -91,7 +41,7 @@ set_schedule(Call *call, const WireTypedParam *params, guint n, unsigned flags, 
         s.period[i] = XML_UNSET;
         s.quota[i] = XML_UNSET_INT;
     }
-    return take_params(params, n, all, G_N_ELEMENTS(all), err) &&
+    return call_params_take(params, n, all, G_N_ELEMENTS(all), err) &&
            domain_set_schedule(call->domain, &s, flags, err);
 }
 
@@ -120,7 +70,7 @@ call_domain_set_interface_parameters(Call *call, const DomainPathSetParamsArgs *
                                      GError **err)
 {
     DomainLimits l = { 0 };
-    const Wanted all[] = {
+    const CallParam all[] = {
         { VIR_DOMAIN_BANDWIDTH_IN_AVERAGE, VIR_TYPED_PARAM_UINT, &l.inbound.average,
           &l.inbound.given },
         { VIR_DOMAIN_BANDWIDTH_IN_PEAK, VIR_TYPED_PARAM_UINT, &l.inbound.peak, &l.inbound.given },
@@ -136,8 +86,8 @@ call_domain_set_interface_parameters(Call *call, const DomainPathSetParamsArgs *
 
     (void)ret;
     return call_check_flags(args->flags, IMPACT, "virDomainSetInterfaceParameters", err) &&
-           take_params(args->params.params_val, args->params.params_len, all, G_N_ELEMENTS(all),
-                       err) &&
+           call_params_take(args->params.params_val, args->params.params_len, all,
+                            G_N_ELEMENTS(all), err) &&
            domain_set_interface_limits(call->domain, args->path, &l, args->flags, err);
 }
 

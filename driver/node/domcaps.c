@@ -58,6 +58,13 @@ check_request(const Node *node, const char *emulator, const char *arch, const ch
     return true;
 }
 
+bool
+node_check_request(const Node *node, const NodeRequest *request, GError **err)
+{
+    return check_request(node, request->emulator, request->arch, request->virt, err) &&
+           (!request->machine || find_machine(node, request->machine, err));
+}
+
 /* What firmware starts guests: UEFI's images are those that the host's packages describe for QEMU's
  * boards, which ours stand for. */
 static void

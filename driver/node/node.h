@@ -58,6 +58,24 @@ GPtrArray *node_get_cpu_model_names(Node *node, const char *arch, GError **err);
 /* host-model of this host; owned by @node. NULL with @err: no KVM, or no CPU model map. */
 const NodeHostModel *node_get_host_model(Node *node, GError **err);
 
+/* What a hypervisor is asked about: each may be NULL. */
+typedef struct {
+    const char *emulator, *arch, *machine, *virt;
+} NodeRequest;
+
+/* How this host's CPU (@request NULL), or what KVM offers of it, stands to the <cpu> in @xml: a
+ * virCPUCompareResult. @flags: virConnectCompareCPUFlags. VIR_CPU_COMPARE_ERROR with @err. */
+int node_compare_cpu(Node *node, const NodeRequest *request, const char *xml, unsigned flags,
+                     GError **err);
+
+/* The <cpu> that each of @n hosts with the CPUs in @xml can give a guest; with @request, that KVM
+ * here can give, too. @flags: virConnectBaselineCPUFlags. g_free() the text. */
+char *node_baseline_cpu(Node *node, const NodeRequest *request, const char *const *xml, size_t n,
+                        unsigned flags, GError **err);
+
+/* <sysinfo> of the host's firmware; VIR_ERR_CONFIG_UNSUPPORTED without one. g_free() the text. */
+char *node_get_sysinfo(Node *node, GError **err);
+
 /* `virtkilnd --check`: writes to @out what this host can and cannot do for Kiln, each with its
  * remedy. Returns how many findings keep the main job from working. */
 int node_doctor(const DaemonPaths *paths, FILE *out);

@@ -38,6 +38,9 @@ const char *node_get_offers(Node *node, const NodeMachine *machine);
  * machine-id(5), which itself is not to be shown to others. NULL when there is neither. */
 char *node_host_uuid(const char *root);
 
+/* Refuses emulators, architectures, machines and domain types that are not run here. */
+bool node_check_request(const Node *node, const NodeRequest *request, GError **err);
+
 /* --- writing XML
  * ---------------------------------------------------------------------------------- */
 

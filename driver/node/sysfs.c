@@ -33,6 +33,28 @@ sysfs_read(const char *root, const char *format, ...)
     return text ? g_strstrip(text) : NULL;
 }
 
+char *
+sysfs_read_text(const char *root, const char *format, ...)
+{
+    g_autofree char *path = NULL;
+    char *text, *to;
+    va_list args;
+
+    va_start(args, format);
+    path = sysfs_path(root, format, args);
+    va_end(args);
+    to = text = file_read_limited(path, SYSFS_FILE_MAX, NULL, NULL);
+    for (const char *at = text; at && *at; at++)
+        if (!g_ascii_iscntrl(*at))
+            *to++ = *at;
+    if (!text)
+        return NULL;
+    *to = '\0';
+    if (!g_utf8_validate(text, -1, NULL) || !*g_strstrip(text))
+        g_clear_pointer(&text, g_free);
+    return text;
+}
+
 bool
 sysfs_read_uint(uint64_t *ret, const char *root, const char *format, ...)
 {

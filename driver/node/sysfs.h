@@ -12,6 +12,10 @@
  * cannot be read or has more than 1 MiB. g_free() it. Any thread. */
 char *sysfs_read(const char *root, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* The same for texts that devices and firmware give, to be shown: without control characters, and
+ * NULL also when nothing is left or it is not UTF-8. */
+char *sysfs_read_text(const char *root, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 /* A decimal number alone in its file. false, with *ret untouched, when there is none. */
 bool sysfs_read_uint(uint64_t *ret, const char *root, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

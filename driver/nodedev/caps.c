@@ -57,27 +57,10 @@ device_property(const DeviceFacts *facts, const char *key)
     return value && g_utf8_validate(value, -1, NULL) ? value : NULL;
 }
 
-/* @text without control characters and blanks at its ends, or NULL when nothing is left. */
-static char *
-clean(char *text)
-{
-    char *to = text;
-
-    if (!text)
-        return NULL;
-    for (const char *at = text; *at; at++)
-        if (!g_ascii_iscntrl(*at))
-            *to++ = *at;
-    *to = '\0';
-    if (!g_utf8_validate(text, -1, NULL) || !*g_strstrip(text))
-        g_clear_pointer(&text, g_free);
-    return text;
-}
-
 char *
 device_attr(const char *root, const DeviceFacts *facts, const char *attr)
 {
-    return clean(sysfs_read(root, "%s/%s", facts->syspath, attr));
+    return sysfs_read_text(root, "%s/%s", facts->syspath, attr);
 }
 
 guint64
@@ -105,7 +88,7 @@ device_attr_number(const char *root, const DeviceFacts *facts, const char *attr,
 static void
 dmi_line(GString *xml, unsigned depth, const char *root, const char *element, const char *file)
 {
-    g_autofree char *text = clean(sysfs_read(root, "/sys/class/dmi/id/%s", file));
+    g_autofree char *text = sysfs_read_text(root, "/sys/class/dmi/id/%s", file);
 
     if (!text)
         return;
@@ -141,7 +124,7 @@ format_usb_id(GString *xml, const char *root, const DeviceFacts *facts, const ch
               const char *const keys[4])
 {
     const char *id = device_property(facts, keys[0]), *known = device_property(facts, keys[2]);
-    g_autofree char *name = known ? clean(g_strdup(known)) : device_attr(root, facts, keys[3]);
+    g_autofree char *name = known ? g_strdup(known) : device_attr(root, facts, keys[3]);
     unsigned number = (unsigned)(id ? device_number(id, 16, 0)
                                     : device_attr_number(root, facts, keys[1], 16, 0)) &
                       0xffff;
@@ -203,7 +186,7 @@ read_numbers(const char *text, unsigned ret[4])
 char *
 device_wwn(const char *root, const DeviceFacts *facts, const char *which)
 {
-    char *text = clean(sysfs_read(root, "/sys/class/fc_host/%s/%s", facts->sysname, which));
+    char *text = sysfs_read_text(root, "/sys/class/fc_host/%s/%s", facts->sysname, which);
 
     if (text && g_str_has_prefix(text, "0x"))
         memmove(text, text + 2, strlen(text + 2) + 1);
@@ -263,8 +246,7 @@ format_scsi_target(GString *xml, const char *root, const DeviceFacts *facts)
 {
     g_autofree char *above = g_path_get_dirname(facts->syspath);
     g_autofree char *rport = g_path_get_basename(above);
-    g_autofree char *wwpn =
-        clean(sysfs_read(root, "/sys/class/fc_remote_ports/%s/port_name", rport));
+    g_autofree char *wwpn = sysfs_read_text(root, "/sys/class/fc_remote_ports/%s/port_name", rport);
 
     xml_line(xml, 2, "<target>%s</target>", facts->sysname);
     if (!wwpn || !g_str_has_prefix(wwpn, "0x"))

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <libvirt/libvirt.h>
 #include <string.h>
 
 #include "driver/node/firmware.h"
@@ -341,6 +342,160 @@ test_host_model(void **state)
     fake_host_free(host);
 }
 
+/* Of the host: fpu sse2 sse4.1 aes lm svm invtsc; KVM has no svm, but x2apic, hypervisor, rdctl-no.
+ */
+static void
+test_compare_cpu(void **state)
+{
+    static const char zebra[] = "<cpu><model>Zebra</model></cpu>";
+    static const NodeRequest kvm = { 0 }, xen = { .virt = "xen" };
+    static const struct {
+        const char *xml;
+        const NodeRequest *request;
+        int result;
+        const char *why; /* with FAIL_INCOMPATIBLE */
+    } cases[] = {
+        { zebra, NULL, VIR_CPU_COMPARE_SUPERSET, NULL },
+        { zebra, &kvm, VIR_CPU_COMPARE_INCOMPATIBLE,
+          "Host CPU does not provide required features: svm" },
+        { "<cpu><model>Zebra</model><feature policy='disable' name='svm'/></cpu>", &kvm,
+          VIR_CPU_COMPARE_SUPERSET, NULL },
+        { "<cpu><arch>x86_64</arch><model>Zebra</model><vendor>AMD</vendor>"
+          "<signature family='1' model='2' stepping='3'/><feature name='sse4.1'/>"
+          "<feature name='invtsc'/></cpu>",
+          NULL, VIR_CPU_COMPARE_IDENTICAL, NULL },
+        { "<cpu match='strict'><model>Zebra</model></cpu>", NULL, VIR_CPU_COMPARE_INCOMPATIBLE,
+          "Host CPU does not strictly match guest CPU: Extra features: sse4.1,invtsc" },
+        { "<cpu match='strict'><model>Zebra</model><feature policy='optional' name='sse4.1'/>"
+          "<feature policy='force' name='invtsc'/></cpu>",
+          NULL, VIR_CPU_COMPARE_IDENTICAL, NULL },
+        { "<cpu><model>Zebra</model><feature policy='forbid' name='invtsc'/></cpu>", NULL,
+          VIR_CPU_COMPARE_INCOMPATIBLE, "Host CPU provides forbidden features: invtsc" },
+        { "<cpu><model>old64</model><vendor>Intel</vendor></cpu>", NULL,
+          VIR_CPU_COMPARE_INCOMPATIBLE,
+          "host CPU vendor does not match required CPU vendor Intel" },
+    };
+    static const struct {
+        const char *xml;
+        const NodeRequest *request;
+        int code;
+    } wrong[] = {
+        { "<cpu><model>Nonsense</model></cpu>", NULL, VIR_ERR_INTERNAL_ERROR },
+        { "<cpu><model>Zebra</model><feature name='nonsense'/></cpu>", NULL,
+          VIR_ERR_INTERNAL_ERROR },
+        { "<cpu/>", NULL, VIR_ERR_INVALID_ARG },
+        { "<domain/>", NULL, VIR_ERR_XML_ERROR },
+        { "<cpu", NULL, VIR_ERR_XML_DETAIL },
+        { zebra, &xen, VIR_ERR_INVALID_ARG },
+    };
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) err = NULL;
+        int result = node_compare_cpu(node, cases[i].request, cases[i].xml, 0, &err);
+
+        if (err)
+            fail_msg("case %zu: %s", i, err->message);
+        assert_int_equal(result, cases[i].result);
+        result = node_compare_cpu(node, cases[i].request, cases[i].xml,
+                                  VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE, &err);
+        assert_int_equal(result, cases[i].why ? VIR_CPU_COMPARE_ERROR : cases[i].result);
+        if (cases[i].why) {
+            assert_int_equal(kiln_error_code(err), VIR_ERR_CPU_INCOMPATIBLE);
+            assert_string_equal(err->message, cases[i].why);
+        }
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autoptr(GError) err = NULL;
+
+        assert_int_equal(node_compare_cpu(node, wrong[i].request, wrong[i].xml, 0, &err),
+                         VIR_CPU_COMPARE_ERROR);
+        assert_int_equal(kiln_error_code(err), wrong[i].code);
+    }
+    fake_host_free(host);
+}
+
+static void
+test_baseline_cpu(void **state)
+{
+    static const char *const zebras[] = {
+        "<cpu><arch>x86_64</arch><model>Zebra</model><vendor>AMD</vendor>"
+        "<feature name='sse4.1'/><feature name='invtsc'/></cpu>",
+        "<cpu><model>Zebra</model><vendor>AMD</vendor><feature name='invtsc'/>"
+        "<feature policy='disable' name='aes'/></cpu>",
+    };
+    static const char *const mixed[] = { "<cpu><model>Zebra</model></cpu>",
+                                         "<cpu><model>old64</model></cpu>" };
+    static const char *const enemies[] = { "<cpu><model>Zebra</model></cpu>",
+                                           "<cpu><model>Lake</model></cpu>" };
+    static const NodeRequest kvm = { 0 };
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    g_autoptr(GError) err = NULL;
+    char *xml;
+
+    (void)state;
+    xml = node_baseline_cpu(node, NULL, zebras, 2, 0, NULL);
+    assert_string_equal(xml, "<cpu mode='custom' match='exact'>\n"
+                             "  <model fallback='forbid'>Zebra</model>\n"
+                             "  <vendor>AMD</vendor>\n"
+                             "  <feature policy='require' name='invtsc'/>\n"
+                             "  <feature policy='disable' name='aes'/>\n"
+                             "</cpu>\n");
+    g_free(xml);
+    xml = node_baseline_cpu(node, &kvm, zebras, 2, VIR_CONNECT_BASELINE_CPU_MIGRATABLE, NULL);
+    assert_string_equal(xml, "<cpu mode='custom' match='exact'>\n"
+                             "  <model fallback='allow'>old64</model>\n"
+                             "  <vendor>AMD</vendor>\n"
+                             "</cpu>\n");
+    g_free(xml);
+    xml = node_baseline_cpu(node, NULL, mixed, 2, VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES, NULL);
+    assert_string_equal(xml, "<cpu mode='custom' match='exact'>\n"
+                             "  <model fallback='allow'>old64</model>\n"
+                             "  <feature policy='require' name='fpu'/>\n"
+                             "  <feature policy='require' name='sse2'/>\n"
+                             "  <feature policy='require' name='lm'/>\n"
+                             "</cpu>\n");
+    g_free(xml);
+    assert_null(node_baseline_cpu(node, NULL, enemies, 2, 0, &err));
+    assert_string_equal(err->message, "CPU vendors do not match");
+    g_clear_error(&err);
+    assert_null(node_baseline_cpu(node, NULL, NULL, 0, 0, &err));
+    assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
+    fake_host_free(host);
+}
+
+static void
+test_sysinfo(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autoptr(Node) node = node_new_from(&host->paths, &host->source);
+    g_autofree char *xml = NULL;
+
+    (void)state;
+    fake_host_write(host, "/sys/class/dmi/id/bios_vendor", "Maker & Sons \n");
+    fake_host_write(host, "/sys/class/dmi/id/bios_version", "\n");
+    fake_host_write(host, "/sys/class/dmi/id/board_name", "B1\001\n");
+    fake_host_write(host, "/sys/class/dmi/id/chassis_serial", "\377\n");
+    fake_host_write(host, "/sys/class/dmi/id/product_uuid",
+                    "4c4c4544-0042-3510-8054-b7c04f4c3132\n");
+    xml = node_get_sysinfo(node, NULL);
+    assert_string_equal(xml, "<sysinfo type='smbios'>\n"
+                             "  <bios>\n"
+                             "    <entry name='vendor'>Maker &amp; Sons</entry>\n"
+                             "  </bios>\n"
+                             "  <system>\n"
+                             "    <entry name='uuid'>4c4c4544-0042-3510-8054-b7c04f4c3132</entry>\n"
+                             "  </system>\n"
+                             "  <baseBoard>\n"
+                             "    <entry name='product'>B1</entry>\n"
+                             "  </baseBoard>\n"
+                             "</sysinfo>\n");
+    fake_host_free(host);
+}
+
 static void
 test_max_vcpus(void **state)
 {
@@ -392,6 +547,9 @@ main(void)
         cmocka_unit_test(test_offers),
         cmocka_unit_test(test_firmware),
         cmocka_unit_test(test_host_model),
+        cmocka_unit_test(test_compare_cpu),
+        cmocka_unit_test(test_baseline_cpu),
+        cmocka_unit_test(test_sysinfo),
         cmocka_unit_test(test_max_vcpus),
         cmocka_unit_test(test_real_host),
     };

@@ -31,6 +31,7 @@ main(int argc, char **argv)
         schema = xml_type_schema(documents[i].type);
         return fputs(schema, stdout) == EOF || fflush(stdout) == EOF;
     }
-    fprintf(stderr, "usage: write_schema domain|network|secret|storagepool|storagevol\n");
+    fprintf(stderr,
+            "usage: write_schema domain|network|secret|storagepool|storagevol|domainsnapshot\n");
     return 2;
 }

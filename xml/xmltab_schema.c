@@ -421,6 +421,9 @@ define(GString *out, const XmlType *type, GHashTable *done, const XmlNamespace *
 
     if (!g_hash_table_add(done, (void *)type))
         return;
+    /* a document inside another brings its own */
+    if (type->namespaces)
+        spaces = type->namespaces;
     scopes = g_ptr_array_new_with_free_func(scope_free);
     collect_scopes(scopes, type, NULL);
     g_string_append_printf(out, "<define name='%s'>\n<choice>\n", type->name);

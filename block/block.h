@@ -39,6 +39,8 @@ typedef struct {
     /* Called before anything is encrypted, for programs that load GnuTLS and Nettle only then; may
      * be NULL. */
     bool (*need_crypto)(void *opaque, GError **err);
+    /* A reference to the group of limits @name, made if it is new; NULL: there are no groups. */
+    struct BlockThrottle *(*throttle)(void *opaque, const char *name);
 } BlockOpenOps;
 
 /* Opens the node that @options describes (one object of -blockdev, QEMU's names: driver, node-name,

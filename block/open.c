@@ -25,8 +25,32 @@ block_opening_image(const BlockOpening *opening)
     return opening->image;
 }
 
+/* Limits of the node's own, or of the group "throttling.group", which gets them if there are any.
+ */
 static bool
-node_take_common(BlockNode *node, BlockOptions *opts, GError **err)
+node_take_limits(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **err)
+{
+    g_autofree char *group = block_options_take(opts, "throttling.group");
+    BlockLimits limits;
+    bool given = false;
+
+    if (!block_limits_take(opts, "throttling.", &limits, &given, err))
+        return false;
+    if (group && !ops->throttle)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "'throttling.group' is '%s': there are no groups here", group);
+    if (group) {
+        node->throttle = ops->throttle(ops->opaque, group);
+        if (given)
+            block_throttle_set(node->throttle, &limits);
+    } else if (given) {
+        node->throttle = block_throttle_new(NULL, &limits);
+    }
+    return true;
+}
+
+static bool
+node_take_common(BlockNode *node, BlockOptions *opts, const BlockOpenOps *ops, GError **err)
 {
     static const char *const detect[] = { "off", "on", "unmap", NULL };
     static const char *const discard[] = { "ignore", "off", "unmap", "on", NULL };
@@ -40,7 +64,7 @@ node_take_common(BlockNode *node, BlockOptions *opts, GError **err)
         !block_options_take_enum(opts, "discard", discard, &discard_mode, err) ||
         !block_options_take_enum(opts, "detect-zeroes", detect, &detect_zeroes, err) ||
         !block_options_take_enum(opts, "aio", aio, &engine, err) ||
-        !block_throttle_take(opts, &node->throttle, err))
+        !node_take_limits(node, opts, ops, err))
         return false;
     node->discard = discard_mode >= 2;
     node->detect_zeroes = detect_zeroes;
@@ -287,7 +311,7 @@ node_open(BlockOptions *opts, BlockOpening *above, bool protocol, GError **err)
         return NULL;
     }
     if ((driver && !(node->driver = block_driver_find(driver, err))) ||
-        !node_take_common(node, opts, err))
+        !node_take_common(node, opts, &opening.image->ops, err))
         return NULL;
     if (!(node->driver && node->driver->is_protocol) && !open_file_below(node, opts, &opening, err))
         return NULL;

@@ -313,6 +313,8 @@ block_queue_let_go(BlockQueue *queue, BlockNode *node)
         block_gate_add_queue(queue);
         queue_take_throttle(queue, queue->throttle);
         block_node_unref(before);
+    } else {
+        queue_take_throttle(queue, NULL); /* they may have changed */
     }
     queue->held = false;
     g_queue_init(&queue->pending);

@@ -14,54 +14,63 @@
 
 #include "util/error.h"
 
-enum { TOTAL, READ, WRITE, KINDS };
-enum { SECOND = 1000000000 };
+enum { TOTAL = BLOCK_LIMIT_TOTAL, READ = BLOCK_LIMIT_READ, WRITE = BLOCK_LIMIT_WRITE };
+enum { KINDS = BLOCK_LIMIT_KINDS, SECOND = 1000000000 };
 
 #define LIMIT_MAX UINT64_C(1000000000000000) /* 10^15, of either unit */
 #define LENGTH_MAX UINT64_C(86400)
 
 typedef struct {
-    uint64_t average, max, length; /* per second, and seconds; average 0: no limit */
-    double level, burst;           /* what is in the buckets */
+    BlockLimit limit;
+    double level, burst; /* what is in the buckets */
 } Bucket;
 
 struct BlockThrottle {
     gint refs; /* atomic */
+    char *name;
     GMutex lock;
     Bucket bytes[KINDS], operations[KINDS];
-    uint64_t operation_size; /* bytes that count as one operation; 0: any number */
-    int64_t leaked;          /* until then; 0: not begun */
+    uint64_t operation_size;
+    int64_t leaked; /* until then; 0: not begun */
 };
 
 static const char *const kind_names[] = { "total", "read", "write" };
 
 /* ---- options ---- */
 
-static bool
-take(BlockOptions *opts, const char *unit, const char *kind, const char *suffix, uint64_t max,
-     uint64_t *ret, bool *ret_given, GError **err)
+void
+block_limits_init(BlockLimits *limits)
 {
-    g_autofree char *key = g_strconcat("throttling.", unit, kind, suffix, NULL);
+    *limits = (BlockLimits){ 0 };
+    for (unsigned i = 0; i < KINDS; i++)
+        limits->bytes[i].length = limits->operations[i].length = 1;
+}
 
-    if (!block_options_has(opts, key))
-        return true;
-    *ret_given = true;
-    if (!block_options_take_size(opts, key, ret, err))
-        return false;
-    return *ret <= max || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                         "block option '%s' is %" G_GUINT64_FORMAT
-                                         ", more than %" G_GUINT64_FORMAT,
-                                         key, *ret, max);
+bool
+block_limits_any(const BlockLimits *limits)
+{
+    for (unsigned i = 0; i < KINDS; i++)
+        if (limits->bytes[i].average > 0 || limits->operations[i].average > 0)
+            return true;
+    return false;
 }
 
 static bool
-bucket_take(BlockOptions *opts, const char *unit, const char *kind, Bucket *b, bool *given,
+check_value(const char *unit, const char *kind, const char *suffix, uint64_t value, uint64_t most,
             GError **err)
 {
-    b->length = 1;
-    if (!take(opts, unit, kind, "", LIMIT_MAX, &b->average, given, err) ||
-        !take(opts, unit, kind, "-max", LIMIT_MAX, &b->max, given, err) ||
-        !take(opts, unit, kind, "-max-length", LENGTH_MAX, &b->length, given, err))
+    return value <= most || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                           "throttling.%s%s%s is %" G_GUINT64_FORMAT
+                                           ", more than %" G_GUINT64_FORMAT,
+                                           unit, kind, suffix, value, most);
+}
+
+static bool
+limit_check(const BlockLimit *b, const char *unit, const char *kind, GError **err)
+{
+    if (!check_value(unit, kind, "", b->average, LIMIT_MAX, err) ||
+        !check_value(unit, kind, "-max", b->max, LIMIT_MAX, err) ||
+        !check_value(unit, kind, "-max-length", b->length, LENGTH_MAX, err))
         return false;
     if (b->length == 0)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -82,10 +91,10 @@ bucket_take(BlockOptions *opts, const char *unit, const char *kind, Bucket *b, b
 }
 
 static bool
-buckets_take(BlockOptions *opts, const char *unit, Bucket *b, bool *given, GError **err)
+kinds_check(const BlockLimit *b, const char *unit, GError **err)
 {
     for (unsigned i = 0; i < KINDS; i++)
-        if (!bucket_take(opts, unit, kind_names[i], &b[i], given, err))
+        if (!limit_check(&b[i], unit, kind_names[i], err))
             return false;
     return (b[TOTAL].average == 0 || (b[READ].average == 0 && b[WRITE].average == 0)) ||
            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -94,24 +103,90 @@ buckets_take(BlockOptions *opts, const char *unit, Bucket *b, bool *given, GErro
 }
 
 bool
-block_throttle_take(BlockOptions *opts, BlockThrottle **ret, GError **err)
+block_limits_check(const BlockLimits *limits, GError **err)
+{
+    return kinds_check(limits->bytes, "bps-", err) &&
+           kinds_check(limits->operations, "iops-", err) &&
+           check_value("iops-size", "", "", limits->operation_size, LIMIT_MAX, err);
+}
+
+static bool
+take(BlockOptions *opts, const char *prefix, const char *unit, const char *kind, const char *suffix,
+     uint64_t *ret, bool *ret_given, GError **err)
+{
+    g_autofree char *key = g_strconcat(prefix, unit, kind, suffix, NULL);
+
+    if (!block_options_has(opts, key))
+        return true;
+    *ret_given = true;
+    return block_options_take_size(opts, key, ret, err);
+}
+
+bool
+block_limits_take(BlockOptions *opts, const char *prefix, BlockLimits *ret, bool *ret_given,
+                  GError **err)
+{
+    BlockLimits limits;
+
+    block_limits_init(&limits);
+    for (unsigned i = 0; i < 2 * KINDS; i++) {
+        BlockLimit *b = i < KINDS ? &limits.bytes[i] : &limits.operations[i - KINDS];
+        const char *unit = i < KINDS ? "bps-" : "iops-", *kind = kind_names[i % KINDS];
+
+        if (!take(opts, prefix, unit, kind, "", &b->average, ret_given, err) ||
+            !take(opts, prefix, unit, kind, "-max", &b->max, ret_given, err) ||
+            !take(opts, prefix, unit, kind, "-max-length", &b->length, ret_given, err))
+            return false;
+    }
+    if (!take(opts, prefix, "iops-size", "", "", &limits.operation_size, ret_given, err) ||
+        !block_limits_check(&limits, err))
+        return false;
+    *ret = limits;
+    return true;
+}
+
+/* ---- groups ---- */
+
+BlockThrottle *
+block_throttle_new(const char *name, const BlockLimits *limits)
 {
     BlockThrottle *t = g_new0(BlockThrottle, 1);
-    bool given = false;
 
     t->refs = 1;
+    t->name = g_strdup(name);
     g_mutex_init(&t->lock);
-    if (!buckets_take(opts, "bps-", t->bytes, &given, err) ||
-        !buckets_take(opts, "iops-", t->operations, &given, err) ||
-        !take(opts, "iops-size", "", "", LIMIT_MAX, &t->operation_size, &given, err)) {
-        block_throttle_unref(t);
-        return false;
+    block_throttle_set(t, limits);
+    return t;
+}
+
+const char *
+block_throttle_name(const BlockThrottle *throttle)
+{
+    return throttle->name;
+}
+
+void
+block_throttle_set(BlockThrottle *throttle, const BlockLimits *limits)
+{
+    g_mutex_lock(&throttle->lock);
+    for (unsigned i = 0; i < KINDS; i++) {
+        throttle->bytes[i] = (Bucket){ .limit = limits->bytes[i] };
+        throttle->operations[i] = (Bucket){ .limit = limits->operations[i] };
     }
-    if (given)
-        *ret = t;
-    else
-        block_throttle_unref(t);
-    return true;
+    throttle->operation_size = limits->operation_size;
+    g_mutex_unlock(&throttle->lock);
+}
+
+void
+block_throttle_get(BlockThrottle *throttle, BlockLimits *ret)
+{
+    g_mutex_lock(&throttle->lock);
+    for (unsigned i = 0; i < KINDS; i++) {
+        ret->bytes[i] = throttle->bytes[i].limit;
+        ret->operations[i] = throttle->operations[i].limit;
+    }
+    ret->operation_size = throttle->operation_size;
+    g_mutex_unlock(&throttle->lock);
 }
 
 BlockThrottle *
@@ -127,6 +202,7 @@ block_throttle_unref(BlockThrottle *throttle)
     if (!throttle || !g_atomic_int_dec_and_test(&throttle->refs))
         return;
     g_mutex_clear(&throttle->lock);
+    g_free(throttle->name);
     g_free(throttle);
 }
 
@@ -135,8 +211,8 @@ block_throttle_unref(BlockThrottle *throttle)
 static void
 bucket_leak(Bucket *b, double seconds)
 {
-    b->level = MAX(b->level - (double)b->average * seconds, 0);
-    b->burst = MAX(b->burst - (double)b->max * seconds, 0);
+    b->level = MAX(b->level - (double)b->limit.average * seconds, 0);
+    b->burst = MAX(b->burst - (double)b->limit.max * seconds, 0);
 }
 
 /* Seconds until a request may begin; 0 or less: now. */
@@ -145,12 +221,13 @@ bucket_wait(const Bucket *b)
 {
     double rim, wait;
 
-    if (b->average == 0)
+    if (b->limit.average == 0)
         return 0;
-    rim = b->max > 0 ? (double)b->max * (double)b->length : (double)b->average / 10;
-    wait = (b->level - rim) / (double)b->average;
-    if (b->length > 1)
-        wait = MAX(wait, (b->burst - (double)b->max / 10) / (double)b->max);
+    rim = b->limit.max > 0 ? (double)b->limit.max * (double)b->limit.length
+                           : (double)b->limit.average / 10;
+    wait = (b->level - rim) / (double)b->limit.average;
+    if (b->limit.length > 1)
+        wait = MAX(wait, (b->burst - (double)b->limit.max / 10) / (double)b->limit.max);
     return wait;
 }
 
@@ -158,7 +235,7 @@ static void
 bucket_fill(Bucket *b, double units)
 {
     b->level += units;
-    if (b->length > 1)
+    if (b->limit.length > 1)
         b->burst += units;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "driver/calls/wire.h"
 #include "driver/domain/domain.h"
 #include "driver/node/node.h"
 #include "driver/nodedev/nodedev.h"
@@ -37,6 +38,7 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     const CallServices *services = opaque;
     EventHub *hub = services->events;
     EventDomain dom = { event->name, event->uuid, event->domain_id };
+    WireParams *params;
 
     switch (event->id) {
     case VIR_DOMAIN_EVENT_ID_LIFECYCLE:
@@ -56,6 +58,15 @@ managers_domain_event(void *opaque, const DomainEvent *event)
         break;
     case VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE:
         event_hub_domain_balloon_change(hub, &dom, event->value);
+        break;
+    case VIR_DOMAIN_EVENT_ID_TUNABLE:
+        params = wire_params_new();
+        for (unsigned i = 0; i < event->n_params; i++)
+            if (event->params[i].text)
+                wire_params_add_string(params, event->params[i].name, event->params[i].text);
+            else
+                wire_params_add_ullong(params, event->params[i].name, event->params[i].value);
+        event_hub_domain_tunable(hub, &dom, params);
         break;
     case VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE:
         event_hub_domain_agent_lifecycle(hub, &dom, event->event, event->detail);

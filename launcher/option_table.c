@@ -57,7 +57,7 @@ const Option option_table[] = {
                    "snapshot", "bus", "unit", "werror", "rerror", "file.locking",
                    LIMIT_KEYS("bps-total"), LIMIT_KEYS("bps-read"), LIMIT_KEYS("bps-write"),
                    LIMIT_KEYS("iops-total"), LIMIT_KEYS("iops-read"), LIMIT_KEYS("iops-write"),
-                   "throttling.iops-size"),
+                   "throttling.iops-size", "throttling.group"),
       .argument = "file=FILE[,if=virtio|ide|scsi|none][,format=raw][,media=cdrom][,…]",
       .help = "a disk (with if=none: for a -device to use)" },
     { "hda", OPTION_TEXT, AT(hda), .argument = "FILE", .help = "first IDE or SATA disk (-hdb …)" },

@@ -9,6 +9,7 @@
 #include "hw/block/drive.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
+#include "launcher/vm_limits.h"
 #include "util/error.h"
 
 static JsonObject *
@@ -28,11 +29,8 @@ device_image(const BlockNode *node)
 
 /* BlockDeviceInfo. */
 static JsonObject *
-device_inserted(const BlockNode *node, bool write_cache)
+device_inserted(BlockNode *node, const char *id, bool write_cache)
 {
-    static const char *const throttles[] = {
-        "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"
-    };
     JsonObject *info = json_object_new(), *cache = json_object_new();
     unsigned depth = 0;
 
@@ -47,8 +45,7 @@ device_inserted(const BlockNode *node, bool write_cache)
     json_object_set_int_member(info, "backing_file_depth", depth);
     json_object_set_string_member(info, "detect_zeroes", "off");
     json_object_set_int_member(info, "write_threshold", 0);
-    for (size_t i = 0; i < G_N_ELEMENTS(throttles); i++)
-        json_object_set_int_member(info, throttles[i], 0);
+    vm_limits_show(node, id, info);
     json_object_set_boolean_member(cache, "writeback", write_cache);
     json_object_set_boolean_member(cache, "direct", block_node_direct(node));
     json_object_set_boolean_member(cache, "no-flush", block_node_no_flush(node));
@@ -85,7 +82,8 @@ qmp_query_block(QmpSession *session, JsonObject *args, GError **err)
                                       statuses[g_atomic_int_get(&drive->status)]);
         if (drive_has_medium(drive))
             json_object_set_object_member(
-                disk, "inserted", device_inserted(drive->image.object, drive_writeback(drive)));
+                disk, "inserted",
+                device_inserted(drive->image.object, dev->id, drive_writeback(drive)));
         json_array_add_object_element(list, disk);
     }
     return qmp_node_array(list);
@@ -158,7 +156,7 @@ static void
 device_list_node(const char *id, void *object, void *opaque)
 {
     (void)id;
-    json_array_add_object_element(opaque, device_inserted(object, true));
+    json_array_add_object_element(opaque, device_inserted(object, NULL, true));
 }
 
 JsonNode *

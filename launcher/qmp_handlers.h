@@ -67,6 +67,7 @@ QMP_HANDLER(qmp_blockdev_snapshot_sync);
 QMP_HANDLER(qmp_blockdev_snapshot_internal_sync);
 QMP_HANDLER(qmp_blockdev_snapshot_delete_internal_sync);
 QMP_HANDLER(qmp_block_resize);
+QMP_HANDLER(qmp_block_set_io_throttle);
 QMP_HANDLER(qmp_block_dirty_bitmap_add);
 QMP_HANDLER(qmp_block_dirty_bitmap_remove);
 QMP_HANDLER(qmp_block_dirty_bitmap_clear);

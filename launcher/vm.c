@@ -14,6 +14,7 @@
 #include "launcher/migration.h"
 #include "launcher/vm_cpus.h"
 #include "launcher/vm_firmware.h"
+#include "launcher/vm_limits.h"
 #include "launcher/vm_secrets.h"
 #include "launcher/vm_vnc.h"
 #include "util/error.h"
@@ -51,6 +52,7 @@ vm_free(Vm *vm)
     g_ptr_array_unref(vm->drive_devices);
     vm_vnc_free(vm->vnc);
     block_secrets_free(vm->secrets);
+    vm_limits_free(vm);
     machine_free(vm->machine);
     kvm_free(vm->kvm);
     ram_free(vm->ram);

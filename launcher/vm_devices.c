@@ -14,6 +14,7 @@
 #include "launcher/vm.h"
 #include "launcher/vm_cpus.h"
 #include "launcher/vm_display.h"
+#include "launcher/vm_limits.h"
 #include "launcher/vm_vnc.h"
 #include "net/net.h"
 #include "util/error.h"
@@ -76,6 +77,8 @@ vm_add_object(Vm *vm, JsonObject *object, GError **err)
 
     if (type && !strcmp(type, "iothread"))
         return devices_add_iothread(vm, object, err);
+    if (type && !strcmp(type, "throttle-group"))
+        return vm_limits_add_object(vm, object, err);
     if (type && vm_vnc_takes_object(type))
         return vm_vnc_add_object(vm, object, err);
     props = keyval_table("-object", object, err);

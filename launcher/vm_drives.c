@@ -3,7 +3,7 @@
  * qemu-system-x86_64(1), "Block device options". Each becomes a file node, a format node over it
  * and, unless if=none, a device named as the drive.
  *
- * Leaves out: floppies, pflash (which are other rooms'), throttling groups.
+ * Leaves out: floppies, pflash (which are other rooms').
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "hw/core/device.h"
 #include "launcher/keyval.h"
 #include "launcher/vm.h"
+#include "launcher/vm_limits.h"
 #include "launcher/vm_overlay.h"
 #include "launcher/vm_secrets.h"
 #include "util/error.h"
@@ -72,6 +73,7 @@ drives_add_node(Vm *vm, JsonObject *options, GError **err)
     BlockNode *node;
 
     vm_secrets_serve(&ops);
+    vm_limits_serve(&ops);
     node = guess ? block_node_open_probed(options, &ops, err) : block_node_open(options, &ops, err);
     if (!node)
         return false;

@@ -142,7 +142,7 @@ iotune_check(const void *obj, GError **err)
     return true;
 }
 
-static const XmlType iotune_type =
+const XmlType domain_iotune_type =
     XML_TYPE("iotune", DomainIotune, iotune_rows, .check = iotune_check);
 
 #define D(field) offsetof(DomainDisk, field)
@@ -235,7 +235,7 @@ static const XmlRow disk_rows[] = {
     { "target", "tray", XML_ENUM, D(tray), .names = trays },
     { "target", "removable", XML_ONOFF, D(removable), XML_ABI },
     { "target", "rotation_rate", XML_UINT, D(rotation_rate), XML_ABI, .min = 1, .max = 65534 },
-    { "iotune", NULL, XML_STRUCT, D(iotune), .type = &iotune_type },
+    { "iotune", NULL, XML_STRUCT, D(iotune), .type = &domain_iotune_type },
     { "readonly", NULL, XML_PRESENT, D(readonly), XML_ABI },
     { "shareable", NULL, XML_PRESENT, D(shareable) },
     { "transient", NULL, XML_PRESENT, D(transient) },

@@ -101,6 +101,7 @@ typedef struct {
     uint64_t total_bytes_sec_max_length, read_bytes_sec_max_length, write_bytes_sec_max_length;
     uint64_t total_iops_sec_max_length, read_iops_sec_max_length, write_iops_sec_max_length;
 } DomainIotune;
+extern const XmlType domain_iotune_type;
 
 typedef enum {
     DOMAIN_ENCRYPTION_ABSENT,

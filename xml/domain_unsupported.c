@@ -264,8 +264,6 @@ check_disk(const DomainDisk *disk, GError **err)
         return refuse(err, "copy_on_read of %s", what);
     if (disk->transient)
         return refuse(err, "<transient/> of %s", what);
-    if (disk->iotune && disk->iotune->group_name)
-        return refuse(err, "<group_name> in the <iotune> of %s", what);
     if (disk->rawio == TRISTATE_ON)
         return refuse(err, "rawio of %s", what);
     if (disk->bus != DOMAIN_BUS_SCSI &&

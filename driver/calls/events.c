@@ -69,6 +69,7 @@ static const struct {
                                             CALL_EVENT_DOMAIN_EVENT_CONTROL_ERROR },
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
                                              CALL_EVENT_DOMAIN_EVENT_BALLOON_CHANGE },
+    [VIR_DOMAIN_EVENT_ID_TUNABLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_TUNABLE, 0 },
     [VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE, 0 },
     [VIR_DOMAIN_EVENT_ID_DEVICE_ADDED] = { DEVICE_CALLBACK(ADDED), 0 },
     [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED] = { DEVICE_CALLBACK(REMOVED),
@@ -374,6 +375,18 @@ event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t 
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
                        (xdrproc_t)xdr_DomainBalloonChangeEvent, &msg);
+}
+
+void
+event_hub_domain_tunable(EventHub *hub, const EventDomain *dom, WireParams *params)
+{
+    DomainTunableEvent msg = { event_wire_domain(dom), { 0, NULL } };
+
+    wire_params_steal(params, &msg.params.params_len, &msg.params.params_val);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_TUNABLE, (xdrproc_t)xdr_DomainTunableEvent,
+                       &msg);
+    msg.dom = (WireDomain){ 0 }; /* the caller's */
+    xdr_free((xdrproc_t)xdr_DomainTunableEvent, (char *)&msg);
 }
 
 void

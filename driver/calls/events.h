@@ -11,6 +11,8 @@
 #include <glib.h>
 #include <stdint.h>
 
+struct WireParams;
+
 typedef struct EventHub EventHub;
 
 /* Which domain or network an event is about; borrowed for the length of the publishing call.
@@ -59,6 +61,8 @@ void event_hub_domain_watchdog(EventHub *hub, const EventDomain *dom, int action
 void event_hub_domain_control_error(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: memory the guest has now, in KiB. */
 void event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t actual);
+/* @params is taken over. */
+void event_hub_domain_tunable(EventHub *hub, const EventDomain *dom, struct WireParams *params);
 /* VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: virConnectDomainEventAgentLifecycleState and …Reason. */
 void event_hub_domain_agent_lifecycle(EventHub *hub, const EventDomain *dom, int state, int reason);
 /* VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: @type is virDomainMetadataType, @uri that of an element. */

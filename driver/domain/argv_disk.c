@@ -184,6 +184,8 @@ disk_limits(JsonObject *format, const DomainIotune *t)
         { "throttling.iops-size", t->size_iops_sec },
     };
 
+    if (t->group_name)
+        json_object_set_string_member(format, "throttling.group", t->group_name);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
         if (rows[i].value != XML_UNSET && rows[i].value > 0)
             json_object_set_int_member(format, rows[i].name, (gint64)rows[i].value);

@@ -42,17 +42,26 @@ typedef struct {
     bool privileged;          /* system daemon as root; false: session */
 } DomainConfig;
 
+/* A typed parameter: a number, unless it has a text. */
+typedef struct {
+    const char *name;
+    uint64_t value;
+    const char *text;
+} DomainParam;
+
 /* One thing that happened, as libvirt's event callbacks tell it. */
 typedef struct {
-    int id;              /* virDomainEventID */
-    const char *name;    /* the domain; valid during the call */
-    const uint8_t *uuid; /* 16 bytes */
-    int domain_id;       /* -1: inactive */
-    int event, detail;   /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
-                          * METADATA_CHANGE: type, 0. WATCHDOG: action, 0. Else 0 */
-    uint64_t value;      /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
-    const char *text;    /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
-                          * _REMOVAL_FAILED: the device's alias */
+    int id;                    /* virDomainEventID */
+    const char *name;          /* the domain; valid during the call */
+    const uint8_t *uuid;       /* 16 bytes */
+    int domain_id;             /* -1: inactive */
+    int event, detail;         /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
+                                * METADATA_CHANGE: type, 0. WATCHDOG: action, 0. Else 0 */
+    uint64_t value;            /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
+    const char *text;          /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
+                                * _REMOVAL_FAILED: the device's alias */
+    const DomainParam *params; /* TUNABLE */
+    unsigned n_params;
 } DomainEvent;
 
 typedef struct {
@@ -176,6 +185,14 @@ bool domain_update_device(Domain *domain, const char *xml, unsigned flags, GErro
 
 /* --- images of running guests (block_job.c, block_settle.c) ------------------------------------
  */
+
+/* Limits of the disk with target or source @name, one after the other. @flags:
+ * virDomainModificationImpact. */
+typedef void (*DomainParamTake)(void *opaque, const char *name, uint64_t value, const char *text);
+bool domain_block_iotune(Domain *domain, const char *name, unsigned flags, DomainParamTake take,
+                         void *opaque, GError **err);
+bool domain_set_block_iotune(Domain *domain, const char *name, const DomainParam *params, guint n,
+                             unsigned flags, GError **err);
 
 /* @path: the disk's target or source. @size and @bandwidth (bytes a second, 0: no limit) as the
  * call has them; @flags: of the call. VIR_ERR_INVALID_ARG for a disk or an image that is not there,

@@ -48,6 +48,19 @@ domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t 
 }
 
 void
+domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n)
+{
+    g_autofree char *name = domain_dup_name(domain);
+
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_TUNABLE,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = domain_id(domain),
+                                       .params = params,
+                                       .n_params = n });
+}
+
+void
 domain_manager_warn(DomainManager *manager, const char *format, ...)
 {
     g_autofree char *text = NULL;

@@ -8,6 +8,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ import sys
 import time
 
 import libvirt
+import libvirt_qemu
 
-from daemon import Daemon, run
+from daemon import Daemon, event_loop, run
 
 GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 SECONDS = 120
@@ -174,15 +176,62 @@ def network(daemon, conn):
         dom.attachDeviceFlags(disk("network", "raw", "vdc", source % (at["three"], "")),
                               libvirt.VIR_DOMAIN_AFFECT_LIVE)
         assert "socket='%s'" % at["three"] in dom.XMLDesc()
+        limits(daemon, dom)
         dom.destroy()
         dom.undefine()
 
 
+def limits(daemon, dom):
+    seen = []
+    dom.connect().domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE,
+                                         lambda conn, dom, params, opaque: seen.append(params),
+                                         None)
+
+    def vmm(target):
+        drives = json.loads(libvirt_qemu.qemuMonitorCommand(dom, '{"execute":"query-block"}', 0))
+        return [d["inserted"] for d in drives["return"] if d["qdev"] == "virtio-disk%d" % target][0]
+
+    daemon.virsh("blkdeviotune", "far", "vda", "--total-bytes-sec", "1048576",
+                 "--total-bytes-sec-max", "4194304", "--total-bytes-sec-max-length", "3",
+                 "--live", "--config")
+    shown = daemon.virsh("blkdeviotune", "far", "vda")
+    assert "total_bytes_sec: 1048576" in shown and "read_iops_sec  : 0" in shown, shown
+    assert vmm(0)["bps"] == 1 << 20 and vmm(0)["bps_max_length"] == 3, vmm(0)
+    for flag in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+        assert "<total_bytes_sec_max>4194304<" in dom.XMLDesc(flag), dom.XMLDesc(flag)
+    event = {"blkdeviotune.disk": "vda", "blkdeviotune.total_bytes_sec": 1 << 20,
+             "blkdeviotune.total_bytes_sec_max": 4 << 20,
+             "blkdeviotune.total_bytes_sec_max_length": 3}
+    wait_for(lambda: event in seen)
+    # the other kind of limits comes to them; both disks share a group from then on
+    dom.setBlockIoTune("vda", {"read_iops_sec": 100, "group_name": "both"})
+    dom.setBlockIoTune("vdb", {"group_name": "both"})
+    tune = dom.blockIoTune("vdb")
+    assert tune["total_bytes_sec"] == 1 << 20 and tune["read_iops_sec"] == 100, tune
+    assert tune["group_name"] == "both" and len(tune) == 20, tune
+    assert vmm(1)["group"] == vmm(0)["group"] == "both" and vmm(1)["iops_rd"] == 100, vmm(1)
+    dom.setBlockIoTune("vdb", {"write_iops_sec": 7})
+    assert dom.blockIoTune("vda")["write_iops_sec"] == 7 == vmm(0)["iops_wr"], vmm(0)
+    assert dom.blockIoTune("vda")["read_iops_sec"] == 0, dom.blockIoTune("vda")
+    refused(libvirt.VIR_ERR_INVALID_ARG, "cannot be set at the same time", dom.setBlockIoTune,
+            "vda", {"total_iops_sec": 5, "read_iops_sec": 5})
+    refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "cannot reset 'total_bytes_sec'",
+            dom.setBlockIoTune, "vda", {"total_bytes_sec": 0})
+    refused(libvirt.VIR_ERR_INVALID_ARG, "not found", dom.blockIoTune, "vdz")
+    dom.setBlockIoTune("vda", {name: 0 for name in tune if name != "group_name"})
+    assert "<iotune>" not in dom.XMLDesc() and vmm(0)["bps"] == 0, dom.XMLDesc()
+
+
 def disks():
-    with Daemon() as daemon:
+    with event_loop(), Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
-        encrypted(daemon, conn)
-        network(daemon, conn)
+        try:
+            encrypted(daemon, conn)
+            network(daemon, conn)
+        finally:
+            for dom in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                dom.destroy()
+            conn.close()
 
 
 if __name__ == "__main__":

@@ -19,12 +19,15 @@ throttle_new(const char *json, GError **err)
 {
     g_autoptr(JsonNode) node = json_from_string(json, NULL);
     g_autoptr(BlockOptions) opts = block_options_new(json_node_get_object(node), NULL);
-    BlockThrottle *throttle = NULL;
+    BlockLimits limits;
+    bool given = false;
 
-    if (!block_throttle_take(opts, &throttle, err))
+    if (!block_limits_take(opts, "throttling.", &limits, &given, err))
         return NULL;
     assert_true(block_options_finish(opts, "test", NULL)); /* all were taken */
-    return throttle;
+    if (!given)
+        return NULL;
+    return block_throttle_new(NULL, &limits);
 }
 
 /* Requests that begin from @from on for @ms. */
@@ -177,6 +180,37 @@ queue_limited(void **state)
     }
 }
 
+/* What waits for a rate of a day goes when the limits go, or are others. */
+static void
+queue_limits_change(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(1 << 20);
+    BlockLimits fast;
+
+    (void)state;
+    block_limits_init(&fast);
+    fast.operations[BLOCK_LIMIT_TOTAL].average = 1000000;
+    for (unsigned named = 0; named < 2; named++) {
+        g_autoptr(BlockNode) node =
+            block_fixture_open(f, "", ", \"throttling.iops-total\": 1", NULL);
+        BlockThrottle *group = named ? block_throttle_new("group", &fast) : NULL;
+        IoLoop *loop = io_loop_new("throttle", NULL);
+        Load load = { 0 };
+
+        load.queue = block_queue_new(node, loop, 16, NULL);
+        assert_non_null(load.queue);
+        io_loop_run_sync(loop, load_start, &load);
+        assert_true(g_atomic_int_get(&load.done) < REQUESTS);
+        block_node_limit(node, group, &fast, &node, 1);
+        assert_ptr_equal(block_node_throttle(node), group);
+        while (g_atomic_int_get(&load.done) < REQUESTS)
+            g_usleep(1000);
+        block_queue_free(load.queue);
+        io_loop_free(loop);
+        block_throttle_unref(group);
+    }
+}
+
 int
 main(void)
 {
@@ -185,6 +219,7 @@ main(void)
         cmocka_unit_test(kinds_apart),
         cmocka_unit_test(refused),
         cmocka_unit_test(queue_limited),
+        cmocka_unit_test(queue_limits_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

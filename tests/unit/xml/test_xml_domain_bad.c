@@ -374,8 +374,6 @@ test_start(void **state)
         { BASE, DISK("<target dev='hda' bus='ide'/>"), "controller type 'ide'" },
         { BASE, DISK("<target dev='sda' bus='sd'/>"), "bus 'sd' of disk 'sda'" },
         { BASE, DISK("<target dev='vda'/><driver type='qed'/>"), "'qed' of a writable disk 'vda'" },
-        { BASE, DISK("<target dev='vda'/><iotune><group_name>g</group_name></iotune>"),
-          "<group_name> in the <iotune> of disk 'vda'" },
         { BASE, DISK("<target dev='vda'/><encryption format='luks'/>"),
           "<encryption> of disk 'vda' wants one <secret>, not 0" },
         { BASE, DISK("<target dev='vda'/><encryption format='qcow'/>"),

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +29,10 @@ pidfile_busy(const char *path, int fd, GError **err)
 int
 pidfile_acquire(const char *path, GError **err)
 {
+    /* Of the process, not of the descriptor: a child of a daemon that was killed, still on its way
+     * to exec(), would hold up the next one. */
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
     for (;;) {
         struct stat here, there;
         char pid[32];
@@ -40,7 +43,7 @@ pidfile_acquire(const char *path, GError **err)
             kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open '%s'", path);
             return -1;
         }
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        if (fcntl(fd, F_SETLK, &whole) < 0)
             return pidfile_busy(path, fd, err);
         /* The one before may have removed the file between open and lock: take the new one. */
         if (fstat(fd, &here) < 0 || stat(path, &there) < 0 || here.st_ino != there.st_ino) {

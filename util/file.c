@@ -13,6 +13,8 @@
 
 #include "util/error.h"
 
+#define TEMPORARY_LEN 7 /* ".XXXXXX" */
+
 static bool
 file_fail(GError **err, const char *what, const char *path)
 {
@@ -75,6 +77,37 @@ file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, G
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot write '%s'", path);
     }
     return dir_sync_of(path, err);
+}
+
+/* Whether @name is what mkstemp made of "….suffix.XXXXXX". */
+static bool
+is_temporary(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), suffix_len = strlen(suffix);
+
+    if (len <= suffix_len + TEMPORARY_LEN || name[len - TEMPORARY_LEN] != '.' ||
+        strncmp(name + len - TEMPORARY_LEN - suffix_len, suffix, suffix_len) != 0)
+        return false;
+    for (const char *at = name + len - TEMPORARY_LEN + 1; *at; at++)
+        if (!g_ascii_isalnum(*at))
+            return false;
+    return true;
+}
+
+void
+file_sweep_temporaries(const char *dir, const char *suffix)
+{
+    GDir *names = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (names && (name = g_dir_read_name(names))) {
+        g_autofree char *path =
+            is_temporary(name, suffix) ? g_build_filename(dir, name, NULL) : NULL;
+
+        if (path)
+            unlink(path); /* what cannot go does no harm */
+    }
+    g_clear_pointer(&names, g_dir_close);
 }
 
 bool

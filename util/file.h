@@ -16,6 +16,11 @@ bool file_write_atomic(const char *path, const void *data, size_t len, mode_t mo
 /* Makes @path and its missing parents; those that exist keep their mode. */
 bool file_make_dirs(const char *path, mode_t mode, GError **err);
 
+/* Removes what processes that died while they wrote a file of @dir whose name ends with @suffix
+ * have left there: the temporary names of file_write_atomic() and of others that are made the same
+ * way. For those that know that nobody writes there now. */
+void file_sweep_temporaries(const char *dir, const char *suffix);
+
 /* Removes @path and syncs its directory; a path that is not there is no error. */
 bool file_remove(const char *path, GError **err);
 

@@ -168,6 +168,8 @@ domain_manager_load(DomainManager *manager, GError **err)
         !file_make_dirs(manager->run_dir, 0700, err) ||
         !file_make_dirs(manager->log_dir, 0700, err) || !domain_config_load_all(manager, err))
         return false;
+    file_sweep_temporaries(manager->config_dir, ".xml");
+    file_sweep_temporaries(manager->run_dir, ".status");
     domain_managed_save_find(manager);
     domain_snapshots_load(manager);
     domain_reconnect_all(manager);

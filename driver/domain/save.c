@@ -228,8 +228,8 @@ domain_save_memory(DomainRun *run, const char *path, bool running, GError **err)
     g_auto(SaveFile) file = { .fd = -1 };
     g_auto(SaveHead) head = { NULL };
 
-    if (!make_head(run->domain, NULL,
-                   running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED, &head, err) ||
+    if (!make_head(run->domain, NULL, running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED,
+                   &head, err) ||
         !save_file_create(&file, path, &head, err))
         return false;
     domain_job_report(run->domain, VIR_DOMAIN_JOB_OPERATION_SNAPSHOT);
@@ -420,7 +420,9 @@ void
 domain_managed_save_find(DomainManager *manager)
 {
     g_autoptr(GPtrArray) all = domain_manager_list(manager, VIR_CONNECT_LIST_DOMAINS_PERSISTENT);
+    g_autofree char *dir = g_build_filename(manager->lib_dir, "save", NULL);
 
+    file_sweep_temporaries(dir, ".save");
     for (guint i = 0; i < all->len; i++) {
         Domain *domain = all->pdata[i];
         g_autofree char *path = domain_managed_save_path(manager, domain->name);

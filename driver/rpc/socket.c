@@ -4,6 +4,7 @@
 #include "driver/rpc/socket.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +13,18 @@
 #include <unistd.h>
 
 #include "util/error.h"
+
+/* Whether the process that listens at the other end of @fd is gone: a child of a daemon that was
+ * killed, still on its way to exec(), has its sockets for that long. */
+static bool
+listener_is_gone(int fd)
+{
+    struct ucred peer = { 0 };
+    socklen_t len = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
+           kill(peer.pid, 0) < 0 && errno == ESRCH;
+}
 
 /* 1: someone listens there, 0: nobody, -1: not a socket or not reachable, errno set. */
 static int
@@ -31,7 +44,9 @@ socket_probe(const struct sockaddr_un *addr)
         return -1;
     rc = connect(fd, (const struct sockaddr *)addr, sizeof *addr);
     /* EAGAIN: its queue is full, so it lives. */
-    if (rc == 0 || errno == EAGAIN)
+    if (rc == 0)
+        rc = listener_is_gone(fd) ? 0 : 1;
+    else if (errno == EAGAIN)
         rc = 1;
     else if (errno == ECONNREFUSED || errno == ENOENT)
         rc = 0;

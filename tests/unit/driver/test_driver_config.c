@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rpc_harness.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "driver/config.h"
@@ -126,25 +128,70 @@ test_paths(void **state)
     harness_remove_tree(root);
 }
 
+/* Runs @body in a process of its own; its exit status. */
+static int
+run_apart(int (*body)(const char *path), const char *path)
+{
+    pid_t pid = fork();
+    int status = -1;
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(body(path));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int
+is_refused(const char *path)
+{
+    g_autofree char *want = g_strdup_printf("process %d", (int)getppid());
+    g_autofree char *text = NULL;
+    g_autoptr(GError) err = NULL;
+
+    return pidfile_acquire(path, &err) == -1 && strstr(err->message, want) &&
+                   g_file_get_contents(path, &text, NULL, NULL) && atoi(text) == getppid()
+               ? 0
+               : 1;
+}
+
+/* A daemon that dies while a child of its is about to become another program. */
+static int
+dies_with_a_child(const char *path)
+{
+    g_autofree char *note = g_strdup_printf("%s.child", path);
+    g_autofree char *text = NULL;
+    pid_t child;
+
+    if (pidfile_acquire(path, NULL) < 0 || (child = fork()) < 0)
+        return 1;
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    text = g_strdup_printf("%d", (int)child);
+    return g_file_set_contents(note, text, -1, NULL) ? 0 : 1;
+}
+
 static void
 test_pidfile(void **state)
 {
     char *dir = g_dir_make_tmp("kiln-pid-XXXXXX", NULL);
     g_autofree char *path = g_build_filename(dir, "pid", NULL);
-    g_autofree char *text = NULL;
-    g_autofree char *want = g_strdup_printf("process %d", (int)getpid());
-    g_autoptr(GError) err = NULL;
+    g_autofree char *note = g_strdup_printf("%s.child", path);
+    g_autofree char *child = NULL;
     int fd = pidfile_acquire(path, NULL);
 
     (void)state;
     assert_true(fd >= 0);
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    assert_int_equal(atoi(text), getpid());
-    assert_int_equal(pidfile_acquire(path, &err), -1);
-    assert_non_null(strstr(err->message, want));
+    assert_int_equal(run_apart(is_refused, path), 0);
     pidfile_release(path, fd);
     assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    assert_int_equal(run_apart(dies_with_a_child, path), 0);
     fd = pidfile_acquire(path, NULL);
+    assert_true(g_file_get_contents(note, &child, NULL, NULL));
+    kill(atoi(child), SIGKILL);
     assert_true(fd >= 0);
     pidfile_release(path, fd);
     harness_remove_tree(dir);

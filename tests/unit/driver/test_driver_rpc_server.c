@@ -5,11 +5,13 @@
 #include "rpc_harness.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "driver/rpc/pool.h"
@@ -197,6 +199,33 @@ test_many_clients(void **state)
     g_free(fds);
 }
 
+/* Listens in a process that ends, and leaves a child with the socket: its id. */
+static pid_t
+dead_listener(const RpcSocketSpec *spec)
+{
+    int fds[2], status = -1;
+    pid_t pid, child = -1;
+
+    assert_int_equal(pipe(fds), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (rpc_socket_listen(spec, NULL) < 0 || (child = fork()) < 0)
+            _exit(1);
+        if (child == 0) {
+            pause();
+            _exit(0);
+        }
+        _exit(write(fds[1], &child, sizeof child) == (ssize_t)sizeof child ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(fds[0], &child, sizeof child), sizeof child);
+    close(fds[0]);
+    close(fds[1]);
+    return child;
+}
+
 static void
 test_socket_modes_and_owners(void **state)
 {
@@ -208,6 +237,7 @@ test_socket_modes_and_owners(void **state)
     g_autoptr(GError) err = NULL;
     struct stat st;
     int first, second;
+    pid_t child;
 
     (void)state;
     first = rpc_socket_listen(&spec, NULL);
@@ -225,6 +255,13 @@ test_socket_modes_and_owners(void **state)
     /* A dead one's is. */
     close(first);
     second = rpc_socket_listen(&spec, NULL);
+    assert_true(second >= 0);
+    close(second);
+
+    /* So is one whose sockets only a child has, that did not get to exec() yet. */
+    child = dead_listener(&spec);
+    second = rpc_socket_listen(&spec, NULL);
+    kill(child, SIGKILL);
     assert_true(second >= 0);
     close(second);
 

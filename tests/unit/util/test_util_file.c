@@ -121,6 +121,30 @@ test_reading_is_bounded(void **state)
     assert_non_null(strstr(err->message, "limit of 9 bytes"));
 }
 
+static void
+test_temporaries_are_swept(void **state)
+{
+    static const char *const stay[] = { "a.xml",         "a.xml.ABC",        "a.xml.ABCDE.",
+                                        "a.save.ABCDEF", "a.xml.ABCDEF.xml", ".xmlABCDEFG" };
+    static const char *const go[] = { "a.xml.ABCDEF", "a.b.xml.x1Y2z3", "a.xml.xml.ABCDEF" };
+    const char *dir = *state;
+
+    file_sweep_temporaries("/nonexistent", ".xml");
+    for (size_t i = 0; i < G_N_ELEMENTS(stay) + G_N_ELEMENTS(go); i++) {
+        const char *name = i < G_N_ELEMENTS(stay) ? stay[i] : go[i - G_N_ELEMENTS(stay)];
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        assert_true(g_file_set_contents(path, "x", 1, NULL));
+    }
+    file_sweep_temporaries(dir, ".xml");
+    for (size_t i = 0; i < G_N_ELEMENTS(go); i++) {
+        g_autofree char *path = g_build_filename(dir, go[i], NULL);
+
+        assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    }
+    assert_int_equal(dir_count(dir), G_N_ELEMENTS(stay));
+}
+
 int
 main(void)
 {
@@ -130,6 +154,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_failed_write_keeps_the_old_file, dir_setup,
                                         dir_teardown),
         cmocka_unit_test_setup_teardown(test_links_replace_links_only, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(test_temporaries_are_swept, dir_setup, dir_teardown),
         cmocka_unit_test_setup_teardown(test_reading_is_bounded, dir_setup, dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,6 +211,20 @@ run_watchdog_action(HmpCall *call)
 }
 
 static void
+run_gdbserver(HmpCall *call)
+{
+    const char *device = call->n_words > 1 ? call->words[1] : "tcp::1234";
+    g_autoptr(GError) err = NULL;
+
+    if (!qmp_session_start_gdb(call->session, device, &err))
+        g_string_append_printf(call->out, "Error: %s\n", err->message);
+    else if (strcmp(device, "none") == 0)
+        g_string_append(call->out, "Disabled gdbserver\n");
+    else
+        g_string_append_printf(call->out, "Waiting for gdb connection on device '%s'\n", device);
+}
+
+static void
 help_line(GString *out, const HmpCommand *c)
 {
     g_string_append_printf(out, "%s%s%s%s%s -- %s\n", c->name, c->alias ? "|" : "",
@@ -266,6 +280,8 @@ static const HmpCommand hmp_commands[] = {
     { "eject", NULL, "[-f] DRIVE", "take a medium out", 1, 2, run_eject },
     { "change", NULL, "DRIVE FILE [FORMAT] | vnc password PASSWORD",
       "change a medium, or the password", 2, 3, run_change },
+    { "gdbserver", NULL, "[DEVICE]", "wait for a debugger (tcp::1234), or with 'none' no longer", 0,
+      1, run_gdbserver },
     { "balloon", NULL, "MIB", "let the guest have so much memory", 1, 1, run_balloon },
     { "watchdog_action", NULL, "ACTION", "what follows a watchdog's alarm", 1, 1,
       run_watchdog_action },

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher/gdb.h"
 #include "launcher/state.h"
 #include "launcher/state_ram.h"
 #include "util/error.h"
@@ -203,6 +204,12 @@ migration_send(Vm *vm, int fd, GError **err)
         close(fd);
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "Guest is waiting for an incoming migration");
+    }
+    if (gdb_changes_memory(vm->gdb)) {
+        close(fd);
+        return kiln_error_set(
+            err, VIR_ERR_OPERATION_INVALID,
+            "a debugger has breakpoints in the guest's memory; delete them first");
     }
     vm_pause(vm, VM_PAUSED);
     m = migration_begin(vm, fd, false);

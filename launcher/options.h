@@ -15,7 +15,7 @@ typedef struct {
     JsonObject *overcommit;
     char *bios;
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
-    char *incoming;
+    char *incoming, *gdb;
     char *hda, *hdb, *hdc, *hdd, *cdrom;
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
     GPtrArray *fw_cfgs, *smbios;          /* of JsonObject */
@@ -24,7 +24,7 @@ typedef struct {
     GPtrArray *serials, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
     GPtrArray *usbdevices;                /* of char * */
-    bool help, version, enable_kvm, usb, snapshot;
+    bool help, version, enable_kvm, usb, snapshot, gdb_short;
 } Options;
 
 /* Reads argv[1] and on. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the option, the value

@@ -13,6 +13,7 @@
 
 #include "hw/char/chardev.h"
 #include "launcher/chardev_words.h"
+#include "launcher/gdb.h"
 #include "launcher/hmp.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
@@ -35,6 +36,7 @@ struct QmpSession {
 struct Qmp {
     Vm *vm;
     GPtrArray *sessions; /* of QmpSession */
+    QmpSession *for_gdb; /* one of them; NULL until it is needed */
     GAsyncQueue *events; /* of char *: lines from other threads */
     GMainContext *context;
 };
@@ -61,6 +63,34 @@ void
 qmp_session_quit_after(QmpSession *s)
 {
     s->quit_after = true;
+}
+
+/* A session without another end. */
+static QmpSession *
+qmp_silent_session(Qmp *qmp)
+{
+    QmpSession *s = g_new0(QmpSession, 1);
+
+    s->qmp = qmp;
+    qmp_stream_init(&s->in);
+    s->out = g_byte_array_new();
+    s->fds = g_array_new(FALSE, FALSE, sizeof(int));
+    g_ptr_array_add(qmp->sessions, s);
+    return s;
+}
+
+static bool
+qmp_start_gdb(Qmp *qmp, const char *device, GError **err)
+{
+    if (!qmp->for_gdb)
+        qmp->for_gdb = qmp_silent_session(qmp);
+    return gdb_start(qmp->vm, qmp->for_gdb, device, err);
+}
+
+bool
+qmp_session_start_gdb(QmpSession *s, const char *device, GError **err)
+{
+    return qmp_start_gdb(s->qmp, device, err);
 }
 
 static void
@@ -221,12 +251,7 @@ qmp_add_session(Qmp *qmp, const char *id, bool human, GError **err)
 
     if (!chardev)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: no -chardev with id=%s", id);
-    s = g_new0(QmpSession, 1);
-    s->qmp = qmp;
-    qmp_stream_init(&s->in);
-    s->out = g_byte_array_new();
-    s->fds = g_array_new(FALSE, FALSE, sizeof(int));
-    g_ptr_array_add(qmp->sessions, s);
+    s = qmp_silent_session(qmp);
     if (human) {
         s->hmp = hmp_new(s, chardev, err);
         return s->hmp != NULL;
@@ -303,6 +328,7 @@ qmp_free(Qmp *qmp)
     if (!qmp)
         return;
     qmp->vm->emit = NULL;
+    g_clear_pointer(&qmp->vm->gdb, gdb_free);
     g_ptr_array_unref(qmp->sessions);
     g_async_queue_unref(qmp->events);
     g_free(qmp);
@@ -363,6 +389,8 @@ qmp_new(Vm *vm, GError **err)
         if (chardev_words_shared(o, i) && !qmp_add_session(qmp, id, true, err))
             return NULL;
     }
+    if ((o->gdb || o->gdb_short) && !qmp_start_gdb(qmp, o->gdb ? o->gdb : "tcp::1234", err))
+        return NULL;
     vm->emit_opaque = qmp;
     vm->emit = qmp_emit;
     return g_steal_pointer(&qmp);

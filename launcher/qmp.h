@@ -22,6 +22,8 @@ void qmp_flush(Qmp *qmp);
  * which is then the caller's. */
 Vm *qmp_session_vm(QmpSession *session);
 int qmp_session_take_fd(QmpSession *session);
+/* gdb_start(), with a session that is nobody's. Main thread. */
+bool qmp_session_start_gdb(QmpSession *session, const char *device, GError **err);
 /* After the answer to the present command has gone out. */
 void qmp_session_quit_after(QmpSession *session);
 

@@ -70,6 +70,7 @@ vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefinition
     v->kvm = kvm;
     v->index = index;
     v->apic_id = topology_apic_id(topology, index);
+    v->topology = *topology;
     v->cpu = cpu;
     v->ops = *ops;
     v->run = MAP_FAILED;
@@ -235,6 +236,31 @@ vcpu_hyperv(Vcpu *v)
 }
 
 static void
+vcpu_debug(Vcpu *v)
+{
+    g_mutex_lock(&v->lock);
+    v->debug_stop = true;
+    v->debug = v->run->debug.arch;
+    g_mutex_unlock(&v->lock);
+    vcpu_stop(v);
+    v->ops.event(v->ops.opaque, v, VCPU_DEBUG, NULL);
+}
+
+bool
+vcpu_take_debug_stop(Vcpu *v, struct kvm_debug_exit_arch *ret)
+{
+    bool there;
+
+    g_mutex_lock(&v->lock);
+    there = v->debug_stop;
+    if (there)
+        *ret = v->debug;
+    v->debug_stop = false;
+    g_mutex_unlock(&v->lock);
+    return there;
+}
+
+static void
 vcpu_exit(Vcpu *v)
 {
     g_autofree char *why = NULL;
@@ -257,8 +283,15 @@ vcpu_exit(Vcpu *v)
     case KVM_EXIT_SYSTEM_EVENT:
         vcpu_system_event(v);
         return;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        vcpu_msr(v);
+        return;
     case KVM_EXIT_HYPERV:
         vcpu_hyperv(v);
+        return;
+    case KVM_EXIT_DEBUG:
+        vcpu_debug(v);
         return;
     case KVM_EXIT_INTERNAL_ERROR:
         vcpu_internal_error(v);
@@ -405,8 +438,17 @@ void
 vcpu_resume(Vcpu *v)
 {
     g_mutex_lock(&v->lock);
-    v->stop = false;
+    if (!v->held)
+        v->stop = false;
     g_cond_broadcast(&v->changed);
+    g_mutex_unlock(&v->lock);
+}
+
+void
+vcpu_hold(Vcpu *v, bool hold)
+{
+    g_mutex_lock(&v->lock);
+    v->held = hold;
     g_mutex_unlock(&v->lock);
 }
 

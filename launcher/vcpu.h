@@ -5,6 +5,7 @@
 #define KILN_LAUNCHER_VCPU_H
 
 #include <glib.h>
+#include <linux/kvm.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ typedef enum {
     VCPU_SYSTEM_CRASH, /* KVM_EXIT_SYSTEM_EVENT */
     VCPU_SYSTEM_SHUTDOWN,
     VCPU_SYSTEM_RESET,
+    VCPU_DEBUG, /* a debug exception: vcpu_take_debug_stop() */
 } VcpuEvent;
 
 /* Called in the vCPU's thread, which stops at the next safe point once told to. */
@@ -59,6 +61,12 @@ bool vcpu_start(Vcpu *vcpu, GError **err);
 void vcpu_stop(Vcpu *vcpu);
 void vcpu_wait_stopped(Vcpu *vcpu);
 void vcpu_resume(Vcpu *vcpu);
+/* While it is held vcpu_resume() leaves the vCPU out of the guest. Main thread. */
+void vcpu_hold(Vcpu *vcpu, bool hold);
+/* The debug exception for which the vCPU left the guest, once; false when there is none. Any
+ * thread.
+ */
+bool vcpu_take_debug_stop(Vcpu *vcpu, struct kvm_debug_exit_arch *ret);
 
 /* The vCPU whose thread this is, NULL in other threads. */
 Vcpu *vcpu_current(void);

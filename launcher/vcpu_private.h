@@ -23,6 +23,7 @@ struct Vcpu {
     Kvm *kvm;
     unsigned index;
     uint32_t apic_id;
+    Topology topology;
     int fd;
     struct kvm_run *run;
     AddressReader *mmio, *pio;
@@ -37,6 +38,9 @@ struct Vcpu {
     GMutex lock; /* guards the rest */
     GCond changed;
     bool stop, stopped, quit;
+    bool held; /* by the debugger */
+    bool debug_stop;
+    struct kvm_debug_exit_arch debug;
 };
 
 /* Gives KVM the CPUID table and the MSRs that go with it. */
@@ -46,6 +50,9 @@ void vcpu_power_on_free(VcpuPowerOn *power_on);
 
 /* Makes KVM_RUN return at once, now or when it is next called. Any thread. */
 void vcpu_kick(Vcpu *vcpu);
+
+/* Answers KVM_EXIT_X86_RDMSR and WRMSR. */
+void vcpu_msr(Vcpu *vcpu);
 
 /* "rip=… rsp=… …", for a message about a failure. The caller frees. */
 char *vcpu_describe(Vcpu *vcpu);

@@ -34,6 +34,7 @@ typedef enum {
     VM_INMIGRATE,      /* waits to be loaded, or is (migration.h) */
     VM_FINISH_MIGRATE, /* stands still while it is written */
     VM_POSTMIGRATE,    /* has been written */
+    VM_DEBUG,          /* a debugger stopped it */
 } VmState;
 
 /* What follows an act of the guest: -action, -no-reboot, -no-shutdown. */
@@ -60,6 +61,7 @@ struct Vm {
     Topology topology;
     struct VmCpus *cpus; /* vm_cpus.h; @vcpus has those that are there, in order of index */
     CpuDefinition *cpu;
+    bool ignore_msrs; /* those that KVM does not know */
     const Board *board;
     Machine *machine;
     GPtrArray
@@ -81,6 +83,7 @@ struct Vm {
     struct VmVnc *vnc;            /* NULL without VNC servers */
     struct Migration *migration;  /* the latest; NULL: none yet */
     struct BlockJobs *block_jobs; /* NULL: there never was one (block_jobs.h) */
+    struct Gdb *gdb;              /* NULL: no debugger is waited for (gdb.h) */
     int exit_status;
 
     GMutex requests_lock; /* guards the next three; taken last */

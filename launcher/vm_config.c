@@ -57,6 +57,8 @@ config_machine(Vm *vm, GError **err)
         { "acpi", true },
         { "pit", true },
     };
+    static const char *const unknown[] = { "fault", "ignore", NULL };
+    int on_unknown = 0;
     JsonObject *machine = vm->options->machine;
     const char *type = machine ? keyval_text(machine, "type") : NULL;
     const char *accel = machine ? keyval_text(machine, "accel") : NULL;
@@ -74,6 +76,9 @@ config_machine(Vm *vm, GError **err)
                               board_q35.aliases[0], board_pc.aliases[0]);
     if (!machine)
         return true;
+    if (!keyval_enum("-machine", machine, "unknown-msrs", unknown, &on_unknown, err))
+        return false;
+    vm->ignore_msrs = on_unknown;
     if (irqchip && strcmp(irqchip, "on"))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-machine: kernel-irqchip=%s; only 'on' is offered", irqchip);

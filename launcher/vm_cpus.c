@@ -12,7 +12,9 @@
 
 #include "hw/acpi/cpu_hotplug.h"
 #include "hw/core/device.h"
+#include "launcher/gdb.h"
 #include "launcher/keyval.h"
+#include "launcher/vcpu_msr.h"
 #include "launcher/vm_firmware.h"
 #include "util/error.h"
 
@@ -113,6 +115,8 @@ cpus_new_vcpu(Vm *vm, unsigned index, GError **err)
 bool
 vm_make_vcpus(Vm *vm, GError **err)
 {
+    if (!vcpu_msr_filter(vm->kvm, vm->cpu, vm->ignore_msrs, err))
+        return false;
     for (unsigned i = 0; i < vm->topology.cpus; i++) {
         Vcpu *vcpu = cpus_new_vcpu(vm, i, err);
 
@@ -205,6 +209,8 @@ cpus_start(Vm *vm, Vcpu *vcpu, GError **err)
     if (!vcpu_reset(vcpu, vm_boots_firmware(vm) ? NULL : &without_firmware, err) ||
         !vcpu_start(vcpu, err))
         return false;
+    if (vm->gdb)
+        gdb_arm_vcpu(vm->gdb, vcpu);
     if (vm->state == VM_RUNNING)
         vcpu_resume(vcpu);
     return true;

@@ -13,11 +13,13 @@
 #include <time.h>
 
 #include "hw/pci/board.h"
+#include "launcher/gdb.h"
 #include "launcher/vm.h"
 #include "util/error.h"
 
-/* Requests beyond MachineRequest: a vCPU fell over its own tables, or KVM could not go on. */
-enum { VM_REQUEST_TRIPLE_FAULT = 30, VM_REQUEST_FAILED = 31 };
+/* Requests beyond MachineRequest: a vCPU left for a debug exception, fell over its own tables, or
+ * KVM could not go on. */
+enum { VM_REQUEST_DEBUG = 29, VM_REQUEST_TRIPLE_FAULT = 30, VM_REQUEST_FAILED = 31 };
 
 /* In the order of vm_watchdog_actions. */
 enum {
@@ -79,7 +81,7 @@ vm_state_name(VmState state)
         [VM_PANICKED] = "guest-panicked", [VM_INTERNAL_ERROR] = "internal-error",
         [VM_IO_ERROR] = "io-error",       [VM_WATCHDOG] = "watchdog",
         [VM_INMIGRATE] = "inmigrate",     [VM_FINISH_MIGRATE] = "finish-migrate",
-        [VM_POSTMIGRATE] = "postmigrate",
+        [VM_POSTMIGRATE] = "postmigrate", [VM_DEBUG] = "debug",
     };
 
     return names[state];
@@ -163,6 +165,8 @@ vm_pause(Vm *vm, VmState state)
         run_hold_clocks(vm);
         vm->state = state;
         vm_emit(vm, "STOP", NULL);
+        if (vm->gdb)
+            gdb_guest_stopped(vm->gdb);
     } else if (state != VM_PAUSED) {
         vm->state = state;
     }
@@ -238,6 +242,8 @@ vm_quit(Vm *vm, const char *reason, bool by_guest, int status)
     vm->exit_status = status;
     run_stop_vcpus(vm);
     vm_emit(vm, "SHUTDOWN", run_cause(by_guest, reason));
+    if (vm->gdb)
+        gdb_guest_ends(vm->gdb, status);
     if (vm->loop)
         g_main_loop_quit(vm->loop);
 }
@@ -321,6 +327,18 @@ run_watchdog(Vm *vm)
     }
 }
 
+/* The vCPUs whose exceptions are the guest's own go on with them. */
+static void
+run_debug(Vm *vm)
+{
+    if (!vm->gdb || vm->state != VM_RUNNING)
+        return;
+    if (gdb_look(vm->gdb))
+        vm_pause(vm, VM_DEBUG);
+    else
+        run_each_vcpu(vm, vcpu_resume);
+}
+
 static gboolean
 run_requests(void *opaque)
 {
@@ -353,6 +371,8 @@ run_requests(void *opaque)
         vm_pause(vm, VM_INTERNAL_ERROR);
         return G_SOURCE_REMOVE;
     }
+    if (requests & 1u << VM_REQUEST_DEBUG)
+        run_debug(vm);
     if (requests & 1u << MACHINE_PANIC)
         run_panic(vm);
     if (requests & 1u << MACHINE_IO_ERROR && vm->state == VM_RUNNING)
@@ -450,6 +470,9 @@ run_vcpu_event(void *opaque, Vcpu *vcpu, VcpuEvent event, const char *detail)
         break;
     case VCPU_SYSTEM_CRASH:
         run_note(vm, MACHINE_PANIC, 0, NULL);
+        break;
+    case VCPU_DEBUG:
+        run_note(vm, VM_REQUEST_DEBUG, 0, NULL);
         break;
     case VCPU_FAILED:
         run_note(vm, VM_REQUEST_FAILED, 0, detail);

@@ -118,8 +118,6 @@ check_features(const DomainDef *def, GError **err)
         return refuse(err, "feature vmcoreinfo");
     if (f->ioapic == 1)
         return refuse(err, "<ioapic driver='qemu'/>");
-    if (f->msrs_unknown)
-        return refuse(err, "<msrs> in <features>");
     return check_kept(f->kept, " in <features>", err);
 }
 

@@ -152,6 +152,8 @@ argv_machine(Argv *argv, GError **err)
             g_string_append_printf(machine, ",hpet=%s",
                                    timer->present == TRISTATE_OFF ? "off" : "on");
     }
+    if (argv->def->features && argv->def->features->msrs_unknown == 1) /* ignore */
+        g_string_append(machine, ",unknown-msrs=ignore");
     /* SeaBIOS and what it boots speak on the serial line where the machine has no screen. */
     if (argv->def->os.bios_useserial == TRISTATE_ON)
         g_string_append(machine, ",graphics=off");

@@ -57,6 +57,10 @@ class Ends(unittest.TestCase):
     def test_triple_fault_is_a_reset(self):
         self.check("fault", 0, "fault\n", "-action", "reboot=shutdown")
 
+    def test_unknown_registers_fault_or_are_ignored(self):
+        self.check("m", 0, "m\n", "-action", "reboot=shutdown")
+        self.check("m", 3, "m\n", "-machine", "unknown-msrs=ignore")
+
     def test_many_processors_without_sandbox(self):
         self.check("exit", 3, "exit\n", "-smp", "9,sockets=3", "-sandbox", "off")
 

@@ -7,6 +7,7 @@
  *   k  keeps what it has: fills memory, then looks again and again that memory and registers are
  *      as they were and that the PIT's interrupts come; prints a dot for each look, or what is not
  *      as it was (M, R, T) and ends as e
+ *   m  reads and writes an MSR that there is not, which reads as zero, then as e
  *   w  wakes every other processor that the MADT names, by 32-bit x2APIC destinations (Intel SDM
  *      volume 3, 10.12.9; ACPI 6.4, 5.2.12), waits until each has counted itself, ends as e
  *   p  waits for processor 1 by Q35's CPU hotplug registers, wakes it, prints '+', ejects it when
@@ -45,6 +46,8 @@ start:  mov $stack_end, %esp
         je wake
         cmp $'k', %al
         je keep
+        cmp $'m', %al
+        je unknown_msr
         cmp $'r', %al
         jne end
         /* RAM keeps its contents over a reset, but what was loaded is loaded anew: the mark lies
@@ -68,6 +71,14 @@ power_off:
         mov $0x2000, %ax
         outw %ax, %dx
         jmp 3b
+
+unknown_msr:
+        mov $0x12345, %ecx
+        rdmsr
+        or %edx, %eax
+        jnz power_off                   /* not the status that is waited for */
+        wrmsr
+        jmp end
 
 fault:  lidt no_table
         ud2

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "launcher/cpu_model.h"
+#include "launcher/vcpu_msr.h"
 #include "util/cpumap.h"
 
 static struct kvm_cpuid_entry2 *
@@ -407,10 +408,23 @@ test_hyperv_refusals(void **state)
     assert_non_null(strstr(err->message, "this host's KVM has no hv-reset"));
 }
 
+static void
+test_package_in_a_register(void **state)
+{
+    const Topology topology = { .sockets = 2, .dies = 2, .cores = 3, .threads = 2 };
+    uint64_t value = 0;
+
+    (void)state;
+    assert_true(vcpu_msr_read(&topology, 0x35, &value));
+    assert_int_equal(value, 0x6000c);
+    assert_false(vcpu_msr_read(&topology, 0x36, &value));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_package_in_a_register),
         cmocka_unit_test(test_host_is_what_kvm_offers),
         cmocka_unit_test(test_switches),
         cmocka_unit_test(test_named_model),

@@ -267,6 +267,7 @@ static const HmpCommand hmp_commands[] = {
     { "cont", "c", NULL, "let it go on", .qmp = "cont" },
     { "system_reset", NULL, NULL, "reset it", .qmp = "system_reset" },
     { "system_powerdown", NULL, NULL, "press its power button", .qmp = "system_powerdown" },
+    { "system_wakeup", NULL, NULL, "wake it when it sleeps", .qmp = "system_wakeup" },
     { "nmi", NULL, NULL, "raise a non-maskable interrupt", .qmp = "inject-nmi" },
     { "sendkey", NULL, "KEY[-KEY…] [MILLISECONDS]", "press keys together", 1, 2, run_sendkey },
     { "screendump", NULL, "FILE [-f ppm|png] [DEVICE [HEAD]]", "save the screen", 1, 5,

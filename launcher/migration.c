@@ -205,6 +205,11 @@ migration_send(Vm *vm, int fd, GError **err)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "Guest is waiting for an incoming migration");
     }
+    if (vm->state == VM_SUSPENDED) {
+        close(fd);
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "the guest sleeps; wake it before it is saved");
+    }
     if (gdb_changes_memory(vm->gdb)) {
         close(fd);
         return kiln_error_set(

@@ -40,6 +40,12 @@ COMMAND(qmp_system_powerdown)
     return NULL;
 }
 
+COMMAND(qmp_system_wakeup)
+{
+    vm_wakeup(qmp_session_vm(session), ACPI_WAKE_OTHER, err);
+    return NULL;
+}
+
 COMMAND(qmp_inject_nmi)
 {
     vm_inject_nmi(qmp_session_vm(session), err);

@@ -97,6 +97,7 @@ QMP_HANDLER(qmp_stop);
 QMP_HANDLER(qmp_cont);
 QMP_HANDLER(qmp_system_reset);
 QMP_HANDLER(qmp_system_powerdown);
+QMP_HANDLER(qmp_system_wakeup);
 QMP_HANDLER(qmp_inject_nmi);
 QMP_HANDLER(qmp_quit);
 QMP_HANDLER(qmp_set_action);

@@ -115,9 +115,9 @@ COMMAND(qmp_send_key)
 static bool
 input_event(Input *input, JsonObject *event, bool send, GError **err)
 {
-    static const char *const buttons[] = { "left", "middle",     "right",      "wheel-up",
-                                           "wheel-down", "side", "extra", "wheel-left",
-                                           "wheel-right" };
+    static const char *const buttons[] = { "left",     "middle",     "right",
+                                           "wheel-up", "wheel-down", "side",
+                                           "extra",    "wheel-left", "wheel-right" };
     const char *type = input_text(event, "type");
     JsonObject *data = event ? input_object(json_object_get_member(event, "data")) : NULL;
     const char *name;

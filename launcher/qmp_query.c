@@ -116,8 +116,8 @@ QUERY(qmp_query_current_machine)
 {
     JsonObject *machine = json_object_new();
 
-    (void)session;
-    json_object_set_boolean_member(machine, "wakeup-suspend-support", FALSE);
+    json_object_set_boolean_member(machine, "wakeup-suspend-support",
+                                   qmp_session_vm(session)->machine->config.s3);
     return qmp_node_object(machine);
 }
 

@@ -35,6 +35,7 @@ typedef enum {
     VM_FINISH_MIGRATE, /* stands still while it is written */
     VM_POSTMIGRATE,    /* has been written */
     VM_DEBUG,          /* a debugger stopped it */
+    VM_SUSPENDED,      /* sleeps (S3): its clocks go on */
 } VmState;
 
 /* What follows an act of the guest: -action, -no-reboot, -no-shutdown. */
@@ -163,8 +164,10 @@ void vm_pause(Vm *vm, VmState state);
 bool vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err);
 /* Raises a non-maskable interrupt on every vCPU. */
 bool vm_inject_nmi(Vm *vm, GError **err);
-/* Presses the power button. */
+/* Presses the power button, which wakes a guest that sleeps. */
 void vm_powerdown(Vm *vm);
+/* Wakes a guest that sleeps; refuses when it does not. */
+bool vm_wakeup(Vm *vm, AcpiWake reason, GError **err);
 /* Ends the process after the main loop's present turn, with a SHUTDOWN event. */
 void vm_quit(Vm *vm, const char *reason, bool by_guest, int status);
 /* A request of the guest or a vCPU: carried out in the main loop. Any thread. */

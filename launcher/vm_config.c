@@ -142,14 +142,17 @@ config_globals(Vm *vm, MachineConfig *ret, GError **err)
         for (size_t c = 0; c < G_N_ELEMENTS(chips); c++) {
             g_autofree char *s3 = g_strconcat(chips[c], ".disable_s3", NULL);
             g_autofree char *s4 = g_strconcat(chips[c], ".disable_s4", NULL);
-            uint64_t off3 = 1, off4 = !ret->s4;
+            uint64_t off3 = !ret->s3, off4 = !ret->s4;
 
             if (!keyval_uint("-global", global, s3, 0, 1, &off3, err) ||
                 !keyval_uint("-global", global, s4, 0, 1, &off4, err))
                 return false;
-            if (!off3)
+            if (!off3 && vm->options->kernel)
                 return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                      "-global %s=0: suspend to RAM is not offered yet", s3);
+                                      "-global %s=0: a guest sleeps in memory only with firmware, "
+                                      "which wakes it; -kernel boots without",
+                                      s3);
+            ret->s3 = !off3;
             ret->s4 = !off4;
         }
     }

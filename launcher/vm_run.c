@@ -82,6 +82,7 @@ vm_state_name(VmState state)
         [VM_IO_ERROR] = "io-error",       [VM_WATCHDOG] = "watchdog",
         [VM_INMIGRATE] = "inmigrate",     [VM_FINISH_MIGRATE] = "finish-migrate",
         [VM_POSTMIGRATE] = "postmigrate", [VM_DEBUG] = "debug",
+        [VM_SUSPENDED] = "suspended",
     };
 
     return names[state];
@@ -139,7 +140,7 @@ run_is_whole(const Vm *vm, GError **err)
 bool
 vm_resume(Vm *vm, GError **err)
 {
-    if (vm->state == VM_RUNNING)
+    if (vm->state == VM_RUNNING || vm->state == VM_SUSPENDED)
         return true;
     if (vm->state == VM_SHUTDOWN || vm->state == VM_INTERNAL_ERROR || vm->state == VM_PANICKED)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
@@ -167,7 +168,7 @@ vm_pause(Vm *vm, VmState state)
         vm_emit(vm, "STOP", NULL);
         if (vm->gdb)
             gdb_guest_stopped(vm->gdb);
-    } else if (state != VM_PAUSED) {
+    } else if (state != VM_PAUSED && vm->state != VM_SUSPENDED) {
         vm->state = state;
     }
 }
@@ -185,7 +186,7 @@ run_cause(bool by_guest, const char *reason)
 bool
 vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err)
 {
-    bool was_running = vm->state == VM_RUNNING;
+    bool was_running = vm->state == VM_RUNNING || vm->state == VM_SUSPENDED;
 
     if (!run_is_whole(vm, err))
         return false;
@@ -205,6 +206,7 @@ vm_reset(Vm *vm, bool by_guest, const char *reason, GError **err)
     vm_emit(vm, "RESET", run_cause(by_guest, reason));
     if (was_running) {
         machine_set_running(vm->machine, true);
+        vm->state = VM_RUNNING;
         run_each_vcpu(vm, vcpu_resume);
     } else {
         vm->state = vm->state == VM_PRELAUNCH ? VM_PRELAUNCH : VM_PAUSED;
@@ -227,9 +229,56 @@ vm_inject_nmi(Vm *vm, GError **err)
     return good;
 }
 
+static void
+run_suspend(Vm *vm)
+{
+    run_stop_vcpus(vm);
+    board_suspend(vm->machine);
+    vm->state = VM_SUSPENDED;
+    vm_emit(vm, "SUSPEND", NULL);
+}
+
+bool
+vm_wakeup(Vm *vm, AcpiWake reason, GError **err)
+{
+    if (vm->state != VM_SUSPENDED)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "Unable to wake up: guest is not in suspended state");
+    machine_set_running(vm->machine, false);
+    kvm_reset_chips(vm->kvm);
+    board_wake(vm->machine, reason);
+    machine_set_running(vm->machine, true);
+    if (!vm_boot(vm, err)) {
+        vm->state = VM_RUNNING;
+        vm_pause(vm, VM_INTERNAL_ERROR);
+        return false;
+    }
+    vm->state = VM_RUNNING;
+    vm_emit(vm, "WAKEUP", NULL);
+    run_each_vcpu(vm, vcpu_resume);
+    return true;
+}
+
+static void
+run_alarm(Vm *vm)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (vm->state == VM_SUSPENDED && acpi_pm_may_wake(vm->board->pm(vm->machine), ACPI_WAKE_RTC) &&
+        !vm_wakeup(vm, ACPI_WAKE_RTC, &err))
+        vm_warn("cannot wake the guest: %s", err->message);
+}
+
 void
 vm_powerdown(Vm *vm)
 {
+    g_autoptr(GError) err = NULL;
+
+    if (vm->state == VM_SUSPENDED) {
+        if (!vm_wakeup(vm, ACPI_WAKE_BUTTON, &err))
+            vm_warn("cannot wake the guest: %s", err->message);
+        return;
+    }
     board_power_button(vm->machine);
     vm_emit(vm, "POWERDOWN", NULL);
 }
@@ -387,12 +436,10 @@ run_requests(void *opaque)
         run_shutdown(vm, "guest-shutdown");
         return G_SOURCE_REMOVE;
     }
-    if (requests & 1u << MACHINE_SUSPEND) {
-        /* The tables do not name the state; a guest that writes it anyhow gets no sleep. */
-        vm_warn("the guest asked for suspend to RAM, which is not offered");
-        if (vm->state == VM_RUNNING)
-            run_each_vcpu(vm, vcpu_resume);
-    }
+    if (requests & 1u << MACHINE_SUSPEND && vm->state == VM_RUNNING)
+        run_suspend(vm);
+    if (requests & 1u << MACHINE_WAKEUP)
+        run_alarm(vm);
     if (requests & (1u << MACHINE_RESET | 1u << VM_REQUEST_TRIPLE_FAULT))
         run_guest_reset(vm, "guest-reset");
     return G_SOURCE_REMOVE;

@@ -265,11 +265,27 @@ acpi_pm_gpe(AcpiPm *pm, unsigned n)
     g_mutex_unlock(pm->lock);
 }
 
-void
-acpi_pm_wake(AcpiPm *pm)
+bool
+acpi_pm_may_wake(AcpiPm *pm, AcpiWake reason)
 {
+    bool may;
+
     g_mutex_lock(pm->lock);
-    pm->status |= PM1_WAKE;
+    may = reason != ACPI_WAKE_RTC || (pm->enable & PM1_RTC);
+    g_mutex_unlock(pm->lock);
+    return may;
+}
+
+void
+acpi_pm_wake(AcpiPm *pm, AcpiWake reason)
+{
+    static const uint16_t bits[] = {
+        [ACPI_WAKE_BUTTON] = PM1_POWER_BUTTON,
+        [ACPI_WAKE_RTC] = PM1_RTC,
+    };
+
+    g_mutex_lock(pm->lock);
+    pm->status |= (uint16_t)(PM1_WAKE | bits[reason]);
     acpi_pm_update(pm);
     g_mutex_unlock(pm->lock);
 }

@@ -53,8 +53,13 @@ uint16_t acpi_pm_gpe_port(const AcpiPm *pm, uint16_t base);
 
 /* General purpose event @n has happened. Any thread, without the lock. */
 void acpi_pm_gpe(AcpiPm *pm, unsigned n);
-/* The machine wakes from S3: sets WAK_STS. Main thread, without the lock. */
-void acpi_pm_wake(AcpiPm *pm);
+/* Why the machine wakes from S3. */
+typedef enum { ACPI_WAKE_OTHER, ACPI_WAKE_BUTTON, ACPI_WAKE_RTC } AcpiWake;
+/* Whether the guest wants to be woken by that. Any thread, without the lock. */
+bool acpi_pm_may_wake(AcpiPm *pm, AcpiWake reason);
+/* The machine wakes from S3: sets WAK_STS, and the bit of what woke it. Main thread, without the
+ * lock. */
+void acpi_pm_wake(AcpiPm *pm, AcpiWake reason);
 
 /* Presses the power button. Any thread, without the lock. */
 void acpi_pm_power_button(AcpiPm *pm);

@@ -40,7 +40,7 @@ typedef enum {
     MACHINE_RESET,        /* guest asked for a reset */
     MACHINE_SUSPEND,      /* S3 */
     MACHINE_SUSPEND_DISK, /* S4 */
-    MACHINE_WAKEUP,
+    MACHINE_WAKEUP,       /* the clock's alarm, which wakes a guest that sleeps */
     MACHINE_PANIC,
     MACHINE_POWERDOWN,  /* the power button was pressed for the guest */
     MACHINE_DEBUG_EXIT, /* isa-debug-exit; @value is the exit status */

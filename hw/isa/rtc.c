@@ -229,6 +229,8 @@ rtc_update(Rtc *rtc)
     int64_t now = machine_clock_ns(rtc->device.machine), deadline = INT64_MAX;
     int64_t period = rtc_period(rtc);
 
+    if (rtc->cmos[RTC_C] & enabled & B_ALARM && !(rtc->cmos[RTC_C] & C_IRQ))
+        rtc->device.machine->ops->request(rtc->device.machine->host, MACHINE_WAKEUP, 0);
     if (rtc->cmos[RTC_C] & enabled)
         rtc->cmos[RTC_C] |= C_IRQ;
     else

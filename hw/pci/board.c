@@ -6,10 +6,13 @@
 #include "hw/acpi/build.h"
 #include "hw/firmware/smbios.h"
 #include "hw/firmware/vmgenid.h"
+#include "hw/isa/rtc.h"
 #include "util/error.h"
 
 #include <string.h>
 
+/* Where firmware looks why it runs, and what stands there after S3. */
+enum { CMOS_SHUTDOWN = 0x0f, SHUTDOWN_RESUME = 0xfe, PAMS = 7 };
 #define GIB (UINT64_C(1) << 30)
 #define WINDOW64_MAX (1024 * GIB)
 
@@ -149,6 +152,26 @@ void
 board_power_button(Machine *machine)
 {
     acpi_pm_power_button(machine->board->pm(machine));
+}
+
+void
+board_suspend(Machine *machine)
+{
+    rtc_cmos_set(machine, CMOS_SHUTDOWN, SHUTDOWN_RESUME);
+}
+
+/* Firmware finds itself by what it left in memory below 1 MiB: that stays RAM. */
+void
+board_wake(Machine *machine, AcpiWake reason)
+{
+    uint32_t pam[PAMS];
+
+    for (unsigned i = 0; i < PAMS; i++)
+        pam[i] = pci_config_read(machine->pci, 0, machine->board->pam + i, 1);
+    machine_reset(machine);
+    for (unsigned i = 0; i < PAMS; i++)
+        pci_config_write(machine->pci, 0, machine->board->pam + i, 1, pam[i]);
+    acpi_pm_wake(machine->board->pm(machine), reason);
 }
 
 const Board *const board_list[] = { &board_q35, &board_pc, NULL };

@@ -16,9 +16,9 @@ enum {
     BOARD_IO_WINDOW_BASE = 0x1000, /* first port that a boot without firmware gives away */
 };
 #define BOARD_ECAM_BASE UINT64_C(0xb0000000)
-#define BOARD_MMIO32_END UINT64_C(0xfec00000) /* first byte that no BAR may use */
-#define BOARD_ACPI_BASE UINT64_C(0x000e0000)  /* RAM that direct boot keeps for ACPI tables */
-#define BOARD_ACPI_SIZE UINT64_C(0x0001b000) /* then a page for the generation identifier */
+#define BOARD_MMIO32_END UINT64_C(0xfec00000)  /* first byte that no BAR may use */
+#define BOARD_ACPI_BASE UINT64_C(0x000e0000)   /* RAM that direct boot keeps for ACPI tables */
+#define BOARD_ACPI_SIZE UINT64_C(0x0001b000)   /* then a page for the generation identifier */
 #define BOARD_SMBIOS_BASE UINT64_C(0x000fc000) /* and behind them for SMBIOS tables */
 #define BOARD_SMBIOS_SIZE UINT64_C(0x00004000)
 
@@ -41,6 +41,7 @@ struct Board {
     bool express;         /* has ECAM, root ports and an I/O APIC line for each PIRQ */
     const BoardDevice *devices;
     unsigned n_devices;
+    uint8_t pam;       /* first of the shadow registers in the host bridge */
     uint8_t isa_devfn; /* of the function with the PIRQ registers */
     /* Wiring of INTA to INTD (0 to 3) of a function of bus 0 to PIRQs. */
     unsigned (*pirq)(unsigned slot, unsigned pin);
@@ -80,6 +81,12 @@ uint64_t board_ecam(const Machine *machine);
 
 /* Presses the power button: sets PWRBTN_STS and raises the SCI. Main thread. */
 void board_power_button(Machine *machine);
+
+/* The machine falls asleep (S3), with the vCPUs out of the guest; firmware will find why it is
+ * begun anew. board_wake() resets everything but memory, as firmware and guest expect to find it;
+ * the vCPUs are the caller's to reset, before (the machine not running). Main thread. */
+void board_suspend(Machine *machine);
+void board_wake(Machine *machine, AcpiWake reason);
 
 /* The function with class @class at @devfn of bus 0, NULL when it is another or none. */
 Device *board_function(Machine *machine, uint8_t devfn, const DeviceClass *class);

@@ -62,6 +62,7 @@ const Board board_pc = {
     .mmio32_base = UINT64_C(0x80000000),
     .devices = pc_devices,
     .n_devices = G_N_ELEMENTS(pc_devices),
+    .pam = I440FX_PAM0,
     .isa_devfn = PIIX_ISA_DEVFN,
     .pirq = pc_pirq,
     .n_pirqs = 4,

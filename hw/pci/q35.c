@@ -69,6 +69,7 @@ const Board board_q35 = {
     .express = true,
     .devices = q35_devices,
     .n_devices = G_N_ELEMENTS(q35_devices),
+    .pam = MCH_PAM0,
     .isa_devfn = LPC_DEVFN,
     .pirq = q35_pirq,
     .n_pirqs = 8,

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""firmware.py KILN-VMM [OPTION...] - SeaBIOS and GRUB under kiln-vmm, on any /dev/kvm: both machines,
+"""firmware.py KILN-VMM SLEEP-BOOT [OPTION...] - SeaBIOS and GRUB under kiln-vmm, on any /dev/kvm: both machines,
 their own messages on the debug port and the serial line, boot order, a reset, what is refused.
 
 Exit status 77 (skipped) without a usable /dev/kvm or without SeaBIOS.
@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-VMM, *ALWAYS = sys.argv[1:]
+VMM, SLEEP, *ALWAYS = sys.argv[1:]
 SECONDS = 180  # GRUB counts down twenty of its own, which a loaded host stretches
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
 DISK = tempfile.NamedTemporaryFile()
@@ -57,6 +57,8 @@ class Guest:
             time.sleep(0.05)
 
     def qmp(self, *commands):
+        """The answers to commands without arguments."""
+        answers = []
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(self.socket)
             stream = client.makefile("rw")
@@ -64,8 +66,11 @@ class Guest:
             for command in ("qmp_capabilities", *commands):
                 stream.write(json.dumps({"execute": command}) + "\n")
                 stream.flush()
-                while "return" not in json.loads(stream.readline()):
-                    pass
+                answer = {}
+                while "return" not in answer:
+                    answer = json.loads(stream.readline())
+                answers.append(answer["return"])
+        return answers[1:]
 
     def __enter__(self):
         return self
@@ -100,6 +105,31 @@ class SeaBios(unittest.TestCase):
                    "reboot-timeout=100") as guest:
             # With a time-out firmware reboots by itself.
             guest.wait("No bootable device.", times=2)
+
+    def test_sleep(self):
+        """S3, as the boot sector of sleep_boot.S finds it in the tables, and out of it by SeaBIOS."""
+        for machine, wake in (("q35", "system_powerdown"), ("pc", "system_wakeup")):
+            with self.subTest(machine=machine, wake=wake), tempfile.NamedTemporaryFile() as disk, \
+                    tempfile.NamedTemporaryFile() as log:
+                with open(SLEEP, "rb") as boot:
+                    disk.write(boot.read())
+                disk.truncate(1 << 20)
+                chip = "ICH9-LPC" if machine == "q35" else "PIIX4_PM"
+                with Guest("-M", machine, "-global", chip + ".disable_s3=0", "-device",
+                           "isa-debug-exit,iobase=0x501", "-drive",
+                           "file=%s,format=raw,if=virtio" % disk.name, "-chardev",
+                           "file,id=says,path=" + log.name, "-device",
+                           "isa-debugcon,iobase=0xe9,chardev=says") as guest:
+                    guest.wait("s", log.name)
+                    end = time.monotonic() + SECONDS
+                    while guest.qmp("query-status")[0]["status"] != "suspended":
+                        self.assertLess(time.monotonic(), end)
+                        time.sleep(0.05)
+                    answers = guest.qmp("query-current-machine", "stop", "cont", "query-status", wake)
+                    self.assertEqual(answers[0], {"wakeup-suspend-support": True})
+                    self.assertEqual(answers[3]["status"], "suspended")
+                    self.assertEqual(guest.process.wait(SECONDS), 3)
+                    self.assertEqual(guest.said(log.name), "sw")
 
     def test_menu(self):
         with Guest("-boot", "menu=on,splash-time=1000") as guest:

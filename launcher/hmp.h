@@ -30,6 +30,10 @@ JsonNode *hmp_qmp(HmpCall *call, const char *command, JsonObject *args);
 void hmp_info(HmpCall *call);
 void hmp_info_help(GString *out);
 
+/* hmp_memory.c: "x" and "xp", "info mtree". */
+void hmp_memory(HmpCall *call);
+void hmp_memory_tree(HmpCall *call);
+
 /* hmp.c: a monitor at @chardev, which stays the caller's. */
 typedef struct Hmp Hmp;
 Hmp *hmp_new(QmpSession *session, Chardev *chardev, GError **err);

@@ -270,6 +270,9 @@ static const HmpCommand hmp_commands[] = {
     { "system_wakeup", NULL, NULL, "wake it when it sleeps", .qmp = "system_wakeup" },
     { "nmi", NULL, NULL, "raise a non-maskable interrupt", .qmp = "inject-nmi" },
     { "sendkey", NULL, "KEY[-KEY…] [MILLISECONDS]", "press keys together", 1, 2, run_sendkey },
+    { "x", NULL, "[/FORMAT] ADDRESS", "memory at a linear address of the first processor", 1, 2,
+      hmp_memory },
+    { "xp", NULL, "[/FORMAT] ADDRESS", "memory at a physical address", 1, 2, hmp_memory },
     { "screendump", NULL, "FILE [-f ppm|png] [DEVICE [HEAD]]", "save the screen", 1, 5,
       run_screendump },
     { "device_add", NULL, "DRIVER[,PROPERTY=VALUE…]", "plug a device in", 1, 0, run_device_add },
@@ -294,12 +297,18 @@ hmp_run(QmpSession *session, const char *line, GString *out)
 {
     g_autoptr(GError) err = NULL;
     g_auto(GStrv) words = NULL;
+    g_autofree char *spaced = NULL;
+    size_t name;
     HmpCall call = { .session = session, .out = out, .commands = hmp_commands };
     int n;
 
     line += strspn(line, " \t");
     if (*line == '\0' || *line == '#')
         return;
+    /* "x/4xw 0x1000", as in GDB */
+    name = strcspn(line, " \t/");
+    if (line[name] == '/')
+        line = spaced = g_strdup_printf("%.*s %s", (int)name, line, line + name);
     if (!g_shell_parse_argv(line, &n, &words, &err)) {
         g_string_append_printf(out, "Error: %s\n", err->message);
         return;

@@ -288,6 +288,7 @@ static const InfoTopic info_topics[] = {
     { "registers", "of the first processor, or with -a of all", info_registers, true },
     { "pci", "PCI functions", info_pci },
     { "qtree", "devices and their buses", info_qtree },
+    { "mtree", "memory as processors see it", hmp_memory_tree },
     { "balloon", "memory the guest has", info_balloon },
     { "mice", "pointers", info_mice },
     { "vnc", "the server of screens", info_vnc },

@@ -16,8 +16,10 @@ import time
 
 import libvirt
 
+import screen
+
 NAME = "bench"
-RAM_MIB = 256
+RAM_MIB, FIRMWARE_RAM_MIB = 256, 512   # GRUB under OVMF has too little in 256
 VIRSH_TIMEOUT = 120
 PORTS = {"net_out": 7001, "net_in": 7002, "user_out": 7011, "user_in": 7012}
 # what a guest has besides its console; a load gets what it needs
@@ -36,8 +38,47 @@ OTHERS = """
     <memballoon model='virtio'/>"""
 NONE = """
     <memballoon model='none'/>"""
+# what virt-install gives a guest that it knows nothing of
+DESKTOP = """
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{files}/disk.img'/>
+      <target dev='sda' bus='sata'/></disk>
+    <controller type='usb' model='ich9-ehci1'/>
+    <controller type='usb' model='ich9-uhci1'><master startport='0'/></controller>
+    <controller type='usb' model='ich9-uhci2'><master startport='2'/></controller>
+    <controller type='usb' model='ich9-uhci3'><master startport='4'/></controller>
+    <interface type='bridge'><source bridge='br-bench'/><model type='e1000e'/></interface>
+    <input type='tablet' bus='usb'/>
+    <graphics type='vnc' port='5905' listen='127.0.0.1'/>
+    <memballoon model='virtio'/>"""
+BUSES = """
+    <controller type='scsi' model='virtio-scsi'/>
+    <disk type='file' device='disk'><driver name='qemu' type='raw' cache='writeback'{thread}/>
+      <source file='{files}/virtio.img'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw' cache='writeback'/>
+      <source file='{files}/scsi.img'/><target dev='sda' bus='scsi'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw' cache='writeback'/>
+      <source file='{files}/sata.img'/><target dev='sdb' bus='sata'/></disk>"""
+# MiB, by which the guest tells them
+BUS_SIZES = {"virtio": 64, "scsi": 65, "sata": 66}
+CARDS = """
+    <interface type='bridge'><source bridge='br-bench'/><model type='virtio'/><driver name='qemu'/>
+      <address type='pci' domain='0' bus='0' slot='4' function='0'/></interface>
+    <interface type='bridge'><source bridge='br-bench'/><model type='e1000e'/>
+      <address type='pci' domain='0' bus='0' slot='5' function='0'/></interface>"""
+NIC_PORTS = {"nic78_out": 7078, "nic78_in": 7178, "nic79_out": 7079, "nic79_in": 7179}
+BOOTED = """
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{files}/boot.img'/>
+      <target dev='vda' bus='virtio'/></disk>"""
+SCREEN = """
+    <graphics type='vnc' port='5905' listen='127.0.0.1'/>"""
 DEVICES = {"none": DISK + BRIDGED + OTHERS, "minimal": NONE, "blk": DISK + NONE,
-           "net": BRIDGED + USER + NONE}
+           "net": BRIDGED + USER + NONE, "desktop": DESKTOP, "disks": BUSES + NONE, "nics": CARDS + NONE,
+           "seabios": BOOTED + NONE, "ovmf": BOOTED + NONE, "vnc": SCREEN + NONE}
+VGA = ("desktop", "vnc")
+# what takes the place of a kernel; without the tick policy OVMF may hang under QEMU in the lab
+FIRMWARE = {"seabios": "", "vnc": "", "ovmf": """
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
+    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/tmp/bench-vars.fd</nvram>"""}
 GUEST = """<domain type='kvm'>
   <name>{name}</name>
   <memory unit='MiB'>{ram}</memory>
@@ -52,6 +93,7 @@ GUEST = """<domain type='kvm'>
   </os>
   <features><acpi/><apic/></features>
   <cpu mode='host-passthrough'/>
+  <clock offset='utc'><timer name='pit' tickpolicy='discard'/></clock>
   <devices>{devices}
     <serial type='file'><source path='{console}'/></serial>
     <video><model type='none'/></video>
@@ -157,11 +199,17 @@ class Bench:
 
     def xml(self, name, bench="none"):
         # the disk has its own thread where I/O is measured, as both offer it
-        thread = " iothread='1'" if bench == "blk" else ""
-        text = GUEST if bench == "blk" else GUEST.replace("  <iothreads>1</iothreads>\n", "")
-        return text.format(name=name, ram=RAM_MIB, files=self.options.files, console=self.console,
+        thread = " iothread='1'" if bench in ("blk", "disks") else ""
+        text = GUEST if thread else GUEST.replace("  <iothreads>1</iothreads>\n", "")
+        ram = FIRMWARE_RAM_MIB if bench in FIRMWARE else RAM_MIB
+        text = text.format(name=name, ram=ram, files=self.options.files, console=self.console,
                            bench=bench, seconds=self.options.seconds, repeat=self.options.repeat,
                            devices=DEVICES[bench].format(files=self.options.files, thread=thread))
+        if bench in VGA:
+            text = text.replace("<model type='none'/>", "<model type='vga'/>")
+        if bench in FIRMWARE:
+            text = re.sub(r"(?s)<kernel>.*</cmdline>", FIRMWARE[bench], text)
+        return text
 
     def wait_console(self, pattern, timeout=300, pause=0.01):
         deadline = time.monotonic() + timeout
@@ -237,9 +285,9 @@ class Bench:
             self.add(row, took)
         return begin
 
-    def end(self):
+    def end(self, *more):
         self.virsh("destroy", NAME)
-        self.virsh("undefine", NAME)
+        self.virsh("undefine", NAME, *more)
 
     def private_memory(self):
         """Bytes of the guest's process that nobody else has, but for the guest's RAM."""
@@ -307,19 +355,22 @@ class Bench:
         self.end()
 
     def net(self):
+        self.streams("net", PORTS)
+
+    def streams(self, bench, ports):
         tool = os.path.join(self.options.files, "tool")
         sinks, servers = {}, []
         try:
-            for name, port in PORTS.items():
+            for name, port in ports.items():
                 if name.endswith("_out"):
                     sinks[name] = subprocess.Popen([tool, "sink", str(port), str(self.options.repeat)],
                                                    stdout=subprocess.PIPE, text=True)
                 else:
                     servers.append(subprocess.Popen([tool, "serve", str(port), str(self.options.seconds),
                                                      str(self.options.repeat)], stdout=subprocess.DEVNULL))
-            self.launch("net")
+            self.launch(bench)
             text = self.wait_console("BENCH-END", 300 + 8 * self.options.repeat * self.options.seconds, 0.5)
-            for name in PORTS:
+            for name in ports:
                 lines = sinks[name].communicate(timeout=60)[0].split() if name in sinks else \
                     re.findall(r"BENCH %s ([0-9.]+)" % name, text)
                 if len(lines) != self.options.repeat:
@@ -333,17 +384,58 @@ class Bench:
                 process.wait()
         self.end()
 
+    def firmware(self):
+        for _ in range(self.options.repeat):
+            for name in ("seabios", "ovmf"):
+                begin = self.launch(name)
+                self.wait_console("KILN-GUEST-READY")
+                self.add(name + "_init", time.monotonic() - begin)
+                self.end("--nvram")
+
+    def desktop(self):
+        for _ in range(self.options.repeat):
+            self.launch("desktop")
+            self.wait_console("KILN-GUEST-READY")
+            time.sleep(2)
+            self.add("private_desktop", self.private_memory())
+            self.end()
+
+    def disks(self):
+        for bus, mib in BUS_SIZES.items():
+            subprocess.run(["dd", "if=%s/disk.img" % self.options.files, "bs=1M", "count=%d" % mib,
+                            "of=%s/%s.img" % (self.options.files, bus), "status=none"], check=True)
+        self.launch("disks")
+        text = self.wait_console("BENCH-END", 300 + 40 * self.options.repeat * self.options.seconds, 0.5)
+        for name, rate in re.findall(r"BENCH (\S+) ([0-9.]+)", text):
+            self.add(name, float(rate))
+        self.end()
+
+    def nics(self):
+        self.streams("nics", NIC_PORTS)
+
+    def vnc(self):
+        """What a client gets that always asks for the whole screen, from a guest at its end."""
+        self.launch("vnc")
+        time.sleep(5)
+        for _ in range(self.options.repeat):
+            for name, encoding in (("vnc_raw", 0), ("vnc_zlib", 6)):
+                self.add(name, screen.updates(("127.0.0.1", 5905), encoding, self.options.seconds))
+        self.end()
+
     def run(self):
         failed = []
         self.stack.prepare()
         self.stack.start()
         for name, function in (("cold", self.cold_start), ("many", self.many), ("boot", self.boot),
-                               ("blk", self.blk), ("net", self.net)):
+                               ("blk", self.blk), ("net", self.net), ("firmware", self.firmware),
+                               ("desktop", self.desktop), ("disks", self.disks), ("nics", self.nics),
+                               ("vnc", self.vnc)):
             if self.options.only and name not in self.options.only:
                 continue
             try:
                 function()
-            except (BenchError, libvirt.libvirtError, subprocess.TimeoutExpired, ValueError) as error:
+            except (BenchError, libvirt.libvirtError, subprocess.SubprocessError, OSError,
+                    ValueError) as error:
                 failed.append(name)
                 print("measure: %s: %s" % (name, error), file=sys.stderr, flush=True)
                 self.show_log()
@@ -366,6 +458,7 @@ def main():
     options = parser.parse_args()
     libvirt.registerErrorHandler(lambda *unused: None, None)
     subprocess.run("ip link add br-bench type bridge 2>/dev/null; ip addr replace 10.77.0.1/24 dev br-bench;"
+                   " ip addr replace 10.78.0.1/24 dev br-bench; ip addr replace 10.79.0.1/24 dev br-bench;"
                    " ip link set br-bench up", shell=True, check=True)
     stack = {"libvirt": LibvirtStack, "kiln": KilnStack}[options.stack](options)
     bench = Bench(stack, options)

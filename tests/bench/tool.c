@@ -1,17 +1,19 @@
-/* tool.c - the load of the benchmarks, the same on both sides: random reads, a TCP stream. Linked
- * statically, so that it runs in the guest's initramfs.
+/* tool.c - the load of the benchmarks, the same on both sides: random reads and writes, a TCP
+ * stream. Linked statically, so that it runs in the guest's initramfs.
  *
- * usage: tool randread DEVICE SECONDS THREADS    prints requests per second
- *        tool send HOST PORT SECONDS             sends, then prints bytes per second
- *        tool serve PORT SECONDS COUNT           sends to COUNT peers, one after the other, for so
- * long tool receive HOST PORT                  prints bytes per second until the peer ends tool
- * sink PORT COUNT                    reads from COUNT peers; prints bytes per second of each
+ * usage:
+ *   tool randread|randwrite DEVICE SECONDS THREADS   prints requests per second
+ *   tool send HOST PORT SECONDS       sends, then prints bytes per second
+ *   tool serve PORT SECONDS COUNT     sends to COUNT peers, one after the other, for so long
+ *   tool receive HOST PORT            prints bytes per second until the peer ends
+ *   tool sink PORT COUNT              reads from COUNT peers; prints bytes per second of each
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +31,10 @@
 
 typedef struct {
     int fd;
+    bool write;
     uint64_t blocks, state, done;
     double end;
-} Reader;
+} Worker;
 
 static double
 now(void)
@@ -60,43 +63,49 @@ next(uint64_t *state)
 }
 
 static void *
-read_blocks(void *opaque)
+move_blocks(void *opaque)
 {
-    Reader *r = opaque;
+    Worker *w = opaque;
     void *buffer;
 
     if (posix_memalign(&buffer, BLOCK, BLOCK))
         die("memory");
-    while (now() < r->end)
-        for (int i = 0; i < 16; i++, r->done++)
-            if (pread(r->fd, buffer, BLOCK, (off_t)(next(&r->state) % r->blocks * BLOCK)) != BLOCK)
-                die("read");
+    memset(buffer, 0x5a, BLOCK);
+    while (now() < w->end)
+        for (int i = 0; i < 16; i++, w->done++) {
+            off_t at = (off_t)(next(&w->state) % w->blocks * BLOCK);
+
+            if ((w->write ? pwrite(w->fd, buffer, BLOCK, at) : pread(w->fd, buffer, BLOCK, at)) !=
+                BLOCK)
+                die(w->write ? "write" : "read");
+        }
     free(buffer);
     return NULL;
 }
 
 static void
-randread(const char *path, double seconds, int threads)
+randio(bool write, const char *path, double seconds, int threads)
 {
-    int fd = open(path, O_RDONLY | O_DIRECT);
+    int fd = open(path, (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
     pthread_t ids[THREADS_MAX];
-    Reader readers[THREADS_MAX];
+    Worker workers[THREADS_MAX];
     uint64_t bytes = 0, done = 0;
     double begin = now();
 
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
         die(path);
     for (int i = 0; i < threads; i++) {
-        readers[i] = (Reader){ .fd = fd,
+        workers[i] = (Worker){ .fd = fd,
+                               .write = write,
                                .blocks = bytes / BLOCK,
                                .end = begin + seconds,
                                .state = 0x9e3779b97f4a7c15u * (unsigned)(i + 1) };
-        if (pthread_create(&ids[i], NULL, read_blocks, &readers[i]))
+        if (pthread_create(&ids[i], NULL, move_blocks, &workers[i]))
             die("thread");
     }
     for (int i = 0; i < threads; i++) {
         pthread_join(ids[i], NULL);
-        done += readers[i].done;
+        done += workers[i].done;
     }
     printf("%.1f\n", (double)done / (now() - begin));
 }
@@ -201,8 +210,10 @@ main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
 
-    if (!strcmp(what, "randread") && argc == 5 && atoi(argv[4]) <= THREADS_MAX)
-        randread(argv[2], atof(argv[3]), atoi(argv[4]));
+    bool write = !strcmp(what, "randwrite");
+
+    if ((write || !strcmp(what, "randread")) && argc == 5 && atoi(argv[4]) <= THREADS_MAX)
+        randio(write, argv[2], atof(argv[3]), atoi(argv[4]));
     else if (!strcmp(what, "send") && argc == 5)
         pump(dial(argv[2], argv[3]), atof(argv[4]));
     else if (!strcmp(what, "serve") && argc == 5)

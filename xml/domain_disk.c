@@ -303,6 +303,29 @@ static const XmlRow backing_rows[] = {
 const XmlType domain_backing_type =
     XML_TYPE("backingStore", DomainDisk, backing_rows, .selector = XML_SELECTOR(DomainDisk, type));
 
+static const XmlRow mirror_rows[] = {
+    { NULL, "type", XML_ENUM, D(type), .names = domain_disk_types, .min = DOMAIN_DISK_FILE },
+    { NULL, "job", XML_STRING, D(mirror_job) },
+    { NULL, "ready", XML_STRING, D(mirror_ready) },
+    { "format", "type", XML_STRING, D(format) },
+    SOURCE_ATTRIBUTES,
+    { "source", "index", XML_UINT, D(source_index), .min = 1, .max = UINT32_MAX,
+      .when = UNDERSTOOD },
+    SOURCE_CHILDREN,
+};
+const XmlType domain_mirror_type =
+    XML_TYPE("mirror", DomainDisk, mirror_rows, .selector = XML_SELECTOR(DomainDisk, type));
+
+static const XmlRow copy_rows[] = {
+    { NULL, "type", XML_ENUM, D(type), .names = domain_disk_types, .min = DOMAIN_DISK_FILE },
+    { "driver", "type", XML_STRING, D(format) },
+    SOURCE_ATTRIBUTES,
+    SOURCE_CHILDREN,
+    { "encryption", NULL, XML_STRUCT, D(encryption), .type = &domain_encryption_type },
+};
+const XmlType domain_copy_type =
+    XML_TYPE("disk", DomainDisk, copy_rows, .selector = XML_SELECTOR(DomainDisk, type));
+
 const char *
 domain_disk_path(const DomainDisk *disk)
 {

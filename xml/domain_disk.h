@@ -173,9 +173,10 @@ typedef struct {
     uint64_t source_index; /* live */
     /* <encryption> in <source> and in the disk itself: libvirt takes either */
     DomainEncryption *source_encryption, *encryption;
-    char *backing_store; /* the element as XML */
-    char *mirror;        /* live; the element as XML */
-    GPtrArray *kept;     /* XmlKept */
+    char *backing_store;             /* the element as XML */
+    char *mirror;                    /* live; the element as XML */
+    char *mirror_job, *mirror_ready; /* of domain_mirror_type only */
+    GPtrArray *kept;                 /* XmlKept */
 
     char *target;  /* "vda"; always set */
     int bus;       /* DomainDiskBus; always set after completion */
@@ -196,6 +197,8 @@ extern const XmlType domain_disk_type;
 /* One <backingStore>: a DomainDisk of which only type, format, source and backing store are used;
  * type NONE ends a chain. */
 extern const XmlType domain_backing_type;
+/* <mirror>, and the <disk> that a copy goes to: likewise. */
+extern const XmlType domain_mirror_type, domain_copy_type;
 
 /* The file, or device, of a disk of type FILE or BLOCK; NULL for an empty drive and other types. */
 const char *domain_disk_path(const DomainDisk *disk);

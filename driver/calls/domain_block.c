@@ -1,10 +1,10 @@
 /* domain_block.c - the calls about images of running guests: sizes and block jobs.
  *
- * Left out: virDomainBlockCopy and the copying form of virDomainBlockRebase, relative names
- * (RELATIVE), deleting what was committed (DELETE).
+ * Left out: relative names (RELATIVE), deleting what was committed (DELETE).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
+#include <string.h>
 
 #include "driver/calls/handlers.h"
 #include "driver/domain/domain.h"
@@ -51,6 +51,61 @@ call_domain_block_pull(Call *call, const DomainBlockSpeedArgs *args, WireVoid *r
            domain_block_pull(call->domain, args->path, NULL, bandwidth, err);
 }
 
+/* The older form of virDomainBlockCopy(). */
+static bool
+rebase_copy(Call *call, const DomainBlockRebaseArgs *args, GError **err)
+{
+    const unsigned flags = VIR_DOMAIN_BLOCK_REBASE_COPY | VIR_DOMAIN_BLOCK_REBASE_COPY_RAW |
+                           VIR_DOMAIN_BLOCK_REBASE_COPY_DEV | VIR_DOMAIN_BLOCK_REBASE_SHALLOW |
+                           VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT |
+                           VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES;
+    DomainBlockCopy how = {
+        .dest = args->base ? *args->base : NULL,
+        .block = args->flags & VIR_DOMAIN_BLOCK_REBASE_COPY_DEV,
+        .raw = args->flags & VIR_DOMAIN_BLOCK_REBASE_COPY_RAW,
+    };
+
+    if (args->flags & VIR_DOMAIN_BLOCK_REBASE_SHALLOW)
+        how.flags |= VIR_DOMAIN_BLOCK_COPY_SHALLOW;
+    if (args->flags & VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT)
+        how.flags |= VIR_DOMAIN_BLOCK_COPY_REUSE_EXT;
+    if (!how.dest)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "a copy wants a destination");
+    return call_check_flags(args->flags, flags, "virDomainBlockRebase", err) &&
+           bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
+                           &how.bandwidth, err) &&
+           domain_block_copy(call->domain, args->path, &how, err);
+}
+
+bool
+call_domain_block_copy(Call *call, const DomainBlockCopyArgs *args, WireVoid *ret, GError **err)
+{
+    const unsigned flags = VIR_DOMAIN_BLOCK_COPY_SHALLOW | VIR_DOMAIN_BLOCK_COPY_REUSE_EXT |
+                           VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB |
+                           VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES;
+    DomainBlockCopy how = { .xml = args->destxml, .flags = args->flags };
+
+    (void)ret;
+    if (!call_check_flags(args->flags, flags, "virDomainBlockCopy", err))
+        return false;
+    for (guint i = 0; i < args->params.params_len; i++) {
+        const WireTypedParam *param = &args->params.params_val[i];
+        const WireTypedValue *value = &param->value;
+
+        if (strcmp(param->field, VIR_DOMAIN_BLOCK_COPY_BANDWIDTH) == 0 &&
+            value->type == VIR_TYPED_PARAM_ULLONG)
+            how.bandwidth = value->WireTypedValue_u.ul;
+        else if (strcmp(param->field, VIR_DOMAIN_BLOCK_COPY_GRANULARITY) == 0 &&
+                 value->type == VIR_TYPED_PARAM_UINT)
+            how.granularity = value->WireTypedValue_u.ui;
+        else if (strcmp(param->field, VIR_DOMAIN_BLOCK_COPY_BUF_SIZE) != 0)
+            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                                  "parameter '%s' is unknown, or has a value of a wrong type",
+                                  param->field);
+    }
+    return domain_block_copy(call->domain, args->path, &how, err);
+}
+
 bool
 call_domain_block_rebase(Call *call, const DomainBlockRebaseArgs *args, WireVoid *ret, GError **err)
 {
@@ -58,8 +113,7 @@ call_domain_block_rebase(Call *call, const DomainBlockRebaseArgs *args, WireVoid
 
     (void)ret;
     if (args->flags & VIR_DOMAIN_BLOCK_REBASE_COPY)
-        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                              "copying a running guest's disk is not offered");
+        return rebase_copy(call, args, err);
     return call_check_flags(args->flags, VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
                             "virDomainBlockRebase", err) &&
            bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,

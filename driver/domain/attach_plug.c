@@ -64,15 +64,26 @@ next_node(DomainRun *run, unsigned *ret, GError **err)
 static bool
 next_set(DomainRun *run, unsigned *ret, GError **err)
 {
-    g_autoptr(JsonNode) owner = NULL;
+    g_autoptr(JsonNode) owner = NULL, nodes_owner = NULL;
+    JsonArray *nodes;
     JsonArray *list = qmp_execute_list(run->qmp, "query-fdsets", NULL, &owner, err);
     gint64 most = 0;
 
     for (guint i = 0; list && i < json_array_get_length(list); i++)
         most = MAX(most, qmp_number(qmp_element(list, i), "fdset-id"));
-    if (list)
+    if (!list)
+        return false;
+    /* nodes are told apart by their files, which outlive the sets */
+    nodes = qmp_execute_list(run->qmp, "query-named-block-nodes", NULL, &nodes_owner, err);
+    for (guint i = 0; nodes && i < json_array_get_length(nodes); i++) {
+        const char *file = qmp_text(qmp_element(nodes, i), "file");
+
+        if (g_str_has_prefix(file, "/dev/fdset/"))
+            most = MAX(most, g_ascii_strtoll(file + strlen("/dev/fdset/"), NULL, 10));
+    }
+    if (nodes)
         *ret = (unsigned)most;
-    return list != NULL;
+    return nodes != NULL;
 }
 
 GHashTable *

@@ -106,8 +106,8 @@ set_node(JsonObject *arguments, const char *key, const ChainLayer *layer)
 
 /* The job of @target: a copy of what query-block-jobs says, NULL when there is none (without @err)
  * or it cannot be asked. */
-static JsonObject *
-job_look(DomainRun *run, const char *target, GError **err)
+JsonObject *
+domain_block_job_look(DomainRun *run, const char *target, GError **err)
 {
     g_autoptr(JsonNode) answer =
         qmp_execute(run->qmp, "query-block-jobs", NULL, DOMAIN_QMP_SECONDS, err);
@@ -120,7 +120,7 @@ job_look(DomainRun *run, const char *target, GError **err)
             job ? json_object_get_string_member_with_default(job, "device", NULL) : NULL;
         const char *dash = id ? strchr(id, '-') : NULL;
 
-        if (dash && strcmp(dash + 1, target) == 0)
+        if (dash && (!target || strcmp(dash + 1, target) == 0))
             return json_object_ref(job);
     }
     return NULL;
@@ -137,8 +137,34 @@ job_type(const char *id)
 {
     if (g_str_has_prefix(id, "pull-"))
         return VIR_DOMAIN_BLOCK_JOB_TYPE_PULL;
+    if (g_str_has_prefix(id, "copy-"))
+        return VIR_DOMAIN_BLOCK_JOB_TYPE_COPY;
     return g_str_has_prefix(id, "commit-") ? VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT
                                            : VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+}
+
+/* Whether it follows the guest until it is told to change over. */
+static bool
+job_pivots(const char *id)
+{
+    int type = job_type(id);
+
+    return type == VIR_DOMAIN_BLOCK_JOB_TYPE_COPY ||
+           type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+}
+
+bool
+domain_block_job_check(DomainRun *run, const char *target, GError **err)
+{
+    g_autoptr(JsonObject) job = domain_block_job_look(run, target, NULL);
+
+    if (!job)
+        return true;
+    if (!target)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain has active block job");
+    return kiln_error_set(
+        err, job_pivots(job_id(job)) ? VIR_ERR_BLOCK_COPY_ACTIVE : VIR_ERR_OPERATION_UNSUPPORTED,
+        "disk '%s' already in active block job", target);
 }
 
 static uint64_t
@@ -154,7 +180,7 @@ domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, boo
     g_auto(Images) images = { 0 };
     g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
     g_autoptr(GError) why = NULL;
-    g_autoptr(JsonObject) job = run ? job_look(run, images.target, &why) : NULL;
+    g_autoptr(JsonObject) job = run ? domain_block_job_look(run, images.target, &why) : NULL;
 
     if (!run)
         return false;
@@ -174,7 +200,7 @@ domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, boo
     /* who waits for the end must not take a job that has just begun, or is not ready, for over */
     if (ret->end == 0)
         ret->end = 1;
-    if (ret->type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT && ret->cur >= ret->end &&
+    if (job_pivots(job_id(job)) && ret->cur >= ret->end &&
         !json_object_get_boolean_member_with_default(job, "ready", FALSE))
         ret->cur = ret->end - 1;
     return true;
@@ -187,12 +213,10 @@ job_begin(DomainRun *run, const Images *images, const char *command, JsonObject 
           const char *kind, uint64_t bandwidth, GError **err)
 {
     g_autofree char *id = g_strdup_printf("%s-%s", kind, images->target);
-    g_autoptr(JsonObject) job = job_look(run, images->target, NULL);
 
-    if (job) {
+    if (!domain_block_job_check(run, images->target, err)) {
         json_object_unref(take);
-        return kiln_error_set(err, VIR_ERR_BLOCK_COPY_ACTIVE,
-                              "disk '%s' already in active block job", images->target);
+        return false;
     }
     json_object_set_string_member(take, "job-id", id);
     set_node(take, "device", layer_at(images, 0));
@@ -388,10 +412,13 @@ domain_block_resize(Domain *domain, const char *path, uint64_t size, GError **er
 
     if (!run || !domain_job_begin(domain, "block resize", err))
         return false;
-    arguments = json_object_new();
-    set_node(arguments, "node-name", layer_at(&images, 0));
-    json_object_set_int_member(arguments, "size", (gint64)size);
-    ok = qmp_command(run->qmp, "block_resize", arguments, DOMAIN_QMP_SECONDS, err);
+    ok = domain_block_job_check(run, images.target, err);
+    if (ok) {
+        arguments = json_object_new();
+        set_node(arguments, "node-name", layer_at(&images, 0));
+        json_object_set_int_member(arguments, "size", (gint64)size);
+        ok = qmp_command(run->qmp, "block_resize", arguments, DOMAIN_QMP_SECONDS, err);
+    }
     domain_job_end(domain);
     return ok;
 }
@@ -412,7 +439,7 @@ static bool
 abort_job(DomainRun *run, const char *target, unsigned flags, GError **err)
 {
     g_autoptr(GError) why = NULL;
-    g_autoptr(JsonObject) job = job_look(run, target, &why);
+    g_autoptr(JsonObject) job = domain_block_job_look(run, target, &why);
     bool pivot = flags & VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT;
 
     if (why) {
@@ -422,7 +449,7 @@ abort_job(DomainRun *run, const char *target, unsigned flags, GError **err)
     if (!job)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "disk '%s' does not have an active block job", target);
-    if (pivot && job_type(job_id(job)) != VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT)
+    if (pivot && !job_pivots(job_id(job)))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "job type '%s' does not support pivot", job_id(job));
     if (pivot && !json_object_get_boolean_member_with_default(job, "ready", FALSE))
@@ -432,7 +459,7 @@ abort_job(DomainRun *run, const char *target, unsigned flags, GError **err)
         return false;
     /* the change over is never left to be waited for by the caller */
     for (unsigned i = 0; pivot || !(flags & VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC); i++) {
-        g_autoptr(JsonObject) still = job_look(run, target, &why);
+        g_autoptr(JsonObject) still = domain_block_job_look(run, target, &why);
 
         if (why) {
             g_propagate_error(err, g_steal_pointer(&why));
@@ -467,7 +494,7 @@ domain_block_job_speed(Domain *domain, const char *path, uint64_t bandwidth, GEr
 {
     g_auto(Images) images = { 0 };
     g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
-    g_autoptr(JsonObject) job = run ? job_look(run, images.target, NULL) : NULL;
+    g_autoptr(JsonObject) job = run ? domain_block_job_look(run, images.target, NULL) : NULL;
     JsonObject *arguments;
 
     if (!run)

@@ -54,6 +54,41 @@ layer_with(GPtrArray *layers, unsigned index)
     return NULL;
 }
 
+/* What the disk is being copied to; NULL: nothing. */
+static DomainDisk *
+disk_mirror(const DomainDisk *disk)
+{
+    return disk->mirror ? xml_type_parse_text(&domain_mirror_type, disk->mirror,
+                                              strlen(disk->mirror), "disk_mirror", 0, NULL)
+                        : NULL;
+}
+
+/* As the job of @disk has it, <mirror> says; without a job it goes, and so does the destination,
+ * which is added to @gone unless the disk is there now. True when something changed. */
+static bool
+mirror_settle(DomainDisk *disk, JsonObject *job, GPtrArray *gone)
+{
+    DomainDisk *mirror = disk_mirror(disk);
+    bool changed = false;
+
+    if (!mirror)
+        return false;
+    if (!job) {
+        if (mirror->source_index != disk->source_index)
+            g_ptr_array_add(gone, argv_chain_layer_of(mirror));
+        g_clear_pointer(&disk->mirror, g_free);
+        changed = true;
+    } else if (!mirror->mirror_ready &&
+               json_object_get_boolean_member_with_default(job, "ready", FALSE)) {
+        mirror->mirror_ready = g_strdup("yes");
+        g_free(disk->mirror);
+        disk->mirror = xml_type_format(&domain_mirror_type, mirror, XML_SECURE);
+        changed = true;
+    }
+    xml_type_free(&domain_mirror_type, mirror);
+    return changed;
+}
+
 /* @disk is made what @indexes say; those images that went are added to @gone. True when something
  * changed. */
 static bool
@@ -61,12 +96,20 @@ disk_settle(DomainDisk *disk, const GArray *indexes, GPtrArray *gone)
 {
     g_autoptr(GPtrArray) layers = argv_chain_parse(disk, NULL);
     g_autoptr(GPtrArray) left = g_ptr_array_new();
+    DomainDisk *mirror = disk_mirror(disk);
     unsigned own = (unsigned)disk->source_index;
+    guint behind;
     bool moved;
 
-    if (!layers || indexes->len == 0 || disk->source_index == XML_UNSET)
+    if (!layers || indexes->len == 0 || disk->source_index == XML_UNSET) {
+        xml_type_free(&domain_mirror_type, mirror);
         return false;
+    }
+    behind = layers->len;
     moved = g_array_index(indexes, unsigned, 0) != own;
+    if (mirror && moved)
+        g_ptr_array_add(layers, argv_chain_layer_of(mirror));
+    xml_type_free(&domain_mirror_type, mirror);
     for (guint i = 0; i < indexes->len; i++) {
         ChainLayer *layer = layer_with(layers, g_array_index(indexes, unsigned, i));
 
@@ -75,7 +118,7 @@ disk_settle(DomainDisk *disk, const GArray *indexes, GPtrArray *gone)
         if (i > 0)
             g_ptr_array_add(left, layer);
     }
-    if (!moved && left->len == layers->len)
+    if (!moved && left->len == behind)
         return false;
     if (moved) {
         ChainLayer *layer = layer_with(layers, g_array_index(indexes, unsigned, 0));
@@ -84,7 +127,7 @@ disk_settle(DomainDisk *disk, const GArray *indexes, GPtrArray *gone)
         domain_disk_take_source(disk, layer->source);
         disk->source_index = layer->index;
     }
-    for (guint i = 0; i < layers->len; i++) {
+    for (guint i = 0; i < behind; i++) {
         const ChainLayer *layer = layers->pdata[i];
 
         if (!g_ptr_array_find(left, layer, NULL) && layer->index != disk->source_index)
@@ -166,6 +209,11 @@ domain_block_settle(DomainRun *run, GError **err)
             indexes = drive_indexes(drive, by_file);
             changed |= disk_settle(disk, indexes, gone);
         }
+        if (disk->mirror) {
+            g_autoptr(JsonObject) job = domain_block_job_look(run, disk->target, NULL);
+
+            changed |= mirror_settle(disk, job, gone);
+        }
     }
     if (!changed)
         return true;
@@ -184,6 +232,7 @@ event_tell(DomainRun *run, const char *event)
 {
     static const char *const kinds[] = {
         [VIR_DOMAIN_BLOCK_JOB_TYPE_PULL] = "pull-",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_COPY] = "copy-",
         [VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT] = "commit-",
         [VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT] = "active-",
     };

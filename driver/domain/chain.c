@@ -293,7 +293,8 @@ reader_run(const char *program, int fd, const char *format, GError **err)
     g_autofree char *out = NULL, *said = NULL;
 
     g_subprocess_launcher_take_stdin_fd(launcher, fd);
-    child = g_subprocess_launcher_spawn(launcher, err, program, "probe", "-f", format, NULL);
+    child = g_subprocess_launcher_spawn(launcher, err, program, "probe", format ? "-f" : NULL,
+                                        format, NULL);
     if (!child || !g_subprocess_communicate_utf8(child, NULL, NULL, &out, &said, err))
         return NULL;
     if (g_subprocess_get_successful(child))
@@ -326,6 +327,7 @@ domain_image_probe(const DomainManager *manager, const char *path, const char *f
     object = json_node_get_object(json);
     ret->virtual_size =
         (uint64_t)json_object_get_int_member_with_default(object, "virtual-size", 0);
+    ret->format = g_strdup(json_object_get_string_member_with_default(object, "format", "raw"));
     ret->backing =
         g_strdup(json_object_get_string_member_with_default(object, "backing-filename", NULL));
     ret->backing_format = g_strdup(
@@ -342,6 +344,7 @@ domain_chain_backing(void *opaque, const char *path, const char *format, char **
 
     if (!domain_image_probe(resources->run->domain->manager, path, format, &image, err))
         return false;
+    g_free(image.format);
     *ret_name = image.backing;
     *ret_format = image.backing_format;
     return true;

@@ -240,7 +240,9 @@ detach_live(Domain *domain, DomainDef *live, const DomainDevice *device, GError 
     const char *alias = domain_device_info(device)->alias;
     JsonObject *arguments;
 
-    if (!run || !check_unplug(live, device, err))
+    if (!run || !check_unplug(live, device, err) ||
+        (device->kind->id == DEVICE_DISK &&
+         !domain_block_job_check(run, ((const DomainDisk *)device->device)->target, err)))
         return false;
     g_mutex_lock(&domain->lock);
     list_take(run->kept, alias);

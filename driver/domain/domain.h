@@ -186,6 +186,16 @@ bool domain_update_device(Domain *domain, const char *xml, unsigned flags, GErro
 /* --- images of running guests (block_job.c, block_settle.c) ------------------------------------
  */
 
+/* Where a disk is copied to, and how. */
+typedef struct {
+    const char *xml;                 /* <disk>; NULL: */
+    const char *dest;                /* a path */
+    bool block, raw;                 /* of @dest: a device; raw whatever the disk's own format */
+    uint64_t bandwidth, granularity; /* bytes a second, bytes; 0: as is usual */
+    unsigned flags;                  /* virDomainBlockCopyFlags */
+} DomainBlockCopy;
+bool domain_block_copy(Domain *domain, const char *path, const DomainBlockCopy *how, GError **err);
+
 /* Limits of the disk with target or source @name, one after the other. @flags:
  * virDomainModificationImpact. */
 typedef void (*DomainParamTake)(void *opaque, const char *name, uint64_t value, const char *text);

@@ -195,6 +195,7 @@ disk_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GE
     if (!domain_image_probe(domain->manager, path, format, &image, err))
         return false;
     ret->capacity = image.virtual_size;
+    g_free(image.format);
     g_free(image.backing);
     g_free(image.backing_format);
     return true;

@@ -170,6 +170,12 @@ DomainRun *domain_run_new(Domain *domain);
 /* In a job of the domain: the live definition follows the images that the VMM has, and those that
  * nothing lies on any more are closed there. */
 bool domain_block_settle(DomainRun *run, GError **err);
+/* The job of the disk @target (NULL: any): what query-block-jobs says; NULL when there is none
+ * (without @err) or it cannot be asked. json_object_unref() it. */
+JsonObject *domain_block_job_look(DomainRun *run, const char *target, GError **err);
+/* That there is none: VIR_ERR_BLOCK_COPY_ACTIVE or VIR_ERR_OPERATION_UNSUPPORTED for a disk,
+ * VIR_ERR_OPERATION_INVALID for the domain (@target NULL). */
+bool domain_block_job_check(DomainRun *run, const char *target, GError **err);
 /* An event of a block job, in the I/O thread: what is to follow is done in a worker. */
 void domain_block_event(DomainRun *run, const char *name, const char *id, bool failed);
 

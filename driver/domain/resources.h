@@ -31,8 +31,10 @@ NetworkLimit domain_net_limit(const DomainBandwidth *bandwidth);
 /* What an image says of itself, read by kiln-img in its sandbox. Strings are owned. (chain.c) */
 typedef struct {
     uint64_t virtual_size;
+    char *format;
     char *backing, *backing_format; /* NULL for none */
 } DomainImage;
+/* @format: NULL guesses, for images that no guest has written. */
 bool domain_image_probe(const DomainManager *manager, const char *path, const char *format,
                         DomainImage *ret, GError **err);
 /* kiln-img; g_free() it. */

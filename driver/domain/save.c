@@ -277,7 +277,7 @@ save_domain(Domain *domain, const char *path, const char *xml, unsigned flags, G
     g_mutex_lock(&domain->lock);
     persistent = domain->config != NULL;
     g_mutex_unlock(&domain->lock);
-    ok = run != NULL;
+    ok = run && domain_block_job_check(run, NULL, err);
     if (ok && !path) {
         path = managed = domain_managed_save_path(domain->manager, domain->name);
         dir = g_path_get_dirname(managed);

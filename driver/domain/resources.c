@@ -208,6 +208,17 @@ channel_path(const DomainResources *resources, const DomainChar *device, GError 
     return file_make_dirs(dir, 0711, err) ? g_build_filename(dir, name, NULL) : NULL;
 }
 
+/* Whether channel_path() made it: a live definition, as snapshots keep it and as people copy it for
+ * another guest, has the path of then, whose directory went with the guest. */
+static bool
+is_channel_path(const DomainResources *resources, const char *path)
+{
+    g_autofree char *dir =
+        g_build_filename(resources->run->domain->manager->lib_dir, "channel", "", NULL);
+
+    return g_str_has_prefix(path, dir);
+}
+
 static int
 resource_socket(void *opaque, DomainChar *device, bool connected, GError **err)
 {
@@ -220,8 +231,11 @@ resource_socket(void *opaque, DomainChar *device, bool connected, GError **err)
     } else if (connected) {
         fd = domain_socket_connect_unix(source->path ? source->path : "", err);
     } else {
-        if (!source->path && !(source->path = channel_path(resources, device, err)))
-            return -1;
+        if (!source->path || is_channel_path(resources, source->path)) {
+            g_free(source->path);
+            if (!(source->path = channel_path(resources, device, err)))
+                return -1;
+        }
         source->mode = DOMAIN_CHAR_BIND; /* as a new daemon finds it in the status file */
         fd = domain_socket_listen_unix(source->path, err);
         if (fd >= 0)

@@ -181,7 +181,11 @@ def extents(node):
 
 def activate(title):
     """Brings the window forward."""
-    xdotool("search", "--name", "^%s$" % title, "windowactivate", "--sync")
+    deadline = time.monotonic() + SECONDS
+    while subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^%s$" % title,
+                          "windowactivate", "--sync"], check=False).returncode != 0:
+        assert time.monotonic() < deadline, "no window '%s' to bring forward" % title
+        time.sleep(0.2)
 
 
 def click(node, button=1, times=1, left=None):

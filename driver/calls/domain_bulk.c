@@ -56,12 +56,13 @@ bulk_state(Domain *domain, WireParams *params)
 static void
 bulk_cpu(Domain *domain, WireParams *params)
 {
-    DomainInfo info;
+    DomainCpuTimes times;
 
-    if (!domain_is_active(domain))
+    if (!domain_cpu_times(domain, &times, NULL))
         return;
-    domain_info(domain, &info);
-    wire_params_add_ullong(params, "cpu.time", info.cpu_time);
+    wire_params_add_ullong(params, "cpu.time", times.total);
+    wire_params_add_ullong(params, "cpu.user", times.user);
+    wire_params_add_ullong(params, "cpu.system", times.system);
 }
 
 static void

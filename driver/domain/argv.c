@@ -235,16 +235,21 @@ argv_clock(Argv *argv, GError **err)
     }
 }
 
+const char *
+domain_reboot_action(const DomainDef *def)
+{
+    return def->on_reboot == DOMAIN_ACTION_RESTART || def->on_reboot == DOMAIN_ACTION_ABSENT
+               ? "reset"
+               : "shutdown";
+}
+
 /* The daemon decides what follows a power-off, so the VMM always stays for it; a reset is done
  * inside the VMM unless the definition wants the guest to end or stop with it. */
 static void
 argv_actions(Argv *argv)
 {
-    bool reset = argv->def->on_reboot == DOMAIN_ACTION_RESTART ||
-                 argv->def->on_reboot == DOMAIN_ACTION_ABSENT;
-
     argv_add(argv, "-no-shutdown", NULL);
-    argv_addf(argv, "-action", "reboot=%s,panic=pause", reset ? "reset" : "shutdown");
+    argv_addf(argv, "-action", "reboot=%s,panic=pause", domain_reboot_action(argv->def));
 }
 
 static void

@@ -159,4 +159,7 @@ bool argv_watchdog(Argv *argv, const DomainWatchdog *watchdog, GError **err);
 bool argv_console(Argv *argv, DomainChar *console, GError **err);
 bool argv_channel(Argv *argv, DomainChar *channel, GError **err);
 
+/* The VMM's word for what a reset of the guest does. */
+const char *domain_reboot_action(const DomainDef *def);
+
 #endif

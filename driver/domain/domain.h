@@ -381,6 +381,21 @@ bool domain_set_interface_limits(Domain *domain, const char *name, const DomainL
  * g_free() that. @flags as above. */
 bool domain_numa(Domain *domain, unsigned flags, int *ret_mode, char **ret_nodes, GError **err);
 
+/* @mode -1 and @nodes NULL stay as they are. A running guest's mode cannot change, and its nodes
+ * only where its group binds them. */
+bool domain_set_numa(Domain *domain, int mode, const char *nodes, unsigned flags, GError **err);
+
+/* @type: virDomainLifecycle; @action: virDomainLifecycleAction; @flags as above. */
+bool domain_set_lifecycle_action(Domain *domain, unsigned type, unsigned action, unsigned flags,
+                                 GError **err);
+
+/* Nanoseconds that the guest's process has had; VIR_ERR_OPERATION_INVALID when it does not run.
+ * @user and @system are coarser than @total. */
+typedef struct {
+    uint64_t total, user, system;
+} DomainCpuTimes;
+bool domain_cpu_times(Domain *domain, DomainCpuTimes *ret, GError **err);
+
 typedef struct {
     uint64_t capacity, allocation, physical; /* bytes */
 } DomainBlockInfo;

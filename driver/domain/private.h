@@ -379,4 +379,7 @@ typedef bool (*DomainChange)(DomainDef *def, void *opaque, GError **err);
 bool domain_impact_apply(Domain *domain, unsigned flags, DomainChange change, void *opaque,
                          GError **err);
 
+/* start.c: refuses what is not done at a guest's end. */
+bool domain_check_actions(const DomainDef *def, GError **err);
+
 #endif

@@ -117,6 +117,19 @@ domain_process_cpu_time(pid_t pid, pid_t tid)
     return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
+bool
+domain_process_times(pid_t pid, uint64_t *ret_user, uint64_t *ret_system)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
+    uint64_t tick = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK), user, system;
+
+    if (!stat_field(path, 14, &user) || !stat_field(path, 15, &system))
+        return false;
+    *ret_user = user * tick;
+    *ret_system = system * tick;
+    return true;
+}
+
 int
 domain_process_last_cpu(pid_t pid, pid_t tid)
 {

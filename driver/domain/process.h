@@ -36,6 +36,9 @@ bool domain_process_wait(const DomainProcess *process, int ms, int *ret_status);
 /* Nanoseconds of processor time of a process, or of one thread of it; 0 when it is gone. */
 uint64_t domain_process_cpu_time(pid_t pid, pid_t tid);
 
+/* The same of the process, by what it did, in steps of the kernel's clock; false if it is gone. */
+bool domain_process_times(pid_t pid, uint64_t *ret_user, uint64_t *ret_system);
+
 /* The processor a thread last ran on, -1 when it is gone. */
 int domain_process_last_cpu(pid_t pid, pid_t tid);
 

@@ -115,6 +115,22 @@ domain_info(Domain *domain, DomainInfo *ret_info)
         ret_info->cpu_time = domain_process_cpu_time(pid, 0);
 }
 
+bool
+domain_cpu_times(Domain *domain, DomainCpuTimes *ret, GError **err)
+{
+    DomainCpuTimes times = { 0 };
+    pid_t pid;
+
+    g_mutex_lock(&domain->lock);
+    pid = domain->live ? domain->run->process.pid : 0;
+    g_mutex_unlock(&domain->lock);
+    times.total = pid > 0 ? domain_process_cpu_time(pid, 0) : 0;
+    if (pid <= 0 || !domain_process_times(pid, &times.user, &times.system))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
+    *ret = times;
+    return true;
+}
+
 /* VIR_DOMAIN_XML_UPDATE_CPU: what host-model stands for on this host, which may have to be asked of
  * KVM first. */
 static char *

@@ -27,8 +27,8 @@ enum {
 /* --- before anything is made
  * ------------------------------------------------------------------------- */
 
-static bool
-check_actions(const DomainDef *def, GError **err)
+bool
+domain_check_actions(const DomainDef *def, GError **err)
 {
     const struct {
         const char *element;
@@ -392,7 +392,7 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
     if (domain_is_active(domain))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running");
     if (!domain_disks_resolve(domain->manager, wanted, err) ||
-        !domain_def_unsupported(wanted, err) || !check_actions(wanted, err) ||
+        !domain_def_unsupported(wanted, err) || !domain_check_actions(wanted, err) ||
         !check_disks(domain, wanted, err))
         return false;
     run = domain_run_ref(run_begin(domain));

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""29-tuning - what clients ask of the host before they tune guests, through stock virsh and
-python3-libvirt: CPUs compared and brought to one, firmware, pages, memory sharing.
+"""29-tuning - what clients ask of the host before they tune guests, and small things of guests,
+through stock virsh and python3-libvirt: CPUs compared and brought to one, firmware, pages, memory
+sharing; what follows a guest's end, its NUMA nodes, its processor time.
 
-Changes nothing of the host: parameters are set to what they are.
+Changes nothing of the host: parameters are set to what they are. Skips the parts with a guest
+where there is no /dev/kvm.
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
@@ -12,7 +14,23 @@ import xml.etree.ElementTree as ElementTree
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import BUILD, Daemon, run
+
+BARE = os.path.abspath(BUILD + "/tests/unit/launcher/bare_guest")
+DOMAIN = """<domain type='kvm'>
+  <name>tuned</name>
+  <memory unit='MiB'>32</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>%s</kernel>
+    <cmdline>plug</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices><memballoon model='none'/></devices>
+</domain>
+"""
+LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 MODEL = "<cpu match='%s'><model>%s</model>%s</cpu>"
 
@@ -115,5 +133,70 @@ def memory():
         conn.close()
 
 
+def configured():
+    """What follows a guest's end and where its memory is, in the definition of one that is off."""
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        dom = conn.defineXML(DOMAIN % BARE)
+        dom.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_POWEROFF,
+                               libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_RESTART, 0)
+        daemon.virsh("set-lifecycle-action", "tuned", "crash", "coredump-destroy", "--config",
+                     scheme="qemu")
+        text = dom.XMLDesc()
+        assert "<on_poweroff>restart</on_poweroff>" in text, text
+        assert "<on_crash>coredump-destroy</on_crash>" in text, text
+        refused(libvirt.VIR_ERR_XML_ERROR, dom.setLifecycleAction,
+                libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT,
+                libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_COREDUMP_RESTART, CONFIG)
+        refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.setLifecycleAction,
+                libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT, libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY,
+                LIVE)
+        refused(libvirt.VIR_ERR_INVALID_ARG, dom.setLifecycleAction,
+                libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT, libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY,
+                1 << 8)
+        refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.getCPUStats, True)
+        assert dom.launchSecurityInfo() == {}
+        if os.geteuid() == 0:
+            dom.setNumaParameters({"numa_mode": libvirt.VIR_DOMAIN_NUMATUNE_MEM_PREFERRED,
+                                   "numa_nodeset": "0"}, CONFIG)
+            assert dom.numaParameters(CONFIG) == {
+                "numa_mode": libvirt.VIR_DOMAIN_NUMATUNE_MEM_PREFERRED, "numa_nodeset": "0"}
+            assert "<memory mode='preferred' nodeset='0'/>" in dom.XMLDesc(), dom.XMLDesc()
+            refused(libvirt.VIR_ERR_INVALID_ARG, dom.setNumaParameters, {"numa_nodeset": "x"},
+                    CONFIG)
+            refused(libvirt.VIR_ERR_INVALID_ARG, dom.setNumaParameters, {"numa_mode": 17}, CONFIG)
+            refused(libvirt.VIR_ERR_INVALID_ARG, dom.setNumaParameters, {"numa_mode": 0}, 1 << 8)
+        conn.close()
+
+
+def running():
+    """The same of a guest that runs, and its processor time."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no /dev/kvm here"
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        dom = conn.createXML(DOMAIN % BARE)
+        for action, word in ((libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_DESTROY, "destroy"),
+                             (libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_RESTART, "restart")):
+            dom.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT, action, LIVE)
+            assert "<on_reboot>%s</on_reboot>" % word in dom.XMLDesc()
+        refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, dom.setLifecycleAction,
+                libvirt.VIR_DOMAIN_LIFECYCLE_CRASH,
+                libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_COREDUMP_DESTROY, LIVE)
+        assert "coredump" not in dom.XMLDesc()
+        total = dom.getCPUStats(True)[0]
+        assert set(total) == {"cpu_time", "user_time", "system_time"} and total["cpu_time"] > 0
+        assert "cpu_time" in daemon.virsh("cpu-stats", "tuned", "--total", scheme="qemu")
+        refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, dom.getCPUStats, False)
+        stats = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_CPU_TOTAL)[0][1]
+        assert set(stats) == {"cpu.time", "cpu.user", "cpu.system"}, stats
+        if os.geteuid() == 0:
+            refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.setNumaParameters,
+                    {"numa_mode": libvirt.VIR_DOMAIN_NUMATUNE_MEM_INTERLEAVE}, LIVE)
+        dom.destroy()
+        conn.close()
+    return None
+
+
 if __name__ == "__main__":
-    run([compare, baseline, firmware, memory])
+    run([compare, baseline, firmware, memory, configured, running])

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -141,12 +142,17 @@ def encrypted(daemon, conn):
     dom.undefine()
 
 
+def listens(path):
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
+        return client.connect_ex(path) == 0
+
+
 @contextlib.contextmanager
 def exported(form, image, path):
     server = subprocess.Popen(["qemu-nbd", "-t", "-e", "4", "-x", "it", "-f", form, "-k", path,
                                image])
     try:
-        wait_for(lambda: os.path.exists(path))
+        wait_for(lambda: listens(path))
         yield
     finally:
         server.terminate()

@@ -54,7 +54,7 @@ prepare_redefined(SnapshotDef *def, const DomainDefaults *defaults, GError **err
 }
 
 static bool
-check_name(const SnapshotDef *def, GError **err)
+check_names(const SnapshotDef *def, GError **err)
 {
     if (!*def->name || strchr(def->name, '/') || def->name[0] == '.')
         return kiln_error_set(
@@ -90,8 +90,10 @@ snapshot_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaul
     if ((flags & SNAPSHOT_PARSE_VALIDATE) && !xml_type_validate(&snapshot_def_type, root, err))
         return NULL;
     def = xml_type_parse(&snapshot_def_type, root, how, err);
+    if (def && def->memory_file && !def->memory)
+        def->memory = SNAPSHOT_EXTERNAL;
     if (!def || !(existing ? prepare_redefined(def, defaults, err) : prepare_new(def, err)) ||
-        !check_name(def, err))
+        !check_names(def, err))
         return NULL;
     return g_steal_pointer(&def);
 }

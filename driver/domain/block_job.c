@@ -181,6 +181,7 @@ domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, boo
     g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
     g_autoptr(GError) why = NULL;
     g_autoptr(JsonObject) job = run ? domain_block_job_look(run, images.target, &why) : NULL;
+    bool ready;
 
     if (!run)
         return false;
@@ -198,11 +199,13 @@ domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, boo
         .end = job_number(job, "len"),
     };
     /* who waits for the end must not take a job that has just begun, or is not ready, for over */
-    if (ret->end == 0)
+    ready = json_object_get_boolean_member_with_default(job, "ready", FALSE);
+    if (ret->end == 0 && !ready)
         ret->end = 1;
-    if (job_pivots(job_id(job)) && ret->cur >= ret->end &&
-        !json_object_get_boolean_member_with_default(job, "ready", FALSE))
+    if (job_pivots(job_id(job)) && ret->cur >= ret->end && !ready)
         ret->cur = ret->end - 1;
+    else if (ready)
+        ret->cur = ret->end; /* also where there was nothing to copy */
     return true;
 }
 

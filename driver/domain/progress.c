@@ -113,7 +113,8 @@ domain_job_abort(Domain *domain, GError **err)
 
     g_mutex_lock(&domain->lock);
     active = domain->live != NULL;
-    can = domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SAVE;
+    can = domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SAVE ||
+          domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SNAPSHOT;
     if (can)
         domain->progress.cancel = true;
     g_mutex_unlock(&domain->lock);

@@ -331,6 +331,7 @@ static bool
 make_running(Domain *domain, DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err)
 {
     bool quiesce = flags & VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE, held = false, ok;
+    g_autoptr(GError) why = NULL;
 
     if (quiesce && domain_fs_freeze(domain, NULL, 0, err) < 0) {
         domain_fs_thaw(domain, NULL);
@@ -349,9 +350,10 @@ make_running(Domain *domain, DomainRun *run, const SnapshotDef *def, unsigned fl
     }
     if (held)
         domain_guest_let_go(run, VIR_DOMAIN_RUNNING_UNPAUSED);
-    if (quiesce && domain_fs_thaw(domain, ok ? err : NULL) < 0 && ok)
-        domain_manager_warn(domain->manager, "the file systems of domain '%s' stay frozen",
-                            domain->name);
+    /* what is made is made: that the guest stays frozen is not the snapshot's failure */
+    if (quiesce && domain_fs_thaw(domain, &why) < 0)
+        domain_manager_warn(domain->manager, "the file systems of domain '%s' stay frozen: %s",
+                            domain->name, why->message);
     return ok;
 }
 

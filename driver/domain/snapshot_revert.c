@@ -1,8 +1,7 @@
-/* snapshot_revert.c - going back to a snapshot, and deleting snapshots.
+/* snapshot_revert.c - going back to a snapshot.
  *
- * Follows virDomainRevertToSnapshot and virDomainSnapshotDelete of libvirt 9.0; external snapshots
- * are gone back to as 9.10 does, with new images on those of the snapshot. Left out: deleting
- * external snapshots, whose images would have to be merged.
+ * Follows virDomainRevertToSnapshot of libvirt 9.0; external snapshots are gone back to as 9.10
+ * does, with new images on those of the snapshot.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
@@ -18,20 +17,20 @@
 enum {
     REVERT_FLAGS = VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED |
                    VIR_DOMAIN_SNAPSHOT_REVERT_FORCE | VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM,
-    DELETE_FLAGS = VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN | VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY |
-                   VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY,
     RUN_FLAGS = VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED,
 };
 
 static bool
-check_flags(unsigned flags, unsigned known, unsigned exclusive, const char *function, GError **err)
+check_flags(unsigned flags, GError **err)
 {
-    if (flags & ~known)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                              flags & ~known, function);
-    return (flags & exclusive) != exclusive ||
-           kiln_error_set(err, VIR_ERR_INVALID_ARG, "flags of %s exclude each other: 0x%x",
-                          function, exclusive);
+    if (flags & ~(unsigned)REVERT_FLAGS)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "unsupported flags (0x%x) in function virDomainRevertToSnapshot",
+                              flags & ~(unsigned)REVERT_FLAGS);
+    return (flags & RUN_FLAGS) != RUN_FLAGS ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                          "running and paused flags in virDomainRevertToSnapshot are mutually "
+                          "exclusive");
 }
 
 static bool
@@ -164,82 +163,10 @@ domain_snapshot_revert(Domain *domain, const char *name, unsigned flags, GError 
     g_autoptr(SnapshotDef) def = NULL;
     bool ok;
 
-    if (!check_flags(flags, REVERT_FLAGS, RUN_FLAGS, "virDomainRevertToSnapshot", err) ||
-        !domain_job_begin(domain, "revert to a snapshot", err))
+    if (!check_flags(flags, err) || !domain_job_begin(domain, "revert to a snapshot", err))
         return false;
     def = domain_snapshot_copy(domain, name, err);
     ok = def && revert(domain, def, flags, err);
-    domain_job_end(domain);
-    return ok;
-}
-
-/* --- deleting
- * ------------------------------------------------------------------------------------ */
-
-static bool
-delete_one(Domain *domain, DomainRun *run, const char *name, unsigned flags, GError **err)
-{
-    g_autoptr(SnapshotDef) def = domain_snapshot_copy(domain, name, err);
-
-    return def &&
-           ((flags & VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY) ||
-            domain_snapshot_images(domain->manager, run, def, "delete", err)) &&
-           domain_snapshot_drop(domain, name, err);
-}
-
-static bool
-check_external(Domain *domain, const GPtrArray *names, GError **err)
-{
-    unsigned n = 0;
-
-    for (guint i = 0; i < names->len; i++) {
-        g_autoptr(SnapshotDef) def = domain_snapshot_copy(domain, names->pdata[i], err);
-
-        if (!def)
-            return false;
-        n += snapshot_def_is_external(def);
-    }
-    return n == 0 || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                    "deletion of %u external disk snapshots not supported yet", n);
-}
-
-/* In a job. */
-static bool
-delete_all(Domain *domain, const char *name, unsigned flags, GError **err)
-{
-    const unsigned below =
-        VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN | VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY;
-    g_autoptr(DomainRun) run = domain_run_get(domain, NULL);
-    g_autoptr(GPtrArray) names = NULL;
-
-    if (flags & below)
-        names = domain_snapshot_list(domain, name, VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS, err);
-    else if (domain_snapshot_exists(domain, name, err))
-        names = g_ptr_array_new_with_free_func(g_free);
-    if (!names)
-        return false;
-    if (!(flags & VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY))
-        g_ptr_array_insert(names, 0, g_strdup(name));
-    if (!(flags & VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY) && !check_external(domain, names, err))
-        return false;
-    /* children first: being the current one goes up to what stays */
-    for (guint i = names->len; i > 0; i--)
-        if (!delete_one(domain, run, names->pdata[i - 1], flags, err))
-            return false;
-    return true;
-}
-
-bool
-domain_snapshot_delete(Domain *domain, const char *name, unsigned flags, GError **err)
-{
-    bool ok;
-
-    if (!check_flags(flags, DELETE_FLAGS,
-                     VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN | VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY,
-                     "virDomainSnapshotDelete", err) ||
-        !domain_job_begin(domain, "deletion of a snapshot", err))
-        return false;
-    ok = delete_all(domain, name, flags, err);
     domain_job_end(domain);
     return ok;
 }

@@ -79,6 +79,10 @@ class Guest:
             file.write(word)
         os.rename(path + ".new", path)
 
+    def noted(self):
+        with open(os.path.join(self.place, "seen"), encoding="ascii") as file:
+            return file.read().split()
+
     def state(self):
         return ET.fromstring(self.dom.XMLDesc()).find("devices/channel/target").get("state")
 
@@ -267,6 +271,18 @@ def a_new_daemon_finds_the_agent():
         wait_for("the agent", thawed)
 
 
+def snapshots_are_made_of_frozen_file_systems():
+    with guest() as one:
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
+        one.dom.snapshotCreateXML("<domainsnapshot><name>frozen</name></domainsnapshot>", flags)
+        assert one.noted() == ["guest-fsfreeze-freeze", "transaction", "guest-fsfreeze-thaw"], one.noted()
+        # without an agent's agreement nothing is made
+        one.manners("deaf")
+        one.dom.agentSetResponseTimeout(1, 0)
+        refused(UNRESPONSIVE, one.dom.snapshotCreateXML, "<domainsnapshot><name>no</name></domainsnapshot>", flags)
+        assert one.dom.snapshotListNames() == ["frozen"]
+
+
 def readers_may_not_ask_an_agent():
     with guest() as one:
         out = one.daemon.virsh("domifaddr", "agent", "--source", "agent", expect=1, scheme="qemu", read_only=True)
@@ -282,5 +298,6 @@ def readers_may_not_ask_an_agent():
 with event_loop():
     tests = [a_good_agent_answers_every_call, information_comes_in_libvirts_names, without_an_agent_calls_say_so,
              a_bad_agent_harms_nobody, whoever_waits_is_woken_when_the_guest_goes,
-             guests_shut_down_by_agent_and_by_button, a_new_daemon_finds_the_agent, readers_may_not_ask_an_agent]
+             guests_shut_down_by_agent_and_by_button, a_new_daemon_finds_the_agent, snapshots_are_made_of_frozen_file_systems,
+             readers_may_not_ask_an_agent]
     run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])

@@ -324,13 +324,41 @@ def disks_go_over_to_new_images():
         assert one.reads(one.source()) == "base"
         one.fill("changed", one.source())
         assert one.names(libvirt.VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL) == ["ext", "full"]
-        refused(UNSUPPORTED, full.delete)
         one.dom.revertToSnapshot(full)
         assert one.dom.info()[0] == libvirt.VIR_DOMAIN_PAUSED
         one.dom.destroy()
         assert one.reads(one.source()) == "base" and one.source() != one.disk.replace(".qcow2", ".full")
         one.dom.revertToSnapshot(snap)
         assert not one.dom.isActive() and one.reads(one.source()) == "base"
+
+
+def new_images_are_merged_when_their_snapshot_is_deleted():
+    with guest() as one:
+        one.fill("base")
+        first = one.make("e1", DISK_ONLY)
+        one.fill("changed", one.source())
+        second = one.make("e2", DISK_ONLY)
+        overlays = [one.disk.replace(".qcow2", ".e1"), one.disk.replace(".qcow2", ".e2")]
+        refused(UNSUPPORTED, first.delete)
+        second.delete()
+        assert one.source() == overlays[0] and not os.path.exists(overlays[1]) and one.names() == ["e1"]
+        # the same while the guest runs
+        one.dom.create()
+        one.goes_on()
+        second = one.make("e2", DISK_ONLY)
+        assert one.source() == overlays[1]
+        second.delete()
+        assert one.source() == overlays[0] and one.source(libvirt.VIR_DOMAIN_XML_INACTIVE) == overlays[0]
+        memory = os.path.join(one.daemon.root, "memory")
+        one.daemon.virsh("snapshot-create-as", "snap", "whole", "--memspec", memory, scheme="qemu")
+        one.dom.snapshotLookupByName("whole").delete()
+        assert not os.path.exists(memory) and one.source() == overlays[0]
+        first.delete()
+        assert one.source() == one.disk and one.names() == []
+        one.goes_on()
+        one.dom.destroy()
+        assert one.reads() == "changed"
+        assert not [path for path in overlays if os.path.exists(path)]
 
 
 def stopped_guests_get_new_images():
@@ -345,6 +373,27 @@ def stopped_guests_get_new_images():
         one.make("again", DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT |
                  libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, more)
         assert one.source() == mine and one.names() == ["off"]
+
+
+def variable_stores_come_along():
+    with guest() as one:
+        store, code = os.path.join(one.daemon.root, "vars.fd"), os.path.join(one.daemon.root, "code.fd")
+        for path in (store, code):
+            with open(path, "wb") as file:
+                file.write(b"A" * 65536)
+        firmware = "<loader readonly='yes' type='pflash'>%s</loader><nvram>%s</nvram></os>" % (code, store)
+        text = re.sub("(?s)<kernel>.*</os>", firmware, one.dom.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        one.dom = one.conn.defineXML(text)
+        snap = one.make("uefi")
+        with open(store, "wb") as file:
+            file.write(b"B" * 65536)
+        one.dom.revertToSnapshot(snap)
+        with open(store, "rb") as file:
+            assert set(file.read()) == {ord("A")}
+        snap.delete()
+        directory = os.path.join(one.daemon.root, "var/lib/kiln/snapshot/snap")
+        assert os.listdir(directory) == [], os.listdir(directory)
+        one.dom.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
 
 
 def wrong_ones_are_refused():
@@ -368,6 +417,7 @@ def wrong_ones_are_refused():
 
 with event_loop():
     tests = [stopped_guests_go_back_and_forth, trees_are_listed_and_pruned, what_is_known_outlives_the_daemon,
-             running_guests_keep_their_memory, running_guests_go_on, disks_go_over_to_new_images, stopped_guests_get_new_images,
-             wrong_ones_are_refused]
+             running_guests_keep_their_memory, running_guests_go_on, disks_go_over_to_new_images,
+             new_images_are_merged_when_their_snapshot_is_deleted, stopped_guests_get_new_images,
+             variable_stores_come_along, wrong_ones_are_refused]
     run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])

@@ -72,6 +72,11 @@ class Guest:
         with open(self.manners_path, encoding="ascii") as file:
             return file.read().strip()
 
+    def note(self, what):
+        """What came, in order, for the test to read."""
+        with open(os.path.join(os.path.dirname(self.manners_path), "seen"), "a", encoding="ascii") as file:
+            file.write(what + "\n")
+
     # --- the monitor
 
     def say(self, message):
@@ -101,10 +106,13 @@ class Guest:
             return [{"cpu-index": i, "thread-id": os.getpid()} for i in range(2)]
         if name == "query-chardev":
             return [{"label": "charchannel0", "filename": "", "frontend-open": self.open}]
-        if name in ("query-iothreads", "query-block", "query-named-block-nodes", "query-block-jobs"):
+        if name in ("query-iothreads", "query-block", "query-named-block-nodes", "query-block-jobs",
+                    "query-fdsets"):
             return []
         if name == "qom-list":
             return [{"name": name, "type": "child"} for name in self.devices]
+        if name in ("transaction", "blockdev-snapshot"):
+            self.note(name)
         if name == "cont":
             self.state = "running"
             self.event("RESUME")
@@ -139,6 +147,7 @@ class Guest:
     def agent(self, request):
         """The "return" member of the answer; None for no answer."""
         name, args = request["execute"], request.get("arguments", {})
+        self.note(name)
         if name == "guest-shutdown":
             if args["mode"] == "powerdown":
                 self.power_off()

@@ -90,7 +90,8 @@ def commands():
     text = code("launcher/qmp_commands.def")
     offered = re.findall(r'^QMP_COMMAND\("([^"]+)"', text, re.M)
     refused = re.findall(r'^QMP_REFUSED\("([^"]+)"', text, re.M)
-    return "Offered:\n%s\n\nRefused, with a reason:\n%s\n" % (listing(offered), listing(refused))
+    out = "Offered:\n%s\n" % listing(offered)
+    return out + ("\nRefused, with a reason:\n%s\n" % listing(refused) if refused else "")
 
 
 def elements():

@@ -183,7 +183,7 @@ vm_has_requests(Vm *vm)
     bool has;
 
     g_mutex_lock(&vm->requests_lock);
-    has = vm->requests != 0;
+    has = (vm->requests & ~(1u << MACHINE_WAKEUP)) != 0; /* an alarm is nothing to wait for */
     g_mutex_unlock(&vm->requests_lock);
     return has;
 }

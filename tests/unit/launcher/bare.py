@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import socket
 import struct
 import subprocess
@@ -210,7 +211,34 @@ class Control(Session):
         self.assertIn("missing", self.command("balloon")["error"]["desc"])
         names = [row["name"] for row in self.command("query-commands")["return"]]
         self.assertIn("query-cpus-fast", names)
-        self.assertNotIn("dump-guest-memory", names)
+
+    def test_core_file(self):
+        self.command("qmp_capabilities")
+        self.command("cont")
+        self.assertEqual(self.process.stdout.read(8), b"spin\n...")
+        for reason, arguments in (("paging", {"paging": True}), ("detach", {"detach": True}),
+                                  ("kdump-zlib", {"format": "kdump-zlib"}), ("begin", {"begin": 0})):
+            error = self.command("dump-guest-memory", **{"paging": False, "protocol": "fd:x", **arguments})
+            self.assertIn(reason, error["error"]["desc"])
+        with tempfile.NamedTemporaryFile() as core:
+            self.send_fd("core", core.fileno())
+            dumped = self.command("dump-guest-memory", paging=False, protocol="fd:core")
+            self.assertEqual(dumped.get("return"), {}, dumped)
+            self.assertEqual(self.events, ["RESUME", "STOP", "DUMP_COMPLETED", "RESUME"])
+            said = subprocess.run(["readelf", "-W", "-l", "-n", core.name], capture_output=True,
+                                  text=True, check=True)
+            self.assertEqual(said.stderr, "")
+            self.assertRegex(said.stdout, r"NT_PRSTATUS")
+            self.assertRegex(said.stdout, r"QEMU +0x000001b8")
+            loads = re.findall(r"LOAD +(0x\S+) 0x0+ (0x\S+) (0x\S+) ", said.stdout)
+            self.assertEqual(sum(int(load[2], 16) for load in loads), 16 << 20)
+            offset = int(loads[0][0], 16)
+            core.seek(0)  # it is where the writer left it
+            data = core.read()
+            self.assertEqual(len(data), offset + (16 << 20))
+            self.assertEqual(data[offset + 0x200000:][:4], b"\x7fELF")
+            rip = struct.unpack_from("<Q", data, data.index(b"CORE\0") + 8 + 112 + 16 * 8)[0]
+            self.assertTrue(0x200000 < rip < 0x210000, hex(rip))
 
     def test_the_sandbox_lets_devices_come_later(self):
         self.command("qmp_capabilities")

@@ -17,8 +17,7 @@ static const char *const states[] = {
     "shutoff", "crashed", "pmsuspended", "disk-snapshot", NULL
 };
 
-/* --- text
- * ------------------------------------------------------------------------------------------ */
+/* --- text ------------------------------------------------------------------------------------- */
 
 /* What libvirt's parser does with a snapshot that is to be made. */
 static bool
@@ -113,8 +112,7 @@ snapshot_def_free(SnapshotDef *def)
     xml_type_free(&snapshot_def_type, def);
 }
 
-/* --- disks
- * ------------------------------------------------------------------------------------------ */
+/* --- disks ------------------------------------------------------------------------------------ */
 
 bool
 snapshot_def_is_external(const SnapshotDef *def)

@@ -47,8 +47,7 @@ call_domain_snapshot_get_xml_desc(Call *call, const SnapshotArgs *args, StringRe
     return ret->value != NULL;
 }
 
-/* --- lists
- * ---------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static GPtrArray *
 list(Call *call, const char *parent, unsigned flags, const char *function, GError **err)
@@ -145,8 +144,7 @@ call_domain_snapshot_list_all_children(Call *call, const SnapshotListAllChildren
         args->need_results, ret, err);
 }
 
-/* --- one
- * ------------------------------------------------------------------------------------ */
+/* --- one -------------------------------------------------------------------------------------- */
 
 bool
 call_domain_snapshot_lookup_by_name(Call *call, const SnapshotLookupArgs *args, SnapshotRet *ret,

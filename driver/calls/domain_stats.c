@@ -11,8 +11,7 @@
 #include "driver/domain/domain.h"
 #include "network/network.h"
 
-/* --- memory
- * ------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 bool
 call_domain_set_memory(Call *call, const DomainMemoryArgs *args, WireVoid *ret, GError **err)
@@ -71,8 +70,7 @@ call_domain_memory_stats(Call *call, const DomainMemoryStatsArgs *args, DomainMe
     return true;
 }
 
-/* --- disks
- * -------------------------------------------------------------------------------------------- */
+/* --- disks ------------------------------------------------------------------------------------ */
 
 /* The disk with target or source @path; an empty one means all disks together. */
 static const DomainBlockStats *
@@ -157,8 +155,7 @@ call_domain_get_disk_errors(Call *call, const DomainGetDiskErrorsArgs *args,
     return true;
 }
 
-/* --- interfaces
- * ------------------------------------------------------------------------------------------ */
+/* --- interfaces ------------------------------------------------------------------------------- */
 
 bool
 call_domain_interface_stats(Call *call, const DomainPathArgs *args, DomainInterfaceStatsRet *ret,

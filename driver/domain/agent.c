@@ -298,8 +298,7 @@ synchronize(DomainAgentUse *use, GError **err)
     return ok;
 }
 
-/* --- holding
- * ---------------------------------------------------------------------------------------- */
+/* --- holding ---------------------------------------------------------------------------------- */
 
 static bool
 has_agent_channel(const DomainDef *def)
@@ -429,8 +428,7 @@ domain_agent_set_timeout(Domain *domain, int timeout, GError **err)
     return true;
 }
 
-/* --- commands
- * ---------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 /* One command and its answer; NULL without @err when the guest's end took the answer's place. */
 static JsonObject *

@@ -110,8 +110,7 @@ domain_agent_text(Domain *domain, const char *command, int timeout, GError **err
     return domain_agent_execute_text(&use, command, err);
 }
 
-/* --- file systems
- * ---------------------------------------------------------------------------------- */
+/* --- file systems ----------------------------------------------------------------------------- */
 
 int
 domain_fs_freeze(Domain *domain, char **mountpoints, unsigned n, GError **err)
@@ -161,8 +160,7 @@ domain_guest_filesystems(Domain *domain, GError **err)
     return answer ? agent_filesystems(answer, def) : NULL;
 }
 
-/* --- clock, accounts
- * ---------------------------------------------------------------------------------- */
+/* --- clock, accounts -------------------------------------------------------------------------- */
 
 bool
 domain_guest_time(Domain *domain, int64_t *ret_ns, GError **err)
@@ -241,8 +239,7 @@ domain_set_ssh_keys(Domain *domain, const char *user, char **keys, unsigned n, u
                 err);
 }
 
-/* --- sleep
- * ------------------------------------------------------------------------------------------ */
+/* --- sleep ------------------------------------------------------------------------------------ */
 
 bool
 domain_guest_suspend(Domain *domain, unsigned target, GError **err)
@@ -263,8 +260,7 @@ domain_guest_suspend(Domain *domain, unsigned target, GError **err)
     return tell_ending(domain, "guest-suspend-disk", NULL, err);
 }
 
-/* --- processors
- * ------------------------------------------------------------------------------------ */
+/* --- processors ------------------------------------------------------------------------------- */
 
 typedef struct {
     int64_t id;
@@ -486,8 +482,7 @@ domain_guest_vcpu_count(Domain *domain, bool maximum, GError **err)
     return (int)(maximum ? cpus->len : count_online(cpus));
 }
 
-/* --- what the guest says of itself
- * ------------------------------------------------------------------------ */
+/* --- what the guest says of itself ------------------------------------------------------------ */
 
 char *
 domain_guest_hostname(Domain *domain, GError **err)

@@ -92,8 +92,7 @@ domain_guest_param_clear(void *data)
     g_free(param->text);
 }
 
-/* --- disks of the definition
- * -------------------------------------------------------------------------------- */
+/* --- disks of the definition ------------------------------------------------------------------ */
 
 /* The address of a disk, or of the controller that it hangs on. */
 static const DomainAddress *
@@ -148,8 +147,7 @@ disk_target(const DomainDef *def, JsonObject *address)
     return NULL;
 }
 
-/* --- the kinds
- * ---------------------------------------------------------------------------------------------- */
+/* --- the kinds -------------------------------------------------------------------------------- */
 
 static void
 add_users(JsonNode *answer, const DomainDef *def, GArray *params)

@@ -75,8 +75,7 @@ GPtrArray *argv_build(const ArgvConfig *config, DomainDef *def, GError **err);
  * definition. */
 void argv_resolve_host_model(DomainCpu *cpu, const NodeHostModel *host);
 
-/* --- for the files argv_*.c
- * ------------------------------------------------------------------------ */
+/* --- for the files argv_*.c ------------------------------------------------------------------- */
 
 void argv_add(Argv *argv, const char *option, const char *value);
 G_GNUC_PRINTF(3, 4) void argv_addf(Argv *argv, const char *option, const char *format, ...);

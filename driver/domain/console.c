@@ -152,8 +152,7 @@ domain_console_hang_up(Domain *domain, const void *client)
         console_revoke(all->pdata[i]);
 }
 
-/* --- finding the device
- * ------------------------------------------------------------------------------ */
+/* --- finding the device ----------------------------------------------------------------------- */
 
 static const DomainChar *
 by_alias(const GPtrArray *list, const char *alias)
@@ -224,8 +223,7 @@ device_path(Domain *domain, FindDevice find, const char *name, bool *ret_is_pty,
     return path;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------ */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* Enters @console as the one holder of its path. */
 static bool

@@ -170,8 +170,7 @@ bool domain_undefine(Domain *domain, unsigned flags, GError **err); /* virDomain
 bool domain_set_autostart(Domain *domain, bool autostart, GError **err);
 bool domain_rename(Domain *domain, const char *name, GError **err);
 
-/* --- devices (attach.c, detach.c, update.c)
- * ----------------------------------------------------------- */
+/* --- devices (attach.c, detach.c, update.c) --------------------------------------------------- */
 
 /* virDomainAttachDeviceFlags, virDomainDetachDeviceFlags, virDomainDetachDeviceAlias and
  * virDomainUpdateDeviceFlags: @xml is that of one device, @flags virDomainDeviceModifyFlags. A
@@ -297,8 +296,7 @@ DomainConsole *domain_console_ref(DomainConsole *console);
 void domain_console_unref(DomainConsole *console);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainConsole, domain_console_unref)
 
-/* --- processors (vcpu.c)
- * -------------------------------------------------------------------------- */
+/* --- processors (vcpu.c) ---------------------------------------------------------------------- */
 
 /* virDomainGetVcpusFlags; -1 with @err. */
 int domain_vcpu_count(Domain *domain, unsigned flags, GError **err);
@@ -332,8 +330,7 @@ GPtrArray *domain_pins(Domain *domain, DomainPinKind kind, unsigned flags, GErro
 bool domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, unsigned flags,
                 GError **err);
 
-/* --- tuning as it is (params.c)
- * ----------------------------------------------------------------- */
+/* --- tuning as it is (params.c) --------------------------------------------------------------- */
 
 /* Whether guests can be tuned by the host's scheduler; false: not at all, and why in @err. */
 bool domain_can_schedule(Domain *domain, GError **err);
@@ -403,8 +400,7 @@ typedef struct {
 /* Of the raw image of the disk with target or source @path. */
 bool domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err);
 
-/* --- memory, counters (memory.c, stats.c)
- * ----------------------------------------------------------- */
+/* --- memory, counters (memory.c, stats.c) ----------------------------------------------------- */
 
 /* virDomainSetMemoryFlags: the balloon's target and the definition. */
 bool domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err);
@@ -439,8 +435,7 @@ GPtrArray *domain_interfaces(Domain *domain, GError **err);
  * @index, without its password if @skip_auth. */
 bool domain_open_graphics(Domain *domain, unsigned index, int fd, bool skip_auth, GError **err);
 
-/* --- snapshots (snapshot*.c)
- * ------------------------------------------------------------------------- */
+/* --- snapshots (snapshot*.c) ------------------------------------------------------------------ */
 
 /* Names of snapshots, char * owned by the array, parents before children. @parent: those below it
  * only; NULL: all. @flags: virDomainSnapshotListFlags. VIR_ERR_NO_DOMAIN_SNAPSHOT. */
@@ -458,8 +453,7 @@ char *domain_snapshot_create(Domain *domain, const char *xml, unsigned flags, GE
 bool domain_snapshot_revert(Domain *domain, const char *name, unsigned flags, GError **err);
 bool domain_snapshot_delete(Domain *domain, const char *name, unsigned flags, GError **err);
 
-/* --- the guest's agent (agent*.c)
- * --------------------------------------------------------------------------- */
+/* --- the guest's agent (agent*.c) ------------------------------------------------------------- */
 
 /* These wait for a program of the guest's, at most as long as agent.h says. Errors of all:
  * VIR_ERR_ARGUMENT_UNSUPPORTED (no agent is configured), VIR_ERR_AGENT_UNRESPONSIVE (not connected,
@@ -537,8 +531,7 @@ void domain_guest_param_clear(void *param);
  * agent knows. */
 GArray *domain_guest_info(Domain *domain, unsigned types, GError **err);
 
-/* --- metadata (metadata.c)
- * --------------------------------------------------------------------------- */
+/* --- metadata (metadata.c) -------------------------------------------------------------------- */
 
 /* virDomainGetMetadata, virDomainSetMetadata; @type: virDomainMetadataType. */
 char *domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GError **err);

@@ -21,8 +21,7 @@ check_flags(unsigned flags, unsigned known, const char *function, GError **err)
                           flags & ~known, function);
 }
 
-/* --- destroy
- * ---------------------------------------------------------------------------------------- */
+/* --- destroy ---------------------------------------------------------------------------------- */
 
 /* The run to destroy, also one that only starts. */
 static DomainRun *
@@ -99,8 +98,7 @@ domain_manager_client_gone(DomainManager *manager, const void *client)
     }
 }
 
-/* --- shutdown, reboot, reset
- * ------------------------------------------------------------------------- */
+/* --- shutdown, reboot, reset ------------------------------------------------------------------ */
 
 /* Presses the power button; @reset: the guest is reset once it has powered off. */
 static bool
@@ -192,8 +190,7 @@ domain_reset(Domain *domain, GError **err)
     return ok;
 }
 
-/* --- suspend, resume
- * ---------------------------------------------------------------------------------- */
+/* --- suspend, resume -------------------------------------------------------------------------- */
 
 /* In a job. True without a change when the guest is paused already. */
 static bool

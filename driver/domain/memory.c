@@ -13,8 +13,7 @@ node_object(JsonNode *node)
     return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 }
 
-/* --- setting
- * ------------------------------------------------------------------------------------------ */
+/* --- setting ---------------------------------------------------------------------------------- */
 
 typedef struct {
     uint64_t kib;
@@ -123,8 +122,7 @@ domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err)
     return ok;
 }
 
-/* --- statistics
- * ---------------------------------------------------------------------------------------- */
+/* --- statistics ------------------------------------------------------------------------------- */
 
 static bool
 period_change(DomainDef *def, void *opaque, GError **err)

@@ -250,8 +250,7 @@ after_stop_or_resume(DomainRun *run)
     domain_job_end(domain);
 }
 
-/* --- events, in the manager's I/O thread
- * ------------------------------------------------------------ */
+/* --- events, in the manager's I/O thread ------------------------------------------------------ */
 
 static void
 on_shutdown(DomainRun *run, JsonObject *data)

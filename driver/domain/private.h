@@ -302,8 +302,7 @@ void domain_device_kept(DomainRun *run, const char *alias);
  * changed while no daemon listened. */
 void domain_devices_catch_up(DomainRun *run);
 
-/* --- status.c, reconnect.c
- * ------------------------------------------------------------------------ */
+/* --- status.c, reconnect.c -------------------------------------------------------------------- */
 
 /* Writes the status file of @run. @starting: the run is not complete; a daemon that finds it kills
  * it. */
@@ -344,16 +343,14 @@ bool domain_start_managed(Domain *domain, unsigned flags, const void *client, GE
 /* Lets the VMM of @run, which waits for it, load the guest from the open file @fd. */
 bool domain_run_load(DomainRun *run, int fd, GError **err);
 
-/* --- hooks.c
- * -------------------------------------------------------------------------------------- */
+/* --- hooks.c ---------------------------------------------------------------------------------- */
 
 /* Runs the hook NAME @operation @sub_operation - with the definition on its standard input. True
  * when there is none. VIR_ERR_HOOK_SCRIPT_FAILED with the script's standard error. */
 bool domain_hook_run(DomainManager *manager, const char *name, const char *operation,
                      const char *sub_operation, const DomainDef *def, GError **err);
 
-/* --- console.c
- * -------------------------------------------------------------------------------------- */
+/* --- console.c -------------------------------------------------------------------------------- */
 
 /* Ends the consoles that @client holds. */
 void domain_console_hang_up(Domain *domain, const void *client);
@@ -364,8 +361,7 @@ void domain_console_forget(Domain *domain);
  * last, then lets go of it. The kernel throws away what is unread when the last master closes. */
 void domain_console_drain(DomainRun *run);
 
-/* --- impact.c: which definitions a call is about
- * ---------------------------------------------------- */
+/* --- impact.c: which definitions a call is about ---------------------------------------------- */
 
 /* With the state lock held: turns virDomainModificationImpact CURRENT into LIVE or CONFIG, and
  * refuses LIVE of an inactive and CONFIG of a transient domain (VIR_ERR_OPERATION_INVALID). */

@@ -202,8 +202,7 @@ reconnect_one(Reconnect *item)
     domain_monitor_catch_up(run);
 }
 
-/* --- the files
- * --------------------------------------------------------------------------------------- */
+/* --- the files -------------------------------------------------------------------------------- */
 
 static Reconnect *
 status_load(DomainManager *manager, const char *file, GError **err)

@@ -132,8 +132,7 @@ domain_snapshots_count(Domain *domain)
     return n;
 }
 
-/* --- lists
- * ------------------------------------------------------------------------------------ */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static bool
 has_children(Domain *domain, const SnapshotDef *def)
@@ -205,8 +204,7 @@ domain_snapshot_list(Domain *domain, const char *parent, unsigned flags, GError 
     return names;
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------ */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static bool
 write_def(Domain *domain, const SnapshotDef *def, GError **err)
@@ -364,8 +362,7 @@ domain_snapshots_forget(Domain *domain, GError **err)
     return true;
 }
 
-/* --- reading them in
- * ---------------------------------------------------------------------------------- */
+/* --- reading them in -------------------------------------------------------------------------- */
 
 static void
 load_one(Domain *domain, const char *path)

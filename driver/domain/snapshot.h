@@ -11,8 +11,7 @@
 #include "driver/domain/private.h"
 #include "xml/snapshot.h"
 
-/* --- snapshot.c: what is known
- * ------------------------------------------------------------------------ */
+/* --- snapshot.c: what is known ---------------------------------------------------------------- */
 
 /* Reads the snapshots of all domains. */
 void domain_snapshots_load(DomainManager *manager);
@@ -35,8 +34,7 @@ bool domain_snapshot_set_current(Domain *domain, const char *name, GError **err)
 char *domain_snapshot_path(Domain *domain, const char *name, const char *suffix, bool make,
                            GError **err);
 
-/* --- snapshot_image.c: what is done to images
- * ---------------------------------------------------------------- */
+/* --- snapshot_image.c: what is done to images ------------------------------------------------- */
 
 /* "create", "apply", "delete" of the internal snapshot @name in every image of @def with one; all
  * or none for create. @run: the guest whose VMM has the images open; NULL: nobody has. */

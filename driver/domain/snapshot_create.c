@@ -20,8 +20,7 @@ enum {
                    VIR_DOMAIN_SNAPSHOT_CREATE_LIVE | VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE,
 };
 
-/* --- flags
- * ---------------------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 static bool
 check_flags(unsigned flags, GError **err)
@@ -57,8 +56,7 @@ check_flags(unsigned flags, GError **err)
                           "VIR_DOMAIN_SNAPSHOT_CREATE_LIVE is not supported");
 }
 
-/* --- redefining
- * ---------------------------------------------------------------------------------- */
+/* --- redefining ------------------------------------------------------------------------------- */
 
 /* That @parent is there, and not below @name. */
 static bool
@@ -126,8 +124,7 @@ redefine(Domain *domain, SnapshotDef *def, unsigned flags, GError **err)
         (flags & VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT) || g_strcmp0(current, def->name) == 0, err);
 }
 
-/* --- what is to be made
- * ---------------------------------------------------------------------------- */
+/* --- what is to be made ----------------------------------------------------------------------- */
 
 /* The guest as it is goes into @def. *ret_state: virDomainState. */
 static bool
@@ -264,8 +261,7 @@ check_disks(const SnapshotDef *def, bool active, unsigned flags, GError **err)
     return true;
 }
 
-/* --- making it
- * ------------------------------------------------------------------------------------ */
+/* --- making it -------------------------------------------------------------------------------- */
 
 static void
 unlink_all(GPtrArray *paths)

@@ -34,8 +34,7 @@ check_flags(unsigned flags, GError **err)
                           "mutually exclusive");
 }
 
-/* --- external snapshots
- * ---------------------------------------------------------------------------------- */
+/* --- external snapshots ----------------------------------------------------------------------- */
 
 static const char *
 overlay(const SnapshotDisk *entry)
@@ -155,8 +154,7 @@ merge(Domain *domain, const SnapshotDef *def, GError **err)
     return ok;
 }
 
-/* --- one after the other
- * -------------------------------------------------------------------------------- */
+/* --- one after the other ---------------------------------------------------------------------- */
 
 static bool
 delete_internal(Domain *domain, const SnapshotDef *def, GError **err)

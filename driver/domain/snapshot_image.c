@@ -29,8 +29,7 @@ entry_path(const SnapshotDisk *entry)
     return entry->type == DOMAIN_DISK_BLOCK ? entry->dev : entry->file;
 }
 
-/* --- internal snapshots
- * ---------------------------------------------------------------------------------- */
+/* --- internal snapshots ----------------------------------------------------------------------- */
 
 /* The disk that the running guest has under @target, if its image is still @path: its node. */
 static char *
@@ -96,8 +95,7 @@ domain_snapshot_images(DomainManager *manager, DomainRun *run, const SnapshotDef
     return true;
 }
 
-/* --- new images
- * ---------------------------------------------------------------------------------------- */
+/* --- new images ------------------------------------------------------------------------------- */
 
 /* The size of the disk that the running guest has; 0 when it is not known. */
 static uint64_t
@@ -197,8 +195,7 @@ domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot)
     }
 }
 
-/* --- a running guest goes over
- * -------------------------------------------------------------------------- */
+/* --- a running guest goes over ---------------------------------------------------------------- */
 
 /* The images that @disk of the live definition lies on from now on: its own of before, and those
  * behind that. */
@@ -281,8 +278,7 @@ domain_snapshot_switch(DomainRun *run, const SnapshotDef *snapshot, GError **err
     return true;
 }
 
-/* --- the variable store
- * ---------------------------------------------------------------------------------- */
+/* --- the variable store ----------------------------------------------------------------------- */
 
 bool
 domain_snapshot_nvram(Domain *domain, const DomainDef *def, const char *snapshot, bool back,

@@ -24,8 +24,7 @@ enum {
                    VIR_DOMAIN_START_VALIDATE | VIR_DOMAIN_START_RESET_NVRAM,
 };
 
-/* --- before anything is made
- * ------------------------------------------------------------------------- */
+/* --- before anything is made ------------------------------------------------------------------ */
 
 bool
 domain_check_actions(const DomainDef *def, GError **err)
@@ -123,8 +122,7 @@ check_disks(Domain *domain, const DomainDef *def, GError **err)
     return true;
 }
 
-/* --- the process
- * --------------------------------------------------------------------------------------- */
+/* --- the process ------------------------------------------------------------------------------ */
 
 static bool
 run_is_killed(DomainRun *run)

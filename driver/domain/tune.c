@@ -92,8 +92,7 @@ domain_tune_bind(pid_t tid, const char *cpus, GError **err)
     return ok;
 }
 
-/* --- the group
- * -------------------------------------------------------------------------------------- */
+/* --- the group -------------------------------------------------------------------------------- */
 
 static bool
 has_quota(int64_t quota)
@@ -146,8 +145,7 @@ domain_tune_group(DomainRun *run, const DomainDef *def, GError **err)
     return true;
 }
 
-/* --- threads
- * ---------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static bool
 schedule(pid_t tid, const GPtrArray *scheds, uint64_t id, GError **err)

@@ -41,8 +41,7 @@ char *node_host_uuid(const char *root);
 /* Refuses emulators, architectures, machines and domain types that are not run here. */
 bool node_check_request(const Node *node, const NodeRequest *request, GError **err);
 
-/* --- writing XML
- * ---------------------------------------------------------------------------------- */
+/* --- writing XML ------------------------------------------------------------------------------ */
 
 /* Appends a line of two blanks per @depth, the text of @format with its %s arguments escaped for
  * XML, and the end of line. */

@@ -354,8 +354,7 @@ test_autodestroy(void **state)
     harness_wait_state(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_DESTROYED);
 }
 
-/* --- the daemon's own end
- * --------------------------------------------------------------------------------- */
+/* --- the daemon's own end --------------------------------------------------------------------- */
 
 static void
 test_a_new_daemon_takes_guests_up(void **state)
@@ -429,8 +428,7 @@ test_half_started_guests_are_cleared_away(void **state)
     domain_unref(domain);
 }
 
-/* --- console, hooks
- * ---------------------------------------------------------------------------------------- */
+/* --- console, hooks --------------------------------------------------------------------------- */
 
 static char *
 read_some(int fd, const char *until)

@@ -16,8 +16,7 @@
 #include "driver/domain/qmp_parse.h"
 #include "util/error.h"
 
-/* --- cutting
- * ------------------------------------------------------------------------------------------- */
+/* --- cutting ---------------------------------------------------------------------------------- */
 
 static void
 count_message(void *opaque, JsonObject *object)
@@ -90,8 +89,7 @@ test_endless_messages_are_refused(void **state)
     assert_non_null(strstr(err->message, "longer than the limit"));
 }
 
-/* --- talking
- * ------------------------------------------------------------------------------------------- */
+/* --- talking ---------------------------------------------------------------------------------- */
 
 typedef struct {
     char *dir, *path;

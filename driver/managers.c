@@ -53,6 +53,10 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     case VIR_DOMAIN_EVENT_ID_WATCHDOG:
         event_hub_domain_watchdog(hub, &dom, event->event);
         break;
+    case VIR_DOMAIN_EVENT_ID_PMSUSPEND:
+    case VIR_DOMAIN_EVENT_ID_PMWAKEUP:
+        event_hub_domain_sleep(hub, &dom, event->id);
+        break;
     case VIR_DOMAIN_EVENT_ID_CONTROL_ERROR:
         event_hub_domain_control_error(hub, &dom);
         break;

@@ -155,8 +155,11 @@ check_board(const DomainDef *def, GError **err)
         return refuse(err, "<maxMemory> (memory hotplug)");
     if (backing && backing->source == DOMAIN_MEMORY_SOURCE_FILE)
         return refuse(err, "<source type='file'/> in <memoryBacking> (use 'memfd')");
-    if (def->pm_mem == TRISTATE_ON)
-        return refuse(err, "<pm> with suspend-to-mem enabled");
+    if (def->pm_mem == TRISTATE_ON && def->os.kernel)
+        return refuse(err, "<pm> with suspend-to-mem enabled, without firmware to wake the guest,");
+    if (def->pm_mem == TRISTATE_ON &&
+        (def->os.firmware == DOMAIN_FIRMWARE_EFI || def->os.loader_type == DOMAIN_LOADER_PFLASH))
+        return refuse(err, "<pm> with suspend-to-mem enabled, with UEFI firmware,");
     if (def->fc_appid)
         return refuse(err, "<fibrechannel> in <resource>");
     if (def->cputune && !check_kept(def->cputune->kept, " in <cputune>", err))

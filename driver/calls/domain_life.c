@@ -95,6 +95,14 @@ call_domain_reset(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError
 }
 
 bool
+call_domain_pm_wakeup(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return call_check_flags(args->flags, 0, "virDomainPMWakeup", err) &&
+           domain_pm_wakeup(call->domain, err);
+}
+
+bool
 call_domain_suspend(Call *call, const DomainArgs *args, WireVoid *ret, GError **err)
 {
     (void)args;

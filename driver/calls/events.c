@@ -67,6 +67,10 @@ static const struct {
     [VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2] = { CALL_EVENT_DOMAIN_EVENT_BLOCK_JOB_2, 0 },
     [VIR_DOMAIN_EVENT_ID_CONTROL_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_CONTROL_ERROR,
                                             CALL_EVENT_DOMAIN_EVENT_CONTROL_ERROR },
+    [VIR_DOMAIN_EVENT_ID_PMWAKEUP] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_PMWAKEUP,
+                                       CALL_EVENT_DOMAIN_EVENT_PMWAKEUP },
+    [VIR_DOMAIN_EVENT_ID_PMSUSPEND] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_PMSUSPEND,
+                                        CALL_EVENT_DOMAIN_EVENT_PMSUSPEND },
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
                                              CALL_EVENT_DOMAIN_EVENT_BALLOON_CHANGE },
     [VIR_DOMAIN_EVENT_ID_TUNABLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_TUNABLE, 0 },
@@ -348,6 +352,18 @@ event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offse
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_RTC_CHANGE,
                        (xdrproc_t)xdr_DomainRtcChangeEvent, &msg);
+}
+
+/* The newer family's messages have a reason, always 0, before what the older one's have. */
+void
+event_hub_domain_sleep(EventHub *hub, const EventDomain *dom, int event)
+{
+    DomainSleepEvent msg = { 0, { event_wire_domain(dom) } };
+
+    event_hub_publish(hub, EVENT_CLASS_DOMAIN, event, domain_messages[event].modern, 0, dom->uuid,
+                      (xdrproc_t)xdr_DomainSleepEvent, &msg);
+    event_hub_publish(hub, EVENT_CLASS_DOMAIN, event, 0, domain_messages[event].legacy, dom->uuid,
+                      (xdrproc_t)xdr_DomainPlainEvent, &msg.msg);
 }
 
 void

@@ -54,6 +54,8 @@ void event_hub_domain_lifecycle(EventHub *hub, const EventDomain *dom, int event
 void event_hub_domain_reboot(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_RTC_CHANGE: the guest's clock is now @offset seconds off UTC. */
 void event_hub_domain_rtc_change(EventHub *hub, const EventDomain *dom, int64_t offset);
+/* VIR_DOMAIN_EVENT_ID_PMSUSPEND and _PMWAKEUP, by @event: the guest sleeps in memory, or woke. */
+void event_hub_domain_sleep(EventHub *hub, const EventDomain *dom, int event);
 /* VIR_DOMAIN_EVENT_ID_WATCHDOG: the guest did not feed its watchdog; @action is a
  * virDomainEventWatchdogAction. */
 void event_hub_domain_watchdog(EventHub *hub, const EventDomain *dom, int action);

@@ -26,7 +26,7 @@ void domain_agent_free(DomainAgent *agent);
 /* Any thread. The guest has opened its end of the channel whose host end is the socket @path, or
  * (NULL) closed it. Never waits. */
 void domain_agent_port(DomainAgent *agent, const char *path);
-/* Any thread. The guest powers off or is reset, which is all the answer that some commands get. */
+/* Any thread. The guest powers off, sleeps or is reset: all the answer that some commands get. */
 void domain_agent_guest_ends(DomainAgent *agent);
 
 /* The agent of a running guest, for one caller at a time; at most DOMAIN_JOB_SECONDS of waiting for

@@ -1,7 +1,7 @@
 /* agent_calls.c - what clients ask of a guest through its agent.
  *
  * Commands of the QEMU Guest Agent Protocol Reference (QEMU 7.2), used as libvirt 9.0's QEMU driver
- * does. Left out: suspending to RAM (guests are not offered S3).
+ * does. Left out: suspending to disk and memory at once.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
@@ -244,20 +244,22 @@ domain_set_ssh_keys(Domain *domain, const char *user, char **keys, unsigned n, u
 bool
 domain_guest_suspend(Domain *domain, unsigned target, GError **err)
 {
-    bool disabled = false;
+    bool memory = target == VIR_NODE_SUSPEND_TARGET_MEM, disabled;
 
-    if (target == VIR_NODE_SUSPEND_TARGET_MEM || target == VIR_NODE_SUSPEND_TARGET_HYBRID)
+    if (target == VIR_NODE_SUSPEND_TARGET_HYBRID)
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                              "S3 state is disabled for this domain");
-    if (target != VIR_NODE_SUSPEND_TARGET_DISK)
+                              "suspending to disk and memory at once is not supported");
+    if (!memory && target != VIR_NODE_SUSPEND_TARGET_DISK)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "Unknown suspend target: %u", target);
     g_mutex_lock(&domain->lock);
-    disabled = domain->live && domain->live->pm_disk == TRISTATE_OFF;
+    /* Unless it is said, guests are offered S4 but not S3. */
+    disabled = domain->live && (memory ? domain->live->pm_mem != TRISTATE_ON
+                                       : domain->live->pm_disk == TRISTATE_OFF);
     g_mutex_unlock(&domain->lock);
     if (disabled)
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                              "S4 state is disabled for this domain");
-    return tell_ending(domain, "guest-suspend-disk", NULL, err);
+                              "%s state is disabled for this domain", memory ? "S3" : "S4");
+    return tell_ending(domain, memory ? "guest-suspend-ram" : "guest-suspend-disk", NULL, err);
 }
 
 /* --- processors ------------------------------------------------------------------------------- */

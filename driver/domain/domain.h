@@ -165,6 +165,8 @@ bool domain_shutdown(Domain *domain, unsigned flags, GError **err); /* virDomain
 bool domain_reboot(Domain *domain, unsigned flags, GError **err);   /* virDomainRebootFlags */
 bool domain_reset(Domain *domain, GError **err);
 bool domain_suspend(Domain *domain, GError **err);
+/* Wakes a guest that sleeps in memory; its state changes when it has woken. */
+bool domain_pm_wakeup(Domain *domain, GError **err);
 bool domain_resume(Domain *domain, GError **err);
 bool domain_undefine(Domain *domain, unsigned flags, GError **err); /* virDomainUndefineFlags */
 bool domain_set_autostart(Domain *domain, bool autostart, GError **err);

@@ -205,6 +205,8 @@ stop_vcpus(Domain *domain, DomainRun *run, bool *ret_changed, GError **err)
     *ret_changed = state == VIR_DOMAIN_RUNNING;
     if (state == VIR_DOMAIN_PAUSED)
         return true;
+    if (state == VIR_DOMAIN_PMSUSPENDED)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is pmsuspended");
     if (state != VIR_DOMAIN_RUNNING)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
     if (!qmp_command(run->qmp, "stop", NULL, DOMAIN_QMP_SECONDS, err)) {
@@ -254,6 +256,9 @@ start_vcpus(Domain *domain, DomainRun *run, GError **err)
     g_mutex_unlock(&domain->lock);
     if (state == VIR_DOMAIN_RUNNING)
         ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running");
+    else if (state == VIR_DOMAIN_PMSUSPENDED)
+        ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                            "domain is pmsuspended: wake it with virDomainPMWakeup");
     else if (state != VIR_DOMAIN_PAUSED || reason == VIR_DOMAIN_PAUSED_SHUTTING_DOWN)
         ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                             "the guest has powered off or crashed; reset it before it is resumed");
@@ -281,6 +286,20 @@ domain_resume(Domain *domain, GError **err)
         domain_status_refresh(domain);
         domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
     }
+    domain_job_end(domain);
+    return ok;
+}
+
+bool
+domain_pm_wakeup(Domain *domain, GError **err)
+{
+    g_autoptr(DomainRun) run = NULL;
+    bool ok;
+
+    if (!domain_job_begin(domain, "waking the guest", err))
+        return false;
+    run = domain_run_get(domain, err);
+    ok = run && qmp_command(run->qmp, "system_wakeup", NULL, DOMAIN_QMP_SECONDS, err);
     domain_job_end(domain);
     return ok;
 }

@@ -1,9 +1,9 @@
 /* monitor.c - what a guest's VMM tells by itself, and the questions asked of it.
  *
- * QMP events SHUTDOWN, RESET, STOP, RESUME, GUEST_PANICKED, BALLOON_CHANGE, RTC_CHANGE,
- * VSERPORT_CHANGE, WATCHDOG, DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR and those of block jobs
- * (QEMU QMP reference, run-state.json, machine.json, char.json, qdev.json, block-core.json). What
- * follows from them and may take time is done in a worker.
+ * QMP events SHUTDOWN, RESET, STOP, RESUME, SUSPEND, WAKEUP, GUEST_PANICKED, BALLOON_CHANGE,
+ * RTC_CHANGE, VSERPORT_CHANGE, WATCHDOG, DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR and those of
+ * block jobs (QEMU QMP reference, run-state.json, machine.json, char.json, qdev.json,
+ * block-core.json). What follows from them and may take time is done in a worker.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib-unix.h>
@@ -280,12 +280,51 @@ on_shutdown(DomainRun *run, JsonObject *data)
     domain_run_post(run, after_shutdown);
 }
 
+/* The guest has gone to sleep in memory, or woken. */
 static void
-on_reset(DomainRun *run, JsonObject *data)
+on_sleep_state(DomainRun *run, int from, int to, int reason, int lifecycle, int detail, int event)
+{
+    Domain *domain = run->domain;
+    bool news;
+
+    g_mutex_lock(&domain->lock);
+    news = domain->state == from && !run->shutdown_seen && !run->panicked;
+    if (news)
+        domain_state_set(domain, to, reason);
+    g_mutex_unlock(&domain->lock);
+    if (!news)
+        return;
+    domain_event_lifecycle(domain, lifecycle, detail);
+    domain_event_send(domain, event, 0, 0, 0, NULL);
+    domain_run_post(run, after_stop_or_resume);
+}
+
+static void
+on_suspend(DomainRun *run, JsonObject *data)
 {
     (void)data;
     domain_agent_guest_ends(run->agent);
+    on_sleep_state(run, VIR_DOMAIN_RUNNING, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_PMSUSPENDED_UNKNOWN,
+                   VIR_DOMAIN_EVENT_PMSUSPENDED, VIR_DOMAIN_EVENT_PMSUSPENDED_MEMORY,
+                   VIR_DOMAIN_EVENT_ID_PMSUSPEND);
+}
+
+static void
+on_wakeup(DomainRun *run, JsonObject *data)
+{
+    (void)data;
+    on_sleep_state(run, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_WAKEUP,
+                   VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_WAKEUP,
+                   VIR_DOMAIN_EVENT_ID_PMWAKEUP);
+}
+
+/* A guest that slept runs again after a reset. */
+static void
+on_reset(DomainRun *run, JsonObject *data)
+{
+    domain_agent_guest_ends(run->agent);
     domain_event_send(run->domain, VIR_DOMAIN_EVENT_ID_REBOOT, 0, 0, 0, NULL);
+    on_wakeup(run, data);
 }
 
 static void
@@ -454,6 +493,8 @@ static const struct {
     { "RESET", on_reset },
     { "STOP", on_stop },
     { "RESUME", on_resume },
+    { "SUSPEND", on_suspend },
+    { "WAKEUP", on_wakeup },
     { "GUEST_PANICKED", on_panic },
     { "BALLOON_CHANGE", on_balloon },
     { "RTC_CHANGE", on_rtc },
@@ -532,6 +573,7 @@ domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
     } states[] = {
         { "running", VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNKNOWN },
         { "shutdown", VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_UNKNOWN },
+        { "suspended", VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_PMSUSPENDED_UNKNOWN },
         { "guest-panicked", VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED },
         { "io-error", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR },
         { "watchdog", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_WATCHDOG },

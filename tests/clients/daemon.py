@@ -5,6 +5,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -189,6 +190,27 @@ def event_loop():
         stop.set()
         thread.join(10)
         libvirt.virEventRemoveTimeout(tick)
+
+
+def wait_for(what, condition, seconds=120):
+    """Calls @condition until it is true, for a time that is long on a busy machine, too."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "%s: not within %d s" % (what, seconds)
+        time.sleep(0.02)
+
+
+def refused(code, *call):
+    """refused(CODE, [PATTERN,] FUNCTION, ARGUMENTS…): the call must fail with libvirt's error CODE and
+    words that match. Returns them."""
+    pattern, call = (call[0], call[1:]) if isinstance(call[0], str) else ("", call)
+    try:
+        call[0](*call[1:])
+    except libvirt.libvirtError as err:
+        assert err.get_error_code() == code, "code %d, not %d: %s" % (err.get_error_code(), code, err)
+        assert re.search(pattern, str(err)), "%r does not say %r" % (str(err), pattern)
+        return str(err)
+    raise AssertionError("%s%r was not refused with %d" % (getattr(call[0], "__name__", "it"), call[1:], code))
 
 
 def run(tests):

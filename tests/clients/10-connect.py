@@ -19,7 +19,7 @@ import time
 
 import libvirt
 
-from daemon import BUILD, REMOTE_PROGRAM, Daemon, Raw, run
+from daemon import BUILD, REMOTE_PROGRAM, Daemon, Raw, run, wait_for
 
 
 def virsh_speaks_kiln():
@@ -237,22 +237,15 @@ def settings_are_read_again():
         with open(daemon.root + "/test.conf", "w", encoding="utf-8") as stream:
             stream.write("max_clients = none\n")
         daemon.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "settings stay as they are" in daemon.messages())
+        wait_for("refused settings", lambda: "settings stay as they are" in daemon.messages())
         with open(daemon.root + "/test.conf", "w", encoding="utf-8") as stream:
             stream.write("max_clients = 50\n")
         daemon.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "settings read again" in daemon.messages())
+        wait_for("new settings", lambda: "settings read again" in daemon.messages())
         clients = [Raw(daemon.socket()) for _ in range(20)]
         for client in clients:
             client.ping()
             client.close()
-
-
-def wait_for(condition, seconds=10):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in %d s" % seconds
-        time.sleep(0.02)
 
 
 def idle_daemon_ends():
@@ -307,7 +300,7 @@ def goes_to_the_background():
     finally:
         if pid:
             os.kill(pid, signal.SIGTERM)
-            wait_for(lambda: not os.path.exists("/proc/%d" % pid), 20)
+            wait_for("the daemon's end", lambda: not os.path.exists("/proc/%d" % pid))
         shutil.rmtree(root)
 
 
@@ -324,7 +317,7 @@ def session_of_an_ordinary_user():
         process = subprocess.Popen(user + [BUILD + "/driver/virtkilnd", "-v"], env=env,
                                    stderr=subprocess.PIPE)
         try:
-            wait_for(lambda: os.path.exists(home + "/run/libvirt/virtkilnd-sock"))
+            wait_for("its socket", lambda: os.path.exists(home + "/run/libvirt/virtkilnd-sock"))
             done = subprocess.run(user + ["virsh", "-c", "kiln:///session", "version"], env=env,
                                   capture_output=True, text=True, timeout=30)
             assert "Running hypervisor: Kiln" in done.stdout, done.stdout + done.stderr
@@ -348,7 +341,7 @@ def sockets_of_systemd():
                                            BUILD + "/driver/virtkilnd", "--root", root, "-v"],
                                    stderr=subprocess.PIPE)
         try:
-            wait_for(lambda: os.path.exists(sock + "-ro"))
+            wait_for("its socket", lambda: os.path.exists(sock + "-ro"))
             for path in (sock, sock + "-ro"):
                 done = subprocess.run(["virsh", "-c", "kiln+unix:///system?socket=" + path, "version"],
                                       capture_output=True, text=True, timeout=30)

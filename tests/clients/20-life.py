@@ -16,7 +16,7 @@ import libvirt
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
 from console import Console  # noqa: E402
-from daemon import Daemon, run  # noqa: E402
+from daemon import Daemon, event_loop, run, wait_for  # noqa: E402
 
 GUEST = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../lab/guest")
 XML = """<domain type='kvm'>
@@ -43,18 +43,6 @@ def events_of(conn, seen):
     """Runs the event loop in a thread and notes lifecycle events."""
     conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
                                 lambda c, dom, event, detail, opaque: seen.append((dom.name(), event)), None)
-
-
-def loop(stop):
-    while not stop.is_set():
-        libvirt.virEventRunDefaultImpl()
-
-
-def wait_for(what, condition, seconds=20):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "%s: not within %d s" % (what, seconds)
-        time.sleep(0.02)
 
 
 def whole_life_with_events():
@@ -208,8 +196,6 @@ if __name__ == "__main__":
         for test in TESTS:
             print("skip %s - no /dev/kvm for this user" % test.__name__.replace("_", "-"))
         sys.exit(0)
-    libvirt.virEventRegisterDefaultImpl()
     libvirt.registerErrorHandler(lambda *_: None, None)
-    STOP = threading.Event()
-    threading.Thread(target=loop, args=(STOP,), daemon=True).start()
-    run(TESTS)
+    with event_loop():
+        run(TESTS)

@@ -8,7 +8,7 @@ import os
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import Daemon, refused, run
 
 XML = """<domain type='kvm'>
   <name>read</name>
@@ -24,15 +24,6 @@ XML = """<domain type='kvm'>
   </devices>
 </domain>
 """
-
-
-def refused(code, function, *argv):
-    try:
-        function(*argv)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, "%d, not %d: %s" % (err.get_error_code(), code, err)
-        return
-    raise AssertionError("it was not refused")
 
 
 def tuning_of_a_definition():

@@ -7,12 +7,11 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import os
 import resource
-import threading
 import time
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import Daemon, event_loop, refused, run
 
 XML = """<domain type='kvm'>
   <name>calls</name>
@@ -25,18 +24,6 @@ XML = """<domain type='kvm'>
 NET = "<network><name>calls</name><bridge name='kilncalls0'/><ip address='192.168.233.1' prefix='24'/></network>"
 NOBODY = "00000000-1111-4222-8333-444444444444"
 UNKNOWN = 1 << 30  # no call has such a flag
-
-
-def refused(code, function, *argv):
-    try:
-        function(*argv)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, "%s: %d, not %d: %s" % (
-            function.__name__, err.get_error_code(), code, err)
-        return
-    raise AssertionError("%s%r was not refused" % (function.__name__, argv))
-
-
 
 
 def unknown_flags_of_domains():
@@ -247,14 +234,8 @@ def networks():
         conn.close()
 
 
-def event_loop():
-    while True:
-        libvirt.virEventRunDefaultImpl()
-
-
 if __name__ == "__main__":
     libvirt.registerErrorHandler(lambda *_: None, None)
-    libvirt.virEventRegisterDefaultImpl()
-    threading.Thread(target=event_loop, daemon=True).start()
-    run([unknown_flags_of_domains, domains_that_are_off_or_unknown, read_only_connections, life_of_a_domain,
-         descriptors_kept_for_a_guest_are_high, networks])
+    with event_loop():
+        run([unknown_flags_of_domains, domains_that_are_off_or_unknown, read_only_connections, life_of_a_domain,
+             descriptors_kept_for_a_guest_are_high, networks])

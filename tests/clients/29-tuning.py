@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ElementTree
 
 import libvirt
 
-from daemon import BUILD, Daemon, run
+from daemon import BUILD, Daemon, refused, run
 
 BARE = os.path.abspath(BUILD + "/tests/unit/launcher/bare_guest")
 DOMAIN = """<domain type='kvm'>
@@ -33,15 +33,6 @@ DOMAIN = """<domain type='kvm'>
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 MODEL = "<cpu match='%s'><model>%s</model>%s</cpu>"
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, err
-        return str(err)
-    raise AssertionError("not refused: %s" % call)
 
 
 def compare():

@@ -19,7 +19,7 @@ import tempfile
 import termios
 import time
 
-from daemon import Daemon, run
+from daemon import Daemon, run, wait_for
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 POLKITD = next((path for path in ("/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd")
@@ -129,13 +129,6 @@ class Polkit:
         self.log.close()
         if os.path.exists(BUS_SOCKET):
             os.unlink(BUS_SOCKET)
-
-
-def wait_for(what, condition, seconds=20):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "%s did not come in %d s" % (what, seconds)
-        time.sleep(0.02)
 
 
 def daemon_with_polkit():

@@ -16,7 +16,7 @@ import time
 
 import libvirt
 
-from daemon import BUILD, Daemon, run
+from daemon import BUILD, Daemon, refused, run
 
 UUID = "6d9e1c3a-58a1-4a53-9a2f-5b3a0e9b7c%02d"
 DOMAIN = """<domain type='kvm'>
@@ -34,16 +34,6 @@ STILL = b"\xf4\xeb\xfd"
 
 def domain(number=1, devices="", kernel="/nonexistent/kernel"):
     return DOMAIN.format(uuid=UUID % number, devices=devices, kernel=kernel)
-
-
-def refused(code, text, function, *argv):
-    try:
-        function(*argv)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, "code %d, not %d: %s" % (err.get_error_code(), code, err)
-        assert re.search(text, str(err)), "%r does not say %r" % (str(err), text)
-        return
-    raise AssertionError("it was not refused")
 
 
 def left_behind(daemon):

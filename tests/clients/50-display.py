@@ -13,7 +13,7 @@ import time
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import Daemon, refused, run
 
 XML = """<domain type='kvm'>
   <name>screen</name>
@@ -30,15 +30,6 @@ XML = """<domain type='kvm'>
 
 # VNC listens on the loopback device, which a new network namespace has down.
 WRAP = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else ()
-
-
-def refused(code, function, *argv):
-    try:
-        function(*argv)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, "%d, not %d: %s" % (err.get_error_code(), code, err)
-        return
-    raise AssertionError("it was not refused")
 
 
 def greet(viewer):

@@ -10,11 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 import libvirt
 
-from daemon import Daemon, event_loop, run
+from daemon import Daemon, event_loop, refused, run, wait_for
 
 SECONDS = 120
 XML = """<domain type='kvm'>
@@ -35,22 +34,6 @@ DEST = "<disk type='file'><driver type='%s'/><source file='%s'/></disk>"
 
 def qemu_img(*words):
     return subprocess.run(["qemu-img", *words], check=True, capture_output=True, text=True).stdout
-
-
-def wait_for(what, *args):
-    until = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < until, args
-        time.sleep(0.05)
-
-
-def refused(code, words, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code and words in str(err), err
-        return
-    raise AssertionError("it was not refused")
 
 
 def flows(daemon, conn):
@@ -84,7 +67,7 @@ def flows(daemon, conn):
 
     # a copy that is let go is what the disk was then; the guest stays
     dom.blockCopy("vda", DEST % ("raw", path["raw"]), {"granularity": 65536}, transient)
-    wait_for(lambda: ready in seen, seen)
+    wait_for("READY in %s" % seen, lambda: ready in seen)
     live = dom.XMLDesc()
     assert "<mirror type='file' job='copy' ready='yes'>" in live and path["raw"] in live, live
     info = dom.blockJobInfo("vda")

@@ -10,12 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 import libvirt
 
-from daemon import Daemon, run
+from daemon import Daemon, event_loop, refused, run, wait_for
 
 GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 SECONDS = 120
@@ -57,27 +56,6 @@ class Events:
             time.sleep(0.05)
 
 
-def loop():
-    while True:
-        libvirt.virEventRunDefaultImpl()
-
-
-def wait_for(what):
-    until = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, err
-        return
-    raise AssertionError("it was not refused")
-
-
 def chain_of(dom):
     """The sources in the live XML's one disk, its own first."""
     text = dom.XMLDesc()
@@ -86,9 +64,7 @@ def chain_of(dom):
 
 
 def jobs():
-    libvirt.virEventRegisterDefaultImpl()
-    threading.Thread(target=loop, daemon=True).start()
-    with Daemon() as daemon:
+    with event_loop(), Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
         path = {n: os.path.join(daemon.root, n) for n in ("base", "low", "mid", "top", "serial")}
         qemu_img("convert", "-q", "-f", "raw", "-O", "qcow2", "-c", GRUB, path["base"])
@@ -99,7 +75,7 @@ def jobs():
         dom = conn.defineXML(XML.format(top=path["top"], serial=path["serial"]))
         dom.create()
         events = Events(conn, dom)
-        wait_for(lambda: os.path.exists(path["serial"]) and
+        wait_for("the guest", lambda: os.path.exists(path["serial"]) and
                  b"GRUB loading" in open(path["serial"], "rb").read())
         assert chain_of(dom) == ["top", "mid", "low", "base"], dom.XMLDesc()
         refused(libvirt.VIR_ERR_INVALID_ARG, dom.blockPull, "vdz")

@@ -14,12 +14,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 
 import libvirt
 import libvirt_qemu
 
-from daemon import Daemon, event_loop, run
+from daemon import Daemon, event_loop, refused, run, wait_for
 
 GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 SECONDS = 120
@@ -64,24 +63,8 @@ def disk(kind, form, target, inside, more=""):
             "<target dev='%s' bus='virtio'/>%s</disk>" % (kind, form, inside, target, more))
 
 
-def wait_for(what):
-    until = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def boots(serial):
-    wait_for(lambda: os.path.exists(serial) and b"GRUB loading" in open(serial, "rb").read())
-
-
-def refused(code, words, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code and words in str(err), err
-        return
-    raise AssertionError("it was not refused")
+    wait_for("the guest", lambda: os.path.exists(serial) and b"GRUB loading" in open(serial, "rb").read())
 
 
 def told_to_nobody(name):
@@ -152,7 +135,7 @@ def exported(form, image, path):
     server = subprocess.Popen(["qemu-nbd", "-t", "-e", "4", "-x", "it", "-f", form, "-k", path,
                                image])
     try:
-        wait_for(lambda: listens(path))
+        wait_for("the server", lambda: listens(path))
         yield
     finally:
         server.terminate()
@@ -208,7 +191,7 @@ def limits(daemon, dom):
     event = {"blkdeviotune.disk": "vda", "blkdeviotune.total_bytes_sec": 1 << 20,
              "blkdeviotune.total_bytes_sec_max": 4 << 20,
              "blkdeviotune.total_bytes_sec_max_length": 3}
-    wait_for(lambda: event in seen)
+    wait_for("the event", lambda: event in seen)
     # the other kind of limits comes to them; both disks share a group from then on
     dom.setBlockIoTune("vda", {"read_iops_sec": 100, "group_name": "both"})
     dom.setBlockIoTune("vdb", {"group_name": "both"})

@@ -12,7 +12,7 @@ import time
 
 import libvirt
 
-from daemon import Daemon, event_loop, run
+from daemon import Daemon, event_loop, refused, run
 
 UUID = "55806c7d-8e93-456f-829b-607d8c198367"
 XML = """<secret ephemeral='{ephemeral}' private='{private}'>
@@ -27,15 +27,6 @@ XML = """<secret ephemeral='{ephemeral}' private='{private}'>
 
 def xml(uuid=UUID, ephemeral="no", private="no", usage="a"):
     return XML.format(uuid=uuid, ephemeral=ephemeral, private=private, usage=usage)
-
-
-def refused(code, function, *args):
-    try:
-        function(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, (err.get_error_code(), err)
-        return
-    raise AssertionError("it was not refused")
 
 
 def virsh_flow():

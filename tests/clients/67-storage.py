@@ -15,7 +15,7 @@ import time
 
 import libvirt
 
-from daemon import Daemon, event_loop, run
+from daemon import Daemon, event_loop, refused, run
 
 MIB = 1 << 20
 POOL = """<pool type='dir'>
@@ -49,15 +49,6 @@ GUEST = """<domain type='kvm'>
 
 def vol_xml(name, capacity=MIB, form="raw", target="", more=""):
     return VOL.format(name=name, capacity=capacity, format=form, target=target, more=more)
-
-
-def refused(code, function, *args):
-    try:
-        function(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code, (err.get_error_code(), code, err)
-        return
-    raise AssertionError("it was not refused: %s" % code)
 
 
 def make_pool(daemon, conn, name="pool"):

@@ -11,13 +11,11 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 import xml.etree.ElementTree as ET
 
 import libvirt
 
-from daemon import BUILD, Daemon, run
+from daemon import BUILD, Daemon, event_loop, refused, run, wait_for
 
 BARE = os.path.abspath(os.path.join(BUILD, "tests/unit/launcher/bare_guest"))
 XML = """<domain type='kvm'>
@@ -53,28 +51,12 @@ def disk(path, target, bus, more="", kind="raw", device="disk"):
             "</disk>" % (device, kind, source, target, bus, more))
 
 
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as problem:
-        assert problem.get_error_code() == code, "%d: %s" % (problem.get_error_code(), problem)
-        return str(problem)
-    raise AssertionError("%s%s was not refused" % (call.__name__, args))
-
-
 def refused_any(call, *args):
     try:
         call(*args)
     except libvirt.libvirtError:
         return
     raise AssertionError("%s%s was not refused" % (call.__name__, args))
-
-
-def wait_for(what, condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what + ": not within a minute"
-        time.sleep(0.05)
 
 
 class Guest:
@@ -372,17 +354,11 @@ TESTS = [definitions_alone, disks_come, usb_comes_and_goes_at_once, scsi_brings_
          what_the_daemon_forgets_not, a_screen_s_password]
 
 
-def event_loop():
-    while True:
-        libvirt.virEventRunDefaultImpl()
-
-
 if __name__ == "__main__":
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         for test in TESTS:
             print("skip %s - no /dev/kvm for this user" % test.__name__.replace("_", "-"))
         sys.exit(0)
     libvirt.registerErrorHandler(lambda *_: None, None)
-    libvirt.virEventRegisterDefaultImpl()
-    threading.Thread(target=event_loop, daemon=True).start()
-    run(TESTS)
+    with event_loop():
+        run(TESTS)

@@ -15,18 +15,9 @@ import threading
 
 import libvirt
 
-from daemon import Daemon, event_loop, run
+from daemon import Daemon, event_loop, refused, run
 
 SCHEMA = "/usr/share/libvirt/schemas/nodedev.rng"
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as err:
-        assert err.get_error_code() == code
-        return str(err)
-    raise AssertionError("not refused: %s" % call)
 
 
 def lasting(names):

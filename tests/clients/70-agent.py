@@ -17,7 +17,7 @@ import xml.etree.ElementTree as ET
 import libvirt
 import libvirt_qemu
 
-from daemon import Daemon, event_loop, run
+from daemon import Daemon, event_loop, refused, run, wait_for
 
 XML = """<domain type='kvm'>
   <name>agent</name>
@@ -35,22 +35,6 @@ XML = """<domain type='kvm'>
 """
 CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 UNRESPONSIVE, UNSUPPORTED = libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as problem:
-        assert problem.get_error_code() == code, "%d: %s" % (problem.get_error_code(), problem)
-        return str(problem)
-    raise AssertionError("%s%s was not refused" % (call.__name__, args))
-
-
-def wait_for(what, condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what + ": not within a minute"
-        time.sleep(0.02)
 
 
 class Guest:

@@ -10,12 +10,11 @@ import os
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 
 import libvirt
 
-from daemon import BUILD, Daemon, event_loop, run
+from daemon import BUILD, Daemon, event_loop, refused, run, wait_for
 
 BARE = os.path.abspath(os.path.join(BUILD, "tests/unit/launcher/bare_guest"))
 IMG = os.path.abspath(os.path.join(BUILD, "block/img/kiln-img"))
@@ -40,15 +39,6 @@ REDEFINE, CURRENT = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, libvirt.VIR_DOM
 INVALID, UNSUPPORTED = libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_CONFIG_UNSUPPORTED
 METADATA = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
 STARTED, STOPPED = libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STOPPED
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except libvirt.libvirtError as problem:
-        assert problem.get_error_code() == code, "%d: %s" % (problem.get_error_code(), problem)
-        return str(problem)
-    raise AssertionError("%s%s was not refused" % (call.__name__, args))
 
 
 def snapshot(name, more=""):
@@ -287,13 +277,6 @@ def running_guests_go_on():
         one.fill("mine")
         refused(libvirt.VIR_ERR_OPERATION_FAILED, one.dom.revertToSnapshot, one.dom.snapshotCurrent())
         assert one.reads() == "mine"
-
-
-def wait_for(what, condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what + ": not within a minute"
-        time.sleep(0.05)
 
 
 def wait_events(one, expected):

@@ -23,7 +23,7 @@ import libvirt
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..")]
-from daemon import BUILD, Daemon, run  # noqa: E402
+from daemon import BUILD, Daemon, run, wait_for  # noqa: E402
 from screen import read_ppm  # noqa: E402
 
 ISO = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
@@ -58,18 +58,6 @@ class User:
 
 
 USER = User()
-
-
-def wait_for(what, condition):
-    deadline = time.monotonic() + SECONDS
-    while True:
-        found = condition()
-        if found:
-            return found
-        alert = look(APP, "alert")
-        assert alert is None, "%s: %s" % (what, desktop.words(alert))
-        assert time.monotonic() < deadline, "%s: not within %d s" % (what, SECONDS)
-        time.sleep(0.2)
 
 
 def window():

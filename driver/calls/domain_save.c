@@ -8,6 +8,41 @@
 #include "driver/domain/domain.h"
 
 bool
+call_domain_core_dump(Call *call, const DomainCoreDumpArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_core_dump(call->domain, args->to, VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, args->flags,
+                            err);
+}
+
+bool
+call_domain_core_dump_with_format(Call *call, const DomainCoreDumpWithFormatArgs *args,
+                                  WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return domain_core_dump(call->domain, args->to, args->format, args->flags, err);
+}
+
+bool
+call_domain_block_peek(Call *call, const DomainBlockPeekArgs *args, DomainBlockPeekRet *ret,
+                       GError **err)
+{
+    g_autoptr(GBytes) bytes = NULL;
+
+    if (!call_check_flags(args->flags, 0, "virDomainBlockPeek", err))
+        return false;
+    if (args->size > WIRE_BLOCK_PEEK_MAX)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "size must be less than %d",
+                              WIRE_BLOCK_PEEK_MAX);
+    bytes = domain_block_peek(call->domain, args->path, args->offset, args->size, err);
+    if (!bytes)
+        return false;
+    ret->buffer.buffer_len = args->size;
+    ret->buffer.buffer_val = g_memdup2(g_bytes_get_data(bytes, NULL), args->size);
+    return true;
+}
+
+bool
 call_domain_save(Call *call, const DomainSaveArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;

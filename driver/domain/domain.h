@@ -165,6 +165,13 @@ bool domain_shutdown(Domain *domain, unsigned flags, GError **err); /* virDomain
 bool domain_reboot(Domain *domain, unsigned flags, GError **err);   /* virDomainRebootFlags */
 bool domain_reset(Domain *domain, GError **err);
 bool domain_suspend(Domain *domain, GError **err);
+/* @size bytes of the raw disk with target or source @path; all of them, or an error. */
+GBytes *domain_block_peek(Domain *domain, const char *path, uint64_t offset, size_t size,
+                          GError **err);
+/* Writes a core file, ELF, and does with the guest what @flags (virDomainCoreDumpFlags) say;
+ * @format: virDomainCoreDumpFormat. */
+bool domain_core_dump(Domain *domain, const char *path, unsigned format, unsigned flags,
+                      GError **err);
 /* Wakes a guest that sleeps in memory; its state changes when it has woken. */
 bool domain_pm_wakeup(Domain *domain, GError **err);
 bool domain_resume(Domain *domain, GError **err);

@@ -127,18 +127,23 @@ after_panic(DomainRun *run)
 {
     Domain *domain = run->domain;
     EndAction action = END_PRESERVE;
-    bool current;
+    bool current, dump;
+    int wanted;
 
     domain_job_begin_wait(domain, "the guest's crash");
     g_mutex_lock(&domain->lock);
     current = domain->run == run && domain->live && run->panicked;
-    if (current && domain->live->on_crash == DOMAIN_ACTION_RESTART)
-        action = END_RESTART;
-    else if (current && domain->live->on_crash != DOMAIN_ACTION_PRESERVE)
-        action = END_DESTROY;
+    wanted = current ? domain->live->on_crash : DOMAIN_ACTION_PRESERVE;
     g_mutex_unlock(&domain->lock);
+    dump = wanted == DOMAIN_ACTION_COREDUMP_DESTROY || wanted == DOMAIN_ACTION_COREDUMP_RESTART;
+    if (wanted == DOMAIN_ACTION_RESTART || wanted == DOMAIN_ACTION_COREDUMP_RESTART)
+        action = END_RESTART;
+    else if (wanted != DOMAIN_ACTION_PRESERVE)
+        action = END_DESTROY;
     if (current) {
         domain_status_refresh(domain);
+        if (dump)
+            domain_dump_crashed(run);
         finish_end(run, action, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED_CRASHED);
     }
     domain_job_end(domain);

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -122,6 +123,34 @@ find_image(Domain *domain, const char *path, GError **err)
         copy = xml_type_copy(&domain_disk_type, found);
     g_mutex_unlock(&domain->lock);
     return copy;
+}
+
+GBytes *
+domain_block_peek(Domain *domain, const char *path, uint64_t offset, size_t size, GError **err)
+{
+    DomainDisk *disk = find_image(domain, path, err);
+    const char *source = disk ? domain_disk_path(disk) : NULL;
+    g_autofree uint8_t *bytes = g_malloc(size);
+    int fd = -1;
+    ssize_t got = -1;
+
+    if (disk && (!source || strcmp(disk->format, "raw") != 0))
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                       "peeking is only supported for local disks with 'raw' format, and '%s' has "
+                       "'%s'",
+                       path, disk->format);
+    else if (disk && ((fd = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0 ||
+                      (got = pread(fd, bytes, size, (off_t)offset)) < 0))
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot read '%s'", source);
+    else if (disk && (size_t)got < size)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "'%s' starting from %" PRIu64 " has only %zd bytes available", path, offset,
+                       got);
+    if (fd >= 0)
+        close(fd);
+    if (disk)
+        xml_type_free(&domain_disk_type, disk);
+    return (size_t)got == size ? g_bytes_new_take(g_steal_pointer(&bytes), size) : NULL;
 }
 
 /* Of the file or device that the image lies in. */

@@ -323,12 +323,18 @@ void domain_job_report(Domain *domain, int operation);
  * then. */
 bool domain_job_follow(DomainRun *run, GError **err);
 
-/* --- save.c, restore.c ------------------------------------------------------------------------ */
+/* --- save.c, restore.c, dump.c ---------------------------------------------------------------- */
 
-/* In a job: the guest stands still until it is let go of, or (false) it cannot. */
-bool domain_guest_hold(DomainRun *run, GError **err);
+/* In a job: the guest stands still until it is let go of, or (false) it cannot; @reason:
+ * virDomainPausedReason. */
+bool domain_guest_hold(DomainRun *run, int reason, GError **err);
 /* It goes on, if it still can; @reason: virDomainRunningReason. */
 void domain_guest_let_go(DomainRun *run, int reason);
+/* In a job: writes the guest's memory and registers to @path, an ELF core file. */
+bool domain_dump_write(DomainRun *run, const char *path, GError **err);
+/* In a job: the same of a guest that crashed, to a file in the daemon's own directory; the log
+ * tells which. */
+void domain_dump_crashed(DomainRun *run);
 /* In a job, the guest standing still: writes it to @path, a save file. @running: whether it is to
  * run when it is loaded. */
 bool domain_save_memory(DomainRun *run, const char *path, bool running, GError **err);

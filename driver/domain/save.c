@@ -148,7 +148,7 @@ write_guest(DomainRun *run, SaveFile *file, SaveFormat format, GError **err)
 }
 
 bool
-domain_guest_hold(DomainRun *run, GError **err)
+domain_guest_hold(DomainRun *run, int reason, GError **err)
 {
     Domain *domain = run->domain;
     bool ok;
@@ -160,7 +160,7 @@ domain_guest_hold(DomainRun *run, GError **err)
     g_mutex_lock(&domain->lock);
     run->own_stop = false;
     if (ok && domain->state == VIR_DOMAIN_RUNNING)
-        domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_SAVE);
+        domain_state_set(domain, VIR_DOMAIN_PAUSED, reason);
     ok = ok && domain->state == VIR_DOMAIN_PAUSED;
     g_mutex_unlock(&domain->lock);
     if (!ok && err && !*err)
@@ -254,7 +254,7 @@ save_run(DomainRun *run, const char *path, const char *xml, unsigned flags, GErr
                               "the guest has powered off or crashed: there is nothing to save");
     if (!make_head(domain, xml, flags, &head, err) || !save_file_create(&file, path, &head, err) ||
         ((flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) && !save_file_bypass_cache(file.fd, path, err)) ||
-        (was_running && !domain_guest_hold(run, err)))
+        (was_running && !domain_guest_hold(run, VIR_DOMAIN_PAUSED_SAVE, err)))
         return false;
     domain_job_report(domain, VIR_DOMAIN_JOB_OPERATION_SAVE);
     ok = write_guest(run, &file, head.format, err) && save_file_commit(&file, err);

@@ -334,7 +334,7 @@ make_running(Domain *domain, DomainRun *run, const SnapshotDef *def, unsigned fl
         return false;
     }
     if (def->memory != SNAPSHOT_NO && def->state == SNAPSHOT_STATE_RUNNING) {
-        held = domain_guest_hold(run, err);
+        held = domain_guest_hold(run, VIR_DOMAIN_PAUSED_SNAPSHOT, err);
         if (!held)
             return false;
     }

@@ -39,9 +39,7 @@ domain_check_actions(const DomainDef *def, GError **err)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
-        if (actions[i].action == DOMAIN_ACTION_RENAME_RESTART ||
-            actions[i].action == DOMAIN_ACTION_COREDUMP_DESTROY ||
-            actions[i].action == DOMAIN_ACTION_COREDUMP_RESTART)
+        if (actions[i].action == DOMAIN_ACTION_RENAME_RESTART)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "<%s>: only destroy, restart and preserve are offered",
                                   actions[i].element);
@@ -403,12 +401,11 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
     }
     run_publish(run, live, flags & VIR_DOMAIN_START_AUTODESTROY ? client : NULL);
     if (!domain_status_save(run, live, false, err) ||
-        (!paused &&
-         !run_continue(run,
-                       snapshot    ? VIR_DOMAIN_RUNNING_FROM_SNAPSHOT
-                       : saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED
-                                   : VIR_DOMAIN_RUNNING_RESTORED,
-                       err))) {
+        (!paused && !run_continue(run,
+                                  snapshot    ? VIR_DOMAIN_RUNNING_FROM_SNAPSHOT
+                                  : saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED
+                                              : VIR_DOMAIN_RUNNING_RESTORED,
+                                  err))) {
         domain_run_stop(run, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
         return false;
     }

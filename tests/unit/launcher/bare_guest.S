@@ -3,6 +3,7 @@
  *
  *   e  ends through the debug exit port with status 3     r  resets once, then as e
  *   o  powers off by ACPI                                  s  prints dots for ever
+ *   c  crashes: tells pvpanic so, then dots for ever
  *   f  faults without a table to handle it (a triple fault)
  *   k  keeps what it has: fills memory, then looks again and again that memory and registers are
  *      as they were and that the PIT's interrupts come; prints a dot for each look, or what is not
@@ -38,6 +39,8 @@ start:  mov $stack_end, %esp
         je power_off
         cmp $'s', %al
         je spin
+        cmp $'c', %al
+        je crash
         cmp $'p', %al
         je plug
         cmp $'f', %al
@@ -295,6 +298,9 @@ tick:   push %eax
         popf
         lret $4
 
+crash:  mov $0x505, %edx
+        mov $1, %al
+        outb %al, %dx
 spin:   mov $'.', %al
         call print
         mov $100000, %ecx

@@ -14,6 +14,7 @@
 #include "launcher/qmp_handlers.h"
 #include "launcher/vm_vnc.h"
 #include "util/error.h"
+#include "util/file.h"
 
 #define COMMAND(name)                                                                              \
     JsonNode *name(G_GNUC_UNUSED QmpSession *session, G_GNUC_UNUSED JsonObject *args,              \
@@ -44,33 +45,13 @@ display_find(Vm *vm, JsonObject *args, GError **err)
     return screen;
 }
 
-static bool
-display_write(int fd, GBytes *bytes, const char *name, GError **err)
-{
-    gsize left;
-    const char *data = g_bytes_get_data(bytes, &left);
-
-    while (left > 0) {
-        ssize_t n = write(fd, data, left);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, n < 0 ? errno : EIO,
-                                        "writing '%s'", name);
-        data += n;
-        left -= (gsize)n;
-    }
-    return true;
-}
-
 COMMAND(qmp_screendump)
 {
     static const char *const formats[] = { "ppm", "png", NULL };
     Vm *vm = qmp_session_vm(session);
     const char *name = json_object_get_string_member(args, "filename");
     Screen *screen = display_find(vm, args, err);
-    int format = PICTURE_PPM, fd;
+    int format = PICTURE_PPM, fd, ret;
     g_autoptr(GBytes) bytes = NULL;
 
     if (!screen || !keyval_enum("screendump", args, "format", formats, &format, err))
@@ -85,7 +66,9 @@ COMMAND(qmp_screendump)
                             "the file with add-fd and name it /dev/fdset/N: ");
         return NULL;
     }
-    display_write(fd, bytes, name, err);
+    ret = file_write_all(fd, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+    if (ret < 0)
+        kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, ret, "writing '%s'", name);
     close(fd);
     return NULL;
 }

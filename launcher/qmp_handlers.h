@@ -93,6 +93,8 @@ QMP_HANDLER(qmp_object_add);
 QMP_HANDLER(qmp_object_del);
 
 /* qmp_control.c */
+QMP_HANDLER(qmp_memsave);
+QMP_HANDLER(qmp_pmemsave);
 QMP_HANDLER(qmp_dump_guest_memory);
 QMP_HANDLER(qmp_query_dump_guest_memory_capability);
 QMP_HANDLER(qmp_stop);

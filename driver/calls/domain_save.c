@@ -23,23 +23,44 @@ call_domain_core_dump_with_format(Call *call, const DomainCoreDumpWithFormatArgs
     return domain_core_dump(call->domain, args->to, args->format, args->flags, err);
 }
 
-bool
-call_domain_block_peek(Call *call, const DomainBlockPeekArgs *args, DomainBlockPeekRet *ret,
-                       GError **err)
+static bool
+check_peek(unsigned size, GError **err)
 {
-    g_autoptr(GBytes) bytes = NULL;
+    return size <= WIRE_PEEK_MAX ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG, "size %u is more than %d bytes", size,
+                          WIRE_PEEK_MAX);
+}
 
-    if (!call_check_flags(args->flags, 0, "virDomainBlockPeek", err))
-        return false;
-    if (args->size > WIRE_BLOCK_PEEK_MAX)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "size must be less than %d",
-                              WIRE_BLOCK_PEEK_MAX);
-    bytes = domain_block_peek(call->domain, args->path, args->offset, args->size, err);
+/* Takes @bytes, which may be NULL. */
+static bool
+answer_peek(GBytes *bytes, DomainPeekRet *ret)
+{
+    gsize size;
+
     if (!bytes)
         return false;
-    ret->buffer.buffer_len = args->size;
-    ret->buffer.buffer_val = g_memdup2(g_bytes_get_data(bytes, NULL), args->size);
+    ret->buffer.buffer_val = g_bytes_unref_to_data(bytes, &size);
+    ret->buffer.buffer_len = (u_int)size;
     return true;
+}
+
+bool
+call_domain_block_peek(Call *call, const DomainBlockPeekArgs *args, DomainPeekRet *ret,
+                       GError **err)
+{
+    return call_check_flags(args->flags, 0, "virDomainBlockPeek", err) &&
+           check_peek(args->size, err) &&
+           answer_peek(domain_block_peek(call->domain, args->path, args->offset, args->size, err),
+                       ret);
+}
+
+bool
+call_domain_memory_peek(Call *call, const DomainMemoryPeekArgs *args, DomainPeekRet *ret,
+                        GError **err)
+{
+    return check_peek(args->size, err) &&
+           answer_peek(domain_memory_peek(call->domain, args->offset, args->size, args->flags, err),
+                       ret);
 }
 
 bool

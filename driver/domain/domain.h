@@ -172,6 +172,10 @@ GBytes *domain_block_peek(Domain *domain, const char *path, uint64_t offset, siz
  * @format: virDomainCoreDumpFormat. */
 bool domain_core_dump(Domain *domain, const char *path, unsigned format, unsigned flags,
                       GError **err);
+/* @size bytes of a running guest's memory; @flags: one of virDomainMemoryFlags, linear addresses
+ * are the first processor's. */
+GBytes *domain_memory_peek(Domain *domain, uint64_t start, size_t size, unsigned flags,
+                           GError **err);
 /* Wakes a guest that sleeps in memory; its state changes when it has woken. */
 bool domain_pm_wakeup(Domain *domain, GError **err);
 bool domain_resume(Domain *domain, GError **err);

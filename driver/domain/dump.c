@@ -1,12 +1,14 @@
-/* dump.c - core files of guests, asked for by clients or by <on_crash>.
+/* dump.c - core files of guests, asked for by clients or by <on_crash>, and looks into their
+ * memory.
  *
- * Follows virDomainCoreDumpWithFormat of libvirt 9.0. What is written is ELF with all of the
- * guest's memory and its registers, also where libvirt writes a stream that only QEMU reads
- * (without VIR_DUMP_MEMORY_ONLY). Left out: kdump's formats, BYPASS_CACHE.
+ * Follows virDomainCoreDumpWithFormat and virDomainMemoryPeek of libvirt 9.0. What is written is
+ * ELF with all of the guest's memory and its registers, also where libvirt writes a stream that
+ * only QEMU reads (without VIR_DUMP_MEMORY_ONLY). Left out: kdump's formats, BYPASS_CACHE.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,4 +138,48 @@ domain_core_dump(Domain *domain, const char *path, unsigned format, unsigned fla
         domain_guest_let_go(run, VIR_DOMAIN_RUNNING_UNPAUSED);
     domain_job_end(domain);
     return ok;
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static GBytes *
+peek(DomainRun *run, const char *command, uint64_t start, size_t size, GError **err)
+{
+    int fd = memfd_create("memory", MFD_CLOEXEC);
+    g_autofree uint8_t *bytes = g_malloc(size);
+    JsonObject *arguments = json_object_new();
+    bool ok;
+
+    json_object_set_int_member(arguments, "val", (gint64)start);
+    json_object_set_int_member(arguments, "size", (gint64)size);
+    if (fd < 0) {
+        json_object_unref(arguments);
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "memory for a copy of memory");
+        return NULL;
+    }
+    ok = domain_qmp_write(run, command, arguments, fd, err);
+    if (ok && pread(fd, bytes, size, 0) != (ssize_t)size)
+        ok = kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the VMM wrote less than %zu bytes", size);
+    close(fd);
+    return ok ? g_bytes_new_take(g_steal_pointer(&bytes), size) : NULL;
+}
+
+GBytes *
+domain_memory_peek(Domain *domain, uint64_t start, size_t size, unsigned flags, GError **err)
+{
+    g_autoptr(DomainRun) run = NULL;
+    GBytes *bytes;
+
+    if (flags != VIR_MEMORY_VIRTUAL && flags != VIR_MEMORY_PHYSICAL) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "flags parameter must be VIR_MEMORY_VIRTUAL or VIR_MEMORY_PHYSICAL");
+        return NULL;
+    }
+    if (!domain_job_begin(domain, "memory peek", err))
+        return NULL;
+    run = domain_run_get(domain, err);
+    bytes = run ? peek(run, flags == VIR_MEMORY_VIRTUAL ? "memsave" : "pmemsave", start, size, err)
+                : NULL;
+    domain_job_end(domain);
+    return bytes;
 }

@@ -323,6 +323,13 @@ void domain_job_report(Domain *domain, int operation);
  * then. */
 bool domain_job_follow(DomainRun *run, GError **err);
 
+/* --- screenshot.c ------------------------------------------------------------------------------
+ */
+
+/* Has a QMP command that writes to its "filename" write to @fd. Takes @arguments. */
+bool domain_qmp_write(DomainRun *run, const char *command, JsonObject *arguments, int fd,
+                      GError **err);
+
 /* --- save.c, restore.c, dump.c ---------------------------------------------------------------- */
 
 /* In a job: the guest stands still until it is let go of, or (false) it cannot; @reason:

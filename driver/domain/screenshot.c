@@ -33,33 +33,41 @@ find_card(Domain *domain, unsigned number, unsigned *ret_head)
     return alias;
 }
 
-static bool
-take_picture(DomainRun *run, const char *card, unsigned head, int fd, GError **err)
+bool
+domain_qmp_write(DomainRun *run, const char *command, JsonObject *arguments, int fd, GError **err)
 {
     g_autoptr(JsonNode) added =
         qmp_execute_fd(run->qmp, "add-fd", NULL, fd, DOMAIN_QMP_SECONDS, err);
     g_autofree char *name = NULL;
-    JsonObject *arguments;
     int64_t set;
     bool done;
 
-    if (!added)
+    if (!added) {
+        json_object_unref(arguments);
         return false;
+    }
     set = JSON_NODE_HOLDS_OBJECT(added)
               ? json_object_get_int_member_with_default(json_node_get_object(added), "fdset-id", -1)
               : -1;
     name = g_strdup_printf("/dev/fdset/%" G_GINT64_FORMAT, set);
-    arguments = json_object_new();
     json_object_set_string_member(arguments, "filename", name);
+    done = qmp_command(run->qmp, command, arguments, DOMAIN_QMP_SECONDS, err);
+    arguments = json_object_new();
+    json_object_set_int_member(arguments, "fdset-id", set);
+    /* the command's success is what counts */
+    (void)qmp_command(run->qmp, "remove-fd", arguments, DOMAIN_QMP_SECONDS, NULL);
+    return done;
+}
+
+static bool
+take_picture(DomainRun *run, const char *card, unsigned head, int fd, GError **err)
+{
+    JsonObject *arguments = json_object_new();
+
     json_object_set_string_member(arguments, "device", card);
     json_object_set_int_member(arguments, "head", head);
     json_object_set_string_member(arguments, "format", "png");
-    done = qmp_command(run->qmp, "screendump", arguments, DOMAIN_QMP_SECONDS, err);
-    arguments = json_object_new();
-    json_object_set_int_member(arguments, "fdset-id", set);
-    /* the picture's success is what counts */
-    (void)qmp_command(run->qmp, "remove-fd", arguments, DOMAIN_QMP_SECONDS, NULL);
-    return done;
+    return domain_qmp_write(run, "screendump", arguments, fd, err);
 }
 
 int

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""76-dump - core files of guests, asked for and after a crash, and looks into raw disks; through the stock
+"""76-dump - core files of guests, asked for and after a crash, and looks into memory and raw disks; through the stock
 bindings and virsh, and readelf. The guest is the small program of the launcher's tests.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
@@ -127,6 +127,24 @@ def cores_of_crashes():
                 os.unlink(os.path.join(dumps, name))
 
 
+def looks_into_memory():
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        dom = conn.createXML(guest(daemon, "memory", word="spin-and-be-seen"))
+        wait_for("the guest", lambda: os.path.getsize(os.path.join(daemon.root, "memory.serial")))
+        base, size = 1 << 20, 3 << 20
+        whole = dom.memoryPeek(base, size, libvirt.VIR_MEMORY_PHYSICAL)
+        at = base + whole.index(b"spin-and-be-seen") if b"spin-and-be-seen" in whole else dom.memoryPeek(
+            0, 0xa0000, libvirt.VIR_MEMORY_PHYSICAL).index(b"spin-and-be-seen")
+        # the guest's own addresses are the physical ones
+        assert dom.memoryPeek(at, 16, libvirt.VIR_MEMORY_VIRTUAL) == b"spin-and-be-seen"
+        assert dom.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+        refused(libvirt.VIR_ERR_INTERNAL_ERROR, "not all of it is memory", dom.memoryPeek, 0xa0000, 2,
+                libvirt.VIR_MEMORY_PHYSICAL)
+        refused(libvirt.VIR_ERR_INVALID_ARG, "VIR_MEMORY", dom.memoryPeek, 0, 1, 0)
+        dom.destroy()
+
+
 def looks_into_disks():
     with Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
@@ -141,4 +159,4 @@ def looks_into_disks():
 
 if __name__ == "__main__":
     libvirt.registerErrorHandler(lambda *_: None, None)
-    run([cores, cores_of_crashes, looks_into_disks])
+    run([cores, cores_of_crashes, looks_into_memory, looks_into_disks])

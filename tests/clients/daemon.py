@@ -4,6 +4,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -99,6 +100,14 @@ class Daemon:
         self.log.close()
         return status
 
+    def end_guests(self):
+        """Ends the guests that a test which failed has left: they outlive their daemon, and spin."""
+        for path in glob.glob(self.root + "/run/kiln/domain/*.status"):
+            with open(path, encoding="utf-8") as stream:
+                pid = re.search(r"<process pid='(\d+)'", stream.read())
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid[1]), signal.SIGKILL)
+
     def __enter__(self):
         return self
 
@@ -107,6 +116,7 @@ class Daemon:
             self.stop()
         finally:
             if self.own_root:
+                self.end_guests()
                 # a network outlives its daemon on purpose; nothing takes this one up again
                 subprocess.run(["pkill", "-f", "dnsmasq.*" + self.root], check=False)
                 shutil.rmtree(self.root, ignore_errors=True)

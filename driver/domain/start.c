@@ -41,8 +41,8 @@ domain_check_actions(const DomainDef *def, GError **err)
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
         if (actions[i].action == DOMAIN_ACTION_RENAME_RESTART)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "<%s>: only destroy, restart and preserve are offered",
-                                  actions[i].element);
+                                  "<%s>rename-restart</%s> is not offered; use restart or preserve",
+                                  actions[i].element, actions[i].element);
     if (def->on_poweroff == DOMAIN_ACTION_RESTART && def->on_reboot == DOMAIN_ACTION_DESTROY)
         return kiln_error_set(
             err, VIR_ERR_CONFIG_UNSUPPORTED,

@@ -171,10 +171,13 @@ def running():
                              (libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_RESTART, "restart")):
             dom.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT, action, LIVE)
             assert "<on_reboot>%s</on_reboot>" % word in dom.XMLDesc()
+        dom.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH,
+                               libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_COREDUMP_DESTROY, LIVE)
+        assert "<on_crash>coredump-destroy</on_crash>" in dom.XMLDesc()
         refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, dom.setLifecycleAction,
                 libvirt.VIR_DOMAIN_LIFECYCLE_CRASH,
-                libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_COREDUMP_DESTROY, LIVE)
-        assert "coredump" not in dom.XMLDesc()
+                libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_RESTART_RENAME, LIVE)
+        assert "rename-restart" not in dom.XMLDesc()
         total = dom.getCPUStats(True)[0]
         assert set(total) == {"cpu_time", "user_time", "system_time"} and total["cpu_time"] > 0
         assert "cpu_time" in daemon.virsh("cpu-stats", "tuned", "--total", scheme="qemu")

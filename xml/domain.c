@@ -156,6 +156,29 @@ domain_def_uuid(const DomainDef *def, uint8_t ret[16])
         memset(ret, 0, 16);
 }
 
+DomainDisk *
+domain_def_disk(const DomainDef *def, const char *target)
+{
+    for (guint i = 0; i < def->disks->len; i++) {
+        DomainDisk *disk = def->disks->pdata[i];
+
+        if (strcmp(disk->target, target) == 0)
+            return disk;
+    }
+    return NULL;
+}
+
+DomainDisk *
+domain_def_disk_named(const DomainDef *def, const char *name)
+{
+    DomainDisk *found = domain_def_disk(def, name);
+
+    for (guint i = 0; !found && i < def->disks->len; i++)
+        if (g_strcmp0(domain_disk_path(def->disks->pdata[i]), name) == 0)
+            found = def->disks->pdata[i];
+    return found;
+}
+
 bool
 domain_def_is_pc(const DomainDef *def)
 {

@@ -188,6 +188,11 @@ void domain_def_mirror_console(DomainDef *def);
 bool domain_def_is_pc(const DomainDef *def);
 /* 16 bytes of @def's UUID, which must be set. */
 void domain_def_uuid(const DomainDef *def, uint8_t ret[16]);
+
+/* The disk under @target, which is @def's; NULL when there is none. */
+DomainDisk *domain_def_disk(const DomainDef *def, const char *target);
+/* The same for what clients say of a disk: its target, or the path of its image. */
+DomainDisk *domain_def_disk_named(const DomainDef *def, const char *name);
 /* vCPUs that are on at start. */
 unsigned domain_def_vcpus_current(const DomainDef *def);
 /* Whether vCPU @index is on and whether it can come or go while the guest runs, with the defaults

@@ -125,32 +125,10 @@ snapshot_def_is_external(const SnapshotDef *def)
     return false;
 }
 
-DomainDisk *
-snapshot_domain_disk(const DomainDef *def, const char *target)
+const char *
+snapshot_disk_path(const SnapshotDisk *entry)
 {
-    for (guint i = 0; i < def->disks->len; i++) {
-        DomainDisk *disk = def->disks->pdata[i];
-
-        if (strcmp(disk->target, target) == 0)
-            return disk;
-    }
-    return NULL;
-}
-
-/* The disk that <disk name=> means: by target or by path of its image. */
-static DomainDisk *
-named_disk(const DomainDef *def, const char *name)
-{
-    DomainDisk *found = snapshot_domain_disk(def, name);
-
-    for (guint i = 0; !found && i < def->disks->len; i++) {
-        DomainDisk *disk = def->disks->pdata[i];
-        const char *source = domain_disk_path(disk);
-
-        if (source && strcmp(source, name) == 0)
-            found = disk;
-    }
-    return found;
+    return entry->type == DOMAIN_DISK_BLOCK ? entry->dev : entry->file;
 }
 
 static SnapshotDisk *
@@ -231,7 +209,7 @@ snapshot_def_align(SnapshotDef *def, int fallback, bool mixed, GError **err)
 
     for (guint i = 0; i < def->disks->len; i++) {
         SnapshotDisk *entry = def->disks->pdata[i];
-        const DomainDisk *disk = named_disk(def->domain, entry->name);
+        const DomainDisk *disk = domain_def_disk_named(def->domain, entry->name);
 
         if (!disk)
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "no disk named '%s'",

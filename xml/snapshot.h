@@ -78,7 +78,7 @@ bool snapshot_def_align(SnapshotDef *def, int fallback, bool mixed, GError **err
 /* Whether any part is outside the images. */
 bool snapshot_def_is_external(const SnapshotDef *def);
 
-/* The disk of @def->domain with @target, or NULL. */
-DomainDisk *snapshot_domain_disk(const DomainDef *def, const char *target);
+/* The new image of an external @entry: a file, or a device. */
+const char *snapshot_disk_path(const SnapshotDisk *entry);
 
 #endif

@@ -199,7 +199,7 @@ check_internal(const DomainDisk *disk, bool active, bool with_memory, GError **e
 static bool
 check_external(const SnapshotDisk *entry, const DomainDisk *disk, bool reuse, GError **err)
 {
-    const char *path = entry->type == DOMAIN_DISK_BLOCK ? entry->dev : entry->file;
+    const char *path = snapshot_disk_path(entry);
     bool there;
     struct stat st;
 
@@ -230,7 +230,7 @@ check_disks(const SnapshotDef *def, bool active, unsigned flags, GError **err)
 
     for (guint i = 0; i < def->disks->len; i++) {
         SnapshotDisk *entry = def->disks->pdata[i];
-        const DomainDisk *disk = snapshot_domain_disk(def->domain, entry->name);
+        const DomainDisk *disk = domain_def_disk(def->domain, entry->name);
 
         if ((entry->location == SNAPSHOT_INTERNAL || entry->location == SNAPSHOT_EXTERNAL) &&
             domain_disk_encryption(disk))
@@ -301,14 +301,15 @@ make_active(DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err
     Domain *domain = run->domain;
     g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *memory = NULL;
-    bool external = snapshot_def_is_external(def), ok = true;
+    bool external = snapshot_def_is_external(def), saved = false, ok = true;
 
     if (def->memory == SNAPSHOT_EXTERNAL)
         memory = g_strdup(def->memory_file);
     else if (def->memory == SNAPSHOT_INTERNAL)
         memory = domain_snapshot_path(domain, def->name, "memory", true, err);
     if (def->memory != SNAPSHOT_NO)
-        ok = memory && domain_save_memory(run, memory, def->state == SNAPSHOT_STATE_RUNNING, err);
+        ok = saved =
+            memory && domain_save_memory(run, memory, def->state == SNAPSHOT_STATE_RUNNING, err);
     if (ok && external) {
         ok = ((flags & VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT) ||
               domain_snapshot_overlays(domain->manager, run, def, made, err)) &&
@@ -318,7 +319,7 @@ make_active(DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err
     } else if (ok) {
         ok = domain_snapshot_images(domain->manager, run, def, "create", err);
     }
-    if (!ok && memory)
+    if (!ok && saved) /* a save that failed leaves what was there before */
         unlink(memory);
     return ok;
 }

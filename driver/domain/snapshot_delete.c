@@ -36,36 +36,30 @@ check_flags(unsigned flags, GError **err)
 
 /* --- external snapshots ----------------------------------------------------------------------- */
 
-static const char *
-overlay(const SnapshotDisk *entry)
-{
-    return entry->type == DOMAIN_DISK_BLOCK ? entry->dev : entry->file;
-}
-
 /* That the new image of @entry is what the guest uses, and lies on that of the snapshot. */
 static bool
 check_merge(Domain *domain, const SnapshotDef *def, const SnapshotDisk *entry, GError **err)
 {
-    const DomainDisk *base = snapshot_domain_disk(def->domain, entry->name), *disk;
+    const DomainDisk *base = domain_def_disk(def->domain, entry->name), *disk;
     DomainImage image = { 0 };
     bool ok;
 
     g_mutex_lock(&domain->lock);
-    disk = snapshot_domain_disk(domain->live ? domain->live : domain->config, entry->name);
-    ok = disk && g_strcmp0(domain_disk_path(disk), overlay(entry)) == 0;
+    disk = domain_def_disk(domain->live ? domain->live : domain->config, entry->name);
+    ok = disk && g_strcmp0(domain_disk_path(disk), snapshot_disk_path(entry)) == 0;
     g_mutex_unlock(&domain->lock);
     if (!ok || !base || entry->type == DOMAIN_DISK_BLOCK)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "deletion of external snapshot '%s' is not supported: disk '%s' does "
                               "not use its image '%s'",
-                              def->name, entry->name, overlay(entry));
-    if (!domain_image_probe(domain->manager, overlay(entry), "qcow2", &image, err))
+                              def->name, entry->name, snapshot_disk_path(entry));
+    if (!domain_image_probe(domain->manager, snapshot_disk_path(entry), "qcow2", &image, err))
         return false;
     ok = g_strcmp0(image.backing, domain_disk_path(base)) == 0 ||
          kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                         "deletion of external snapshot '%s' is not supported: '%s' does not lie on "
                         "'%s'",
-                        def->name, overlay(entry), domain_disk_path(base));
+                        def->name, snapshot_disk_path(entry), domain_disk_path(base));
     g_free(image.backing);
     g_free(image.backing_format);
     return ok;
@@ -106,14 +100,14 @@ merge_stopped(Domain *domain, const SnapshotDef *def, GError **err)
     for (guint i = 0; i < def->disks->len; i++) {
         const SnapshotDisk *entry = def->disks->pdata[i];
         const char *const words[] = { program, "commit", "-q",           "-d",
-                                      "-f",    "qcow2",  overlay(entry), NULL };
+                                      "-f",    "qcow2",  snapshot_disk_path(entry), NULL };
 
         if (entry->location != SNAPSHOT_EXTERNAL)
             continue;
         if (!storage_run(words, -1, NULL, err))
             return false;
-        domain_disk_take_source(snapshot_domain_disk(config, entry->name),
-                                snapshot_domain_disk(def->domain, entry->name));
+        domain_disk_take_source(domain_def_disk(config, entry->name),
+                                domain_def_disk(def->domain, entry->name));
     }
     return domain_config_replace(domain, g_steal_pointer(&config), err);
 }
@@ -134,7 +128,7 @@ merge(Domain *domain, const SnapshotDef *def, GError **err)
 
         ok = entry->location != SNAPSHOT_EXTERNAL ||
              merge_running(domain, entry->name,
-                           domain_disk_path(snapshot_domain_disk(def->domain, entry->name)), err);
+                           domain_disk_path(domain_def_disk(def->domain, entry->name)), err);
     }
     if (ok && !active) {
         ok = domain_job_begin(domain, "merging images", err);
@@ -147,7 +141,7 @@ merge(Domain *domain, const SnapshotDef *def, GError **err)
         const SnapshotDisk *entry = def->disks->pdata[i];
 
         if (entry->location == SNAPSHOT_EXTERNAL)
-            unlink(overlay(entry));
+            unlink(snapshot_disk_path(entry));
     }
     if (ok && def->memory == SNAPSHOT_EXTERNAL)
         unlink(def->memory_file);

@@ -23,12 +23,6 @@
 
 enum { NVRAM_MAX = 64 * 1024 * 1024 };
 
-static const char *
-entry_path(const SnapshotDisk *entry)
-{
-    return entry->type == DOMAIN_DISK_BLOCK ? entry->dev : entry->file;
-}
-
 /* --- internal snapshots ----------------------------------------------------------------------- */
 
 /* The disk that the running guest has under @target, if its image is still @path: its node. */
@@ -40,7 +34,7 @@ live_node(DomainRun *run, const char *target, const char *path)
 
     g_mutex_lock(&domain->lock);
     if (domain->live && domain->run == run) {
-        const DomainDisk *disk = snapshot_domain_disk(domain->live, target);
+        const DomainDisk *disk = domain_def_disk(domain->live, target);
 
         if (disk && disk->source_index != XML_UNSET && g_strcmp0(domain_disk_path(disk), path) == 0)
             node = g_strdup_printf("libvirt-%" PRIu64 "-format", disk->source_index);
@@ -78,7 +72,7 @@ domain_snapshot_images(DomainManager *manager, DomainRun *run, const SnapshotDef
 {
     for (guint i = 0; i < def->disks->len; i++) {
         const SnapshotDisk *entry = def->disks->pdata[i];
-        const DomainDisk *disk = snapshot_domain_disk(def->domain, entry->name);
+        const DomainDisk *disk = domain_def_disk(def->domain, entry->name);
 
         if (entry->location != SNAPSHOT_INTERNAL || !disk || !domain_disk_path(disk))
             continue;
@@ -86,7 +80,7 @@ domain_snapshot_images(DomainManager *manager, DomainRun *run, const SnapshotDef
             continue;
         while (*what == 'c' && i-- > 0) {
             entry = def->disks->pdata[i];
-            disk = snapshot_domain_disk(def->domain, entry->name);
+            disk = domain_def_disk(def->domain, entry->name);
             if (entry->location == SNAPSHOT_INTERNAL && disk && domain_disk_path(disk))
                 image_do(manager, run, entry, disk, def->name, "delete", NULL);
         }
@@ -135,8 +129,8 @@ overlay_make(DomainManager *manager, DomainRun *run, const SnapshotDisk *entry,
         disk->format ? disk->format : "raw",
         "-b",
         domain_disk_path(disk),
-        size ? "-u" : entry_path(entry),
-        size ? entry_path(entry) : NULL,
+        size ? "-u" : snapshot_disk_path(entry),
+        size ? snapshot_disk_path(entry) : NULL,
         digits,
         NULL,
     };
@@ -150,16 +144,16 @@ domain_snapshot_overlays(DomainManager *manager, DomainRun *run, const SnapshotD
 {
     for (guint i = 0; i < def->disks->len; i++) {
         const SnapshotDisk *entry = def->disks->pdata[i];
-        const DomainDisk *disk = snapshot_domain_disk(def->domain, entry->name);
+        const DomainDisk *disk = domain_def_disk(def->domain, entry->name);
         bool is_new;
 
         if (entry->location != SNAPSHOT_EXTERNAL || !disk)
             continue;
-        is_new = access(entry_path(entry), F_OK) < 0;
+        is_new = access(snapshot_disk_path(entry), F_OK) < 0;
         if (!overlay_make(manager, run, entry, disk, err))
             return false;
         if (is_new)
-            g_ptr_array_add(made, g_strdup(entry_path(entry)));
+            g_ptr_array_add(made, g_strdup(snapshot_disk_path(entry)));
     }
     return true;
 }
@@ -186,8 +180,8 @@ domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot)
 {
     for (guint i = 0; i < snapshot->disks->len; i++) {
         const SnapshotDisk *entry = snapshot->disks->pdata[i];
-        const DomainDisk *old = snapshot_domain_disk(snapshot->domain, entry->name);
-        DomainDisk *disk = snapshot_domain_disk(def, entry->name);
+        const DomainDisk *old = domain_def_disk(snapshot->domain, entry->name);
+        DomainDisk *disk = domain_def_disk(def, entry->name);
 
         if (entry->location == SNAPSHOT_EXTERNAL && disk && old &&
             g_strcmp0(domain_disk_path(disk), domain_disk_path(old)) == 0)
@@ -256,7 +250,7 @@ domain_snapshot_switch(DomainRun *run, const SnapshotDef *snapshot, GError **err
     plug = domain_plug_new(run, live, err);
     for (guint i = 0; plug && ok && i < snapshot->disks->len; i++) {
         const SnapshotDisk *entry = snapshot->disks->pdata[i];
-        DomainDisk *disk = snapshot_domain_disk(live, entry->name);
+        DomainDisk *disk = domain_def_disk(live, entry->name);
 
         if (entry->location == SNAPSHOT_EXTERNAL && disk)
             ok = overlay_open(plug, disk, entry, actions, err);

@@ -299,6 +299,14 @@ def disks_go_over_to_new_images():
         # another on top, with memory; a file that is there is not overwritten
         refused(UNSUPPORTED, one.make, "bad", DISK_ONLY,
                 "<disks><disk name='vda'><source file='%s'/></disk></disks>" % one.disk)
+        # what could not be saved leaves what was there: no name is free beside one so long
+        kept = os.path.join(one.daemon.root, "m" * 252)
+        with open(kept, "w", encoding="ascii") as file:
+            file.write("mine")
+        refused(libvirt.VIR_ERR_SYSTEM_ERROR, one.make, "long", 0,
+                "<memory snapshot='external' file='%s'/>" % kept)
+        with open(kept, encoding="ascii") as file:
+            assert file.read() == "mine"
         memory = os.path.join(one.daemon.root, "memory")
         full = one.make("full", 0, "<memory snapshot='external' file='%s'/>" % memory)
         one.judge(full)

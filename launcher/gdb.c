@@ -1,4 +1,4 @@
-/* gdb.c - the GDB stub's connection: what comes from the debugger and goes to it.
+/* gdb.c - the debugger's connection: what comes from the debugger and goes to it.
  *
  * "Debugging with GDB", appendix E. One debugger at a time, at a character device. Its coming stops
  * the guest; when it goes without a word, its breakpoints go too and the guest stays as it is.

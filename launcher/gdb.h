@@ -1,4 +1,4 @@
-/* gdb.h - a stub of GDB's remote protocol: -gdb, -s, and the monitor's gdbserver.
+/* gdb.h - the server of GDB's remote protocol: -gdb, -s, and the monitor's gdbserver.
  *
  * All of it runs in the main thread.
  *

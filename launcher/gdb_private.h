@@ -1,4 +1,4 @@
-/* gdb_private.h - between the files of the GDB stub: gdb.c has the connection, gdb_commands.c the
+/* gdb_private.h - between the files of the GDB server: gdb.c has the connection, gdb_commands.c the
  * packets, gdb_run.c what makes the guest run and stop, gdb_break.c breakpoints.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */

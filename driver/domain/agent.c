@@ -412,15 +412,20 @@ domain_agent_end(DomainAgentUse *use)
 }
 
 bool
+domain_agent_check_timeout(int timeout, GError **err)
+{
+    return timeout >= VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                          "guest agent timeout '%d' is less than the minimum '%d'", timeout,
+                          VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK);
+}
+
+bool
 domain_agent_set_timeout(Domain *domain, int timeout, GError **err)
 {
     g_autoptr(DomainRun) run = NULL;
 
-    if (timeout < VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "guest agent timeout '%d' is less than the minimum '%d'", timeout,
-                              VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK);
-    if (!(run = run_with_agent(domain, err)))
+    if (!domain_agent_check_timeout(timeout, err) || !(run = run_with_agent(domain, err)))
         return false;
     g_mutex_lock(&run->agent->lock);
     run->agent->timeout = timeout;

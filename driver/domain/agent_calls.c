@@ -98,13 +98,7 @@ domain_agent_text(Domain *domain, const char *command, int timeout, GError **err
 {
     g_auto(DomainAgentUse) use = { 0 };
 
-    if (timeout < VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                       "guest agent timeout '%d' is less than the minimum '%d'", timeout,
-                       VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK);
-        return NULL;
-    }
-    if (!domain_agent_begin(domain, &use, err))
+    if (!domain_agent_check_timeout(timeout, err) || !domain_agent_begin(domain, &use, err))
         return NULL;
     use.timeout = timeout;
     return domain_agent_execute_text(&use, command, err);

@@ -13,67 +13,6 @@
 #include "driver/domain/update.h"
 #include "util/error.h"
 
-/* --- definitions ------------------------------------------------------------------------------ */
-
-bool
-domain_copies(Domain *domain, unsigned *flags, DomainDef **ret_live, DomainDef **ret_config,
-              GError **err)
-{
-    bool ok;
-
-    g_mutex_lock(&domain->lock);
-    ok = domain_impact(domain, flags, err);
-    if (ok && (*flags & VIR_DOMAIN_AFFECT_LIVE))
-        *ret_live = domain_def_copy(domain->live);
-    if (ok && (*flags & VIR_DOMAIN_AFFECT_CONFIG))
-        *ret_config = domain_def_copy(domain->config);
-    g_mutex_unlock(&domain->lock);
-    return ok;
-}
-
-void
-domain_live_replace(Domain *domain, DomainDef *def)
-{
-    DomainDef *old;
-
-    g_mutex_lock(&domain->lock);
-    old = domain->live;
-    for (guint i = 0; i < def->channels->len; i++) {
-        DomainChar *channel = def->channels->pdata[i];
-        DomainDevice before;
-
-        if (domain_device_find_alias(old, channel->info.alias, &before) &&
-            before.kind->id == DEVICE_CHANNEL)
-            channel->state = ((const DomainChar *)before.device)->state;
-    }
-    domain->live = def;
-    g_mutex_unlock(&domain->lock);
-    domain_def_free(old);
-    domain_status_refresh(domain);
-}
-
-bool
-domain_config_replace(Domain *domain, DomainDef *def, GError **err)
-{
-    DomainManager *manager = domain->manager;
-    DomainDef *old;
-    bool ok;
-
-    g_mutex_lock(&manager->define_lock);
-    ok = domain_config_save(manager, def, err);
-    g_mutex_unlock(&manager->define_lock);
-    if (!ok) {
-        domain_def_free(def);
-        return false;
-    }
-    g_mutex_lock(&domain->lock);
-    old = domain->config;
-    domain->config = def;
-    g_mutex_unlock(&domain->lock);
-    domain_def_free(old);
-    return true;
-}
-
 /* --- what can come to a running guest --------------------------------------------------------- */
 
 static bool

@@ -95,7 +95,7 @@ void domain_plug_drop_image(DomainRun *run, const DomainDisk *disk);
 /* Gives back what the device, which the VMM no longer has, leaves behind in it and on the host. */
 void domain_plug_drop(DomainRun *run, const DomainDevice *device);
 
-/* --- attach.c -----------------------------------------------------------------------------------
+/* --- change.c -----------------------------------------------------------------------------------
  */
 
 /* In a job: makes @def the live definition (taken over), keeping what events have changed in the
@@ -106,5 +106,20 @@ bool domain_config_replace(Domain *domain, DomainDef *def, GError **err);
 /* In a job: copies of the definitions that @flags mean, with CURRENT resolved in *flags. */
 bool domain_copies(Domain *domain, unsigned *flags, DomainDef **ret_live, DomainDef **ret_config,
                    GError **err);
+
+/* A change without devices coming or going. */
+typedef struct {
+    const char *job; /* what it is called while it lasts */
+    /* Notes @wanted in @config, the persistent definition; @live, as it was, is NULL when that is
+     * not to change. Comes before apply, so that what it refuses has no effect. */
+    bool (*note)(DomainDef *config, const DomainDef *live, void *wanted, GError **err);
+    /* Does it to the guest, and notes it in @live. */
+    bool (*apply)(DomainRun *run, DomainDef *live, void *wanted, GError **err);
+    void (*tell)(Domain *domain, void *wanted); /* after apply; NULL: no event belongs to it */
+} DomainTuning;
+
+/* Takes the domain's job; @flags: virDomainModificationImpact. */
+bool domain_tune(Domain *domain, const DomainTuning *what, void *wanted, unsigned flags,
+                 GError **err);
 
 #endif

@@ -67,12 +67,7 @@ copying_find(Copying *c, Domain *domain, const char *path, GError **err)
     c->live = domain->live ? domain_def_copy(domain->live) : NULL;
     persistent = domain->config != NULL;
     g_mutex_unlock(&domain->lock);
-    for (guint i = 0; c->live && !c->disk && i < c->live->disks->len; i++) {
-        DomainDisk *disk = c->live->disks->pdata[i];
-
-        if (strcmp(disk->target, path) == 0 || g_strcmp0(domain_disk_path(disk), path) == 0)
-            c->disk = disk;
-    }
+    c->disk = c->live ? domain_def_disk_named(c->live, path) : NULL;
     if (!c->disk)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain", path);
     if (!domain_disk_has_source(c->disk) || c->disk->source_index == XML_UNSET)

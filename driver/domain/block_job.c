@@ -37,22 +37,19 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Images, images_clear)
 static bool
 images_fill(const DomainDef *def, const char *path, Images *ret, GError **err)
 {
-    for (guint i = 0; i < def->disks->len; i++) {
-        const DomainDisk *disk = def->disks->pdata[i];
+    const DomainDisk *disk = domain_def_disk_named(def, path);
 
-        if (g_strcmp0(disk->target, path) != 0 && g_strcmp0(domain_disk_path(disk), path) != 0)
-            continue;
-        if (!domain_disk_has_source(disk) || disk->source_index == XML_UNSET)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' has no source file",
-                                  disk->target);
-        ret->layers = argv_chain_parse(disk, err);
-        if (!ret->layers)
-            return false;
-        ret->target = g_strdup(disk->target);
-        g_ptr_array_insert(ret->layers, 0, argv_chain_layer_of(disk));
-        return true;
-    }
-    return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain", path);
+    if (!disk)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain", path);
+    if (!domain_disk_has_source(disk) || disk->source_index == XML_UNSET)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' has no source file",
+                              disk->target);
+    ret->layers = argv_chain_parse(disk, err);
+    if (!ret->layers)
+        return false;
+    ret->target = g_strdup(disk->target);
+    g_ptr_array_insert(ret->layers, 0, argv_chain_layer_of(disk));
+    return true;
 }
 
 static DomainRun *

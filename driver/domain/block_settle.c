@@ -240,16 +240,13 @@ event_tell(DomainRun *run, const char *event)
     int status = *event - '0';
     g_autofree char *source = NULL;
     const char *target = strchr(event, '-');
+    const DomainDisk *disk;
 
     if (!target++)
         return;
     g_mutex_lock(&domain->lock);
-    for (guint i = 0; domain->live && i < domain->live->disks->len; i++) {
-        const DomainDisk *disk = domain->live->disks->pdata[i];
-
-        if (g_strcmp0(disk->target, target) == 0)
-            source = g_strdup(domain_disk_path(disk));
-    }
+    disk = domain->live ? domain_def_disk(domain->live, target) : NULL;
+    source = g_strdup(disk ? domain_disk_path(disk) : NULL);
     g_mutex_unlock(&domain->lock);
     for (int type = 0; source && type < (int)G_N_ELEMENTS(kinds); type++) {
         if (!kinds[type] || !g_str_has_prefix(event + 1, kinds[type]))

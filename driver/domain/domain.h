@@ -472,6 +472,8 @@ bool domain_snapshot_delete(Domain *domain, const char *name, unsigned flags, GE
  * VIR_ERR_ARGUMENT_UNSUPPORTED (no agent is configured), VIR_ERR_AGENT_UNRESPONSIVE (not connected,
  * silent), VIR_ERR_INTERNAL_ERROR (what the agent says when it refuses). */
 
+/* That @timeout is seconds, or one of virDomainAgentResponseTimeoutValues. */
+bool domain_agent_check_timeout(int timeout, GError **err);
 /* virDomainAgentSetResponseTimeout; for the length of the run. */
 bool domain_agent_set_timeout(Domain *domain, int timeout, GError **err);
 /* virDomainQemuAgentCommand: the whole answer as text; g_free() it. @timeout: seconds, or

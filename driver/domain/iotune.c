@@ -67,18 +67,6 @@ field_set(DomainIotune *t, size_t i, uint64_t value)
     *(uint64_t *)(void *)((char *)t + fields[i].offset) = value ? value : XML_UNSET;
 }
 
-static DomainDisk *
-disk_find(const DomainDef *def, const char *name)
-{
-    for (guint i = 0; i < def->disks->len; i++) {
-        DomainDisk *disk = def->disks->pdata[i];
-
-        if (strcmp(disk->target, name) == 0 || g_strcmp0(domain_disk_path(disk), name) == 0)
-            return disk;
-    }
-    return NULL;
-}
-
 /* ---- telling ---- */
 
 bool
@@ -90,7 +78,7 @@ domain_block_iotune(Domain *domain, const char *name, unsigned flags, DomainPara
 
     g_mutex_lock(&domain->lock);
     def = domain_impact_def(domain, flags, err);
-    disk = def ? disk_find(def, name) : NULL;
+    disk = def ? domain_def_disk_named(def, name) : NULL;
     if (def && !disk)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' was not found in the domain config",
                        name);
@@ -107,6 +95,8 @@ domain_block_iotune(Domain *domain, const char *name, unsigned flags, DomainPara
 /* ---- changing ---- */
 
 typedef struct {
+    const char *disk;
+    char *target; /* the disk's, once the guest has the change */
     const DomainParam *params;
     guint n;
     unsigned kinds; /* bits of IotuneKind that some parameter has */
@@ -122,9 +112,9 @@ wanted_find(const Wanted *wanted, const char *name)
 }
 
 static bool
-wanted_init(Wanted *wanted, const DomainParam *params, guint n, GError **err)
+wanted_init(Wanted *wanted, const char *disk, const DomainParam *params, guint n, GError **err)
 {
-    *wanted = (Wanted){ params, n, 0 };
+    *wanted = (Wanted){ .disk = disk, .params = params, .n = n };
     for (guint i = 0; i < n; i++) {
         bool known = strcmp(params[i].name, GROUP_NAME) == 0 && params[i].text;
 
@@ -274,12 +264,13 @@ tune_send(DomainRun *run, const DomainDisk *disk, const DomainIotune *t, GError 
 }
 
 static void
-tune_tell(Domain *domain, const char *target, const Wanted *wanted)
+tune_tell(Domain *domain, void *opaque)
 {
+    const Wanted *wanted = opaque;
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     g_autofree DomainParam *params = g_new0(DomainParam, wanted->n + 1);
 
-    params[0] = (DomainParam){ .name = VIR_DOMAIN_TUNABLE_BLKDEV_DISK, .text = target };
+    params[0] = (DomainParam){ .name = VIR_DOMAIN_TUNABLE_BLKDEV_DISK, .text = wanted->target };
     for (guint i = 0; i < wanted->n; i++) {
         params[i + 1] = wanted->params[i];
         params[i + 1].name = g_strconcat("blkdeviotune.", wanted->params[i].name, NULL);
@@ -289,47 +280,46 @@ tune_tell(Domain *domain, const char *target, const Wanted *wanted)
 }
 
 static bool
-set_iotune(Domain *domain, const char *name, const Wanted *wanted, unsigned flags, GError **err)
+iotune_note(DomainDef *config, const DomainDef *live, void *opaque, GError **err)
 {
-    g_autoptr(DomainDef) live = NULL;
-    g_autoptr(DomainDef) config = NULL;
-    g_autoptr(DomainRun) run = NULL;
-    g_autofree char *target = NULL;
-    DomainIotune *t, *kept = NULL;
-    DomainDisk *disk, *later = NULL;
+    const Wanted *wanted = opaque;
+    DomainDisk *disk = domain_def_disk_named(config, wanted->disk);
+    DomainIotune *t;
 
-    if (!domain_copies(domain, &flags, &live, &config, err) ||
-        (live && !(run = domain_run_get(domain, err))))
+    (void)live;
+    if (!disk)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "missing persistent configuration for disk '%s'", wanted->disk);
+    t = tune_merge(config, disk, wanted, err);
+    if (!t)
         return false;
-    if (config) {
-        later = disk_find(config, name);
-        if (!later)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                                  "missing persistent configuration for disk '%s'", name);
-        kept = tune_merge(config, later, wanted, err);
-        if (!kept)
-            return false;
-        tune_note(config, later, kept);
-    }
-    if (live) {
-        disk = disk_find(live, name);
-        if (!disk)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain",
-                                  name);
-        t = tune_merge(live, disk, wanted, err);
-        if (!t)
-            return false;
-        if (!tune_send(run, disk, t, err)) {
-            xml_type_free(&domain_iotune_type, t);
-            return false;
-        }
-        tune_note(live, disk, t);
-        target = g_strdup(disk->target);
-        domain_live_replace(domain, g_steal_pointer(&live));
-        tune_tell(domain, target, wanted);
-    }
-    return !config || domain_config_replace(domain, g_steal_pointer(&config), err);
+    tune_note(config, disk, t);
+    return true;
 }
+
+static bool
+iotune_apply(DomainRun *run, DomainDef *live, void *opaque, GError **err)
+{
+    Wanted *wanted = opaque;
+    DomainDisk *disk = domain_def_disk_named(live, wanted->disk);
+    DomainIotune *t;
+
+    if (!disk)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain",
+                              wanted->disk);
+    t = tune_merge(live, disk, wanted, err);
+    if (!t)
+        return false;
+    if (!tune_send(run, disk, t, err)) {
+        xml_type_free(&domain_iotune_type, t);
+        return false;
+    }
+    tune_note(live, disk, t);
+    wanted->target = g_strdup(disk->target);
+    return true;
+}
+
+static const DomainTuning iotune_change = { "disk limits", iotune_note, iotune_apply, tune_tell };
 
 bool
 domain_set_block_iotune(Domain *domain, const char *name, const DomainParam *params, guint n,
@@ -338,9 +328,9 @@ domain_set_block_iotune(Domain *domain, const char *name, const DomainParam *par
     Wanted wanted;
     bool ok;
 
-    if (!wanted_init(&wanted, params, n, err) || !domain_job_begin(domain, "disk limits", err))
+    if (!wanted_init(&wanted, name, params, n, err))
         return false;
-    ok = set_iotune(domain, name, &wanted, flags, err);
-    domain_job_end(domain);
+    ok = domain_tune(domain, &iotune_change, &wanted, flags, err);
+    g_free(wanted.target);
     return ok;
 }

@@ -103,17 +103,12 @@ static DomainDisk *
 find_image(Domain *domain, const char *path, GError **err)
 {
     const DomainDef *def;
-    const DomainDisk *found = NULL;
+    const DomainDisk *found;
     DomainDisk *copy = NULL;
 
     g_mutex_lock(&domain->lock);
     def = domain->live ? domain->live : domain->config;
-    for (guint i = 0; def && i < def->disks->len && !found; i++) {
-        const DomainDisk *disk = def->disks->pdata[i];
-
-        if (strcmp(disk->target, path) == 0 || g_strcmp0(domain_disk_path(disk), path) == 0)
-            found = disk;
-    }
+    found = def ? domain_def_disk_named(def, path) : NULL;
     if (!found)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "invalid path %s not assigned to domain", path);
     else if (!domain_disk_has_source(found))

@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/domain/argv.h"
 #include "driver/domain/attach.h"
-#include "driver/domain/attach.h"
 #include "util/error.h"
 
 enum { NODES_MAX = 1023 };
@@ -26,17 +25,24 @@ static const char *const event_names[] = {
     [VIR_DOMAIN_LIFECYCLE_CRASH] = "on_crash",
 };
 
-static void
-action_note(DomainDef *def, unsigned type, unsigned action)
+typedef struct {
+    unsigned type, action;
+} WantedAction;
+
+static bool
+action_note(DomainDef *def, const DomainDef *live, void *opaque, GError **err)
 {
+    const WantedAction *wanted = opaque;
     int *const places[] = {
         [VIR_DOMAIN_LIFECYCLE_POWEROFF] = &def->on_poweroff,
         [VIR_DOMAIN_LIFECYCLE_REBOOT] = &def->on_reboot,
         [VIR_DOMAIN_LIFECYCLE_CRASH] = &def->on_crash,
     };
 
+    (void)live, (void)err;
     /* The enum of the definition begins with "not given". */
-    *places[type] = (int)action + 1;
+    *places[wanted->type] = (int)wanted->action + 1;
+    return true;
 }
 
 /* Dumps of memory are for crashes alone, as in libvirt's schema. */
@@ -56,59 +62,47 @@ check_action(unsigned type, unsigned action, GError **err)
 
 /* The VMM itself knows reboots only; the daemon sees to the rest. */
 static bool
-action_live(DomainRun *run, DomainDef *live, unsigned type, GError **err)
+action_apply(DomainRun *run, DomainDef *live, void *opaque, GError **err)
 {
+    const WantedAction *wanted = opaque;
     JsonObject *arguments;
 
-    if (!domain_check_actions(live, err))
+    if (!action_note(live, NULL, opaque, err) || !domain_check_actions(live, err))
         return false;
-    if (type != VIR_DOMAIN_LIFECYCLE_REBOOT)
+    if (wanted->type != VIR_DOMAIN_LIFECYCLE_REBOOT)
         return true;
     arguments = json_object_new();
     json_object_set_string_member(arguments, "reboot", domain_reboot_action(live));
     return qmp_command(run->qmp, "set-action", arguments, DOMAIN_QMP_SECONDS, err);
 }
 
-static bool
-set_action(Domain *domain, unsigned type, unsigned action, unsigned flags, GError **err)
-{
-    g_autoptr(DomainDef) live = NULL;
-    g_autoptr(DomainDef) config = NULL;
-    g_autoptr(DomainRun) run = NULL;
-
-    if (!domain_copies(domain, &flags, &live, &config, err) ||
-        (live && !(run = domain_run_get(domain, err))))
-        return false;
-    if (live) {
-        action_note(live, type, action);
-        if (!action_live(run, live, type, err))
-            return false;
-        domain_live_replace(domain, g_steal_pointer(&live));
-    }
-    if (!config)
-        return true;
-    action_note(config, type, action);
-    return domain_config_replace(domain, g_steal_pointer(&config), err);
-}
+static const DomainTuning action_change = { "lifecycle action", action_note, action_apply, NULL };
 
 bool
 domain_set_lifecycle_action(Domain *domain, unsigned type, unsigned action, unsigned flags,
                             GError **err)
 {
-    bool ok;
+    WantedAction wanted = { type, action };
 
-    if (!check_action(type, action, err) || !domain_job_begin(domain, "lifecycle action", err))
-        return false;
-    ok = set_action(domain, type, action, flags, err);
-    domain_job_end(domain);
-    return ok;
+    return check_action(type, action, err) &&
+           domain_tune(domain, &action_change, &wanted, flags, err);
 }
 
 /* --- NUMA ------------------------------------------------------------------------------------- */
 
+typedef struct {
+    int mode; /* virDomainNumatuneMemMode; -1: as it is */
+    const char *nodes;
+} WantedNuma;
+
 static bool
-numa_note(DomainDef *def, int mode, const char *nodes, GError **err)
+numa_note(DomainDef *def, const DomainDef *live, void *opaque, GError **err)
 {
+    const WantedNuma *wanted = opaque;
+    const char *nodes = wanted->nodes;
+    int mode = wanted->mode;
+
+    (void)live;
     if (!nodes && !(def->numatune && def->numatune->nodeset))
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "nodeset for NUMA memory tuning must be set if 'placement' is "
@@ -128,8 +122,11 @@ numa_note(DomainDef *def, int mode, const char *nodes, GError **err)
 }
 
 static bool
-numa_live(DomainRun *run, const DomainDef *live, int mode, const char *nodes, GError **err)
+numa_apply(DomainRun *run, DomainDef *live, void *opaque, GError **err)
 {
+    const WantedNuma *wanted = opaque;
+    const char *nodes = wanted->nodes;
+    int mode = wanted->mode;
     const DomainManager *manager = run->domain->manager;
     int now = live->numatune && live->numatune->mode ? live->numatune->mode : DOMAIN_NUMA_STRICT;
 
@@ -137,7 +134,7 @@ numa_live(DomainRun *run, const DomainDef *live, int mode, const char *nodes, GE
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "can't change numatune mode for running domain");
     if (!nodes)
-        return true;
+        return numa_note(live, NULL, opaque, err);
     if (now != DOMAIN_NUMA_STRICT && now != DOMAIN_NUMA_RESTRICTIVE)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "change of nodeset for running domain requires strict numa mode");
@@ -145,33 +142,16 @@ numa_live(DomainRun *run, const DomainDef *live, int mode, const char *nodes, GE
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "cgroup cpuset controller is not mounted, or not this daemon's to "
                               "use");
-    return cgroup_set_mems(run->cgroup, nodes, err);
+    return cgroup_set_mems(run->cgroup, nodes, err) && numa_note(live, NULL, opaque, err);
 }
 
-static bool
-set_numa(Domain *domain, int mode, const char *nodes, unsigned flags, GError **err)
-{
-    g_autoptr(DomainDef) live = NULL;
-    g_autoptr(DomainDef) config = NULL;
-    g_autoptr(DomainRun) run = NULL;
-
-    if (!domain_copies(domain, &flags, &live, &config, err) ||
-        (live && !(run = domain_run_get(domain, err))))
-        return false;
-    if (live) {
-        if (!numa_live(run, live, mode, nodes, err) || !numa_note(live, mode, nodes, err))
-            return false;
-        domain_live_replace(domain, g_steal_pointer(&live));
-    }
-    return !config || (numa_note(config, mode, nodes, err) &&
-                       domain_config_replace(domain, g_steal_pointer(&config), err));
-}
+static const DomainTuning numa_change = { "numa", numa_note, numa_apply, NULL };
 
 bool
 domain_set_numa(Domain *domain, int mode, const char *nodes, unsigned flags, GError **err)
 {
     g_autofree char *canonical = NULL;
-    bool ok;
+    WantedNuma wanted;
 
     if (!domain->manager->privileged)
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
@@ -185,9 +165,6 @@ domain_set_numa(Domain *domain, int mode, const char *nodes, unsigned flags, GEr
                               nodes);
     if (mode < 0 && !nodes)
         return true;
-    if (!domain_job_begin(domain, "numa", err))
-        return false;
-    ok = set_numa(domain, mode, canonical, flags, err);
-    domain_job_end(domain);
-    return ok;
+    wanted = (WantedNuma){ mode, canonical };
+    return domain_tune(domain, &numa_change, &wanted, flags, err);
 }

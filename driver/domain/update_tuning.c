@@ -70,39 +70,28 @@ schedule_note(DomainDef *def, const DomainSchedule *wanted)
 }
 
 static bool
-set_schedule(Domain *domain, const DomainSchedule *wanted, unsigned flags, GError **err)
+schedule_note_config(DomainDef *config, const DomainDef *live, void *wanted, GError **err)
 {
-    g_autoptr(DomainDef) live = NULL;
-    g_autoptr(DomainDef) config = NULL;
-    g_autoptr(DomainRun) run = NULL;
-
-    if (!domain_copies(domain, &flags, &live, &config, err) ||
-        (live && !(run = domain_run_get(domain, err))))
-        return false;
-    if (live) {
-        schedule_note(live, wanted);
-        if (!domain_tune_limits(run, live, wanted, err))
-            return false;
-        domain_live_replace(domain, g_steal_pointer(&live));
-    }
-    if (config) {
-        schedule_note(config, wanted);
-        return domain_config_replace(domain, g_steal_pointer(&config), err);
-    }
+    (void)live, (void)err;
+    schedule_note(config, wanted);
     return true;
 }
+
+static bool
+schedule_apply(DomainRun *run, DomainDef *live, void *wanted, GError **err)
+{
+    schedule_note(live, wanted);
+    return domain_tune_limits(run, live, wanted, err);
+}
+
+static const DomainTuning schedule_change = { "scheduler", schedule_note_config, schedule_apply,
+                                              NULL };
 
 bool
 domain_set_schedule(Domain *domain, const DomainSchedule *wanted, unsigned flags, GError **err)
 {
-    bool ok;
-
-    if (!domain_can_schedule(domain, err) || !check_schedule(wanted, err) ||
-        !domain_job_begin(domain, "scheduler", err))
-        return false;
-    ok = set_schedule(domain, wanted, flags, err);
-    domain_job_end(domain);
-    return ok;
+    return domain_can_schedule(domain, err) && check_schedule(wanted, err) &&
+           domain_tune(domain, &schedule_change, (void *)wanted, flags, err);
 }
 
 /* --- bandwidth -------------------------------------------------------------------------------- */
@@ -181,44 +170,50 @@ limits_note(DomainInterface *net, const DomainLimits *limits)
     limit_set(&net->outbound, &limits->outbound);
 }
 
+typedef struct {
+    const char *name;
+    const DomainLimits *limits;
+} WantedLimits;
+
 static bool
-set_limits(Domain *domain, const char *name, const DomainLimits *limits, unsigned flags,
-           GError **err)
+limits_note_config(DomainDef *config, const DomainDef *live, void *opaque, GError **err)
 {
-    g_autoptr(DomainDef) live = NULL;
-    g_autoptr(DomainDef) config = NULL;
-    DomainInterface *net = NULL, *persistent = NULL;
+    const WantedLimits *wanted = opaque;
+    const DomainInterface *now = live ? find_interface(live, wanted->name) : NULL;
+    DomainInterface *net = find_interface(config, now ? now->mac : wanted->name);
 
-    if (!domain_copies(domain, &flags, &live, &config, err))
-        return false;
-    if (live && !(net = find_interface(live, name)))
-        return no_interface(name, err);
-    if (config && !(persistent = find_interface(config, net ? net->mac : name)))
-        return no_interface(name, err);
-    if (net) {
-        DomainInterface *before = xml_type_copy(&domain_interface_type, net);
-        bool ok;
-
-        limits_note(net, limits);
-        ok = domain_bandwidth_set(net, err);
-        if (!ok && net->ifname)
-            domain_bandwidth_set(before, NULL);
-        xml_type_free(&domain_interface_type, before);
-        if (!ok)
-            return false;
-        domain_live_replace(domain, g_steal_pointer(&live));
-    }
-    if (!persistent)
-        return true;
-    limits_note(persistent, limits);
-    return domain_config_replace(domain, g_steal_pointer(&config), err);
+    if (!net)
+        return no_interface(wanted->name, err);
+    limits_note(net, wanted->limits);
+    return true;
 }
+
+static bool
+limits_apply(DomainRun *run, DomainDef *live, void *opaque, GError **err)
+{
+    const WantedLimits *wanted = opaque;
+    DomainInterface *net = find_interface(live, wanted->name), *before;
+    bool ok;
+
+    (void)run;
+    if (!net)
+        return no_interface(wanted->name, err);
+    before = xml_type_copy(&domain_interface_type, net);
+    limits_note(net, wanted->limits);
+    ok = domain_bandwidth_set(net, err);
+    if (!ok && net->ifname)
+        domain_bandwidth_set(before, NULL);
+    xml_type_free(&domain_interface_type, before);
+    return ok;
+}
+
+static const DomainTuning limits_change = { "bandwidth", limits_note_config, limits_apply, NULL };
 
 bool
 domain_set_interface_limits(Domain *domain, const char *name, const DomainLimits *limits,
                             unsigned flags, GError **err)
 {
-    bool ok;
+    WantedLimits wanted = { name, limits };
 
     if ((limits->inbound.peak || limits->inbound.burst) && !limits->inbound.average &&
         !limits->inbound.floor)
@@ -226,9 +221,5 @@ domain_set_interface_limits(Domain *domain, const char *name, const DomainLimits
                               "inbound peak and burst need an average or floor");
     if ((limits->outbound.peak || limits->outbound.burst) && !limits->outbound.average)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "outbound peak and burst need an average");
-    if (!domain_job_begin(domain, "bandwidth", err))
-        return false;
-    ok = set_limits(domain, name, limits, flags, err);
-    domain_job_end(domain);
-    return ok;
+    return domain_tune(domain, &limits_change, &wanted, flags, err);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""gdb.py KILN-VMM GUEST [OPTION...] - the stub for debuggers, with GDB itself and by hand, on the program
+"""gdb.py KILN-VMM GUEST [OPTION...] - the server for debuggers, with GDB itself and by hand, on the program
 of gdb_guest.S. Breakpoints are hardware's: software KVM has no others, and no watchpoints. OPTIONs are
 given to every kiln-vmm.
 
@@ -64,7 +64,7 @@ class Remote:
         self.socket.close()
 
 
-class Stub(unittest.TestCase):
+class Server(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)

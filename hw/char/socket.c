@@ -1,12 +1,14 @@
 /* socket.c - character device over a unix or TCP socket: listening, connected, or connecting by
  * itself.
  *
- * One peer at a time: while there is one, others wait in the backlog.
+ * One peer at a time: while there is one, others wait in the backlog. Connecting again is left to a
+ * process of its own, as the guest's may not connect to anything.
  *
  * Leaves out: TLS, websocket.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/char/backend.h"
+#include "hw/char/connector.h"
 #include "hw/char/telnet.h"
 
 #include "util/error.h"
@@ -28,6 +30,8 @@ typedef struct {
     bool unlink; /* the path was bound here */
     bool own_listener;
     int64_t reconnect; /* seconds, 0: never */
+    int connector;     /* with reconnect */
+    bool asked;        /* it is connecting */
     struct sockaddr_storage address;
     socklen_t address_len;
     char *shown; /* "unix:/path", "tcp:host:port" */
@@ -142,6 +146,39 @@ socket_connect(Socket *s)
 }
 
 static void
+socket_try_later(Chardev *chardev)
+{
+    const Socket *s = chardev_state(chardev);
+
+    if (s->connector >= 0)
+        chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+}
+
+/* The time to connect again has come, or an answer. */
+static void
+socket_wake_client(Chardev *chardev)
+{
+    Socket *s = chardev_state(chardev);
+    int fd;
+
+    if (!s->asked) {
+        s->asked = connector_ask(s->connector);
+        if (s->asked)
+            chardev_watch(chardev, s->connector);
+        return;
+    }
+    fd = connector_take(s->connector);
+    if (fd == -EAGAIN)
+        return;
+    s->asked = false;
+    chardev_watch(chardev, -1);
+    if (fd >= 0)
+        socket_set_peer(chardev, fd);
+    else
+        socket_try_later(chardev);
+}
+
+static void
 socket_wake(Chardev *chardev)
 {
     Socket *s = chardev_state(chardev);
@@ -149,13 +186,11 @@ socket_wake(Chardev *chardev)
 
     if (s->connected)
         return;
-    if (s->server) {
-        fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    } else {
-        fd = socket_connect(s);
-        if (fd < 0)
-            chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+    if (!s->server) {
+        socket_wake_client(chardev);
+        return;
     }
+    fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         socket_set_peer(chardev, fd);
 }
@@ -168,8 +203,8 @@ socket_hung_up(Chardev *chardev)
     s->connected = false;
     if (s->server)
         chardev_watch(chardev, s->listener);
-    else if (s->reconnect > 0)
-        chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+    else
+        socket_try_later(chardev);
 }
 
 static bool
@@ -290,11 +325,18 @@ socket_begin(Chardev *chardev, bool wait, GError **err)
     }
     if (s->connected)
         return true;
+    if (s->reconnect > 0) {
+        s->connector = connector_start(&s->address, s->address_len);
+        if (s->connector < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, s->connector,
+                                        "chardev '%s': no process to connect again",
+                                        chardev_id(chardev));
+    }
     fd = socket_connect(s);
     if (fd >= 0)
         socket_set_peer(chardev, fd);
     else if (s->reconnect > 0)
-        chardev_wake_at(chardev, g_get_monotonic_time() + s->reconnect * G_USEC_PER_SEC);
+        socket_try_later(chardev);
     else
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, fd,
                                     "chardev '%s': cannot connect to %s", chardev_id(chardev),
@@ -310,12 +352,12 @@ socket_open(Chardev *chardev, GError **err)
     int64_t fd;
     bool wait, delay;
 
-    s->listener = -1;
+    s->listener = s->connector = -1;
     if (!chardev_option_bool(chardev, "server", false, &s->server, err) ||
         !chardev_option_bool(chardev, "wait", s->server, &wait, err) ||
         !chardev_option_bool(chardev, "nodelay", true, &delay, err) ||
         !chardev_option_bool(chardev, "telnet", false, &s->speaks_telnet, err) ||
-        !chardev_option_number(chardev, "reconnect", 0, 0, 86400, &s->reconnect, err) ||
+        !chardev_option_number(chardev, "reconnect", 0, 0, UINT32_MAX, &s->reconnect, err) ||
         !chardev_option_number(chardev, "fd", -1, 0, INT_MAX, &fd, err))
         return false;
     if (s->speaks_telnet)
@@ -341,6 +383,8 @@ socket_close(Chardev *chardev)
     Socket *s = chardev_state(chardev);
 
     chardev_watch(chardev, -1);
+    if (s->connector >= 0)
+        close(s->connector);
     if (s->own_listener)
         close(s->listener);
     if (s->own_listener && s->unlink)

@@ -308,6 +308,56 @@ test_socket_server(void **state)
     fake_machine_free(fake);
 }
 
+static int
+listen_at(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+/* A client that begins alone, and whose server goes and comes again at the same place. */
+static void
+test_socket_reconnects(void **state)
+{
+    FakeMachine *fake = fake_machine_new(1 << 20, NULL);
+    Ear ear = { .in = g_string_new(NULL), .room = 100 };
+    g_autofree char *dir = g_dir_make_tmp("kiln-char-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "s", NULL);
+    Chardev *client =
+        make(fake, NULL, "id", "c", "backend", "socket", "path", path, "reconnect", "1", NULL);
+
+    (void)state;
+    assert_true(chardev_attach(client, &ear_frontend, &ear, NULL));
+    assert_false(chardev_is_open(client));
+    for (unsigned round = 1; round <= 2; round++) {
+        int listener = listen_at(path), peer;
+
+        wait_opened(fake, &ear, round);
+        peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(peer >= 0);
+        say(client, "hello");
+        expect(fake, peer, "hello");
+        assert_int_equal(write(peer, "you", 3), 3);
+        ear.want_len = 3 * round;
+        fake_wait(fake, ear_heard, &ear);
+        close(listener);
+        assert_int_equal(unlink(path), 0);
+        close(peer);
+        wait_closed(fake, &ear, round);
+    }
+    assert_string_equal(ear.in->str, "youyou");
+    chardev_detach(client, &ear);
+    chardev_free(client);
+    assert_int_equal(rmdir(dir), 0);
+    g_string_free(ear.in, TRUE);
+    fake_machine_free(fake);
+}
+
 static void
 test_socket_fds(void **state)
 {
@@ -719,11 +769,11 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pty),           cmocka_unit_test(test_pty_given),
-        cmocka_unit_test(test_socket_server), cmocka_unit_test(test_socket_fds),
-        cmocka_unit_test(test_telnet),        cmocka_unit_test(test_file_and_log),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_mux),
-        cmocka_unit_test(test_udp),           cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_ringbuf),
+        cmocka_unit_test(test_socket_server), cmocka_unit_test(test_socket_reconnects),
+        cmocka_unit_test(test_socket_fds),    cmocka_unit_test(test_telnet),
+        cmocka_unit_test(test_file_and_log),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_mux),           cmocka_unit_test(test_udp),
+        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_ringbuf),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

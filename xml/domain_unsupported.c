@@ -452,8 +452,6 @@ check_small(const DomainDef *def, GError **err)
         if (watchdog->model == DOMAIN_WATCHDOG_ITCO &&
             strcmp(def->os.machine, DOMAIN_MACHINE_Q35) != 0)
             return refuse(err, "watchdog model 'itco' on machine type 'pc' (it is part of q35)");
-        if (watchdog->action == DOMAIN_WATCHDOG_DUMP)
-            return refuse(err, "watchdog action 'dump' (use 'pause')");
     }
     for (guint i = 0; i < def->panics->len; i++) {
         const DomainPanic *panic = def->panics->pdata[i];

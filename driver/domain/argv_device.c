@@ -183,7 +183,10 @@ argv_watchdog(Argv *argv, const DomainWatchdog *watchdog, GError **err)
     } else { /* the chipset's, which wants to be let bite */
         argv_add(argv, "-global", "ICH9-LPC.noreboot=off");
     }
-    argv_addf(argv, "-action", "watchdog=%s", domain_watchdog_actions[watchdog->action]);
+    /* the core file is the daemon's to write, while the guest stands still */
+    argv_addf(argv, "-action", "watchdog=%s",
+              watchdog->action == DOMAIN_WATCHDOG_DUMP ? "pause"
+                                                       : domain_watchdog_actions[watchdog->action]);
     return true;
 }
 

@@ -80,7 +80,7 @@ domain_dump_write(DomainRun *run, const char *path, GError **err)
 }
 
 void
-domain_dump_crashed(DomainRun *run)
+domain_dump_auto(DomainRun *run, const char *why)
 {
     DomainManager *manager = run->domain->manager;
     g_autofree char *dir = g_build_filename(manager->lib_dir, "dump", NULL);
@@ -90,8 +90,8 @@ domain_dump_crashed(DomainRun *run)
     g_autoptr(GError) err = NULL;
 
     if (file_make_dirs(dir, 0700, &err) && domain_dump_write(run, path, &err))
-        domain_manager_warn(manager, "domain '%s' has crashed; its core file is '%s'",
-                            run->domain->name, path);
+        domain_manager_warn(manager, "domain '%s' %s; its core file is '%s'", run->domain->name,
+                            why, path);
     else
         domain_manager_warn(manager, "no core file of domain '%s': %s", run->domain->name,
                             err->message);

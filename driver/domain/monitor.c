@@ -143,7 +143,7 @@ after_panic(DomainRun *run)
     if (current) {
         domain_status_refresh(domain);
         if (dump)
-            domain_dump_crashed(run);
+            domain_dump_auto(run, "has crashed");
         finish_end(run, action, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED_CRASHED);
     }
     domain_job_end(domain);
@@ -414,6 +414,30 @@ on_port(DomainRun *run, JsonObject *data)
     set_port(run, qmp_text(data, "id"), data_flag(data, "open"));
 }
 
+/* Of a guest that stands still since its watchdog's alarm: it goes on once its core is written. */
+static void
+after_watchdog(DomainRun *run)
+{
+    Domain *domain = run->domain;
+    bool dump = false, current;
+
+    domain_job_begin_wait(domain, "the guest's watchdog");
+    g_mutex_lock(&domain->lock);
+    current = domain->run == run && domain->live && domain->state == VIR_DOMAIN_PAUSED &&
+              domain->reason == VIR_DOMAIN_PAUSED_WATCHDOG;
+    for (guint i = 0; current && i < domain->live->watchdogs->len; i++)
+        dump |= ((const DomainWatchdog *)domain->live->watchdogs->pdata[i])->action ==
+                DOMAIN_WATCHDOG_DUMP;
+    g_mutex_unlock(&domain->lock);
+    if (current)
+        domain_status_refresh(domain);
+    if (dump) {
+        domain_dump_auto(run, "did not feed its watchdog");
+        domain_guest_let_go(run, VIR_DOMAIN_RUNNING_UNPAUSED);
+    }
+    domain_job_end(domain);
+}
+
 /* Its STOP follows, and is then no news. */
 static void
 on_watchdog(DomainRun *run, JsonObject *data)
@@ -443,7 +467,7 @@ on_watchdog(DomainRun *run, JsonObject *data)
     if (!paused)
         return;
     domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_WATCHDOG);
-    domain_run_post(run, after_stop_or_resume);
+    domain_run_post(run, after_watchdog);
 }
 
 static void

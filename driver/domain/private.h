@@ -339,9 +339,9 @@ bool domain_guest_hold(DomainRun *run, int reason, GError **err);
 void domain_guest_let_go(DomainRun *run, int reason);
 /* In a job: writes the guest's memory and registers to @path, an ELF core file. */
 bool domain_dump_write(DomainRun *run, const char *path, GError **err);
-/* In a job: the same of a guest that crashed, to a file in the daemon's own directory; the log
- * tells which. */
-void domain_dump_crashed(DomainRun *run);
+/* In a job: the same, to a file in the daemon's own directory; the log tells which, and @why: what
+ * the guest did. */
+void domain_dump_auto(DomainRun *run, const char *why);
 /* In a job, the guest standing still: writes it to @path, a save file. @running: whether it is to
  * run when it is loaded. */
 bool domain_save_memory(DomainRun *run, const char *path, bool running, GError **err);

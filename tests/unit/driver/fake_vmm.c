@@ -238,7 +238,7 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
     } else if (strcmp(name, "quit") == 0) {
         reply(fake, id, "{}");
         exit(0);
-    } else if (strcmp(name, "getfd") == 0) {
+    } else if (strcmp(name, "getfd") == 0 || strcmp(name, "dump-guest-memory") == 0) {
         reply(fake, id, "{}");
     } else if (strcmp(name, "migrate") == 0) {
         fake->migration = behaves(fake, "unsaved")   ? "failed"

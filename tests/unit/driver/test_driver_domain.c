@@ -253,6 +253,27 @@ test_a_watchdog_that_pauses(void **state)
 }
 
 static void
+test_a_watchdog_that_dumps(void **state)
+{
+    Harness *harness = *state;
+    g_autofree char *xml =
+        harness_xml(harness, "vm", "", "", "<watchdog model='i6300esb' action='dump'/>");
+    g_autofree char *dir = g_build_filename(harness->dir, "lib", "dump", NULL);
+    g_autoptr(Domain) domain = domain_manager_define(harness->manager, xml, 0, NULL);
+    g_autoptr(GDir) files = NULL;
+
+    assert_true(domain_start(domain, 0, NULL, NULL));
+    harness_tell(domain, "x-watchdog");
+    harness_wait_event(harness, "vm id3 ");
+    harness_wait_event(harness, "vm 3 3\n"); /* suspended by the watchdog */
+    harness_wait_state(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED);
+    files = g_dir_open(dir, 0, NULL);
+    assert_non_null(files);
+    assert_true(g_str_has_prefix(g_dir_read_name(files), "1-vm-"));
+    assert_null(g_dir_read_name(files));
+}
+
+static void
 test_actions_at_the_end(void **state)
 {
     Harness *harness = *state;
@@ -800,6 +821,7 @@ main(void)
         TEST(test_a_deaf_guest_stays),
         TEST(test_reboot_resets_in_place),
         TEST(test_a_watchdog_that_pauses),
+        TEST(test_a_watchdog_that_dumps),
         TEST(test_actions_at_the_end),
         TEST(test_suspend_and_resume),
         TEST(test_paused_start),

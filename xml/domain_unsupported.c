@@ -61,8 +61,6 @@ check_virtio(const DomainVirtioOptions *v, const char *what, GError **err)
         return refuse(err, "ats='on' of %s", what);
     if (v->packed == TRISTATE_ON)
         return refuse(err, "packed='on' of %s", what);
-    if (v->page_per_vq == TRISTATE_ON)
-        return refuse(err, "page_per_vq='on' of %s", what);
     return true;
 }
 
@@ -503,6 +501,8 @@ check_others(const DomainDef *def, GError **err)
             return refuse(err, "3D acceleration of a video card");
         if (video->driver_name && strcmp(video->driver_name, "qemu") != 0)
             return refuse(err, "driver '%s' of a video card", video->driver_name);
+        if (!check_virtio(&video->virtio, what, err))
+            return false;
     }
     if (def->balloon->model == DOMAIN_BALLOON_XEN)
         return refuse(err, "memballoon model 'xen'");

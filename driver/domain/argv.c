@@ -90,6 +90,13 @@ argv_text(GString *out, const char *name, const char *value)
 }
 
 void
+argv_virtio(GString *out, const DomainVirtioOptions *options)
+{
+    if (options->page_per_vq == TRISTATE_ON)
+        argv_switch(out, "page-per-vq", TRISTATE_ON);
+}
+
+void
 argv_usb_address(const Argv *argv, const DomainDeviceInfo *info, GString *out)
 {
     const DomainAddress *address = info->address;

@@ -32,6 +32,8 @@ typedef struct {
     /* UNIX and TCP back ends: a listening socket, or (@connected) one that is connected. */
     int (*socket)(void *opaque, DomainChar *device, bool connected, GError **err);
     int (*monitor)(void *opaque, GError **err);
+    /* <sysinfo> of the host's firmware, for <smbios mode='host'>; g_free() it. NULL: not known. */
+    char *(*sysinfo)(void *opaque, GError **err);
     /* The kernel's socket device with the guest's address, which is chosen and written into @vsock
      * where the definition leaves it open. */
     int (*vsock)(void *opaque, DomainVsock *vsock, GError **err);
@@ -100,6 +102,8 @@ void argv_usb_address(const Argv *argv, const DomainDeviceInfo *info, GString *o
 void argv_uint(GString *out, const char *name, uint64_t value);
 void argv_switch(GString *out, const char *name, int tristate);
 void argv_text(GString *out, const char *name, const char *value);
+/* <driver> of a virtio device: what not all of Kiln's have is refused before (xml/). */
+void argv_virtio(GString *out, const DomainVirtioOptions *options);
 
 /* What firmware tries first counts 1: <boot order=…>, or what <boot dev=…> of <os> comes to.
  * XML_UNSET: not at all. */

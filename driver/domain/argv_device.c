@@ -51,6 +51,7 @@ argv_other_controller(Argv *argv, const DomainController *c, GString *text)
         if (c->iothread != XML_UNSET)
             g_string_append_printf(text, ",iothread=iothread%" G_GUINT64_FORMAT, c->iothread);
     }
+    argv_virtio(text, &c->virtio);
     argv_pci_address(argv, &c->info, text);
 }
 
@@ -133,6 +134,7 @@ argv_rng(Argv *argv, const DomainRng *rng, GError **err)
     argv_uint(text, "max-bytes", rng->rate_bytes);
     if (rng->rate_bytes != XML_UNSET)
         argv_uint(text, "period", rng->rate_period == XML_UNSET ? 1000 : rng->rate_period);
+    argv_virtio(text, &rng->virtio);
     argv_pci_address(argv, &rng->info, text);
     argv_add(argv, "-device", text->str);
     return true;
@@ -144,6 +146,7 @@ argv_balloon(Argv *argv, const DomainBalloon *balloon)
     g_autoptr(GString) text = g_string_new(domain_balloon_model(balloon));
 
     g_string_append_printf(text, ",id=%s", balloon->info.alias);
+    argv_virtio(text, &balloon->virtio);
     argv_pci_address(argv, &balloon->info, text);
     if (balloon->autodeflate != TRISTATE_ABSENT)
         g_string_append_printf(text, ",deflate-on-oom=%s",
@@ -164,6 +167,7 @@ argv_vsock(Argv *argv, DomainVsock *vsock, GError **err)
         return false;
     g_string_append_printf(text, ",id=%s,guest-cid=%" G_GUINT64_FORMAT ",vhostfd=%d",
                            vsock->info.alias, vsock->cid, fd);
+    argv_virtio(text, &vsock->virtio);
     argv_pci_address(argv, &vsock->info, text);
     argv_add(argv, "-device", text->str);
     return true;

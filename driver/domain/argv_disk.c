@@ -304,6 +304,8 @@ disk_virtio(const DomainDisk *disk, GString *out)
     argv_uint(out, "queue-size", disk->queue_size);
     if (disk->iothread != XML_UNSET)
         g_string_append_printf(out, ",iothread=iothread%" G_GUINT64_FORMAT, disk->iothread);
+    argv_switch(out, "event_idx", disk->event_idx);
+    argv_virtio(out, &disk->virtio);
 }
 
 /* Reads follow the policy of writes unless they have their own; "no space" is about writes. */

@@ -25,6 +25,8 @@ argv_input(Argv *argv, const DomainInput *input, GError **err)
     text = g_string_new(model);
     g_string_append_printf(text, ",id=%s", input->info.alias);
     argv_usb_address(argv, &input->info, text);
+    if (input->bus == DOMAIN_INPUT_BUS_VIRTIO)
+        argv_virtio(text, &input->virtio);
     argv_pci_address(argv, &input->info, text);
     argv_add(argv, "-device", text->str);
     return true;
@@ -46,8 +48,10 @@ argv_video(Argv *argv, const DomainVideo *video, bool primary, GError **err)
         argv_uint(text, "vgamem_mb", video->vram / 1024);
     if (video->model == DOMAIN_VIDEO_BOCHS && video->vram != XML_UNSET)
         g_string_append_printf(text, ",vgamem=%" G_GUINT64_FORMAT "k", video->vram);
-    if (video->model == DOMAIN_VIDEO_VIRTIO)
+    if (video->model == DOMAIN_VIDEO_VIRTIO) {
         argv_uint(text, "max_outputs", video->heads);
+        argv_virtio(text, &video->virtio);
+    }
     argv_uint(text, "xres", video->width);
     argv_uint(text, "yres", video->height);
     argv_pci_address(argv, &video->info, text);

@@ -114,6 +114,7 @@ net_virtio(const DomainInterface *net, GString *text)
     argv_uint(text, "tx_queue_size", net->tx_queue_size);
     argv_uint(text, "host_mtu", net->mtu);
     argv_switch(text, "event_idx", net->event_idx);
+    argv_virtio(text, &net->virtio);
     argv_switch(text, "csum", net->host.csum);
     argv_switch(text, "gso", net->host.gso);
     argv_switch(text, "host_tso4", net->host.tso4);

@@ -26,7 +26,8 @@ enum {
     NOTIFY = 0x3000,
     AREA = 0x1000,
     BAR_SIZE = 0x4000,
-    NOTIFY_STEP = 4, /* bytes between doorbells */
+    NOTIFY_STEP = 4, /* bytes between doorbells, */
+    PAGE = 0x1000,   /* or with page-per-vq */
     MSIX_PBA_MIN = 0x800,
 
     CAP_COMMON = 1,
@@ -344,11 +345,11 @@ static void
 notify_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     VirtioDevice *dev = opaque;
-    uint64_t i = offset / NOTIFY_STEP;
+    uint64_t i = offset / dev->notify_step;
 
     (void)value;
     (void)size;
-    if (i < dev->n_queues && offset % NOTIFY_STEP == 0)
+    if (i < dev->n_queues && offset % dev->notify_step == 0)
         io_notifier_signal(&dev->queues[i].kick);
 }
 
@@ -366,12 +367,13 @@ window_target(const VirtioDevice *dev, uint64_t *ret_offset, unsigned *ret_size)
     uint32_t offset = pci_config_get(&dev->pci, dev->window + CAP_OFFSET, 4);
     uint32_t size = pci_config_get(&dev->pci, dev->window + CAP_LENGTH, 4);
 
-    if (pci_config_get(&dev->pci, dev->window + CAP_BAR, 1) != BAR || offset >= BAR_SIZE ||
-        (size != 1 && size != 2 && size != 4) || offset % size != 0)
+    if (pci_config_get(&dev->pci, dev->window + CAP_BAR, 1) != BAR ||
+        offset >= NOTIFY + dev->notify_size || (size != 1 && size != 2 && size != 4) ||
+        offset % size != 0)
         return NULL;
-    *ret_offset = offset % AREA;
+    *ret_offset = offset < NOTIFY ? offset % AREA : offset - NOTIFY;
     *ret_size = size;
-    return areas[offset / AREA];
+    return areas[MIN(offset, NOTIFY) / AREA];
 }
 
 static bool
@@ -434,10 +436,10 @@ caps_add(VirtioDevice *dev)
 
     if (!cap_add(dev, CAP_COMMON, COMMON, AREA, 0) || !cap_add(dev, CAP_ISR, ISR, AREA, 0) ||
         !cap_add(dev, CAP_DEVICE, CONFIG, AREA, 0) ||
-        !(notify = cap_add(dev, CAP_NOTIFY, NOTIFY, AREA, 4)) ||
+        !(notify = cap_add(dev, CAP_NOTIFY, NOTIFY, dev->notify_size, 4)) ||
         !(window = cap_add(dev, CAP_WINDOW, 0, 0, 4)))
         return false;
-    pci_config_set(&dev->pci, notify + CAP_EXTRA, 4, NOTIFY_STEP);
+    pci_config_set(&dev->pci, notify + CAP_EXTRA, 4, dev->notify_step);
     pci_config_mask(&dev->pci, window + CAP_BAR, 1, 0xff);
     pci_config_mask(&dev->pci, window + CAP_OFFSET, 4, UINT32_MAX);
     pci_config_mask(&dev->pci, window + CAP_LENGTH, 4, UINT32_MAX);
@@ -488,16 +490,20 @@ modern_realize(VirtioDevice *dev)
 {
     PciDevice *pci = &dev->pci;
     GMutex *lock = &pci->device.lock;
+    uint64_t size = BAR_SIZE;
 
-    pci_bar_add(pci, BAR, PCI_BAR_MEM64, true, BAR_SIZE);
+    while (size < NOTIFY + dev->notify_size)
+        size *= 2;
+    pci_bar_add(pci, BAR, PCI_BAR_MEM64, true, size);
     pci_bar_add_region(pci, BAR, COMMON, AREA, &common_ops, dev, lock, "virtio-common");
     pci_bar_add_region(pci, BAR, ISR, AREA, &isr_ops, dev, lock, "virtio-isr");
     pci_bar_add_region(pci, BAR, CONFIG, AREA, &config_ops, dev, lock, "virtio-config");
-    pci_bar_add_region(pci, BAR, NOTIFY, AREA, &notify_ops, dev, NULL, "virtio-notify");
+    pci_bar_add_region(pci, BAR, NOTIFY, dev->notify_size, &notify_ops, dev, NULL, "virtio-notify");
     for (unsigned i = 0; i < dev->n_queues; i++) {
         VirtQueue *q = &dev->queues[i];
 
-        pci_doorbell_add(pci, BAR, NOTIFY + NOTIFY_STEP * i, 0, false, 0, q->kick.fd);
+        pci_doorbell_add(pci, BAR, NOTIFY + (uint64_t)dev->notify_step * i, 0, false, 0,
+                         q->kick.fd);
         q->doorbell = true;
     }
 }
@@ -533,6 +539,8 @@ virtio_pci_realize(VirtioDevice *dev, GError **err)
         goto full;
     if (!msix_add(dev, err))
         return false;
+    dev->notify_step = dev->page_per_vq ? PAGE : NOTIFY_STEP;
+    dev->notify_size = MAX(AREA, dev->notify_step * dev->n_queues);
     if (dev->modern) {
         if (!caps_add(dev))
             goto full;
@@ -550,7 +558,8 @@ virtio_pci_unrealize(VirtioDevice *dev)
         VirtQueue *q = &dev->queues[i];
 
         if (q->doorbell)
-            pci_doorbell_remove(&dev->pci, BAR, NOTIFY + NOTIFY_STEP * i, q->kick.fd);
+            pci_doorbell_remove(&dev->pci, BAR, NOTIFY + (uint64_t)dev->notify_step * i,
+                                q->kick.fd);
         q->doorbell = false;
     }
     if (dev->intx_loop)

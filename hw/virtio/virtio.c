@@ -324,7 +324,6 @@ props_check(VirtioDevice *dev, GError **err)
         { "packed", offsetof(VirtioDevice, packed) },
         { "iommu_platform", offsetof(VirtioDevice, iommu_platform) },
         { "ats", offsetof(VirtioDevice, ats) },
-        { "page-per-vq", offsetof(VirtioDevice, page_per_vq) },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(unbuilt); i++) {
@@ -529,7 +528,8 @@ static const DeviceProp virtio_props[] = {
     { "iommu_platform", PROP_BOOL, offsetof(VirtioDevice, iommu_platform), "off",
       .help = "must be off" },
     { "ats", PROP_BOOL, offsetof(VirtioDevice, ats), "off", .help = "must be off" },
-    { "page-per-vq", PROP_BOOL, offsetof(VirtioDevice, page_per_vq), "off", .help = "must be off" },
+    { "page-per-vq", PROP_BOOL, offsetof(VirtioDevice, page_per_vq), "off",
+      .help = "a page for each queue's doorbell" },
 };
 
 const DeviceClass virtio_device_class = {

@@ -194,6 +194,8 @@ struct VirtioDevice {
     GMutex interrupt_lock; /* vectors, against interrupts from the loops; innermost */
     IoLoop *intx_loop;     /* main loop's, drives INTx for the I/O threads */
     unsigned window;       /* offset of the configuration access capability */
+    uint32_t notify_step;  /* bytes from one queue's doorbell to the next */
+    uint32_t notify_size;  /* bytes of all of them */
 
     /* saved state's copies */
     uint32_t saved_status, saved_isr;

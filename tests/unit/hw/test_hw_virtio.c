@@ -110,6 +110,21 @@ test_refused_props(void **state)
 }
 
 static void
+test_page_per_queue(void **state)
+{
+    Fixture *f = *state;
+    Device *dev;
+
+    add_source(f->fake, "rng-builtin", "r1");
+    dev = fake_device(f->fake, "virtio-rng-pci", "id", "rng1", "rng", "r1", "disable-legacy", "on",
+                      "page-per-vq", "on", NULL);
+    virtio_driver_init(&f->drv, f->fake, dev);
+    assert_int_equal(f->drv.notify_step, 4096);
+    virtio_driver_start(&f->drv, 0, 1, SIZE);
+    expect_alive(f);
+}
+
+static void
 test_negotiation(void **state)
 {
     Fixture *f = *state;
@@ -583,6 +598,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_ids),
         TEST(test_refused_props),
+        TEST(test_page_per_queue),
         TEST(test_negotiation),
         TEST(test_driver_ok_without_features),
         TEST(test_request),

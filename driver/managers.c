@@ -154,6 +154,14 @@ managers_host_model(void *opaque, GError **err)
     return node_get_host_model(services->node, err);
 }
 
+static char *
+managers_sysinfo(void *opaque, GError **err)
+{
+    const CallServices *services = opaque;
+
+    return node_get_sysinfo(services->node, err);
+}
+
 static bool
 managers_volume(void *opaque, const char *pool, const char *name, char **ret_path, bool *ret_block,
                 GError **err)
@@ -197,6 +205,7 @@ static const DomainOps managers_domain_ops = {
     .event = managers_domain_event,
     .warn = managers_warn,
     .host_model = managers_host_model,
+    .sysinfo = managers_sysinfo,
     .volume = managers_volume,
     .secret = managers_secret,
 };

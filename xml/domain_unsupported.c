@@ -88,10 +88,6 @@ check_os(const DomainDef *def, GError **err)
         return refuse(err, "<nvram type='%s'>", os->nvram_type);
     if (os->dtb)
         return refuse(err, "<dtb>");
-    if (os->smbios == 2)
-        return refuse(err, "<smbios mode='host'>");
-    if (os->smbios == 3 && !need("smbios", "<smbios mode='sysinfo'>", err))
-        return false;
     if (os->kernel && (os->loader || os->firmware))
         return refuse(err, "<loader> together with <kernel>");
     return check_kept(os->kept, " in <os>", err);
@@ -349,6 +345,18 @@ check_interface(const DomainInterface *net, GError **err)
 }
 
 static bool
+has_udp_peer(const DomainCharSource *source)
+{
+    for (guint i = 0; i < source->udp->len; i++) {
+        const DomainCharUdp *end = source->udp->pdata[i];
+
+        if (end->mode != DOMAIN_CHAR_BIND && end->service)
+            return true;
+    }
+    return false;
+}
+
+static bool
 check_char(const DomainChar *chr, const char *what, GError **err)
 {
     const DomainCharSource *s = &chr->source;
@@ -363,12 +371,18 @@ check_char(const DomainChar *chr, const char *what, GError **err)
     case DOMAIN_CHAR_FILE:
     case DOMAIN_CHAR_UNIX:
     case DOMAIN_CHAR_NULL:
+    case DOMAIN_CHAR_PIPE:
+        break;
+    case DOMAIN_CHAR_UDP:
+        if (!has_udp_peer(s))
+            return refuse(err, "type 'udp' without <source mode='connect' service='…'> of a %s",
+                          what);
         break;
     default:
         return refuse(err, "type '%s' of a %s", domain_char_types[s->type], what);
     }
-    if (s->reconnect == TRISTATE_ON)
-        return refuse(err, "<reconnect> of a %s", what);
+    if (s->reconnect == TRISTATE_ON && s->mode != DOMAIN_CHAR_CONNECT)
+        return refuse(err, "<reconnect> of a %s that listens", what);
     return check_kept(s->kept, where, err);
 }
 

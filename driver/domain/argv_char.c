@@ -7,6 +7,28 @@
 #include "driver/domain/argv.h"
 #include "util/error.h"
 
+/* Connected by the VMM itself, again and again, from before its sandbox is closed: with @timeout
+ * seconds in between. */
+static bool
+chardev_reconnect(Argv *argv, const DomainCharSource *source, const char *id, const char *log)
+{
+    g_autoptr(GString) text = g_string_new("socket");
+    uint64_t timeout = source->reconnect_timeout == XML_UNSET ? 1 : source->reconnect_timeout;
+
+    g_string_append_printf(text, ",id=%s", id);
+    if (source->type == DOMAIN_CHAR_UNIX) {
+        argv_text(text, "path", source->path ? source->path : "");
+    } else {
+        argv_text(text, "host", source->host ? source->host : "");
+        argv_text(text, "port", source->service);
+        if (source->protocol == DOMAIN_CHAR_PROTOCOL_TELNET)
+            g_string_append(text, ",telnet=on");
+    }
+    g_string_append_printf(text, ",reconnect=%" G_GUINT64_FORMAT "%s", MAX(timeout, 1), log);
+    argv_add(argv, "-chardev", text->str);
+    return true;
+}
+
 /* A back end that takes a socket: listening for bind, connected for connect. */
 static bool
 chardev_socket(Argv *argv, DomainChar *device, const char *id, const char *log, GError **err)
@@ -22,6 +44,8 @@ chardev_socket(Argv *argv, DomainChar *device, const char *id, const char *log, 
                                   device->info.alias);
         telnet = device->source.protocol == DOMAIN_CHAR_PROTOCOL_TELNET;
     }
+    if (device->source.reconnect == TRISTATE_ON)
+        return chardev_reconnect(argv, &device->source, id, log);
     fd = argv->config->ops->socket(argv->config->opaque, device, connected, err);
     if (fd < 0)
         return false;
@@ -69,6 +93,37 @@ chardev_log(Argv *argv, const DomainChar *device, GError **err)
                 : NULL;
 }
 
+/* Datagrams go to the <source> that connects, from the one that is bound. */
+static void
+chardev_udp(Argv *argv, const DomainCharSource *source, const char *id, const char *log)
+{
+    g_autoptr(GString) text = g_string_new("udp");
+
+    g_string_append_printf(text, ",id=%s", id);
+    for (guint i = 0; i < source->udp->len; i++) {
+        const DomainCharUdp *end = source->udp->pdata[i];
+        bool bound = end->mode == DOMAIN_CHAR_BIND;
+
+        if (end->host)
+            argv_text(text, bound ? "localaddr" : "host", end->host);
+        if (end->service)
+            argv_text(text, bound ? "localport" : "port", end->service);
+    }
+    g_string_append(text, log);
+    argv_add(argv, "-chardev", text->str);
+}
+
+static void
+chardev_pipe(Argv *argv, const DomainCharSource *source, const char *id, const char *log)
+{
+    g_autoptr(GString) text = g_string_new("pipe");
+
+    g_string_append_printf(text, ",id=%s", id);
+    argv_text(text, "path", source->path);
+    g_string_append(text, log);
+    argv_add(argv, "-chardev", text->str);
+}
+
 static bool
 argv_chardev(Argv *argv, DomainChar *device, const char *id, GError **err)
 {
@@ -91,6 +146,12 @@ argv_chardev(Argv *argv, DomainChar *device, const char *id, GError **err)
     case DOMAIN_CHAR_UNIX:
     case DOMAIN_CHAR_TCP:
         return chardev_socket(argv, device, id, log, err);
+    case DOMAIN_CHAR_UDP:
+        chardev_udp(argv, &device->source, id, log);
+        return true;
+    case DOMAIN_CHAR_PIPE:
+        chardev_pipe(argv, &device->source, id, log);
+        return true;
     default:
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "character device '%s' of type '%s' is not offered yet",

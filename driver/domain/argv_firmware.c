@@ -156,8 +156,9 @@ add_fw_cfg(Argv *argv, const DomainFwCfg *entry, GError **err)
     return true;
 }
 
+/* @but: a name to leave out; may be NULL. */
 static void
-add_smbios(Argv *argv, unsigned type, const GPtrArray *entries)
+add_smbios(Argv *argv, unsigned type, const GPtrArray *entries, const char *but)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
@@ -167,21 +168,22 @@ add_smbios(Argv *argv, unsigned type, const GPtrArray *entries)
     for (guint i = 0; i < entries->len; i++) {
         const DomainSysinfoEntry *entry = entries->pdata[i];
 
-        argv_text(text, entry->name, entry->value ? entry->value : "");
+        if (g_strcmp0(entry->name, but) != 0)
+            argv_text(text, entry->name, entry->value ? entry->value : "");
     }
     argv_add(argv, "-smbios", text->str);
 }
 
 /* The structures of the SMBIOS specification: 0 BIOS, 1 system, 2 base board, 3 chassis, 11
- * strings. */
+ * strings. The host's identity (@host) is not the guest's. */
 static void
-add_sysinfo(Argv *argv, const DomainSysinfo *info)
+add_sysinfo(Argv *argv, const DomainSysinfo *info, bool host)
 {
-    add_smbios(argv, 0, info->bios);
-    add_smbios(argv, 1, info->system);
+    add_smbios(argv, 0, info->bios, NULL);
+    add_smbios(argv, 1, info->system, host ? "uuid" : NULL);
     for (guint i = 0; i < info->boards->len; i++)
-        add_smbios(argv, 2, ((const DomainSysinfoBoard *)info->boards->pdata[i])->entries);
-    add_smbios(argv, 3, info->chassis);
+        add_smbios(argv, 2, ((const DomainSysinfoBoard *)info->boards->pdata[i])->entries, NULL);
+    add_smbios(argv, 3, info->chassis, NULL);
     if (info->oem_strings->len) {
         g_autoptr(GString) text = g_string_new("type=11");
 
@@ -189,6 +191,21 @@ add_sysinfo(Argv *argv, const DomainSysinfo *info)
             argv_text(text, "value", info->oem_strings->pdata[i]);
         argv_add(argv, "-smbios", text->str);
     }
+}
+
+static bool
+add_host_sysinfo(Argv *argv, GError **err)
+{
+    g_autofree char *text = argv->config->ops->sysinfo(argv->config->opaque, err);
+    DomainSysinfo *info =
+        text ? xml_type_parse_text(&domain_sysinfo_type, text, strlen(text), "sysinfo", 0, err)
+             : NULL;
+
+    if (!info)
+        return false;
+    add_sysinfo(argv, info, true);
+    xml_type_free(&domain_sysinfo_type, info);
+    return true;
 }
 
 /* <pm>: the board's power management unit offers S3 and S4, or not. */
@@ -219,11 +236,13 @@ argv_boot(Argv *argv, GError **err)
     g_string_append(text, "strict=on");
     argv_add(argv, "-boot", text->str);
     add_sleep_states(argv);
+    if (os->smbios == 2 && !add_host_sysinfo(argv, err))
+        return false;
     for (guint i = 0; i < argv->def->sysinfos->len; i++) {
         const DomainSysinfo *info = argv->def->sysinfos->pdata[i];
 
         if (os->smbios == 3)
-            add_sysinfo(argv, info);
+            add_sysinfo(argv, info, false);
         for (guint k = 0; k < info->fwcfgs->len; k++)
             if (!add_fw_cfg(argv, info->fwcfgs->pdata[k], err))
                 return false;

@@ -363,7 +363,14 @@ static bool
 send_chardev(DomainPlug *plug, const char *text, GError **err)
 {
     g_autoptr(JsonObject) option = option_object(text, "backend");
+    const char *type = json_object_get_string_member(option, "backend");
+    bool socket = strcmp(type, "socket") == 0 && !json_object_has_member(option, "fd");
 
+    if (socket || strcmp(type, "udp") == 0 || strcmp(type, "pipe") == 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "the VMM of a running guest reaches nothing on the host that it was "
+                              "not handed: character devices with <reconnect> or of type 'udp' or "
+                              "'pipe' come with the guest's next start");
     return send_named(plug, option, "fd", err) &&
            send_made(plug, "chardev-add", chardev_object(option), "chardev-remove", err);
 }

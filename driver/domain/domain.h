@@ -71,6 +71,8 @@ typedef struct {
     void (*warn)(void *opaque, const char *message);
     /* What <cpu mode='host-model'> stands for (node_get_host_model). NULL: not known. */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
+    /* What <smbios mode='host'> stands for (node_get_sysinfo). NULL: not known. */
+    char *(*sysinfo)(void *opaque, GError **err);
     /* The path of a storage pool's volume (g_free()), and whether it is a block device. NULL: there
      * are no pools. */
     bool (*volume)(void *opaque, const char *pool, const char *name, char **ret_path,

@@ -442,6 +442,18 @@ domain_resources_host_model(void *opaque, GError **err)
     return NULL;
 }
 
+static char *
+resource_sysinfo(void *opaque, GError **err)
+{
+    const DomainResources *resources = opaque;
+    DomainManager *manager = resources->run->domain->manager;
+
+    if (manager->ops && manager->ops->sysinfo)
+        return manager->ops->sysinfo(manager->opaque, err);
+    kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "Host SMBIOS information is not available");
+    return NULL;
+}
+
 const ArgvOps domain_resources_ops = {
     .file = resource_file,
     .backing = domain_chain_backing,
@@ -450,6 +462,7 @@ const ArgvOps domain_resources_ops = {
     .pty = resource_pty,
     .socket = resource_socket,
     .monitor = resource_monitor,
+    .sysinfo = resource_sysinfo,
     .vsock = resource_vsock,
     .nvram = domain_nvram_make,
     .graphics = domain_graphics_open,

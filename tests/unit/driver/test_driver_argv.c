@@ -101,6 +101,21 @@ give_taps(void *opaque, DomainInterface *net, int *taps, unsigned *ret_n_taps, i
     return true;
 }
 
+static char *
+give_sysinfo(void *opaque, GError **err)
+{
+    (void)opaque;
+    (void)err;
+    return g_strdup(
+        "<sysinfo type='smbios'>\n  <bios>\n    <entry name='vendor'>ACME, Ltd.</entry>\n"
+        "    <entry name='release'>2.3</entry>\n  </bios>\n  <system>\n"
+        "    <entry name='manufacturer'>ACME &amp; Sons</entry>\n"
+        "    <entry name='uuid'>8895eb01-f6a4-8304-79aa-97f2502e193e</entry>\n"
+        "    <entry name='sku'>7</entry>\n  </system>\n  <baseBoard>\n"
+        "    <entry name='product'>Anvil</entry>\n  </baseBoard>\n  <chassis>\n"
+        "    <entry name='asset'>12</entry>\n  </chassis>\n</sysinfo>\n");
+}
+
 static bool
 give_nvram(void *opaque, const char *path, const char *template, GError **err)
 {
@@ -153,6 +168,7 @@ static const ArgvOps ops = {
     .pty = give_pty,
     .socket = give_socket,
     .monitor = give_monitor,
+    .sysinfo = give_sysinfo,
     .vsock = give_vsock,
     .nvram = give_nvram,
     .graphics = give_graphics,

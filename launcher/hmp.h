@@ -26,11 +26,25 @@ void hmp_run(QmpSession *session, const char *line, GString *out);
  * was put into the call's output. */
 JsonNode *hmp_qmp(HmpCall *call, const char *command, JsonObject *args);
 
+/* The same, where the value says nothing. */
+void hmp_do(HmpCall *call, const char *command, JsonObject *args);
+/* A word that is a number; false after the error was put into the call's output. */
+bool hmp_number(HmpCall *call, const char *text, gint64 min, gint64 max, gint64 *ret);
+
 /* hmp_info.c: "info TOPIC". */
 void hmp_info(HmpCall *call);
 void hmp_info_help(GString *out);
 
-/* hmp_memory.c: "x" and "xp", "info mtree". */
+/* hmp_devices.c: "info usb", "info roms". */
+void hmp_usb(HmpCall *call);
+void hmp_roms(HmpCall *call);
+
+/* hmp_input.c */
+void hmp_sendkey(HmpCall *call);
+void hmp_mouse_move(HmpCall *call);
+void hmp_mouse_button(HmpCall *call);
+
+/* hmp_memory.c: "x" and "xp", "print"; "info mtree". */
 void hmp_memory(HmpCall *call);
 void hmp_memory_tree(HmpCall *call);
 

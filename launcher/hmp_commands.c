@@ -15,7 +15,8 @@ struct HmpCommand {
     const char *name, *alias, *arguments, *help;
     unsigned min, max; /* words behind the name; max 0 with @arguments: any number */
     void (*run)(HmpCall *call);
-    const char *qmp; /* instead of @run: this one, without arguments */
+    const char *qmp;     /* instead of @run: this one */
+    const char *members; /* of @qmp, one for each word: "NAME" or, for a number, "NAME#", … */
 };
 
 JsonNode *
@@ -32,7 +33,7 @@ hmp_qmp(HmpCall *call, const char *command, JsonObject *args)
     return value ? value : json_node_init_object(json_node_alloc(), json_object_new());
 }
 
-static void
+void
 hmp_do(HmpCall *call, const char *command, JsonObject *args)
 {
     g_autoptr(JsonNode) value = hmp_qmp(call, command, args);
@@ -49,13 +50,15 @@ object_of(const char *name, const char *value)
     return object;
 }
 
-static bool
-number_of(HmpCall *call, const char *text, gint64 max, gint64 *ret)
+bool
+hmp_number(HmpCall *call, const char *text, gint64 min, gint64 max, gint64 *ret)
 {
-    if (g_ascii_string_to_signed(text, 10, 0, max, ret, NULL))
+    if (g_ascii_string_to_signed(text, 10, min, max, ret, NULL))
         return true;
-    g_string_append_printf(call->out, "Error: '%s' is not a number up to %" G_GINT64_FORMAT "\n",
-                           text, max);
+    g_string_append_printf(call->out,
+                           "Error: '%s' is not a number from %" G_GINT64_FORMAT
+                           " to %" G_GINT64_FORMAT "\n",
+                           text, min, max);
     return false;
 }
 
@@ -71,36 +74,11 @@ run_balloon(HmpCall *call)
     JsonObject *args;
     gint64 mib;
 
-    if (!number_of(call, call->words[1], 1 << 24, &mib))
+    if (!hmp_number(call, call->words[1], 0, 1 << 24, &mib))
         return;
     args = json_object_new();
     json_object_set_int_member(args, "value", mib << 20);
     hmp_do(call, "balloon", args);
-}
-
-/* KEY-KEY…, pressed together. */
-static void
-run_sendkey(HmpCall *call)
-{
-    g_auto(GStrv) keys = g_strsplit(call->words[1], "-", -1);
-    JsonObject *args;
-    JsonArray *list;
-    gint64 hold = 0;
-
-    if (call->n_words > 2 && !number_of(call, call->words[2], 60000, &hold))
-        return;
-    args = json_object_new();
-    list = json_array_new();
-    for (char **key = keys; *key; key++) {
-        JsonObject *object = object_of("type", "qcode");
-
-        json_object_set_string_member(object, "data", **key ? *key : "minus");
-        json_array_add_object_element(list, object);
-    }
-    json_object_set_array_member(args, "keys", list);
-    if (hold > 0)
-        json_object_set_int_member(args, "hold-time", hold);
-    hmp_do(call, "send-key", args);
 }
 
 /* FILE [-f FORMAT] [DEVICE [HEAD]] */
@@ -118,7 +96,7 @@ run_screendump(HmpCall *call)
     if (call->n_words > i)
         json_object_set_string_member(args, "device", call->words[i++]);
     if (call->n_words > i) {
-        if (!number_of(call, call->words[i], 64, &head)) {
+        if (!hmp_number(call, call->words[i], 0, 64, &head)) {
             json_object_unref(args);
             return;
         }
@@ -151,11 +129,66 @@ run_netdev_add(HmpCall *call)
     run_keyvals(call, "netdev_add", "type");
 }
 
-static void
-run_by_id(HmpCall *call)
+/* The words behind the command as members of its QMP command; NULL after an error. */
+static JsonObject *
+members_of(HmpCall *call, const char *members)
 {
-    hmp_do(call, strcmp(call->words[0], "chardev-remove") == 0 ? "chardev-remove" : call->words[0],
-           object_of("id", call->words[1]));
+    g_auto(GStrv) names = g_strsplit(members ? members : "", ",", -1);
+    g_autoptr(JsonObject) args = json_object_new();
+
+    for (unsigned i = 0; names[i] && i + 1 < call->n_words; i++) {
+        const char *word = call->words[i + 1];
+        char *mark = strchr(names[i], '#'), *end;
+        gint64 value = g_ascii_strtoll(word, &end, 0);
+
+        if (!mark) {
+            json_object_set_string_member(args, names[i], word);
+            continue;
+        }
+        *mark = '\0';
+        if (end == word || *end) {
+            g_string_append_printf(call->out, "Error: '%s' is not a number\n", word);
+            return NULL;
+        }
+        json_object_set_int_member(args, names[i], value);
+    }
+    return g_steal_pointer(&args);
+}
+
+static void
+run_object_add(HmpCall *call)
+{
+    run_keyvals(call, "object-add", "qom-type");
+}
+
+static void
+run_ringbuf_read(HmpCall *call)
+{
+    JsonObject *args = members_of(call, "device,size#");
+    g_autoptr(JsonNode) value = args ? hmp_qmp(call, "ringbuf-read", args) : NULL;
+
+    if (value)
+        g_string_append_printf(call->out, "%s\n", json_node_get_string(value));
+}
+
+/* [-d] FILE */
+static void
+run_dump(HmpCall *call)
+{
+    bool detach = strcmp(call->words[1], "-d") == 0;
+    g_autofree char *protocol = NULL;
+    JsonObject *args;
+
+    if (call->n_words != (detach ? 3 : 2) || (!detach && call->words[1][0] == '-')) {
+        g_string_append(call->out, "Error: usage: dump-guest-memory [-d] FILE: ELF with all memory "
+                                   "by physical addresses is what is written\n");
+        return;
+    }
+    protocol = g_strconcat("file:", call->words[detach ? 2 : 1], NULL);
+    args = object_of("protocol", protocol);
+    json_object_set_boolean_member(args, "paging", FALSE);
+    json_object_set_boolean_member(args, "detach", detach);
+    hmp_do(call, "dump-guest-memory", args);
 }
 
 static void
@@ -205,12 +238,6 @@ run_set_link(HmpCall *call)
 }
 
 static void
-run_watchdog_action(HmpCall *call)
-{
-    hmp_do(call, "watchdog-set-action", object_of("action", call->words[1]));
-}
-
-static void
 run_gdbserver(HmpCall *call)
 {
     const char *device = call->n_words > 1 ? call->words[1] : "tcp::1234";
@@ -245,6 +272,15 @@ run_help(HmpCall *call)
 }
 
 static void
+run_qmp(HmpCall *call, const HmpCommand *c)
+{
+    JsonObject *args = members_of(call, c->members);
+
+    if (args)
+        hmp_do(call, c->qmp, args);
+}
+
+static void
 run_command(HmpCall *call, const HmpCommand *c)
 {
     unsigned given = call->n_words - 1;
@@ -253,7 +289,7 @@ run_command(HmpCall *call, const HmpCommand *c)
         g_string_append(call->out, "Error: usage: ");
         help_line(call->out, c);
     } else if (c->qmp) {
-        hmp_do(call, c->qmp, NULL);
+        run_qmp(call, c);
     } else {
         c->run(call);
     }
@@ -269,26 +305,58 @@ static const HmpCommand hmp_commands[] = {
     { "system_powerdown", NULL, NULL, "press its power button", .qmp = "system_powerdown" },
     { "system_wakeup", NULL, NULL, "wake it when it sleeps", .qmp = "system_wakeup" },
     { "nmi", NULL, NULL, "raise a non-maskable interrupt", .qmp = "inject-nmi" },
-    { "sendkey", NULL, "KEY[-KEY…] [MILLISECONDS]", "press keys together", 1, 2, run_sendkey },
+    { "sendkey", NULL, "KEY[-KEY…] [MILLISECONDS]", "press keys together", 1, 2, hmp_sendkey },
+    { "mouse_move", NULL, "DX DY [DZ]", "move the pointer, turn its wheel", 2, 3, hmp_mouse_move },
+    { "mouse_button", NULL, "BITS", "hold buttons: 1 left, 2 right, 4 middle", 1, 1,
+      hmp_mouse_button },
     { "x", NULL, "[/FORMAT] ADDRESS", "memory at a linear address of the first processor", 1, 2,
       hmp_memory },
     { "xp", NULL, "[/FORMAT] ADDRESS", "memory at a physical address", 1, 2, hmp_memory },
+    { "print", "p", "[/FORMAT] VALUE", "a number, $pc or $sp", 1, 2, hmp_memory },
+    { "memsave", NULL, "ADDRESS SIZE FILE", "write memory at a linear address to a file", 3, 3,
+      .qmp = "memsave", .members = "val#,size#,filename" },
+    { "pmemsave", NULL, "ADDRESS SIZE FILE", "the same at a physical address", 3, 3,
+      .qmp = "pmemsave", .members = "val#,size#,filename" },
+    { "dump-guest-memory", NULL, "[-d] FILE", "write all memory to a core file", 1, 2, run_dump },
     { "screendump", NULL, "FILE [-f ppm|png] [DEVICE [HEAD]]", "save the screen", 1, 5,
       run_screendump },
     { "device_add", NULL, "DRIVER[,PROPERTY=VALUE…]", "plug a device in", 1, 0, run_device_add },
-    { "device_del", NULL, "ID", "ask the guest to let go of a device", 1, 1, run_by_id },
+    { "device_del", NULL, "ID", "ask the guest to let go of a device", 1, 1, .qmp = "device_del",
+      .members = "id" },
     { "netdev_add", NULL, "TYPE,id=ID[,…]", "add a network back end", 1, 0, run_netdev_add },
-    { "netdev_del", NULL, "ID", "remove one", 1, 1, run_by_id },
-    { "chardev-remove", NULL, "ID", "remove a character back end", 1, 1, run_by_id },
+    { "netdev_del", NULL, "ID", "remove one", 1, 1, .qmp = "netdev_del", .members = "id" },
+    { "object_add", NULL, "TYPE,id=ID[,…]", "add an object", 1, 0, run_object_add },
+    { "object_del", NULL, "ID", "remove one", 1, 1, .qmp = "object-del", .members = "id" },
+    { "chardev-remove", NULL, "ID", "remove a character back end", 1, 1, .qmp = "chardev-remove",
+      .members = "id" },
+    { "chardev-send-break", NULL, "ID", "send a break over one", 1, 1, .qmp = "chardev-send-break",
+      .members = "id" },
+    { "ringbuf_write", NULL, "ID TEXT", "into a ring buffer", 2, 2, .qmp = "ringbuf-write",
+      .members = "device,data" },
+    { "ringbuf_read", NULL, "ID BYTES", "out of one", 2, 2, run_ringbuf_read },
     { "set_link", NULL, "ID on|off", "a network card's link", 2, 2, run_set_link },
     { "eject", NULL, "[-f] DRIVE", "take a medium out", 1, 2, run_eject },
     { "change", NULL, "DRIVE FILE [FORMAT] | vnc password PASSWORD",
       "change a medium, or the password", 2, 3, run_change },
+    { "block_job_cancel", NULL, "ID", "end a block job", 1, 1, .qmp = "block-job-cancel",
+      .members = "device" },
+    { "block_job_complete", NULL, "ID", "let a mirror that is ready take over", 1, 1,
+      .qmp = "block-job-complete", .members = "device" },
+    { "block_job_pause", NULL, "ID", "pause a block job", 1, 1, .qmp = "block-job-pause",
+      .members = "device" },
+    { "block_job_resume", NULL, "ID", "let it go on", 1, 1, .qmp = "block-job-resume",
+      .members = "device" },
+    { "block_job_set_speed", NULL, "ID BYTES", "limit its bytes per second", 2, 2,
+      .qmp = "block-job-set-speed", .members = "device,speed#" },
+    { "set_password", NULL, "vnc PASSWORD [CONNECTED]", "a screen's password", 2, 3,
+      .qmp = "set_password", .members = "protocol,password,connected" },
+    { "expire_password", NULL, "vnc TIME", "when it ends: now, never, +SECONDS, SECONDS", 2, 2,
+      .qmp = "expire_password", .members = "protocol,time" },
     { "gdbserver", NULL, "[DEVICE]", "wait for a debugger (tcp::1234), or with 'none' no longer", 0,
       1, run_gdbserver },
     { "balloon", NULL, "MIB", "let the guest have so much memory", 1, 1, run_balloon },
     { "watchdog_action", NULL, "ACTION", "what follows a watchdog's alarm", 1, 1,
-      run_watchdog_action },
+      .qmp = "watchdog-set-action", .members = "action" },
     { NULL },
 };
 

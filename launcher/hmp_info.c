@@ -267,6 +267,50 @@ info_qtree(HmpCall *call)
 }
 
 static void
+info_block_jobs(HmpCall *call)
+{
+    g_autoptr(JsonNode) value = hmp_qmp(call, "query-block-jobs", NULL);
+    JsonArray *list = value ? json_node_get_array(value) : NULL;
+
+    if (list && json_array_get_length(list) == 0)
+        g_string_append(call->out, "No active jobs\n");
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonObject *job = json_array_get_object_element(list, i);
+
+        g_string_append_printf(
+            call->out,
+            "Type %s, device %s: Completed %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+            " bytes, speed limit %" G_GINT64_FORMAT " bytes/s\n",
+            text_of(job, "type"), text_of(job, "device"), number_of(job, "offset"),
+            number_of(job, "len"), number_of(job, "speed"));
+    }
+}
+
+static void
+info_iothreads(HmpCall *call)
+{
+    g_autoptr(JsonNode) value = hmp_qmp(call, "query-iothreads", NULL);
+    JsonArray *list = value ? json_node_get_array(value) : NULL;
+
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonObject *thread = json_array_get_object_element(list, i);
+
+        g_string_append_printf(call->out, "%s:\n  thread_id=%" G_GINT64_FORMAT "\n",
+                               text_of(thread, "id"), number_of(thread, "thread-id"));
+    }
+}
+
+static void
+info_memory_size(HmpCall *call)
+{
+    g_autoptr(JsonNode) value = hmp_qmp(call, "query-memory-size-summary", NULL);
+
+    if (value)
+        g_string_append_printf(call->out, "base memory: %" G_GINT64_FORMAT "\n",
+                               number_of(json_node_get_object(value), "base-memory"));
+}
+
+static void
 info_vnc(HmpCall *call)
 {
     g_autoptr(JsonNode) value = hmp_qmp(call, "query-vnc", NULL);
@@ -289,6 +333,11 @@ static const InfoTopic info_topics[] = {
     { "pci", "PCI functions", info_pci },
     { "qtree", "devices and their buses", info_qtree },
     { "mtree", "memory as processors see it", hmp_memory_tree },
+    { "usb", "USB devices", hmp_usb },
+    { "roms", "firmware of the system and of PCI functions", hmp_roms },
+    { "block-jobs", "copies of disks that go on", info_block_jobs },
+    { "iothreads", "I/O threads", info_iothreads },
+    { "memory_size_summary", "memory the machine has", info_memory_size },
     { "balloon", "memory the guest has", info_balloon },
     { "mice", "pointers", info_mice },
     { "vnc", "the server of screens", info_vnc },

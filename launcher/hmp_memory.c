@@ -1,4 +1,5 @@
-/* hmp_memory.c - the human monitor looks at the guest's memory: "x", "xp", "info mtree".
+/* hmp_memory.c - the human monitor looks at the guest's memory: "x", "xp", "print",
+ * "info mtree".
  *
  * Formats and columns as QEMU 7.2's monitor has them: /COUNT, then one of x d u o c, then the size
  * b h w g. Addresses are numbers, or $pc and $sp, with a number added. Leaves out: disassembly,
@@ -103,6 +104,27 @@ memory_print(GString *out, const DumpFormat *f, uint64_t value)
     }
 }
 
+/* Without the columns and leading zeros that memory is shown with. */
+static void
+memory_print_value(GString *out, const DumpFormat *f, uint64_t value)
+{
+    gsize at = out->len;
+
+    if (f->format == 'x')
+        g_string_append_printf(out, "0x%" PRIx64, value);
+    else if (f->format == 'o')
+        g_string_append_printf(out, "0%" PRIo64, value);
+    else if (f->format == 'd')
+        g_string_append_printf(out, "%" PRId64, (int64_t)value);
+    else if (f->format == 'u')
+        g_string_append_printf(out, "%" PRIu64, value);
+    else
+        memory_print(out, f, value & 0xff);
+    if (out->str[at] == ' ')
+        g_string_erase(out, (gssize)at, 1);
+    g_string_append_c(out, '\n');
+}
+
 static void
 memory_dump(HmpCall *call, Vcpu *vcpu, const DumpFormat *f, uint64_t address, bool physical)
 {
@@ -132,7 +154,7 @@ hmp_memory(HmpCall *call)
 {
     Vm *vm = qmp_session_vm(call->session);
     Vcpu *vcpu = g_ptr_array_index(vm->vcpus, 0);
-    bool formatted = call->words[1][0] == '/';
+    bool formatted = call->words[1][0] == '/', printed = call->words[0][0] == 'p';
     DumpFormat format;
     uint64_t address;
 
@@ -145,7 +167,9 @@ hmp_memory(HmpCall *call)
         return;
     }
     vm_hold_vcpus(vm);
-    if (memory_parse_address(vcpu, call->words[formatted ? 2 : 1], &address))
+    if (memory_parse_address(vcpu, call->words[formatted ? 2 : 1], &address) && printed)
+        memory_print_value(call->out, &format, address);
+    else if (memory_parse_address(vcpu, call->words[formatted ? 2 : 1], &address))
         memory_dump(call, vcpu, &format, address, strcmp(call->words[0], "xp") == 0);
     else
         g_string_append_printf(call->out,

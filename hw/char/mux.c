@@ -1,8 +1,8 @@
 /* mux.c - a character device of several front ends (mux=on): one of them has the input, and Ctrl-a,
  * the next character says what to do, passes it on.
  *
- * The keys are those of QEMU's "Keys in the character backend multiplexer". Main thread. Leaves
- * out: Ctrl-a s (commit disks).
+ * The keys are those of QEMU's "Keys in the character backend multiplexer". Main thread. Ctrl-a
+ * s (commit disks) is answered by what can be done instead.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/char/private.h"
@@ -153,6 +153,10 @@ mux_command(Chardev *chardev, uint8_t byte)
         break;
     case 'c':
         mux_switch(chardev);
+        break;
+    case 's':
+        mux_say(chardev, "\r\nkiln-vmm: what -snapshot keeps apart is not written back; use "
+                         "kiln-img, or block-commit by QMP\r\n");
         break;
     case 't':
         mux_toggle_stamps(chardev);

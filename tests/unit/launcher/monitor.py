@@ -72,7 +72,8 @@ class Vmm(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "m")
             self.start("-nodefaults", "-display", "none", "-monitor", "unix:%s,server,nowait" % path,
-                       "-chardev", "ringbuf,id=ring", "-device", "isa-serial,chardev=ring,id=s0")
+                       "-chardev", "ringbuf,id=ring", "-device", "isa-serial,chardev=ring,id=s0",
+                       "-usb", "-device", "usb-mouse,id=m0")
             talk = Talk(self.connect(path).fileno())
             talk.until(PROMPT)
             self.assertEqual(talk.ask("info status"), "VM status: paused (prelaunch)\n")
@@ -93,6 +94,20 @@ class Vmm(unittest.TestCase):
             self.assertIn('dev: virtio-serial-pci, id "vs0"', talk.ask("info qtree"))
             self.assertIn("did you mean", talk.ask("device_add virtio-serial-pic"))
             self.assertIn("usage: sendkey", talk.ask("sendkey"))
+            for line, answer in (("p 0x10+0x20", "0x30\n"), ("p/d 0-1", "-1\n"), ("print /c 65", "'A'\n"),
+                                 ("p $pc", "0xfff0\n"), ("mouse_move 5 -5 1", ""),
+                                 ("mouse_button 5", ""), ("mouse_button 0", ""),
+                                 ("ringbuf_write ring hello", ""), ("ringbuf_read ring 9", "hello\n"),
+                                 ("object_add rng-builtin,id=r0", ""), ("object_del r0", ""),
+                                 ("chardev-send-break ring", ""), ("watchdog_action pause", ""),
+                                 ("info block-jobs", "No active jobs\n"),
+                                 ("info memory_size_summary", "base memory: 33554432\n")):
+                self.assertEqual(talk.ask(line), answer, line)
+            for line in ("mouse_button 9", "mouse_move 1 b", "memsave 0 lots /tmp/x", "object_del r0",
+                         "block_job_cancel none", "set_password vnc x"):
+                self.assertIn("Error: ", talk.ask(line), line)
+            self.assertIn('size=0x040000 mem=rom name="', talk.ask("info roms"))
+            self.assertIn("Device 0.0, Port 1, Speed 12 Mb/s, Product ", talk.ask("info usb"))
             self.assertIn("unknown command: 'migrate_nothing'", talk.ask("migrate_nothing"))
             registers = talk.ask("info registers")
             self.assertRegex(registers, "CPU#0\nEAX=00000000 EBX=")
@@ -108,6 +123,30 @@ class Vmm(unittest.TestCase):
             talk.send("quit\r")
             self.assertEqual(self.process.wait(SECONDS), 0)
 
+    def test_connects_again(self):
+        """A client's server may come late, go, and come again, though the sandbox has no sockets."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m")
+            self.start("-nodefaults", "-display", "none", "-chardev",
+                       "socket,id=m0,path=%s,reconnect=1" % path, "-mon", "chardev=m0")
+            for last in (False, True):
+                listener = socket.socket(socket.AF_UNIX)
+                self.addCleanup(listener.close)
+                listener.settimeout(SECONDS)
+                listener.bind(path)
+                listener.listen(1)
+                peer, _ = listener.accept()
+                self.addCleanup(peer.close)
+                talk = Talk(peer.fileno())
+                talk.until(PROMPT)
+                self.assertEqual(talk.ask("info kvm"), "kvm support: enabled\n")
+                if last:
+                    talk.send("quit\r")
+                    self.assertEqual(self.process.wait(SECONDS), 0)
+                listener.close()
+                os.unlink(path)
+                peer.close()
+
     def test_terminal(self):
         here, there = pty.openpty()
         self.start("-nographic", stdin=there, stdout=there)
@@ -115,6 +154,8 @@ class Vmm(unittest.TestCase):
         talk = Talk(here)
         talk.send("\x01h")
         self.assertIn("C-a x", talk.until("C-a C-a"))
+        talk.send("\x01s")
+        talk.until("not written back")
         talk.send("\x01c")
         talk.until(PROMPT)
         self.assertEqual(talk.ask("info status"), "VM status: paused (prelaunch)\n")

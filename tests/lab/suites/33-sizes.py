@@ -6,6 +6,7 @@ Three of them here; all by
     run-suites 33-sizes -- --env KILN_WHOLE=1
 
 # timeout: 1800
+# late:
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

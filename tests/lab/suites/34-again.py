@@ -6,6 +6,7 @@ One reboot and one kexec of one processor here; five of each of two by
     run-suites 34-again -- --env KILN_WHOLE=1
 
 # timeout: 1800
+# late:
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

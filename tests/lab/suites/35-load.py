@@ -4,6 +4,7 @@ both ways, with the drivers of a stock kernel. More for each of them than a few 
     run-suites 35-load -- --env KILN_FIO_MIB=64 --env KILN_IPERF_MIB=64
 
 # timeout: 1200
+# late:
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

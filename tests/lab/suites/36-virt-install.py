@@ -5,6 +5,7 @@ start as they are. With the installed Debian as its disk, the first one's comes 
     run-suites 36-virt-install -- --env KILN_WHOLE=1
 
 # timeout: 1200
+# late:
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

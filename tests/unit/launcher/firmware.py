@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """firmware.py KILN-VMM SLEEP-BOOT [OPTION...] - SeaBIOS and GRUB under kiln-vmm, on any /dev/kvm: both machines,
-their own messages on the debug port and the serial line, boot order, a reset, what is refused.
+their own messages on the debug port, the serial line and the screen, boot order, a reset, what is refused.
 
 Exit status 77 (skipped) without a usable /dev/kvm or without SeaBIOS.
 SPDX-License-Identifier: LGPL-2.1-or-later
@@ -10,11 +10,15 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../.."))
+from screen import read_ppm  # noqa: E402
 
 VMM, SLEEP, *ALWAYS = sys.argv[1:]
 SECONDS = 180  # GRUB counts down twenty of its own, which a loaded host stretches
@@ -57,20 +61,36 @@ class Guest:
             time.sleep(0.05)
 
     def qmp(self, *commands):
-        """The answers to commands without arguments."""
+        """The answers to commands; one with arguments is a pair."""
         answers = []
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(self.socket)
             stream = client.makefile("rw")
             stream.readline()
             for command in ("qmp_capabilities", *commands):
-                stream.write(json.dumps({"execute": command}) + "\n")
+                name, arguments = command if isinstance(command, tuple) else (command, {})
+                stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
                 stream.flush()
                 answer = {}
                 while "return" not in answer:
                     answer = json.loads(stream.readline())
                 answers.append(answer["return"])
         return answers[1:]
+
+    def wait_screen(self, what, seen):
+        """Until seen(picture) is true of what the guest shows."""
+        path = self.path("screen")
+        self.wait("SeaBIOS")
+        end = time.monotonic() + SECONDS
+        while True:
+            self.qmp(("screendump", {"filename": path}))
+            with open(path, "rb") as stream:
+                picture = read_ppm(stream.read())
+            if seen(picture):
+                return
+            if time.monotonic() > end:
+                raise AssertionError("no %s on the screen of %dx%d" % (what, picture.width, picture.height))
+            time.sleep(0.3)
 
     def __enter__(self):
         return self
@@ -134,6 +154,19 @@ class SeaBios(unittest.TestCase):
     def test_menu(self):
         with Guest("-boot", "menu=on,splash-time=1000") as guest:
             guest.wait("for boot menu", "serial")
+
+    def test_splash(self):
+        """A picture beside the menu: two halves of 320x200."""
+        colours = ((40, 200, 90), (250, 30, 120))
+        rows = b"".join(bytes(reversed(colour)) * 160 for colour in colours)
+        with tempfile.NamedTemporaryFile(suffix=".bmp") as file:
+            file.write(struct.pack("<2sIIIIiiHHIIiiII", b"BM", 54 + 200 * len(rows), 0, 54, 40, 320, 200,
+                                   1, 24, 0, 200 * len(rows), 0, 0, 0, 0) + rows * 200)
+            file.flush()
+            with Guest("-device", "VGA", "-sandbox", "off", "-boot",
+                       "menu=on,splash-time=60000,splash=" + file.name) as guest:
+                guest.wait_screen("picture", lambda picture: (picture.width, picture.height) == (320, 200) and
+                                  (picture.pixel(10, 190), picture.pixel(300, 10)) == colours)
 
     def test_boot_order(self):
         with Guest(
@@ -222,8 +255,23 @@ class Grub(unittest.TestCase):
                 server.terminate()
                 server.wait()
 
-    def test_usb_disk(self):
-        """At EHCI, with the companions that libvirt gives it."""
+    def test_boot_once(self):
+        """The CD drive once, and the disk after a reset; its boot sector says c."""
+        with tempfile.NamedTemporaryFile() as disk, tempfile.NamedTemporaryFile() as says:
+            disk.write(b"\xb0c\xe6\xe9\xf4\xeb\xfd".ljust(510, b"\0") + b"\x55\xaa")
+            disk.truncate(1 << 20)
+            with Guest("-hda", disk.name, "-cdrom", GRUB, "-boot", "order=c,once=d", "-chardev",
+                       "file,id=says,path=" + says.name, "-device", "isa-debugcon,iobase=0xe9,chardev=says"
+                       ) as guest:
+                guest.wait("Booting from DVD/CD...")
+                guest.qmp("system_reset")
+                guest.wait("c", says.name)
+                self.assertEqual(guest.said("debug").count("Booting from DVD/CD..."), 1)
+                guest.qmp("system_reset")
+                guest.wait("cc", says.name)
+
+    def test_usb_disk_at_ehci(self):
+        """With the companions that libvirt gives it."""
         companions = []
         for number in range(3):
             companions += ["-device", "ich9-usb-uhci%d,masterbus=usb.0,firstport=%d,addr=0x1d.%d,"

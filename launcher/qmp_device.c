@@ -12,6 +12,7 @@
 #include "launcher/qmp_handlers.h"
 #include "net/net.h"
 #include "util/error.h"
+#include "util/ioloop.h"
 
 /* ---- balloon ---- */
 
@@ -96,13 +97,51 @@ qmp_qom_get(QmpSession *session, JsonObject *args, GError **err)
     return NULL;
 }
 
+/* The I/O thread that "/objects/ID" names; NULL for other paths, and with @err when there is none.
+ */
+static IoLoop *
+iothread_at_path(QmpSession *session, const char *path, GError **err)
+{
+    const char *id;
+    IoLoop *loop;
+
+    if (!g_str_has_prefix(path, "/objects/"))
+        return NULL;
+    id = path + strlen("/objects/");
+    loop = *id == '#' ? NULL
+                      : machine_object_find(qmp_session_vm(session)->machine, OBJECT_IOTHREAD, id);
+    if (!loop)
+        kiln_error_set(err, VIR_ERR_DEVICE_MISSING, "Object '%s' not found", path);
+    return loop;
+}
+
+static JsonNode *
+iothread_set(IoLoop *loop, JsonObject *args, GError **err)
+{
+    const char *property = json_object_get_string_member(args, "property");
+    uint64_t ns = 0;
+
+    if (strcmp(property, "poll-max-ns"))
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Property 'iothread.%s' cannot be set", property);
+    else if (keyval_uint("qom-set", args, "value", 0, UINT32_MAX, &ns, err))
+        io_loop_set_busy_poll(loop, ns);
+    return NULL;
+}
+
 JsonNode *
 qmp_qom_set(QmpSession *session, JsonObject *args, GError **err)
 {
     const char *property = json_object_get_string_member(args, "property");
-    Device *dev = device_at_path(session, json_object_get_string_member(args, "path"), err);
+    const char *path = json_object_get_string_member(args, "path");
+    IoLoop *loop = iothread_at_path(session, path, err);
+    Device *dev = NULL;
     uint64_t seconds = 0;
 
+    if (loop)
+        return iothread_set(loop, args, err);
+    if (g_str_has_prefix(path, "/objects/"))
+        return NULL;
+    dev = device_at_path(session, path, err);
     if (!dev)
         return NULL;
     if (strcmp(property, "guest-stats-polling-interval"))

@@ -26,6 +26,10 @@ QMP_HANDLER(qmp_query_iothreads);
 QMP_HANDLER(qmp_qom_list);
 QMP_HANDLER(qmp_query_chardev);
 
+/* dirty_rate.c */
+QMP_HANDLER(qmp_calc_dirty_rate);
+QMP_HANDLER(qmp_query_dirty_rate);
+
 /* qmp_cpus.c */
 QMP_HANDLER(qmp_query_cpus_fast);
 QMP_HANDLER(qmp_query_hotpluggable_cpus);

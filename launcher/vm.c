@@ -1,6 +1,7 @@
 /* vm.c - making a guest from its options, in the order in which the parts need each other.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "launcher/dirty_rate.h"
 #include "launcher/vm.h"
 
 #include <fcntl.h>
@@ -45,6 +46,7 @@ vm_free(Vm *vm)
 {
     if (!vm)
         return;
+    dirty_rate_free(vm->dirty_rate);
     migration_free(vm->migration);
     block_jobs_free(vm->block_jobs);
     g_ptr_array_unref(vm->vcpus);

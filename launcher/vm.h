@@ -84,6 +84,7 @@ struct Vm {
     struct VmVnc *vnc;            /* NULL without VNC servers */
     struct Migration *migration;  /* the latest; NULL: none yet */
     struct BlockJobs *block_jobs; /* NULL: there never was one (block_jobs.h) */
+    struct DirtyRate *dirty_rate; /* the latest measurement; NULL: none yet */
     struct Gdb *gdb;              /* NULL: no debugger is waited for (gdb.h) */
     int exit_status;
 

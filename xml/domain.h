@@ -60,6 +60,8 @@ typedef struct {
     uint64_t memory;                       /* KiB; set after completion, a multiple of 1024 */
     int dump_core;                         /* on/off */
     uint64_t current_memory;               /* KiB; set after completion, at most @memory */
+    DomainBlkiotune *blkiotune;            /* NULL when it would say nothing */
+    DomainMemtune *memtune;                /* NULL when it would say nothing */
     DomainMemoryBacking *memory_backing;
     uint64_t vcpus;     /* at most 65535; set after completion */
     int vcpu_placement; /* 0, 1 static, 2 auto */

@@ -481,6 +481,8 @@ domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError **err
         def->uuid = xml_uuid_random();
     if (def->genid_present && !def->genid)
         def->genid = xml_uuid_random();
+    domain_memtune_tidy(&def->memtune);
+    domain_blkiotune_tidy(&def->blkiotune);
     complete_iothreads(def);
     complete_cpu(def);
     complete_clock(def);

@@ -1,5 +1,5 @@
-/* domain_tune.c - the tables of memory backing, the vCPU list, I/O threads, <cputune> and
- * <numatune> (libvirt formatdomain, schema of 9.0).
+/* domain_tune.c - the tables of <memtune>, <blkiotune>, memory backing, the vCPU list, I/O threads,
+ * <cputune> and <numatune> (libvirt formatdomain, schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_tune.h"
@@ -7,6 +7,7 @@
 #include "util/error.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static const char *const memory_sources[] = { "", "file", "anonymous", "memfd", NULL };
 static const char *const accesses[] = { "", "shared", "private", NULL };
@@ -16,6 +17,112 @@ static const char *const numa_modes[] = {
     "", "strict", "preferred", "interleave", "restrictive", NULL,
 };
 static const char *const placements[] = { "", "static", "auto", NULL };
+
+/* --- memtune, blkiotune ----------------------------------------------------------------------- */
+
+#define LIMIT(name)                                                                                \
+    {                                                                                              \
+#name, NULL, XML_SIZE, offsetof(DomainMemtune, name), .scale = 1024                        \
+    }
+static const XmlRow memtune_rows[] = {
+    LIMIT(hard_limit),
+    LIMIT(soft_limit),
+    LIMIT(min_guarantee),
+    LIMIT(swap_hard_limit),
+};
+const XmlType domain_memtune_type = XML_TYPE("memtune", DomainMemtune, memtune_rows);
+
+void
+domain_memtune_tidy(DomainMemtune **memtune)
+{
+    static const size_t limits[] = {
+        offsetof(DomainMemtune, hard_limit),
+        offsetof(DomainMemtune, soft_limit),
+        offsetof(DomainMemtune, min_guarantee),
+        offsetof(DomainMemtune, swap_hard_limit),
+    };
+    DomainMemtune *t = *memtune;
+    bool any = false;
+
+    for (size_t i = 0; t && i < G_N_ELEMENTS(limits); i++) {
+        uint64_t *limit = (uint64_t *)(void *)((char *)t + limits[i]);
+
+        if (*limit == 0 || *limit >= DOMAIN_MEMORY_UNLIMITED)
+            *limit = XML_UNSET;
+        any |= *limit != XML_UNSET;
+    }
+    if (any)
+        return;
+    xml_type_free(&domain_memtune_type, t);
+    *memtune = NULL;
+}
+
+#define B(field) offsetof(DomainBlkioDevice, field)
+static const XmlRow blkio_device_rows[] = {
+    { "path", NULL, XML_STRING, B(path), XML_REQUIRED, .pattern = "/.+",
+      .legal = "an absolute path" },
+    { "weight", NULL, XML_UINT, B(weight), XML_NOT_ZERO, .max = UINT32_MAX },
+    { "read_iops_sec", NULL, XML_UINT, B(read_iops), XML_NOT_ZERO, .max = UINT32_MAX },
+    { "write_iops_sec", NULL, XML_UINT, B(write_iops), XML_NOT_ZERO, .max = UINT32_MAX },
+    { "read_bytes_sec", NULL, XML_UINT, B(read_bytes), XML_NOT_ZERO, .max = INT64_MAX },
+    { "write_bytes_sec", NULL, XML_UINT, B(write_bytes), XML_NOT_ZERO, .max = INT64_MAX },
+};
+const XmlType domain_blkio_device_type =
+    XML_TYPE("blkio-device", DomainBlkioDevice, blkio_device_rows);
+
+static const XmlRow blkiotune_rows[] = {
+    { "weight", NULL, XML_UINT, offsetof(DomainBlkiotune, weight), XML_NOT_ZERO,
+      .max = UINT32_MAX },
+    { "device", NULL, XML_LIST, offsetof(DomainBlkiotune, devices), .max = 1024,
+      .type = &domain_blkio_device_type },
+};
+
+static bool
+blkiotune_check(const void *obj, GError **err)
+{
+    const DomainBlkiotune *t = obj;
+
+    for (guint i = 0; i < t->devices->len; i++)
+        for (guint k = 0; k < i; k++) {
+            const DomainBlkioDevice *a = t->devices->pdata[i], *b = t->devices->pdata[k];
+
+            if (strcmp(a->path, b->path) == 0)
+                return kiln_error_set(err, VIR_ERR_XML_ERROR, "duplicate blkio device path '%s'",
+                                      a->path);
+        }
+    return true;
+}
+
+const XmlType domain_blkiotune_type =
+    XML_TYPE("blkiotune", DomainBlkiotune, blkiotune_rows, .check = blkiotune_check);
+
+static bool
+says(uint64_t value)
+{
+    return value != 0 && value != XML_UNSET;
+}
+
+void
+domain_blkiotune_tidy(DomainBlkiotune **tune)
+{
+    DomainBlkiotune *t = *tune;
+
+    for (guint i = t ? t->devices->len : 0; i-- > 0;) {
+        DomainBlkioDevice *d = t->devices->pdata[i];
+
+        if (says(d->weight) || says(d->read_iops) || says(d->write_iops) || says(d->read_bytes) ||
+            says(d->write_bytes))
+            continue;
+        g_ptr_array_remove_index(t->devices, i);
+        xml_type_free(&domain_blkio_device_type, d);
+    }
+    if (!t || t->devices->len > 0 || says(t->weight))
+        return;
+    xml_type_free(&domain_blkiotune_type, t);
+    *tune = NULL;
+}
+
+/* --- backing, vCPUs, I/O threads -------------------------------------------------------------- */
 
 static const XmlRow page_rows[] = {
     { NULL, "size", XML_SIZE, offsetof(DomainHugepage, size), XML_REQUIRED, .min = 1,

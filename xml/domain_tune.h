@@ -1,11 +1,32 @@
-/* domain_tune.h - where a guest's threads and memory are put on the host: memory backing, vCPU
- * list, I/O threads, <cputune>, <numatune> (libvirt formatdomain, schema of 9.0).
+/* domain_tune.h - where a guest's threads and memory are put on the host and how much they may:
+ * <memtune>, <blkiotune>, memory backing, vCPU list, I/O threads, <cputune>, <numatune> (libvirt
+ * formatdomain, schema of 9.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_TUNE_H
 #define KILN_XML_DOMAIN_TUNE_H
 
 #include "xml/xmltab.h"
+
+/* Limits of memory from here on are none: libvirt's VIR_DOMAIN_MEMORY_PARAM_UNLIMITED. */
+#define DOMAIN_MEMORY_UNLIMITED (UINT64_C(9007199254740991))
+
+/* <memtune>, in KiB; absent: no limit. */
+typedef struct {
+    uint64_t hard_limit, soft_limit, min_guarantee;
+    uint64_t swap_hard_limit; /* of memory and swap together */
+} DomainMemtune;
+
+/* Of one device of the host; absent: none. */
+typedef struct {
+    char *path;
+    uint64_t weight, read_iops, write_iops, read_bytes, write_bytes; /* a second */
+} DomainBlkioDevice;
+
+typedef struct {
+    uint64_t weight;
+    GPtrArray *devices; /* DomainBlkioDevice; none that says nothing, after completion */
+} DomainBlkiotune;
 
 typedef struct {
     uint64_t size; /* KiB; absent: the host's default */
@@ -84,6 +105,13 @@ typedef struct {
     GPtrArray *memnodes; /* DomainMemnode */
 } DomainNumatune;
 
+/* Makes of what says nothing what is absent; an object that is empty then is freed and NULL. */
+void domain_memtune_tidy(DomainMemtune **memtune);
+void domain_blkiotune_tidy(DomainBlkiotune **tune);
+
+extern const XmlType domain_memtune_type;
+extern const XmlType domain_blkio_device_type;
+extern const XmlType domain_blkiotune_type;
 extern const XmlType domain_memory_backing_type;
 extern const XmlType domain_vcpu_type;
 extern const XmlType domain_iothread_type;

@@ -154,16 +154,12 @@ check_board(const DomainDef *def, GError **err)
     if (def->pm_mem == TRISTATE_ON &&
         (def->os.firmware == DOMAIN_FIRMWARE_EFI || def->os.loader_type == DOMAIN_LOADER_PFLASH))
         return refuse(err, "<pm> with suspend-to-mem enabled, with UEFI firmware,");
+    if (def->memtune && def->memtune->min_guarantee != XML_UNSET)
+        return refuse(err, "<min_guarantee> in <memtune>");
     if (def->fc_appid)
         return refuse(err, "<fibrechannel> in <resource>");
     if (def->cputune && !check_kept(def->cputune->kept, " in <cputune>", err))
         return false;
-    for (guint i = 0; i < def->perf_events->len; i++) {
-        const DomainPerfEvent *event = def->perf_events->pdata[i];
-
-        if (event->enabled == TRISTATE_ON)
-            return refuse(err, "perf event '%s'", event->name);
-    }
     for (guint i = 0; i < def->iothread_ids->len; i++) {
         const DomainIothread *io = def->iothread_ids->pdata[i];
 

@@ -50,6 +50,18 @@ call_domain_set_memory_stats_period(Call *call, const DomainSetMemoryStatsPeriod
 }
 
 bool
+call_domain_start_dirty_rate_calc(Call *call, const DomainStartDirtyRateCalcArgs *args,
+                                  WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return call_check_flags(args->flags,
+                            VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_BITMAP |
+                                VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_RING,
+                            "virDomainStartDirtyRateCalc", err) &&
+           domain_start_dirty_rate(call->domain, args->seconds, args->flags, err);
+}
+
+bool
 call_domain_memory_stats(Call *call, const DomainMemoryStatsArgs *args, DomainMemoryStatsRet *ret,
                          GError **err)
 {

@@ -27,6 +27,9 @@ take_one(const WireTypedParam *param, const CallParam *wanted, GError **err)
     case VIR_TYPED_PARAM_INT:
         *(int64_t *)wanted->value = value->WireTypedValue_u.i;
         break;
+    case VIR_TYPED_PARAM_BOOLEAN:
+        *(int *)wanted->value = value->WireTypedValue_u.b != 0;
+        break;
     case VIR_TYPED_PARAM_STRING:
         *(const char **)wanted->value = value->WireTypedValue_u.s;
         break;

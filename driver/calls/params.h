@@ -13,7 +13,8 @@
 typedef struct {
     const char *name;
     int type;    /* virTypedParameterType */
-    void *value; /* uint64_t; int64_t for INT and LLONG; for STRING const char *, borrowed */
+    void *value; /* uint64_t; int64_t for INT and LLONG; for STRING const char *, borrowed;
+                  * for BOOLEAN int, 0 or 1 */
     bool *given; /* may be NULL */
 } CallParam;
 

@@ -1,10 +1,11 @@
 /* cgroup.c - control groups of guests.
  *
  * Linux Documentation/admin-guide/cgroup-v2.rst (cpu.weight, cpu.max, cpuset, threaded groups) and
- * cgroup-v1/cpusets.rst, scheduler/sched-bwc.rst. Leaves out memory, io and device controllers.
+ * cgroup-v1/cpusets.rst, scheduler/sched-bwc.rst. Memory and block I/O are in cgroup_limits.c; the
+ * devices controller is left out.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "driver/domain/cgroup.h"
+#include "driver/domain/cgroup_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,20 +21,10 @@
 #define CGROUP_PARENT "kiln"
 enum { CGROUP_WEIGHT_MAX = 10000, CGROUP_REMOVE_TRIES = 100, CGROUP_REMOVE_WAIT_US = 10000 };
 
-struct CgroupHost {
-    bool v2;
-    char *parent[CGROUP_CONTROLLERS]; /* directory of Kiln's guests; NULL: controller missing */
-};
+static const char *const controller_names[] = { "cpu", "cpuacct", "cpuset", "memory", "blkio" };
 
-struct Cgroup {
-    bool v2;
-    char *dir[CGROUP_CONTROLLERS]; /* v2: all the same; NULL: controller missing */
-};
-
-static const char *const controller_names[] = { "cpu", "cpuacct", "cpuset" };
-
-static bool
-file_put(const char *dir, const char *file, const char *text, GError **err)
+bool
+cgroup_put(const char *dir, const char *file, const char *text, GError **err)
 {
     g_autofree char *path = g_build_filename(dir, file, NULL);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -47,8 +38,8 @@ file_put(const char *dir, const char *file, const char *text, GError **err)
     return n >= 0;
 }
 
-static char *
-file_get(const char *dir, const char *file)
+char *
+cgroup_get(const char *dir, const char *file)
 {
     g_autofree char *path = g_build_filename(dir, file, NULL);
     char *text = NULL;
@@ -64,11 +55,11 @@ cpuset_inherit(const char *dir)
 
     for (int i = 0; i < 2; i++) {
         const char *file = i == 0 ? "cpuset.cpus" : "cpuset.mems";
-        g_autofree char *own = file_get(dir, file);
-        g_autofree char *theirs = file_get(parent, file);
+        g_autofree char *own = cgroup_get(dir, file);
+        g_autofree char *theirs = cgroup_get(parent, file);
 
         if (own && !*own && theirs)
-            file_put(dir, file, theirs, NULL);
+            cgroup_put(dir, file, theirs, NULL);
     }
 }
 
@@ -80,6 +71,17 @@ has_controller(const char *list, const char *name)
     return g_strv_contains((const char *const *)words, name);
 }
 
+/* Each alone: the kernel refuses a line of which it lacks one. */
+static const struct {
+    CgroupController controller;
+    const char *give;
+} v2_controllers[] = {
+    { CGROUP_CPU, "+cpu" },
+    { CGROUP_CPUSET, "+cpuset" },
+    { CGROUP_MEMORY, "+memory" },
+    { CGROUP_BLKIO, "+io" },
+};
+
 /* Makes Kiln's own group at the top and hands it the controllers that the kernel has. */
 static void
 host_find_v2(CgroupHost *host, const char *root)
@@ -87,17 +89,17 @@ host_find_v2(CgroupHost *host, const char *root)
     g_autofree char *parent = g_build_filename(root, CGROUP_PARENT, NULL);
     g_autofree char *given = NULL;
 
-    file_put(root, "cgroup.subtree_control", "+cpu +cpuset", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(v2_controllers); i++)
+        cgroup_put(root, "cgroup.subtree_control", v2_controllers[i].give, NULL);
     if (g_mkdir(parent, 0755) < 0 && errno != EEXIST)
         return;
     host->v2 = true;
-    file_put(parent, "cgroup.subtree_control", "+cpu", NULL);
-    file_put(parent, "cgroup.subtree_control", "+cpuset", NULL);
-    given = file_get(parent, "cgroup.subtree_control");
-    if (has_controller(given, "cpu"))
-        host->parent[CGROUP_CPU] = g_strdup(parent);
-    if (has_controller(given, "cpuset"))
-        host->parent[CGROUP_CPUSET] = g_strdup(parent);
+    for (size_t i = 0; i < G_N_ELEMENTS(v2_controllers); i++)
+        cgroup_put(parent, "cgroup.subtree_control", v2_controllers[i].give, NULL);
+    given = cgroup_get(parent, "cgroup.subtree_control");
+    for (size_t i = 0; i < G_N_ELEMENTS(v2_controllers); i++)
+        if (has_controller(given, v2_controllers[i].give + 1))
+            host->parent[v2_controllers[i].controller] = g_strdup(parent);
     host->parent[CGROUP_CPUACCT] = g_strdup(parent); /* v2 always counts */
 }
 
@@ -253,8 +255,8 @@ cgroup_close_join(CgroupJoin *join)
     join->dir = -1;
 }
 
-static bool
-need(Cgroup *group, CgroupController controller, const char *what, GError **err)
+bool
+cgroup_need(Cgroup *group, CgroupController controller, const char *what, GError **err)
 {
     return (group && group->dir[controller]) ||
            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -273,8 +275,9 @@ sub_dir(Cgroup *group, CgroupController controller, const char *sub, GError **er
     if (!sub)
         return g_steal_pointer(&dir);
     if (g_mkdir(dir, 0755) == 0) {
-        if (group->v2 && (!file_put(dir, "cgroup.type", "threaded", err) ||
-                          !file_put(group->dir[controller], "cgroup.subtree_control", "+cpu", err)))
+        if (group->v2 &&
+            (!cgroup_put(dir, "cgroup.type", "threaded", err) ||
+             !cgroup_put(group->dir[controller], "cgroup.subtree_control", "+cpu", err)))
             return NULL;
         if (!group->v2 && controller == CGROUP_CPUSET)
             cpuset_inherit(dir);
@@ -291,7 +294,7 @@ cgroup_set_shares(Cgroup *group, uint64_t shares, GError **err)
 {
     g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, shares);
 
-    if (!need(group, CGROUP_CPU, "<cputune><shares>", err))
+    if (!cgroup_need(group, CGROUP_CPU, "<cputune><shares>", err))
         return false;
     if (group->v2 && (shares < 1 || shares > CGROUP_WEIGHT_MAX))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
@@ -299,7 +302,7 @@ cgroup_set_shares(Cgroup *group, uint64_t shares, GError **err)
                               "' must be in range [1, %d] on a host with "
                               "cgroup v2",
                               shares, CGROUP_WEIGHT_MAX);
-    return file_put(group->dir[CGROUP_CPU], group->v2 ? "cpu.weight" : "cpu.shares", text, err);
+    return cgroup_put(group->dir[CGROUP_CPU], group->v2 ? "cpu.weight" : "cpu.shares", text, err);
 }
 
 bool
@@ -307,25 +310,25 @@ cgroup_set_quota(Cgroup *group, const char *sub, uint64_t period, int64_t quota,
 {
     g_autofree char *dir = NULL, *text = NULL, *period_text = NULL;
 
-    if (!need(group, CGROUP_CPU, "<cputune> with period or quota", err) ||
+    if (!cgroup_need(group, CGROUP_CPU, "<cputune> with period or quota", err) ||
         !(dir = sub_dir(group, CGROUP_CPU, sub, err)))
         return false;
     if (group->v2) {
         text = quota > 0 ? g_strdup_printf("%" G_GINT64_FORMAT " %" G_GUINT64_FORMAT, quota, period)
                          : g_strdup_printf("max %" G_GUINT64_FORMAT, period);
-        return file_put(dir, "cpu.max", text, err);
+        return cgroup_put(dir, "cpu.max", text, err);
     }
     text = g_strdup_printf("%" G_GINT64_FORMAT, quota > 0 ? quota : -1);
     period_text = g_strdup_printf("%" G_GUINT64_FORMAT, period);
-    return file_put(dir, "cpu.cfs_period_us", period_text, err) &&
-           file_put(dir, "cpu.cfs_quota_us", text, err);
+    return cgroup_put(dir, "cpu.cfs_period_us", period_text, err) &&
+           cgroup_put(dir, "cpu.cfs_quota_us", text, err);
 }
 
 bool
 cgroup_set_mems(Cgroup *group, const char *nodes, GError **err)
 {
-    return need(group, CGROUP_CPUSET, "binding a guest to NUMA nodes", err) &&
-           file_put(group->dir[CGROUP_CPUSET], "cpuset.mems", nodes, err);
+    return cgroup_need(group, CGROUP_CPUSET, "binding a guest to NUMA nodes", err) &&
+           cgroup_put(group->dir[CGROUP_CPUSET], "cpuset.mems", nodes, err);
 }
 
 bool
@@ -334,9 +337,9 @@ cgroup_add_thread(Cgroup *group, const char *sub, pid_t tid, GError **err)
     g_autofree char *dir = NULL;
     g_autofree char *text = g_strdup_printf("%d", (int)tid);
 
-    return need(group, CGROUP_CPU, "limiting a thread", err) &&
+    return cgroup_need(group, CGROUP_CPU, "limiting a thread", err) &&
            (dir = sub_dir(group, CGROUP_CPU, sub, err)) &&
-           file_put(dir, group->v2 ? "cgroup.threads" : "tasks", text, err);
+           cgroup_put(dir, group->v2 ? "cgroup.threads" : "tasks", text, err);
 }
 
 /* Groups of threads first; a group can be busy for a moment after its last process was reaped. */

@@ -1,7 +1,7 @@
 /* cgroup.h - control groups of guests: one per guest, with groups of threads inside.
  *
  * Linux cgroup v2 (Documentation/admin-guide/cgroup-v2.rst) where it is mounted at the root, else
- * the v1 controllers cpu, cpuacct and cpuset.
+ * the v1 controllers cpu, cpuacct, cpuset, memory and blkio.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_DRIVER_DOMAIN_CGROUP_H
@@ -12,7 +12,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-typedef enum { CGROUP_CPU, CGROUP_CPUACCT, CGROUP_CPUSET, CGROUP_CONTROLLERS } CgroupController;
+typedef enum {
+    CGROUP_CPU,
+    CGROUP_CPUACCT,
+    CGROUP_CPUSET,
+    CGROUP_MEMORY,
+    CGROUP_BLKIO, /* v2: "io" */
+    CGROUP_CONTROLLERS,
+} CgroupController;
 
 /* What this host offers; immutable, any thread. */
 typedef struct CgroupHost CgroupHost;
@@ -55,6 +62,31 @@ bool cgroup_set_shares(Cgroup *group, uint64_t shares, GError **err);
 bool cgroup_set_quota(Cgroup *group, const char *sub, uint64_t period, int64_t quota, GError **err);
 bool cgroup_set_mems(Cgroup *group, const char *nodes, GError **err);
 bool cgroup_add_thread(Cgroup *group, const char *sub, pid_t tid, GError **err);
+
+/* --- cgroup_limits.c; errors as above ----------------------------------------------------------
+ */
+
+/* KiB; XML_UNSET for none. */
+typedef struct {
+    uint64_t hard, soft, swap_hard; /* @swap_hard: of memory and swap together */
+} CgroupMemory;
+/* From @before, what the group has, to @now; what is the same in both is not touched. */
+bool cgroup_set_memory(Cgroup *group, const CgroupMemory *before, const CgroupMemory *now,
+                       GError **err);
+
+typedef enum {
+    CGROUP_IO_WEIGHT,
+    CGROUP_IO_READ_IOPS,
+    CGROUP_IO_WRITE_IOPS,
+    CGROUP_IO_READ_BYTES,
+    CGROUP_IO_WRITE_BYTES,
+    CGROUP_IO_LIMITS,
+} CgroupIoLimit;
+bool cgroup_set_io_weight(Cgroup *group, uint64_t weight, GError **err);
+bool cgroup_get_io_weight(Cgroup *group, uint64_t *ret, GError **err);
+/* Of the block device at @path. @value 0 takes a limit away. */
+bool cgroup_set_io_limit(Cgroup *group, const char *path, CgroupIoLimit limit, uint64_t value,
+                         GError **err);
 
 /* Removes the group and those within; waits shortly for the last process to leave. */
 void cgroup_remove(Cgroup *group);

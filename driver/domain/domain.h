@@ -324,6 +324,8 @@ typedef struct {
     int state;         /* virVcpuState */
     uint64_t cpu_time; /* ns */
     int cpu;           /* the host CPU it last ran on; -1 unknown */
+    uint64_t wait;     /* ns of waiting for anything, where the kernel counts that */
+    uint64_t delay;    /* ns of waiting for a host CPU */
 } DomainVcpuInfo;
 /* Of a running guest: DomainVcpuInfo each. g_array_unref() it. */
 GArray *domain_vcpu_infos(Domain *domain, GError **err);
@@ -344,6 +346,42 @@ GPtrArray *domain_pins(Domain *domain, DomainPinKind kind, unsigned flags, GErro
  * @flags name, and the running thread. */
 bool domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, unsigned flags,
                 GError **err);
+
+/* --- I/O threads (iothread.c) ----------------------------------------------------------------- */
+
+/* virDomainAddIOThread, virDomainDelIOThread. @flags: virDomainModificationImpact. */
+bool domain_add_iothread(Domain *domain, unsigned id, unsigned flags, GError **err);
+bool domain_del_iothread(Domain *domain, unsigned id, unsigned flags, GError **err);
+
+/* XML_UNSET and XML_UNSET_INT (xml/xmltab.h) stay as they are; pools of -1 are the VMM's choice. */
+typedef struct {
+    uint64_t poll_max_ns, poll_grow, poll_shrink;
+    int64_t pool_min, pool_max;
+} DomainIothreadParams;
+bool domain_set_iothread(Domain *domain, unsigned id, const DomainIothreadParams *params,
+                         unsigned flags, GError **err);
+
+typedef struct {
+    unsigned id;
+    uint64_t poll_max_ns;
+    unsigned poll_grow, poll_shrink;
+} DomainIothreadStats;
+/* DomainIothreadStats each, of a running guest. g_array_unref() it. */
+GArray *domain_iothread_stats(Domain *domain, GError **err);
+
+/* --- counters of perf (perf.c) ---------------------------------------------------------------- */
+
+enum { DOMAIN_PERF_EVENTS = 22 };
+/* libvirt's name; NULL when there is no event of that number. */
+const char *domain_perf_name(unsigned event);
+/* virDomainGetPerfEvents, virDomainSetPerfEvents: 1 on, 0 off, -1 as it is. @flags:
+ * virDomainModificationImpact. */
+bool domain_perf_events(Domain *domain, unsigned flags, bool ret[DOMAIN_PERF_EVENTS], GError **err);
+bool domain_set_perf_events(Domain *domain, const int wanted[DOMAIN_PERF_EVENTS], unsigned flags,
+                            GError **err);
+/* Calls @take with each counter of a running guest that is on. */
+typedef void (*DomainPerfTake)(void *opaque, const char *name, uint64_t value);
+void domain_perf_stats(Domain *domain, DomainPerfTake take, void *opaque);
 
 /* --- tuning as it is (params.c) --------------------------------------------------------------- */
 
@@ -372,6 +410,30 @@ bool domain_schedule(Domain *domain, unsigned flags, DomainSchedule *ret, GError
 /* virDomainSetSchedulerParametersFlags; what is XML_UNSET or XML_UNSET_INT (xml/xmltab.h) stays. */
 bool domain_set_schedule(Domain *domain, const DomainSchedule *wanted, unsigned flags,
                          GError **err);
+
+/* KiB; DOMAIN_MEMORY_UNLIMITED (xml/domain_tune.h) for no limit. When set, XML_UNSET stays as it
+ * is.
+ */
+typedef struct {
+    uint64_t hard, soft, swap_hard;
+} DomainMemoryLimits;
+/* virDomainGetMemoryParameters, virDomainSetMemoryParameters. @flags:
+ * virDomainModificationImpact. */
+bool domain_memory_limits(Domain *domain, unsigned flags, DomainMemoryLimits *ret, GError **err);
+bool domain_set_memory_limits(Domain *domain, const DomainMemoryLimits *wanted, unsigned flags,
+                              GError **err);
+
+/* virDomainGetBlkioParameters: @devices has a text "PATH,VALUE,PATH,VALUE" for each CgroupIoLimit
+ * (cgroup.h), "" for none. When set, @weight XML_UNSET and texts that are NULL stay as they are,
+ * and so do devices that a text does not name; values of 0 take limits away. */
+enum { DOMAIN_BLKIO_LIMITS = 5 };
+typedef struct {
+    uint64_t weight; /* 0: not set */
+    const char *devices[DOMAIN_BLKIO_LIMITS];
+} DomainBlkio;
+/* g_free() the texts of *ret. */
+bool domain_blkio(Domain *domain, unsigned flags, DomainBlkio *ret, GError **err);
+bool domain_set_blkio(Domain *domain, const DomainBlkio *wanted, unsigned flags, GError **err);
 
 /* <bandwidth> of one direction: KiB/s, and KiB for the burst; 0 for what is not there. */
 typedef struct {
@@ -407,6 +469,9 @@ typedef struct {
     uint64_t total, user, system;
 } DomainCpuTimes;
 bool domain_cpu_times(Domain *domain, DomainCpuTimes *ret, GError **err);
+/* Nanoseconds that KVM has waited for a guest that was idle before it gave the processor away: with
+ * and without something to do coming up. False where the kernel does not tell. */
+bool domain_halt_poll(Domain *domain, uint64_t *ret_success, uint64_t *ret_fail);
 
 typedef struct {
     uint64_t capacity, allocation, physical; /* bytes */
@@ -428,6 +493,17 @@ typedef struct {
 } DomainMemoryStat;
 /* DomainMemoryStat each. g_array_unref() it. */
 GArray *domain_memory_stats(Domain *domain, GError **err);
+
+/* virDomainStartDirtyRateCalc; @flags: virDomainDirtyRateCalcFlags. */
+bool domain_start_dirty_rate(Domain *domain, int seconds, unsigned flags, GError **err);
+typedef struct {
+    int status;    /* virDomainDirtyRateStatus */
+    int64_t begun; /* seconds since 1970 */
+    int seconds;
+    int64_t mib_per_second; /* when it is measured */
+} DomainDirtyRate;
+/* Of a running guest, the latest measurement. */
+bool domain_dirty_rate(Domain *domain, DomainDirtyRate *ret, GError **err);
 
 typedef struct {
     char *target;                                          /* "vda" */

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "driver/domain/agent.h"
+#include "driver/domain/perf.h"
 #include "util/error.h"
 
 struct DomainJobWaiter {
@@ -154,6 +155,7 @@ domain_run_unref(DomainRun *run)
     g_ptr_array_unref(run->sockets);
     g_array_unref(run->masters);
     cgroup_free(run->cgroup);
+    domain_perf_free(run->perf);
     domain_agent_free(run->agent);
     domain_unref(run->domain);
     g_free(run);
@@ -167,6 +169,7 @@ domain_run_new(Domain *domain)
     run->refs = 1;
     run->domain = domain_ref(domain);
     domain_process_init(&run->process);
+    run->perf = domain_perf_new();
     run->agent = domain_agent_new();
     run->vcpu_tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
     run->iothreads = g_array_new(FALSE, TRUE, sizeof(DomainRunThread));

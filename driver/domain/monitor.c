@@ -627,9 +627,8 @@ domain_monitor_state(DomainRun *run, int *ret_reason, GError **err)
     return VIR_DOMAIN_PAUSED;
 }
 
-/* "iothread7" to 7, 0 for anything else. */
-static unsigned
-iothread_number(const char *id)
+unsigned
+domain_monitor_iothread_number(const char *id)
 {
     return g_str_has_prefix(id, "iothread") ? strtoul(id + strlen("iothread"), NULL, 10) : 0;
 }
@@ -693,7 +692,7 @@ domain_monitor_threads(DomainRun *run, GError **err)
     g_array_set_size(run->iothreads, 0);
     for (guint i = 0; i < json_array_get_length(thread_list); i++) {
         JsonObject *thread = qmp_element(thread_list, i);
-        DomainRunThread entry = { iothread_number(qmp_text(thread, "id")), 0 };
+        DomainRunThread entry = { domain_monitor_iothread_number(qmp_text(thread, "id")), 0 };
 
         if (!own_thread(run, qmp_number(thread, "thread-id"), &entry.tid, err))
             return false;

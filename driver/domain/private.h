@@ -35,6 +35,9 @@ typedef struct {
     pid_t tid;
 } DomainRunThread;
 
+/* Counters of a guest's process (perf.h). */
+typedef struct DomainPerf DomainPerf;
+
 /* The connection to a guest's agent (agent.h). */
 typedef struct DomainAgent DomainAgent;
 
@@ -47,12 +50,13 @@ typedef struct {
     DomainProcess process;
     char *monitor_path, *log_path;
     Qmp *qmp;
-    GArray *iothreads;  /* DomainRunThread */
+    GArray *iothreads;  /* DomainRunThread; changed and looked at in a job only */
     GPtrArray *ports;   /* DomainPort * */
     GPtrArray *sockets; /* char *: unix sockets to unlink */
     GArray *masters;    /* int: our copies of the ptys' masters, see domain_console_drain() */
     Cgroup *cgroup;     /* NULL: none */
     GSource *exit_source;
+    DomainPerf *perf;   /* always there */
     DomainAgent *agent; /* always there, connected or not */
     bool reset_nvram;   /* the variable store is made anew */
     /* Guarded by domain->lock: */
@@ -281,8 +285,10 @@ extern const QmpOps domain_monitor_ops;
 int domain_monitor_state(DomainRun *run, int *ret_reason, GError **err);
 /* Fills vcpu_tids; the state lock must not be held. */
 bool domain_monitor_vcpus(DomainRun *run, GError **err);
-/* Fills vcpu_tids and iothreads. */
+/* Fills vcpu_tids and iothreads; in a job, or while the run is made. */
 bool domain_monitor_threads(DomainRun *run, GError **err);
+/* "iothread7" to 7, 0 for anything else. */
+unsigned domain_monitor_iothread_number(const char *id);
 /* Acts on what happened while no daemon listened. */
 void domain_monitor_catch_up(DomainRun *run);
 /* Makes the balloon ask the guest for statistics every @seconds (0: never). */

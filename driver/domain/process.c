@@ -6,6 +6,7 @@
 #include "driver/domain/process.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -146,4 +147,28 @@ domain_process_resident(pid_t pid)
     uint64_t pages;
 
     return stat_field(path, 24, &pages) ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* A line "name : 12.345678" of /proc/PID/sched, in milliseconds, as nanoseconds. */
+static uint64_t
+sched_value(const char *text, const char *name)
+{
+    const char *line = strstr(text, name), *colon = line ? strchr(line, ':') : NULL;
+
+    return colon ? (uint64_t)(g_ascii_strtod(colon + 1, NULL) * 1e6) : 0;
+}
+
+void
+domain_process_waits(pid_t pid, pid_t tid, uint64_t *ret_wait, uint64_t *ret_delay)
+{
+    g_autofree char *sched = g_strdup_printf("/proc/%d/task/%d/sched", (int)pid, (int)tid);
+    g_autofree char *stat = g_strdup_printf("/proc/%d/task/%d/schedstat", (int)pid, (int)tid);
+    g_autofree char *text = NULL, *line = NULL;
+    uint64_t delay;
+
+    *ret_wait = *ret_delay = 0;
+    if (g_file_get_contents(sched, &text, NULL, NULL))
+        *ret_wait = sched_value(text, "wait_sum");
+    if (g_file_get_contents(stat, &line, NULL, NULL) && sscanf(line, "%*u %" SCNu64, &delay) == 1)
+        *ret_delay = delay;
 }

@@ -42,6 +42,10 @@ bool domain_process_times(pid_t pid, uint64_t *ret_user, uint64_t *ret_system);
 /* The processor a thread last ran on, -1 when it is gone. */
 int domain_process_last_cpu(pid_t pid, pid_t tid);
 
+/* Nanoseconds that a thread waited: for anything (*ret_wait, 0 where the kernel does not tell), for
+ * a processor. */
+void domain_process_waits(pid_t pid, pid_t tid, uint64_t *ret_wait, uint64_t *ret_delay);
+
 /* Bytes of resident memory; 0 when it is gone. */
 uint64_t domain_process_resident(pid_t pid);
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "driver/domain/perf.h"
 #include "driver/domain/status.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -198,6 +199,9 @@ reconnect_one(Reconnect *item)
     run->started = true;
     state_restore(domain, status, state, reason);
     g_mutex_unlock(&domain->lock);
+    if (!domain_perf_start(run, domain->live, &err))
+        domain_manager_warn(domain->manager, "events of domain '%s' are not counted: %s",
+                            domain->name, err->message);
     domain_run_watch(run);
     domain_monitor_catch_up(run);
 }

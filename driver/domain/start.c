@@ -9,6 +9,7 @@
 
 #include "driver/domain/graphics.h"
 #include "driver/domain/log.h"
+#include "driver/domain/perf.h"
 #include "driver/domain/resources.h"
 #include "driver/domain/tune.h"
 #include "driver/node/firmware.h"
@@ -277,7 +278,7 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
     if (log >= 0)
         close(log);
     return ok && reach_monitor(run, mark, err) && domain_tune_threads(run, live, err) &&
-           (saved < 0 || domain_run_load(run, saved, err)) &&
+           domain_perf_start(run, live, err) && (saved < 0 || domain_run_load(run, saved, err)) &&
            configure_devices(run, live, saved >= 0, err) &&
            domain_hook_run(manager, live->name, "started", "begin", live, err);
 }

@@ -105,6 +105,8 @@ needs_group(const DomainDef *def)
 {
     const DomainCputune *tune = def->cputune;
 
+    if (def->memtune || def->blkiotune)
+        return true;
     return tune &&
            (tune->shares != XML_UNSET || has_quota(tune->global_quota) || has_quota(tune->quota) ||
             has_quota(tune->emulator_quota) || has_quota(tune->iothread_quota));
@@ -135,6 +137,8 @@ domain_tune_group(DomainRun *run, const DomainDef *def, GError **err)
     if (tune && has_quota(tune->global_quota) &&
         !cgroup_set_quota(run->cgroup, NULL, period_or_default(tune->global_period),
                           tune->global_quota, err))
+        return false;
+    if (!domain_tune_resources(run, def, err))
         return false;
     /* the VMM binds memory by itself in the other modes; this one is for the group alone */
     if (def->numatune && def->numatune->nodeset &&
@@ -209,6 +213,18 @@ domain_tune_vcpu(DomainRun *run, const DomainDef *def, unsigned index, GError **
     pid_t tid = index < run->vcpu_tids->len ? g_array_index(run->vcpu_tids, pid_t, index) : 0;
 
     return tid == 0 || tune_vcpu(run, def, index, tid, err);
+}
+
+bool
+domain_tune_iothread(DomainRun *run, const DomainDef *def, unsigned id, GError **err)
+{
+    for (guint i = 0; i < run->iothreads->len; i++) {
+        const DomainRunThread *thread = &g_array_index(run->iothreads, DomainRunThread, i);
+
+        if (thread->id == id)
+            return tune_iothread(run, def, thread, err);
+    }
+    return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the VMM has no I/O thread %u", id);
 }
 
 bool

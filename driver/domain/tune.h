@@ -20,11 +20,18 @@ bool domain_tune_threads(DomainRun *run, const DomainDef *def, GError **err);
 /* As above for vCPU @index alone. In a job. */
 bool domain_tune_vcpu(DomainRun *run, const DomainDef *def, unsigned index, GError **err);
 
+/* As above for I/O thread @id alone, which is there. In a job. */
+bool domain_tune_iothread(DomainRun *run, const DomainDef *def, unsigned id, GError **err);
+
 /* In a job: shares, periods and quotas of a running guest as @def has them, where @wanted names
  * them.
  */
 bool domain_tune_limits(DomainRun *run, const DomainDef *def, const DomainSchedule *wanted,
                         GError **err);
+
+/* tune_limits.c: memory and block I/O of the group as @def has them; nothing where it says nothing.
+ */
+bool domain_tune_resources(DomainRun *run, const DomainDef *def, GError **err);
 
 /* Binds thread @tid to a canonical cpuset (NULL: all CPUs of the host). */
 bool domain_tune_bind(pid_t tid, const char *cpus, GError **err);

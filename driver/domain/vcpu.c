@@ -62,6 +62,8 @@ domain_vcpu_infos(Domain *domain, GError **err)
         };
 
         if (tid != 0)
+            domain_process_waits(run->process.pid, tid, &info.wait, &info.delay);
+        if (tid != 0)
             g_array_append_val(infos, info);
     }
     return infos;

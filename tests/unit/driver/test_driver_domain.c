@@ -800,6 +800,70 @@ test_vcpu_goes_late(void **state)
     assert_true(domain_destroy(domain, 0, NULL));
 }
 
+/* --- I/O threads, limits, counters ------------------------------------------------------------ */
+
+static void
+test_iothreads_of_a_definition(void **state)
+{
+    Harness *harness = *state;
+    const unsigned config = VIR_DOMAIN_AFFECT_CONFIG;
+    g_autoptr(Domain) domain =
+        harness_define(harness, "vm", "",
+                       "<iothreads>2</iothreads><cputune><iothreadpin iothread='2' cpuset='0'/>"
+                       "<iothreadsched iothreads='1-2' scheduler='batch'/></cputune>");
+    g_autofree char *after = NULL;
+    g_autoptr(GError) err = NULL;
+
+    assert_true(domain_add_iothread(domain, 5, config, NULL));
+    check_xml(domain, 0, "<iothreads>3</iothreads>");
+    check_xml(domain, 0, "<iothread id='5'/>");
+    assert_false(domain_add_iothread(domain, 5, config, &err));
+    assert_int_equal(kiln_error_code(err), VIR_ERR_INVALID_ARG);
+    assert_true(domain_del_iothread(domain, 2, config, NULL));
+    check_xml(domain, 0, "<iothreadsched iothreads='1' scheduler='batch'/>");
+    assert_true(domain_del_iothread(domain, 1, config, NULL));
+    after = domain_xml(domain, 0, NULL);
+    assert_null(strstr(after, "iothreadpin"));
+    assert_null(strstr(after, "iothreadsched"));
+    assert_false(domain_del_iothread(domain, 1, config, NULL));
+    assert_true(domain_start(domain, 0, NULL, NULL));
+    /* this VMM knows no objects: nothing is noted */
+    assert_false(domain_add_iothread(domain, 7, LIVE | config, NULL));
+    check_xml(domain, 0, "<iothreads>1</iothreads>");
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<iothreads>1</iothreads>");
+    assert_true(domain_destroy(domain, 0, NULL));
+}
+
+/* What the daemon of the test, which has no control groups, can do: definitions. */
+static void
+test_perf_events(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain =
+        harness_start(harness, "vm", "", "<perf><event name='page_faults' enabled='no'/></perf>");
+    int wanted[DOMAIN_PERF_EVENTS];
+    bool told[DOMAIN_PERF_EVENTS];
+    g_autoptr(GError) err = NULL;
+
+    for (unsigned i = 0; i < DOMAIN_PERF_EVENTS; i++)
+        wanted[i] = strcmp(domain_perf_name(i), "page_faults") == 0  ? 1
+                    : strcmp(domain_perf_name(i), "cpu_cycles") == 0 ? 0
+                                                                     : -1;
+    assert_true(domain_set_perf_events(domain, wanted, VIR_DOMAIN_AFFECT_CONFIG, NULL));
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<event name='cpu_cycles' enabled='no'/>");
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<event name='page_faults' enabled='yes'/>");
+    check_xml(domain, 0, "<event name='page_faults' enabled='no'/>");
+    assert_true(domain_perf_events(domain, VIR_DOMAIN_AFFECT_CONFIG, told, NULL));
+    for (unsigned i = 0; i < DOMAIN_PERF_EVENTS; i++)
+        assert_int_equal(told[i], wanted[i] == 1);
+    wanted[0] = 1;
+    assert_string_equal(domain_perf_name(0), "cmt");
+    assert_false(domain_set_perf_events(domain, wanted, LIVE, &err));
+    assert_true(domain_perf_events(domain, LIVE, told, NULL));
+    assert_false(told[0]);
+    assert_true(domain_destroy(domain, 0, NULL));
+}
+
 int
 main(void)
 {
@@ -841,6 +905,8 @@ main(void)
         TEST(test_vcpus_come_and_go),
         TEST(test_vcpus_of_a_definition),
         TEST(test_vcpu_goes_late),
+        TEST(test_iothreads_of_a_definition),
+        TEST(test_perf_events),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -394,7 +394,7 @@ test_start(void **state)
           "<virtualport>" },
         { BASE, "<serial type='vc'/>", "type 'vc' of a serial" },
         { BASE, "<parallel/>", "<parallel>" },
-        { BASE "<blkiotune><weight>500</weight></blkiotune>", "", "<blkiotune>" },
+        { BASE "<memtune><min_guarantee>500</min_guarantee></memtune>", "", "<min_guarantee>" },
         { BASE, DISK("<target dev='vda'/><driver packed='on'/>"), "packed='on' of disk 'vda'" },
         { BASE, "<video><driver iommu='on'/><model type='virtio'/></video>",
           "iommu='on' of video model 'virtio'" },

@@ -11,6 +11,7 @@
 #include "driver/domain/domain.h"
 #include "driver/node/node.h"
 #include "driver/nodedev/nodedev.h"
+#include "driver/protocol/events.h"
 #include "driver/secret/secret.h"
 #include "driver/storage/storage.h"
 #include "network/network.h"
@@ -30,6 +31,43 @@ managers_network_lifecycle(void *opaque, const char *name, const uint8_t uuid[16
     EventNetwork net = { name, uuid };
 
     event_hub_network_lifecycle(services->events, &net, event, detail);
+}
+
+static WireGraphicsAddress
+graphics_address(const DomainEventAddress *address)
+{
+    return (WireGraphicsAddress){ address->family, (char *)address->node,
+                                  (char *)address->service };
+}
+
+static void
+managers_graphics_event(EventHub *hub, const EventDomain *dom, const DomainEventGraphics *graphics)
+{
+    WireGraphicsIdentity subject[2];
+    DomainGraphicsEvent msg = {
+        .phase = graphics->phase,
+        .local = graphics_address(&graphics->local),
+        .remote = graphics_address(&graphics->remote),
+        .auth = (char *)graphics->auth,
+        .subject = { 0, subject },
+    };
+
+    if (*graphics->x509_name)
+        subject[msg.subject.subject_len++] =
+            (WireGraphicsIdentity){ (char *)"x509dname", (char *)graphics->x509_name };
+    if (*graphics->sasl_name)
+        subject[msg.subject.subject_len++] =
+            (WireGraphicsIdentity){ (char *)"saslUsername", (char *)graphics->sasl_name };
+    event_hub_domain_graphics(hub, dom, &msg);
+}
+
+static void
+managers_monitor_event(void *opaque, const DomainEvent *domain, const char *name, const char *data)
+{
+    const CallServices *services = opaque;
+    EventDomain dom = { domain->name, domain->uuid, domain->domain_id };
+
+    event_hub_domain_monitor(services->events, &dom, name, data);
 }
 
 static void
@@ -62,6 +100,16 @@ managers_domain_event(void *opaque, const DomainEvent *event)
         break;
     case VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE:
         event_hub_domain_balloon_change(hub, &dom, event->value);
+        break;
+    case VIR_DOMAIN_EVENT_ID_IO_ERROR:
+        event_hub_domain_io_error(hub, &dom, event->source, event->text, event->event,
+                                  event->reason);
+        break;
+    case VIR_DOMAIN_EVENT_ID_TRAY_CHANGE:
+        event_hub_domain_tray(hub, &dom, event->text, event->event);
+        break;
+    case VIR_DOMAIN_EVENT_ID_GRAPHICS:
+        managers_graphics_event(hub, &dom, event->graphics);
         break;
     case VIR_DOMAIN_EVENT_ID_TUNABLE:
         params = wire_params_new();
@@ -203,6 +251,7 @@ static const NodeDeviceOps managers_node_device_ops = {
 
 static const DomainOps managers_domain_ops = {
     .event = managers_domain_event,
+    .monitor = managers_monitor_event,
     .warn = managers_warn,
     .host_model = managers_host_model,
     .sysinfo = managers_sysinfo,

@@ -44,6 +44,8 @@ typedef enum {
 } DomainDiskBus;
 extern const char *const domain_disk_buses[];
 
+typedef enum { DOMAIN_TRAY_ABSENT, DOMAIN_TRAY_CLOSED, DOMAIN_TRAY_OPEN } DomainTray;
+
 typedef enum {
     DOMAIN_CACHE_ABSENT,
     DOMAIN_CACHE_DEFAULT,
@@ -180,7 +182,7 @@ typedef struct {
 
     char *target;  /* "vda"; always set */
     int bus;       /* DomainDiskBus; always set after completion */
-    int tray;      /* 0, 1 closed, 2 open */
+    int tray;      /* DomainTray */
     int removable; /* on/off */
     uint64_t rotation_rate;
     DomainIotune *iotune;

@@ -268,6 +268,25 @@ place_controllers(Map *map)
     return true;
 }
 
+/* Inside a switch: below the first upstream port that has room. */
+static bool
+place_downstream_port(Map *map, DomainController *c)
+{
+    for (unsigned bus = 1; bus < PCI_BUSES; bus++) {
+        const DomainController *upstream = pci_map_bus(map, bus);
+
+        if (!upstream || upstream->pci_model != DOMAIN_PCIE_SWITCH_UPSTREAM_PORT)
+            continue;
+        for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+            if (!map->used[bus][slot]) {
+                give(map, &c->info, bus, slot, 0);
+                return true;
+            }
+    }
+    return no_more(map, "slots of a PCI Express switch; add <controller type='pci' "
+                        "model='pcie-switch-upstream-port'/>");
+}
+
 static bool
 place_pci_controllers(Map *map)
 {
@@ -297,6 +316,10 @@ place_pci_controllers(Map *map)
         case DOMAIN_PCIE_TO_PCI_BRIDGE:
         case DOMAIN_PCIE_SWITCH_UPSTREAM_PORT:
             if (!place(map, &c->info, false))
+                return false;
+            break;
+        case DOMAIN_PCIE_SWITCH_DOWNSTREAM_PORT:
+            if (!place_downstream_port(map, c))
                 return false;
             break;
         default:

@@ -1,6 +1,7 @@
 /* connect_events.c - the calls that register and deregister event callbacks.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 
 #include "driver/calls/connection.h"
@@ -86,6 +87,32 @@ call_connect_storage_pool_event_deregister_any(Call *call, const CallbackArgs *a
 {
     (void)ret;
     return event_hub_deregister(call->services->events, call->connection->client, EVENT_CLASS_POOL,
+                                args->id, err);
+}
+
+bool
+call_qemu_connect_domain_monitor_event_register(Call *call,
+                                                const QemuMonitorEventRegisterArgs *args,
+                                                CallbackRet *ret, GError **err)
+{
+    const uint8_t *uuid = args->dom ? (const uint8_t *)args->dom->uuid : NULL;
+
+    if (!call_check_flags(args->flags,
+                          VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX |
+                              VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_NOCASE,
+                          "virConnectDomainQemuMonitorEventRegister", err))
+        return false;
+    ret->id = event_hub_register_qemu(call->services->events, call->connection->client, uuid,
+                                      wire_opt_text(args->event), args->flags, err);
+    return ret->id >= 0;
+}
+
+bool
+call_qemu_connect_domain_monitor_event_deregister(Call *call, const CallbackArgs *args,
+                                                  WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return event_hub_deregister(call->services->events, call->connection->client, EVENT_CLASS_QEMU,
                                 args->id, err);
 }
 

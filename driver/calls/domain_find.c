@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/calls/domain_reply.h"
 #include "driver/calls/handlers.h"
+#include "driver/domain/native.h"
 
 void
 domain_reply_set(Domain *domain, WireDomain *wire)
@@ -140,4 +141,14 @@ call_connect_list_defined_domains(Call *call, const MaxArgs *args, NamesRet *ret
         g_ptr_array_add(names, domain_dup_name(all->pdata[i]));
     wire_names_steal(names, args->max, &ret->names.names_len, &ret->names.names_val);
     return true;
+}
+
+bool
+call_connect_domain_xml_to_native(Call *call, const ConnectDomainXmlToNativeArgs *args,
+                                  StringRet *ret, GError **err)
+{
+    if (!call_check_flags(args->flags, 0, "virConnectDomainXMLToNative", err))
+        return false;
+    ret->value = domain_manager_to_native(call->services->domains, args->format, args->xml, err);
+    return ret->value != NULL;
 }

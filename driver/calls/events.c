@@ -1,6 +1,7 @@
 /* events.c - the hub that brings events to the clients that asked. See events.h.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "driver/calls/table.h"
 #include "driver/calls/wire.h"
 #include "driver/protocol/events.h"
+#include "driver/protocol/qemu.h"
 #include "util/error.h"
 
 /* Real daemons give 1, whatever the protocol's description says. */
@@ -23,6 +25,7 @@ static const struct {
     [EVENT_CLASS_NETWORK] = { "network", VIR_NETWORK_EVENT_ID_LIFECYCLE + 1 },
     [EVENT_CLASS_NODE_DEVICE] = { "node device", VIR_NODE_DEVICE_EVENT_ID_UPDATE + 1 },
     [EVENT_CLASS_POOL] = { "storage pool", VIR_STORAGE_POOL_EVENT_ID_REFRESH + 1 },
+    [EVENT_CLASS_QEMU] = { "qemu monitor", 1 },
     [EVENT_CLASS_SECRET] = { "secret", VIR_SECRET_EVENT_ID_VALUE_CHANGED + 1 },
 };
 
@@ -39,6 +42,7 @@ typedef struct {
     int id; /* MODERN only */
     bool filtered;
     uint8_t uuid[16];
+    GRegex *name; /* of monitor events; NULL: any */
 } Subscription;
 
 /* @lock is taken with locks of domains and networks held, and holds while packets are queued. */
@@ -73,6 +77,14 @@ static const struct {
                                         CALL_EVENT_DOMAIN_EVENT_PMSUSPEND },
     [VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE,
                                              CALL_EVENT_DOMAIN_EVENT_BALLOON_CHANGE },
+    [VIR_DOMAIN_EVENT_ID_IO_ERROR] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_IO_ERROR,
+                                       CALL_EVENT_DOMAIN_EVENT_IO_ERROR },
+    [VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON,
+                                              CALL_EVENT_DOMAIN_EVENT_IO_ERROR_REASON },
+    [VIR_DOMAIN_EVENT_ID_GRAPHICS] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_GRAPHICS,
+                                       CALL_EVENT_DOMAIN_EVENT_GRAPHICS },
+    [VIR_DOMAIN_EVENT_ID_TRAY_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_TRAY_CHANGE,
+                                          CALL_EVENT_DOMAIN_EVENT_TRAY_CHANGE },
     [VIR_DOMAIN_EVENT_ID_TUNABLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_TUNABLE, 0 },
     [VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE, 0 },
     [VIR_DOMAIN_EVENT_ID_DEVICE_ADDED] = { DEVICE_CALLBACK(ADDED), 0 },
@@ -86,6 +98,7 @@ static void
 subscription_free(Subscription *subscription)
 {
     rpc_client_unref(subscription->client);
+    g_clear_pointer(&subscription->name, g_regex_unref);
     g_free(subscription);
 }
 
@@ -149,10 +162,12 @@ hub_add(EventHub *hub, RpcClient *client, SubscriptionKind kind, EventClass clas
     return s;
 }
 
-int
-event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int event,
-                   const uint8_t *uuid, GError **err)
+/* @name is taken over. */
+static int
+hub_register(EventHub *hub, RpcClient *client, EventClass class, int event, const uint8_t *uuid,
+             GRegex *name, GError **err)
 {
+    g_autoptr(GRegex) owned = name;
     Subscription *s;
     int id;
 
@@ -175,8 +190,39 @@ event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int event
         s->filtered = true;
         memcpy(s->uuid, uuid, sizeof s->uuid);
     }
+    s->name = g_steal_pointer(&owned);
     g_mutex_unlock(&hub->lock);
     return id;
+}
+
+int
+event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int event,
+                   const uint8_t *uuid, GError **err)
+{
+    return hub_register(hub, client, class, event, uuid, NULL, err);
+}
+
+int
+event_hub_register_qemu(EventHub *hub, RpcClient *client, const uint8_t *uuid, const char *name,
+                        unsigned flags, GError **err)
+{
+    bool expression = flags & VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX;
+    g_autofree char *quoted = name && !expression ? g_regex_escape_string(name, -1) : NULL;
+    g_autofree char *whole = quoted ? g_strdup_printf("^%s$", quoted) : g_strdup(name);
+    g_autoptr(GError) failure = NULL;
+    GRegex *regex = NULL;
+
+    if (whole)
+        regex = g_regex_new(
+            whole,
+            flags & VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_NOCASE ? G_REGEX_CASELESS : 0, 0,
+            &failure);
+    if (whole && !regex) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "failed to compile regex '%s': %s", name,
+                       failure->message);
+        return -1;
+    }
+    return hub_register(hub, client, EVENT_CLASS_QEMU, 0, uuid, regex, err);
 }
 
 bool
@@ -275,8 +321,12 @@ event_hub_remove_client(EventHub *hub, RpcClient *client)
 static void
 subscription_send(const Subscription *s, int number, const RpcMessage *body)
 {
-    RpcHeader header = { RPC_REMOTE_PROGRAM, RPC_PROGRAM_VERSION, number,
-                         RPC_MESSAGE,        EVENT_SERIAL,        RPC_OK };
+    RpcHeader header = { s->class == EVENT_CLASS_QEMU ? RPC_QEMU_PROGRAM : RPC_REMOTE_PROGRAM,
+                         RPC_PROGRAM_VERSION,
+                         number,
+                         RPC_MESSAGE,
+                         EVENT_SERIAL,
+                         RPC_OK };
     RpcMessage *msg = rpc_message_new(&header);
     uint32_t id = GUINT32_TO_BE((uint32_t)s->id);
 
@@ -394,6 +444,36 @@ event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t 
 }
 
 void
+event_hub_domain_io_error(EventHub *hub, const EventDomain *dom, const char *source,
+                          const char *alias, int action, const char *reason)
+{
+    DomainIoErrorEvent msg = { event_wire_domain(dom), (char *)source, (char *)alias, action };
+    DomainIoErrorReasonEvent more = { msg.dom, msg.source, msg.alias, action, (char *)reason };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_IO_ERROR, (xdrproc_t)xdr_DomainIoErrorEvent,
+                       &msg);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
+                       (xdrproc_t)xdr_DomainIoErrorReasonEvent, &more);
+}
+
+void
+event_hub_domain_tray(EventHub *hub, const EventDomain *dom, const char *alias, int reason)
+{
+    DomainTrayEvent msg = { event_wire_domain(dom), (char *)alias, reason };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, (xdrproc_t)xdr_DomainTrayEvent,
+                       &msg);
+}
+
+void
+event_hub_domain_graphics(EventHub *hub, const EventDomain *dom, DomainGraphicsEvent *msg)
+{
+    msg->dom = event_wire_domain(dom);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_GRAPHICS, (xdrproc_t)xdr_DomainGraphicsEvent,
+                       msg);
+}
+
+void
 event_hub_domain_tunable(EventHub *hub, const EventDomain *dom, WireParams *params)
 {
     DomainTunableEvent msg = { event_wire_domain(dom), { 0, NULL } };
@@ -439,6 +519,37 @@ event_hub_domain_block_job(EventHub *hub, const EventDomain *dom, int event, con
     DomainBlockJobEvent msg = { event_wire_domain(dom), (char *)disk, type, status };
 
     hub_publish_domain(hub, dom, event, (xdrproc_t)xdr_DomainBlockJobEvent, &msg);
+}
+
+static bool
+wants_monitor(const Subscription *s, const uint8_t *uuid, const char *name)
+{
+    return s->kind == SUBSCRIPTION_MODERN && s->class == EVENT_CLASS_QEMU &&
+           (!s->filtered || !memcmp(s->uuid, uuid, sizeof s->uuid)) &&
+           (!s->name || g_regex_match(s->name, name, 0, NULL));
+}
+
+void
+event_hub_domain_monitor(EventHub *hub, const EventDomain *dom, const char *name,
+                         const char *details)
+{
+    gint64 now = g_get_real_time();
+    char *text = (char *)details;
+    QemuMonitorEvent event = { event_wire_domain(dom), (char *)name, now / G_USEC_PER_SEC,
+                               (unsigned)(now % G_USEC_PER_SEC), details ? &text : NULL };
+    static const RpcHeader none;
+    g_autoptr(RpcMessage) body = rpc_message_new(&none);
+
+    if (!rpc_message_encode(body, (xdrproc_t)xdr_QemuMonitorEvent, &event)) {
+        g_warning("monitor event %s cannot be put into a message", name);
+        return;
+    }
+    g_mutex_lock(&hub->lock);
+    for (guint i = 0; i < hub->subscriptions->len; i++)
+        if (wants_monitor(hub->subscriptions->pdata[i], dom->uuid, name))
+            subscription_send(hub->subscriptions->pdata[i], CALL_EVENT_QEMU_DOMAIN_MONITOR_EVENT,
+                              body);
+    g_mutex_unlock(&hub->lock);
 }
 
 void

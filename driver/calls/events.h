@@ -63,6 +63,18 @@ void event_hub_domain_watchdog(EventHub *hub, const EventDomain *dom, int action
 void event_hub_domain_control_error(EventHub *hub, const EventDomain *dom);
 /* VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: memory the guest has now, in KiB. */
 void event_hub_domain_balloon_change(EventHub *hub, const EventDomain *dom, uint64_t actual);
+/* VIR_DOMAIN_EVENT_ID_IO_ERROR and _IO_ERROR_REASON: @action is a virDomainEventIOErrorAction. */
+void event_hub_domain_io_error(EventHub *hub, const EventDomain *dom, const char *source,
+                               const char *alias, int action, const char *reason);
+/* VIR_DOMAIN_EVENT_ID_TRAY_CHANGE: virDomainEventTrayChangeReason. */
+void event_hub_domain_tray(EventHub *hub, const EventDomain *dom, const char *alias, int reason);
+/* VIR_DOMAIN_EVENT_ID_GRAPHICS: a viewer came or went. */
+struct DomainGraphicsEvent;
+void event_hub_domain_graphics(EventHub *hub, const EventDomain *dom,
+                               struct DomainGraphicsEvent *msg);
+/* Something that the VMM told on its monitor; @details is JSON, or NULL. */
+void event_hub_domain_monitor(EventHub *hub, const EventDomain *dom, const char *name,
+                              const char *details);
 /* @params is taken over. */
 void event_hub_domain_tunable(EventHub *hub, const EventDomain *dom, struct WireParams *params);
 /* VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: virConnectDomainEventAgentLifecycleState and …Reason. */

@@ -16,7 +16,8 @@ typedef enum {
     EVENT_CLASS_NETWORK,
     EVENT_CLASS_SECRET,
     EVENT_CLASS_POOL,
-    EVENT_CLASS_NODE_DEVICE
+    EVENT_CLASS_NODE_DEVICE,
+    EVENT_CLASS_QEMU, /* what a guest's VMM tells on its monitor */
 } EventClass;
 
 /* What stands for the UUID of an object that has none, made from its name. */
@@ -29,6 +30,12 @@ int event_hub_register(EventHub *hub, RpcClient *client, EventClass class, int e
                        const uint8_t *uuid, GError **err);
 /* VIR_ERR_INTERNAL_ERROR when the client has no such callback of @class. */
 bool event_hub_deregister(EventHub *hub, RpcClient *client, EventClass class, int id, GError **err);
+
+/* Registers for monitor events @name (NULL: all) of the domain @uuid (NULL: all); @flags are
+ * virConnectDomainQemuMonitorEventRegisterFlags. VIR_ERR_INVALID_ARG for an expression that is
+ * none. */
+int event_hub_register_qemu(EventHub *hub, RpcClient *client, const uint8_t *uuid, const char *name,
+                            unsigned flags, GError **err);
 
 /* Legacy registration of a domain event: one for each event, without an id. */
 bool event_hub_register_legacy(EventHub *hub, RpcClient *client, int event, GError **err);

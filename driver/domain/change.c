@@ -38,6 +38,14 @@ domain_live_replace(Domain *domain, DomainDef *def)
             before.kind->id == DEVICE_CHANNEL)
             channel->state = ((const DomainChar *)before.device)->state;
     }
+    for (guint i = 0; i < def->disks->len; i++) {
+        DomainDisk *disk = def->disks->pdata[i];
+        DomainDevice before;
+
+        if (domain_device_find_alias(old, disk->info.alias, &before) &&
+            before.kind->id == DEVICE_DISK)
+            disk->tray = ((const DomainDisk *)before.device)->tray;
+    }
     domain->live = def;
     g_mutex_unlock(&domain->lock);
     domain_def_free(old);

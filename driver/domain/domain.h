@@ -49,23 +49,41 @@ typedef struct {
     const char *text;
 } DomainParam;
 
+/* One end of a viewer's connection. */
+typedef struct {
+    int family; /* virDomainEventGraphicsAddressType */
+    const char *node, *service;
+} DomainEventAddress;
+typedef struct {
+    int phase; /* virDomainEventGraphicsPhase */
+    DomainEventAddress local, remote;
+    const char *auth, *x509_name, *sasl_name; /* "" for none */
+} DomainEventGraphics;
+
 /* One thing that happened, as libvirt's event callbacks tell it. */
 typedef struct {
-    int id;                    /* virDomainEventID */
-    const char *name;          /* the domain; valid during the call */
-    const uint8_t *uuid;       /* 16 bytes */
-    int domain_id;             /* -1: inactive */
-    int event, detail;         /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
-                                * METADATA_CHANGE: type, 0. WATCHDOG: action, 0. Else 0 */
-    uint64_t value;            /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
-    const char *text;          /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
-                                * _REMOVAL_FAILED: the device's alias */
-    const DomainParam *params; /* TUNABLE */
+    int id;                      /* virDomainEventID */
+    const char *name;            /* the domain; valid during the call */
+    const uint8_t *uuid;         /* 16 bytes */
+    int domain_id;               /* -1: inactive */
+    int event, detail;           /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
+                                  * METADATA_CHANGE: type, 0. WATCHDOG, IO_ERROR: action, 0.
+                                  * TRAY_CHANGE: reason, 0. Else 0 */
+    uint64_t value;              /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
+    const char *text;            /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
+                                  * _REMOVAL_FAILED, TRAY_CHANGE, IO_ERROR: the device's alias */
+    const char *source, *reason; /* IO_ERROR: the disk's source; "enospc" or "". It stands for
+                                  * IO_ERROR_REASON, too */
+    const DomainEventGraphics *graphics; /* GRAPHICS */
+    const DomainParam *params;           /* TUNABLE */
     unsigned n_params;
 } DomainEvent;
 
 typedef struct {
     void (*event)(void *opaque, const DomainEvent *event);
+    /* Everything that the VMM of the domain told on its monitor, before what follows from it;
+     * @data is JSON, NULL when there is none. */
+    void (*monitor)(void *opaque, const DomainEvent *domain, const char *name, const char *data);
     /* Something an administrator should find in the log: a definition that could not be read, a
      * guest that died while no daemon ran. */
     void (*warn)(void *opaque, const char *message);

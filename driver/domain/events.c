@@ -48,6 +48,55 @@ domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t 
 }
 
 void
+domain_event_io_error(Domain *domain, const char *source, const char *alias, int action,
+                      const char *reason)
+{
+    g_autofree char *name = domain_dup_name(domain);
+
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_IO_ERROR,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = domain_id(domain),
+                                       .event = action,
+                                       .text = alias,
+                                       .source = source,
+                                       .reason = reason });
+}
+
+void
+domain_event_graphics(Domain *domain, const DomainEventGraphics *graphics)
+{
+    g_autofree char *name = domain_dup_name(domain);
+
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_GRAPHICS,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = domain_id(domain),
+                                       .graphics = graphics });
+}
+
+void
+domain_event_monitor(Domain *domain, const char *name, JsonObject *data)
+{
+    DomainManager *manager = domain->manager;
+    g_autofree char *domain_name = NULL, *text = NULL;
+    g_autoptr(JsonNode) node = NULL;
+
+    if (!manager->ops || !manager->ops->monitor)
+        return;
+    domain_name = domain_dup_name(domain);
+    if (data) {
+        node = json_node_new(JSON_NODE_OBJECT);
+        json_node_set_object(node, data);
+        text = json_to_string(node, FALSE);
+    }
+    manager->ops->monitor(
+        manager->opaque,
+        &(DomainEvent){ .name = domain_name, .uuid = domain->uuid, .domain_id = domain_id(domain) },
+        name, text);
+}
+
+void
 domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n)
 {
     g_autofree char *name = domain_dup_name(domain);

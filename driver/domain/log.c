@@ -54,20 +54,29 @@ domain_log_open(const char *path, GError **err)
     return fd;
 }
 
-void
-domain_log_command(int fd, char *const *argv)
+char *
+domain_log_words(char *const *argv)
 {
-    g_autofree char *time = timestamp();
-    g_autoptr(GString) text = g_string_new(NULL);
+    GString *text = g_string_new(NULL);
 
-    g_string_printf(text, "%s: starting up kiln version: " KILN_VERSION ", hostname: %s\n", time,
-                    g_get_host_name());
     for (int i = 0; argv[i]; i++) {
         if (i > 0)
             g_string_append(text, argv[i][0] == '-' ? " \\\n" : " ");
         append_word(text, argv[i]);
     }
     g_string_append_c(text, '\n');
+    return g_string_free(text, FALSE);
+}
+
+void
+domain_log_command(int fd, char *const *argv)
+{
+    g_autofree char *time = timestamp(), *words = domain_log_words(argv);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    g_string_printf(text, "%s: starting up kiln version: " KILN_VERSION ", hostname: %s\n", time,
+                    g_get_host_name());
+    g_string_append(text, words);
     log_write(fd, text->str);
 }
 

@@ -9,6 +9,8 @@
 
 /* Opened for appending; -1 with VIR_ERR_SYSTEM_ERROR. */
 int domain_log_open(const char *path, GError **err);
+/* A command line as a shell takes it, an option on each line; g_free() it. */
+char *domain_log_words(char *const *argv);
 /* Writes the time and the command line, as a shell takes it. */
 void domain_log_command(int fd, char *const *argv);
 void domain_log_end(const char *path, const char *reason);

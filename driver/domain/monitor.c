@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "driver/domain/agent.h"
+#include "driver/domain/monitor_events.h"
 #include "driver/domain/qmp_answer.h"
 #include "driver/domain/vcpu_plug.h"
 #include "util/error.h"
@@ -240,8 +241,8 @@ after_reconnect(DomainRun *run)
 }
 
 /* In a job, so that the file is not written again behind the back of one who ends the run. */
-static void
-after_stop_or_resume(DomainRun *run)
+void
+domain_monitor_state_changed(DomainRun *run)
 {
     Domain *domain = run->domain;
     bool current;
@@ -301,7 +302,7 @@ on_sleep_state(DomainRun *run, int from, int to, int reason, int lifecycle, int 
         return;
     domain_event_lifecycle(domain, lifecycle, detail);
     domain_event_send(domain, event, 0, 0, 0, NULL);
-    domain_run_post(run, after_stop_or_resume);
+    domain_run_post(run, domain_monitor_state_changed);
 }
 
 static void
@@ -348,7 +349,7 @@ on_stop(DomainRun *run, JsonObject *data)
     if (!news)
         return;
     domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
-    domain_run_post(run, after_stop_or_resume);
+    domain_run_post(run, domain_monitor_state_changed);
 }
 
 static void
@@ -366,7 +367,7 @@ on_resume(DomainRun *run, JsonObject *data)
     if (!news)
         return;
     domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
-    domain_run_post(run, after_stop_or_resume);
+    domain_run_post(run, domain_monitor_state_changed);
 }
 
 static void
@@ -534,11 +535,17 @@ static const struct {
     { "BLOCK_JOB_COMPLETED", on_block_completed },
     { "BLOCK_JOB_CANCELLED", on_block_cancelled },
     { "BLOCK_JOB_READY", on_block_ready },
+    { "BLOCK_IO_ERROR", domain_on_io_error },
+    { "DEVICE_TRAY_MOVED", domain_on_tray },
+    { "VNC_CONNECTED", domain_on_viewer_connected },
+    { "VNC_INITIALIZED", domain_on_viewer_ready },
+    { "VNC_DISCONNECTED", domain_on_viewer_gone },
 };
 
 static void
 monitor_event(void *opaque, const char *name, JsonObject *data)
 {
+    domain_event_monitor(((DomainRun *)opaque)->domain, name, data);
     for (size_t i = 0; i < G_N_ELEMENTS(monitor_events); i++)
         if (strcmp(name, monitor_events[i].name) == 0)
             monitor_events[i].handle(opaque, data);
@@ -586,7 +593,7 @@ domain_monitor_catch_up(DomainRun *run)
         domain_run_post(run, after_shutdown);
     else if (run->panicked)
         domain_run_post(run, after_panic);
-    domain_run_post(run, after_stop_or_resume);
+    domain_run_post(run, domain_monitor_state_changed);
     domain_run_post(run, after_reconnect);
 }
 

@@ -215,6 +215,10 @@ void domain_event_lifecycle(Domain *domain, int event, int detail);
 void domain_event_lifecycle_id(Domain *domain, int id, int event, int detail);
 void domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t value,
                        const char *text);
+void domain_event_io_error(Domain *domain, const char *source, const char *alias, int action,
+                           const char *reason);
+void domain_event_graphics(Domain *domain, const DomainEventGraphics *graphics);
+void domain_event_monitor(Domain *domain, const char *name, JsonObject *data);
 void domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n);
 G_GNUC_PRINTF(2, 3) void domain_manager_warn(DomainManager *manager, const char *format, ...);
 

@@ -160,6 +160,28 @@ def configured():
         conn.close()
 
 
+def native():
+    """The command line that a definition comes to, which opens and makes nothing."""
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        text = DOMAIN.replace("<memballoon model='none'/>", """
+            <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/nowhere.raw'/>
+            <target dev='vda' bus='virtio'/></disk>""") % BARE
+        line = conn.domainXMLToNative("qemu-argv", text, 0)
+        assert re.match(r"\S*kiln-vmm \\\n-name guest=tuned", line), line
+        assert "virtio-blk-pci" in line and "-m size=32768k" in line, line
+        assert not conn.listAllDomains()
+        refused(libvirt.VIR_ERR_INVALID_ARG, "unsupported config type xen-xm", conn.domainXMLToNative,
+                "xen-xm", text, 0)
+        refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, conn.domainXMLToNative, "qemu-argv",
+                text.replace("type='raw'", "type='ploop'"), 0)
+        refused(libvirt.VIR_ERR_NO_SUPPORT, conn.domainXMLFromNative, "qemu-argv", line, 0)
+        conn.defineXML(text)
+        assert daemon.virsh("domxml-to-native", "qemu-argv", "--domain", "tuned",
+                            scheme="qemu").split()[0].endswith("kiln-vmm")
+        conn.close()
+
+
 def running():
     """The same of a guest that runs, and its processor time."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -193,4 +215,4 @@ def running():
 
 
 if __name__ == "__main__":
-    run([compare, baseline, firmware, memory, configured, running])
+    run([compare, baseline, firmware, memory, configured, native, running])

@@ -229,6 +229,13 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
         fake->state = "watchdog";
         event(fake, "WATCHDOG", "{\"action\":\"pause\"}");
         event(fake, "STOP", "");
+    } else if (strcmp(name, "x-io-error") == 0) {
+        reply(fake, id, "{}");
+        fake->state = "io-error";
+        event(fake, "BLOCK_IO_ERROR",
+              "{\"qom-path\":\"/machine/peripheral/virtio-disk0\",\"operation\":\"write\","
+              "\"action\":\"stop\",\"nospace\":true}");
+        event(fake, "STOP", "");
     } else if (strcmp(name, "balloon") == 0) {
         const char *value = strstr(line, "\"value\":");
 

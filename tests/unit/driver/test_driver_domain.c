@@ -274,6 +274,21 @@ test_a_watchdog_that_dumps(void **state)
 }
 
 static void
+test_a_disk_that_fails(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = harness_start(harness, "vm", "", "");
+
+    harness_tell(domain, "x-io-error");
+    harness_wait_event(harness, "vm id4 ");
+    harness_wait_event(harness, "vm 3 2\n"); /* suspended by an I/O error */
+    harness_wait_state(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR);
+    assert_false(harness_has_event(harness, "vm 3 0\n"));
+    assert_true(domain_resume(domain, NULL));
+    harness_wait_state(domain, VIR_DOMAIN_RUNNING, -1);
+}
+
+static void
 test_actions_at_the_end(void **state)
 {
     Harness *harness = *state;
@@ -886,6 +901,7 @@ main(void)
         TEST(test_reboot_resets_in_place),
         TEST(test_a_watchdog_that_pauses),
         TEST(test_a_watchdog_that_dumps),
+        TEST(test_a_disk_that_fails),
         TEST(test_actions_at_the_end),
         TEST(test_suspend_and_resume),
         TEST(test_paused_start),

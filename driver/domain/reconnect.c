@@ -190,6 +190,9 @@ reconnect_one(Reconnect *item)
                                              : "its client has gone with the daemon");
         return;
     }
+    if (!domain_perf_start(run, status->def, &err))
+        domain_manager_warn(domain->manager, "events of domain '%s' are not counted: %s",
+                            domain->name, err->message);
     ports_reclaim(run);
     balloon_restore(run, status->def);
     domain_registry_take_id(domain, run->id);
@@ -199,9 +202,6 @@ reconnect_one(Reconnect *item)
     run->started = true;
     state_restore(domain, status, state, reason);
     g_mutex_unlock(&domain->lock);
-    if (!domain_perf_start(run, domain->live, &err))
-        domain_manager_warn(domain->manager, "events of domain '%s' are not counted: %s",
-                            domain->name, err->message);
     domain_run_watch(run);
     domain_monitor_catch_up(run);
 }

@@ -331,6 +331,22 @@ storage_pool_source_add_device(StoragePoolSource *source, const char *path)
 }
 
 void
+storage_pool_source_set_free(StoragePoolSource *source, const StorageExtent *extents, size_t n)
+{
+    StoragePoolDevice *device = source->devices->pdata[0];
+
+    for (guint i = 0; i < device->free->len; i++)
+        xml_type_free(&free_extent_xml, device->free->pdata[i]);
+    g_ptr_array_set_size(device->free, 0);
+    for (size_t i = 0; i < n; i++) {
+        StorageExtent *extent = xml_type_new(&free_extent_xml);
+
+        *extent = extents[i];
+        g_ptr_array_add(device->free, extent);
+    }
+}
+
+void
 storage_pool_source_add_host(StoragePoolSource *source, const char *name)
 {
     StoragePoolHost *host = xml_type_new(&host_xml);

@@ -98,6 +98,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StoragePoolSource, storage_pool_source_free)
 char *storage_pool_sources_format(const GPtrArray *sources);
 StoragePoolSource *storage_pool_source_new(void);
 void storage_pool_source_add_device(StoragePoolSource *source, const char *path);
+/* The first device's free extents are these @n. */
+void storage_pool_source_set_free(StoragePoolSource *source, const StorageExtent *extents,
+                                  size_t n);
 void storage_pool_source_add_host(StoragePoolSource *source, const char *name);
 
 /* NULL-terminated names of the formats that sources of @type have, the default first; NULL when it

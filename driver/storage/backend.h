@@ -8,6 +8,7 @@
 #ifndef KILN_DRIVER_STORAGE_BACKEND_H
 #define KILN_DRIVER_STORAGE_BACKEND_H
 
+#include <json-glib/json-glib.h>
 #include <sys/stat.h>
 
 #include "driver/storage/storage.h"
@@ -43,6 +44,8 @@ typedef struct {
     /* Whether the pool is still up when a new daemon finds it marked active; NULL: always. */
     bool (*is_up)(StoragePool *pool, const StoragePoolDef *def);
     bool (*scan)(StorageScan *scan, GError **err);
+    /* Fills the sizes of @def alone, at once; NULL: they change with a scan only. */
+    bool (*measure)(StoragePoolDef *def, GError **err);
     /* The sources that there are; @spec may be NULL. */
     GPtrArray *(*find_sources)(StorageManager *manager, const StoragePoolSource *spec,
                                GError **err);
@@ -52,6 +55,8 @@ typedef struct {
     /* @flags: virStorageVolResizeFlags; capacity is absolute and checked. */
     bool (*vol_resize)(StoragePool *pool, StorageVol *vol, uint64_t capacity, unsigned flags,
                        GError **err);
+    /* Whether @vol may be wiped; NULL: each may. */
+    bool (*vol_may_wipe)(const StorageVol *vol, GError **err);
 } StorageBackend;
 
 /* By StoragePoolType; NULL for those that are not there. */
@@ -60,6 +65,7 @@ const StorageBackend *storage_backend_find(int type);
 bool storage_backend_check(const StoragePoolDef *def, GError **err);
 
 extern const StorageBackend storage_backend_dir, storage_backend_fs, storage_backend_netfs;
+extern const StorageBackend storage_backend_logical, storage_backend_disk;
 
 /* --- dir.c: what pools of files share --------------------------------------------------------- */
 
@@ -68,6 +74,7 @@ bool storage_files_make_dir(StoragePool *pool, const StoragePoolDef *def, unsign
 bool storage_files_remove_dir(StoragePool *pool, const StoragePoolDef *def, unsigned flags,
                               GError **err);
 bool storage_files_scan(StorageScan *scan, GError **err);
+bool storage_files_measure(StoragePoolDef *def, GError **err);
 bool storage_files_create(StoragePool *pool, StorageNewVol *vol, GError **err);
 bool storage_files_delete(StoragePool *pool, StorageVol *vol, unsigned flags, GError **err);
 bool storage_files_resize(StoragePool *pool, StorageVol *vol, uint64_t capacity, unsigned flags,
@@ -76,7 +83,8 @@ bool storage_files_resize(StoragePool *pool, StorageVol *vol, uint64_t capacity,
 /* --- image.c: files and devices as volumes ---------------------------------------------------- */
 
 /* Fills @def's type, sizes, format, backing store, permissions and times from what is at its path;
- * @old, when not NULL, is what was known of it. False with @err unset when it is nothing that a
+ * @old, when not NULL, is what was known of it. With @manager NULL its bytes are not looked at:
+ * then there is no format and no backing store. False with @err unset when it is nothing that a
  * volume can be. */
 bool storage_image_look(StorageManager *manager, StorageVolDef *def, const StorageVol *old,
                         struct stat *ret_seen, GError **err);
@@ -96,7 +104,24 @@ bool storage_image_resize(StorageManager *manager, const char *path, const char 
  * VIR_ERR_OPERATION_UNSUPPORTED when it is not installed. @ret_out, unless NULL, is what it wrote;
  * g_free(). */
 bool storage_run(const char *const *words, int input, char **ret_out, GError **err);
+/* The same, for a program that answers with one JSON object; a new reference. */
+JsonObject *storage_run_json(const char *const *words, int input, GError **err);
+/* The same, for one that reads @text. */
+bool storage_run_told(const char *const *words, const char *text, GError **err);
 /* Whether such a program is installed. */
 bool storage_has_program(const char *name);
+
+/* --- device.c: what pools on devices share ---------------------------------------------------- */
+
+/* Before something is made of @device: it has to be there, and VIR_ERR_STORAGE_POOL_BUILT unless
+ * it is empty or @flags (virStoragePoolBuildFlags) say OVERWRITE; then it is emptied. */
+bool storage_device_prepare(const StoragePoolDef *def, const char *device, unsigned flags,
+                            GError **err);
+/* Names what is on @device, a file system or a table, in *ret (g_free()); NULL: nothing. */
+bool storage_device_content(const char *device, char **ret, GError **err);
+/* Refuses what a new volume on a device cannot be. */
+bool storage_device_check_new(const StorageNewVol *vol, GError **err);
+/* Takes the signatures of all that from @device; refused while it is in use. */
+bool storage_device_clear(const char *device, GError **err);
 
 #endif

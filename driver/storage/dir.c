@@ -67,58 +67,43 @@ has_control(const char *name)
     return !g_utf8_validate(name, -1, NULL);
 }
 
-/* What was known of @name, or NULL. */
-static StorageVol *
-known(const StoragePool *pool, const char *name)
-{
-    for (guint i = 0; i < pool->volumes->len; i++) {
-        StorageVol *vol = pool->volumes->pdata[i];
-
-        if (strcmp(vol->name, name) == 0)
-            return vol;
-    }
-    return NULL;
-}
-
 static void
 scan_file(StorageScan *scan, const char *name)
 {
-    StorageVol *old = known(scan->pool, name);
+    StorageVol *old = storage_volume_named(scan->pool->volumes, name);
     g_autoptr(StorageVolDef) def = storage_vol_def_new(name);
     struct stat seen;
 
     def->target->path = g_build_filename(scan->def->path, name, NULL);
     def->key = g_strdup(def->target->path);
-    if (!storage_image_look(scan->pool->manager, def, old, &seen, NULL))
-        return;
-    if (old) {
-        /* It stays the same volume: who holds it goes on holding it. */
-        StorageVolDef *gone;
-
-        g_mutex_lock(&scan->pool->manager->registry.lock);
-        gone = old->def;
-        old->def = g_steal_pointer(&def);
-        old->seen = seen;
-        g_mutex_unlock(&scan->pool->manager->registry.lock);
-        storage_vol_def_free(gone);
-        g_ptr_array_add(scan->volumes, storage_vol_ref(old));
-        return;
-    }
-    g_ptr_array_add(scan->volumes, storage_vol_new(scan->pool, g_steal_pointer(&def), &seen));
+    if (storage_image_look(scan->pool->manager, def, old, &seen, NULL))
+        storage_scan_add(scan, old, g_steal_pointer(&def), &seen);
 }
 
-static bool
-scan_sizes(StoragePoolDef *def, GError **err)
+bool
+storage_files_measure(StoragePoolDef *def, GError **err)
 {
     struct statvfs fs;
-    struct stat st;
 
-    if (statvfs(def->path, &fs) < 0 || stat(def->path, &st) < 0)
+    if (statvfs(def->path, &fs) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot statvfs path '%s'",
                                     def->path);
     def->capacity = (uint64_t)fs.f_frsize * fs.f_blocks;
     def->available = (uint64_t)fs.f_frsize * fs.f_bfree;
     def->allocation = def->capacity - def->available;
+    return true;
+}
+
+static bool
+scan_sizes(StoragePoolDef *def, GError **err)
+{
+    struct stat st;
+
+    if (!storage_files_measure(def, err))
+        return false;
+    if (stat(def->path, &st) < 0)
+        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot stat path '%s'",
+                                    def->path);
     /* The pool shows what the directory has. */
     if (!def->permissions)
         def->permissions = storage_permissions_new(st.st_mode, st.st_uid, st.st_gid);
@@ -226,6 +211,7 @@ const StorageBackend storage_backend_dir = {
     .start = start_dir,
     .remove = storage_files_remove_dir,
     .scan = storage_files_scan,
+    .measure = storage_files_measure,
     .vol_create = storage_files_create,
     .vol_delete = storage_files_delete,
     .vol_resize = storage_files_resize,

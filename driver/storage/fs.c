@@ -116,22 +116,6 @@ stop_fs(StoragePool *pool, const StoragePoolDef *def, GError **err)
     return !is_mounted(def->path, NULL) || storage_run(words, -1, NULL, err);
 }
 
-/* The type of what is on @device; NULL when there is nothing. */
-static char *
-content_of(const char *device)
-{
-    const char *const words[] = { "blkid", "-p", "-o", "value", "-s", "TYPE", device, NULL };
-    const char *const tables[] = { "blkid", "-p", "-o", "value", "-s", "PTTYPE", device, NULL };
-    g_autofree char *out = NULL;
-
-    if (!storage_run(words, -1, &out, NULL) || !*g_strstrip(out)) {
-        g_clear_pointer(&out, g_free);
-        if (!storage_run(tables, -1, &out, NULL) || !*g_strstrip(out))
-            return NULL;
-    }
-    return g_steal_pointer(&out);
-}
-
 static bool
 make_fs(const StoragePoolDef *def, unsigned flags, GError **err)
 {
@@ -148,7 +132,8 @@ make_fs(const StoragePoolDef *def, unsigned flags, GError **err)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
                                     "Source device does not exist when formatting pool '%s': '%s'",
                                     def->name, device);
-    content = content_of(device);
+    if (!storage_device_content(device, &content, err))
+        return false;
     if ((flags & VIR_STORAGE_POOL_BUILD_NO_OVERWRITE) && content)
         return kiln_error_set(err, VIR_ERR_STORAGE_POOL_BUILT,
                               "'%s' on device '%s'; overwriting it was not asked for", content,
@@ -224,6 +209,7 @@ const StorageBackend storage_backend_fs = {
     .is_up = is_up,
     .remove = storage_files_remove_dir,
     .scan = storage_files_scan,
+    .measure = storage_files_measure,
     .vol_create = storage_files_create,
     .vol_delete = storage_files_delete,
     .vol_resize = storage_files_resize,
@@ -238,7 +224,7 @@ const StorageBackend storage_backend_netfs = {
     .stop = stop_fs,
     .is_up = is_up,
     .remove = storage_files_remove_dir,
-    .scan = storage_files_scan,
+    .scan = storage_files_scan, /* no measure: a server that is away keeps nobody waiting */
     .find_sources = find_exports,
     .vol_create = storage_files_create,
     .vol_delete = storage_files_delete,

@@ -49,13 +49,8 @@ static JsonObject *
 probe(StorageManager *m, int fd)
 {
     const char *const words[] = { m->img, "probe", NULL };
-    g_autofree char *out = NULL;
-    g_autoptr(JsonNode) json = NULL;
 
-    if (!storage_run(words, fd, &out, NULL))
-        return NULL;
-    json = json_from_string(out, NULL);
-    return json && JSON_NODE_HOLDS_OBJECT(json) ? json_node_dup_object(json) : NULL;
+    return storage_run_json(words, fd, NULL);
 }
 
 static void
@@ -181,10 +176,10 @@ storage_image_look(StorageManager *m, StorageVolDef *def, const StorageVol *old,
         target->format = g_strdup("dir");
     } else if (S_ISREG(st.st_mode) && old && unchanged(&old->seen, &st)) {
         copy_image(def, old->def);
-    } else if (def->capacity > 0) {
+    } else if (m && def->capacity > 0) {
         fill_image(m, def, fd);
         return true;
-    } else {
+    } else if (m) {
         target->format = g_strdup("raw");
     }
     close(fd);

@@ -8,9 +8,8 @@
 #include "util/error.h"
 
 static const StorageBackend *const storage_backends[] = {
-    &storage_backend_dir,
-    &storage_backend_fs,
-    &storage_backend_netfs,
+    &storage_backend_dir,     &storage_backend_fs,   &storage_backend_netfs,
+    &storage_backend_logical, &storage_backend_disk,
 };
 
 const StorageBackend *
@@ -250,6 +249,7 @@ storage_pool_xml(StoragePool *pool, unsigned flags)
     g_autoptr(StoragePoolDef) copy = NULL;
 
     storage_pool_freshen(pool);
+    storage_pool_measure(pool);
     g_mutex_lock(&pool->manager->registry.lock);
     copy = storage_pool_def_copy((flags & VIR_STORAGE_XML_INACTIVE) && pool->new_def ? pool->new_def
                                                                                      : pool->def);
@@ -261,6 +261,7 @@ void
 storage_pool_info(StoragePool *pool, StoragePoolInfo *ret)
 {
     storage_pool_freshen(pool);
+    storage_pool_measure(pool);
     g_mutex_lock(&pool->manager->registry.lock);
     ret->state = pool->active ? VIR_STORAGE_POOL_RUNNING : VIR_STORAGE_POOL_INACTIVE;
     ret->capacity = pool->def->capacity;

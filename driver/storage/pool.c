@@ -94,6 +94,20 @@ storage_pool_scan(StoragePool *pool, GError **err)
     return true;
 }
 
+void
+storage_pool_measure(StoragePool *pool)
+{
+    g_autoptr(StoragePoolDef) def = NULL;
+
+    /* Whoever changes the pool brings them up to date. */
+    if (!g_mutex_trylock(&pool->change))
+        return;
+    if (pool->active && pool->backend->measure && (def = storage_pool_def_copy(pool->def)) &&
+        pool->backend->measure(def, NULL))
+        storage_pool_set_def(pool, &pool->def, g_steal_pointer(&def));
+    g_mutex_unlock(&pool->change);
+}
+
 /* --- start and stop --------------------------------------------------------------------------- */
 
 enum {

@@ -63,10 +63,18 @@ bool storage_pool_check_active(const StoragePool *pool, GError **err);
 bool storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err);
 /* Looks into an active pool, and makes its list of volumes anew. */
 bool storage_pool_scan(StoragePool *pool, GError **err);
+/* Brings the sizes of an active pool up to date, where that takes no scan. */
+void storage_pool_measure(StoragePool *pool);
 
 /* volume.c */
 /* The volume of @def, which it takes, in @pool; @seen may be NULL. */
 StorageVol *storage_vol_new(StoragePool *pool, StorageVolDef *def, const struct stat *seen);
+/* The one of @volumes (NULL: none) that is called @name, or NULL; borrowed. */
+StorageVol *storage_volume_named(const GPtrArray *volumes, const char *name);
+/* Adds what a scan found, and takes @def. @old, unless NULL, is what it was before: it stays the
+ * same volume, and who holds it goes on holding it. */
+void storage_scan_add(StorageScan *scan, StorageVol *old, StorageVolDef *def,
+                      const struct stat *seen);
 /* Looks into the pool when nobody has yet, or when it shows from outside that something changed. A
  * change under way is not waited for: then what was seen last counts. */
 void storage_pool_freshen(StoragePool *pool);

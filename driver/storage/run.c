@@ -1,11 +1,16 @@
 /* run.c - the programs that make and look into file systems, volume groups and images.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <gio/gio.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "driver/storage/backend.h"
 #include "util/error.h"
+#include "util/file.h"
 
 static char *
 find_program(const char *name)
@@ -58,4 +63,33 @@ storage_run(const char *const *words, int input, char **ret_out, GError **err)
     if (ret_out)
         *ret_out = g_steal_pointer(&out);
     return true;
+}
+
+JsonObject *
+storage_run_json(const char *const *words, int input, GError **err)
+{
+    g_autofree char *out = NULL;
+    g_autoptr(JsonNode) json = NULL;
+
+    if (!storage_run(words, input, &out, err))
+        return NULL;
+    json = json_from_string(out, NULL);
+    if (json && JSON_NODE_HOLDS_OBJECT(json))
+        return json_node_dup_object(json);
+    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "'%s' did not answer with a JSON object", words[0]);
+    return NULL;
+}
+
+bool
+storage_run_told(const char *const *words, const char *text, GError **err)
+{
+    int fd = memfd_create("input", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
+
+    if (r == 0 && lseek(fd, 0, SEEK_SET) == 0)
+        return storage_run(words, fd, NULL, err);
+    kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot tell '%s' what to do", words[0]);
+    if (fd >= 0)
+        close(fd);
+    return false;
 }

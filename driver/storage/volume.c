@@ -73,22 +73,58 @@ storage_vol_path(const StorageVol *vol)
     return vol->path;
 }
 
+/* Takes @def. With the pool's `change` held. */
+static void
+replace_def(StorageVol *vol, StorageVolDef *def, const struct stat *seen)
+{
+    StorageVolDef *old;
+
+    g_mutex_lock(&vol->pool->manager->registry.lock);
+    old = vol->def;
+    vol->def = def;
+    vol->seen = *seen;
+    g_mutex_unlock(&vol->pool->manager->registry.lock);
+    storage_vol_def_free(old);
+}
+
+void
+storage_scan_add(StorageScan *scan, StorageVol *old, StorageVolDef *def, const struct stat *seen)
+{
+    if (old) {
+        replace_def(old, def, seen);
+        g_ptr_array_add(scan->volumes, storage_vol_ref(old));
+    } else {
+        g_ptr_array_add(scan->volumes, storage_vol_new(scan->pool, def, seen));
+    }
+}
+
 /* --- finding ---------------------------------------------------------------------------------- */
 
-/* Something in the pool's directory changed behind the daemon's back. */
+/* Something in the pool's directory changed behind the daemon's back: that of files, of links to
+ * volumes, or of devices. A server's is not asked, which may be away. */
 static bool
 is_outdated(StoragePool *pool)
 {
     g_autofree char *path = NULL;
     struct stat now, then;
+    bool files = false;
 
     g_mutex_lock(&pool->manager->registry.lock);
-    if (pool->active && (pool->def->type == STORAGE_POOL_DIR || pool->def->type == STORAGE_POOL_FS))
+    if (pool->active && pool->def->type != STORAGE_POOL_NETFS) {
         path = g_strdup(pool->def->path);
+        files = pool->def->type == STORAGE_POOL_DIR || pool->def->type == STORAGE_POOL_FS;
+    }
     then = pool->looked;
     g_mutex_unlock(&pool->manager->registry.lock);
-    return path && stat(path, &now) == 0 &&
-           memcmp(&now.st_mtim, &then.st_mtim, sizeof now.st_mtim) != 0;
+    if (!path)
+        return false;
+    /* A volume group without volumes has no directory. */
+    if (stat(path, &now) < 0) {
+        if (files)
+            return false;
+        memset(&now, 0, sizeof now);
+    }
+    return memcmp(&now.st_mtim, &then.st_mtim, sizeof now.st_mtim) != 0;
 }
 
 void
@@ -132,8 +168,8 @@ storage_pool_volumes(StoragePool *pool, GError **err)
     return list;
 }
 
-static StorageVol *
-find_named(GPtrArray *volumes, const char *name)
+StorageVol *
+storage_volume_named(const GPtrArray *volumes, const char *name)
 {
     for (guint i = 0; volumes && i < volumes->len; i++)
         if (strcmp(((StorageVol *)volumes->pdata[i])->name, name) == 0)
@@ -145,7 +181,7 @@ StorageVol *
 storage_pool_lookup_volume(StoragePool *pool, const char *name, GError **err)
 {
     g_autoptr(GPtrArray) volumes = storage_pool_volumes(pool, err);
-    StorageVol *vol = find_named(volumes, name);
+    StorageVol *vol = storage_volume_named(volumes, name);
 
     if (vol)
         return storage_vol_ref(vol);
@@ -234,26 +270,33 @@ check_there(const StorageVol *vol, GError **err)
                                         "no storage vol with matching name '%s'", vol->name);
 }
 
+/* Whether the device of a volume has another size than it had. */
+static bool
+is_resized(const StorageVol *vol)
+{
+    int fd = open(vol->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return end >= 0 && (uint64_t)end != vol->def->physical;
+}
+
 /* Looks at the volume itself; what is on disk now counts. With the pool's `change` held. */
 static void
 look_again(StorageVol *vol)
 {
     g_autoptr(StorageVolDef) def = storage_vol_def_new(vol->name);
-    StorageVolDef *old;
     struct stat seen;
 
+    if (vol->def->type == STORAGE_VOL_TYPE_BLOCK && vol->pool->active && is_resized(vol))
+        storage_pool_scan(vol->pool, NULL);
     if (vol->def->type != STORAGE_VOL_TYPE_FILE)
         return;
     def->key = g_strdup(vol->key);
     def->target->path = g_strdup(vol->path);
-    if (!storage_image_look(vol->pool->manager, def, vol, &seen, NULL))
-        return;
-    g_mutex_lock(&vol->pool->manager->registry.lock);
-    old = vol->def;
-    vol->def = g_steal_pointer(&def);
-    vol->seen = seen;
-    g_mutex_unlock(&vol->pool->manager->registry.lock);
-    storage_vol_def_free(old);
+    if (storage_image_look(vol->pool->manager, def, vol, &seen, NULL))
+        replace_def(vol, g_steal_pointer(&def), &seen);
 }
 
 /* A copy of what it is now. */
@@ -306,6 +349,21 @@ use(StorageVol *vol, int n)
     g_mutex_unlock(&vol->pool->manager->registry.lock);
 }
 
+/* With the pool's `change` or its lock held. */
+static bool
+check_bytes(const StorageVol *vol, GError **err)
+{
+    if (vol->def->type == STORAGE_VOL_TYPE_DIR)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "volume '%s' is a directory: it has no bytes to transfer", vol->name);
+    /* Its device is where the partitions in it are written down. */
+    if (g_strcmp0(vol->def->target->format, "extended") == 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "volume '%s' is an extended partition: it has no bytes of its own",
+                              vol->name);
+    return true;
+}
+
 /* With the pool's `change` held. */
 static bool
 check_unused(StorageVol *vol, GError **err)
@@ -324,20 +382,17 @@ check_unused(StorageVol *vol, GError **err)
 int
 storage_vol_open(StorageVol *vol, bool write, uint64_t offset, GError **err)
 {
-    int type, fd = -1;
+    int fd = -1;
     bool ok;
 
     g_mutex_lock(&vol->pool->manager->registry.lock);
-    ok = storage_pool_check_active(vol->pool, err) && check_there(vol, err);
-    type = vol->def->type;
+    ok =
+        storage_pool_check_active(vol->pool, err) && check_there(vol, err) && check_bytes(vol, err);
     vol->in_use += ok;
     g_mutex_unlock(&vol->pool->manager->registry.lock);
     if (!ok)
         return -1;
-    if (type == STORAGE_VOL_TYPE_DIR)
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                       "volume '%s' is a directory: it has no bytes to transfer", vol->name);
-    else if (offset > INT64_MAX)
+    if (offset > INT64_MAX)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "an offset of %" G_GUINT64_FORMAT " bytes",
                        offset);
     else if ((fd = open(vol->path, (write ? O_WRONLY : O_RDONLY) | O_CLOEXEC)) < 0)
@@ -407,7 +462,7 @@ create_locked(StoragePool *pool, StorageNewVol *vol, GError **err)
 
     if (!storage_pool_check_active(pool, err))
         return NULL;
-    if (find_named(pool->volumes, vol->def->name)) {
+    if (storage_volume_named(pool->volumes, vol->def->name)) {
         kiln_error_set(err, VIR_ERR_STORAGE_VOL_EXIST, "'%s'", vol->def->name);
         return NULL;
     }
@@ -418,7 +473,7 @@ create_locked(StoragePool *pool, StorageNewVol *vol, GError **err)
     if (!complete_new(pool, vol, err) || !pool->backend->vol_create(pool, vol, err) ||
         !storage_pool_scan(pool, err))
         return NULL;
-    made = find_named(pool->volumes, vol->def->name);
+    made = storage_volume_named(pool->volumes, vol->def->name);
     if (made)
         return storage_vol_ref(made);
     kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "volume '%s' was made and is not there",
@@ -536,8 +591,9 @@ storage_vol_wipe(StorageVol *vol, unsigned algorithm, GError **err)
     bool ok;
 
     g_mutex_lock(&pool->change);
-    ok = check_unused(vol, err) && storage_wipe(vol->path, algorithm, err) &&
-         storage_pool_scan(pool, err);
+    ok = check_unused(vol, err) && check_bytes(vol, err) &&
+         (!pool->backend->vol_may_wipe || pool->backend->vol_may_wipe(vol, err)) &&
+         storage_wipe(vol->path, algorithm, err) && storage_pool_scan(pool, err);
     g_mutex_unlock(&pool->change);
     return ok;
 }

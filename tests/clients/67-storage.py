@@ -389,7 +389,9 @@ def bad_input():
                 (libvirt.VIR_ERR_XML_ERROR, POOL.format(name="..", path="/x")),
                 (libvirt.VIR_ERR_XML_ERROR, "<pool type='tape'/>"),
                 (libvirt.VIR_ERR_INTERNAL_ERROR, "<pool type='rbd'><name>x</name></pool>"),
-                (libvirt.VIR_ERR_INTERNAL_ERROR, "<pool type='logical'><name>x</name></pool>"),
+                (libvirt.VIR_ERR_INTERNAL_ERROR, "<pool type='iscsi'><name>x</name></pool>"),
+                (libvirt.VIR_ERR_INTERNAL_ERROR, "<pool type='scsi'><name>x</name></pool>"),
+                (libvirt.VIR_ERR_INTERNAL_ERROR, "<pool type='mpath'><name>x</name></pool>"),
                 (libvirt.VIR_ERR_OPERATION_FAILED, POOL.format(name="twin", path=path)),
                 (libvirt.VIR_ERR_OPERATION_FAILED, POOL.format(name="pool", path="/elsewhere"))):
             refused(code, conn.storagePoolDefineXML, xml)

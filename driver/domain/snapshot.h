@@ -48,6 +48,10 @@ bool domain_snapshot_overlays(DomainManager *manager, DomainRun *run, const Snap
 void domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot);
 /* In a job: the running guest writes to the new images from now on, and its definitions say so. */
 bool domain_snapshot_switch(DomainRun *run, const SnapshotDef *snapshot, GError **err);
+/* Not in a job: merges the new images of the external @def into those that they lie on, and removes
+ * them (snapshot_merge.c). What lies on them then lies on the latter, and snapshots that are of
+ * them are of the latter. The snapshot itself is still known. */
+bool domain_snapshot_merge(Domain *domain, const SnapshotDef *def, GError **err);
 /* Copies the variable store of @def to where @snapshot keeps it, or (@back) from there. True when
  * there is none. */
 bool domain_snapshot_nvram(Domain *domain, const DomainDef *def, const char *snapshot, bool back,

@@ -1,5 +1,6 @@
 /* test_storage_devices.c - pools on devices: partition tables and the room on them, a disk pool on
- * a file by the real sfdisk, and a volume group that is played by scripts.
+ * a file by the real sfdisk (Debian package fdisk; skipped without), and a volume group that is
+ * played by scripts.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <setjmp.h>
@@ -173,6 +174,12 @@ teardown(void **state)
     return 0;
 }
 
+static bool
+has_sfdisk(void)
+{
+    return storage_has_program("sfdisk");
+}
+
 static StoragePool *
 define_disk(World *w, const char *format)
 {
@@ -231,12 +238,14 @@ static void
 test_disk_pool(void **state)
 {
     World *w = *state;
-    g_autoptr(StoragePool) pool = define_disk(w, "dos");
+    g_autoptr(StoragePool) pool = has_sfdisk() ? define_disk(w, "dos") : NULL;
     g_autoptr(StorageVol) vol = NULL;
     g_autoptr(GError) err = NULL;
     g_autofree char *xml = NULL;
     StoragePoolInfo info;
 
+    if (!pool)
+        skip();
     assert_false(storage_pool_start(pool, 0, &err)); /* no table */
     assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_OPERATION_INVALID));
     g_clear_error(&err);
@@ -287,12 +296,14 @@ static void
 test_disk_pool_gpt(void **state)
 {
     World *w = *state;
-    g_autoptr(StoragePool) pool = define_disk(w, "gpt");
+    g_autoptr(StoragePool) pool = has_sfdisk() ? define_disk(w, "gpt") : NULL;
     g_autoptr(StoragePool) other = NULL;
     g_autoptr(GError) err = NULL;
     static const char *const formats[] = { "none",       "linux",     "fat16",     "fat32",
                                            "linux-swap", "linux-lvm", "linux-raid" };
 
+    if (!pool)
+        skip();
     assert_true(storage_pool_start(pool, VIR_STORAGE_POOL_CREATE_WITH_BUILD, NULL));
     for (unsigned i = 0; i < G_N_ELEMENTS(formats); i++) {
         g_autofree char *name = g_strdup_printf("disk%u", i + 1);
@@ -309,8 +320,6 @@ test_disk_pool_gpt(void **state)
     g_clear_error(&err);
     assert_false(storage_pool_start(other, 0, &err));
     assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_OPERATION_INVALID));
-    g_clear_pointer(&other, storage_pool_unref);
-    other = NULL;
 }
 
 /* A program of LVM that notes how it was called, and says what is in a file called as it is. */

@@ -35,6 +35,7 @@ pci_set_ids(PciDevice *dev, uint16_t vendor, uint16_t device, uint16_t subsystem
         pci_config_set(dev, PCI_SUBSYSTEM_VENDOR_ID, 2, subsystem_vendor);
         pci_config_set(dev, PCI_SUBSYSTEM_ID, 2, subsystem);
     }
+    pci_rom_set_ids(dev);
 }
 
 bool

@@ -20,6 +20,8 @@ void pci_bars_fini(PciDevice *dev);
 /* rom.c: the expansion ROM that properties and class ask for; undone by pci_rom_close(). */
 bool pci_rom_open(PciDevice *dev, GError **err);
 void pci_rom_close(PciDevice *dev);
+/* After a change of the ids: a ROM that the class asks for gets them. */
+void pci_rom_set_ids(PciDevice *dev);
 
 /* msi.c: after a write to configuration space; device's lock held. */
 void pci_msi_config_written(PciDevice *dev, unsigned offset, unsigned size);

@@ -14,6 +14,10 @@ enum {
     PIIX_SMBBA = 0x90,
     PIIX_SMBHSTCFG = 0xd2,
     SMBHSTCFG_ENABLE = 1,
+    SMBHSTCFG_IRQ9 = 4 << 1,
+    /* Where SeaBIOS puts it too. OVMF and kernels without firmware leave it, and its driver
+     * complains of one that is nowhere. */
+    SMBUS_BASE = BOARD_PM_BASE + 0x100,
     DEVACTB_APMC = 0x02000000, /* says to firmware that SMM is not for it to set up */
     PIIX_PM_SIZE = 64,
 };
@@ -127,8 +131,9 @@ piix_pm_realize(Device *device, GError **err)
     pci_config_set(dev, PIIX_DEVACTB, 4, DEVACTB_APMC);
     pci_config_mask(dev, PIIX_DEVACTB, 4, 0x03ffffff);
     pci_config_mask(dev, PIIX_PMREGMISC, 1, PIIX_PM_ENABLE);
-    pci_config_set(dev, PIIX_SMBBA, 4, 1);
+    pci_config_set(dev, PIIX_SMBBA, 4, SMBUS_BASE | 1);
     pci_config_mask(dev, PIIX_SMBBA, 4, 0xfff0);
+    pci_config_set(dev, PIIX_SMBHSTCFG, 1, SMBHSTCFG_IRQ9 | SMBHSTCFG_ENABLE);
     pci_config_mask(dev, PIIX_SMBHSTCFG, 1, 0x0f);
     acpi_pm_init(&piix->pm, device->machine, &device->lock, PIIX_PM_SIZE);
     acpi_pm_place_gpe(&piix->pm, PIIX_GPE_BASE, PIIX_GPE_SIZE);
@@ -145,10 +150,12 @@ piix_pm_reset(Device *device)
 
     acpi_pm_reset(&piix->pm);
     piix_map(piix, &piix->pm.region, &piix->pm_at, 0);
-    piix_map(piix, &piix->smbus_region, &piix->smbus_at, 0);
     g_mutex_lock(&device->lock);
     smbus_reset(&piix->smbus);
+    /* as the configuration says that the base class is about to restore */
+    piix->smbus.enabled = true;
     g_mutex_unlock(&device->lock);
+    piix_map(piix, &piix->smbus_region, &piix->smbus_at, SMBUS_BASE);
 }
 
 static void

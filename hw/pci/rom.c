@@ -1,9 +1,11 @@
 /* rom.c - expansion ROMs (PCI Local Bus 3.0, section 6.3; PCI Firmware 3.2, chapter 5).
  *
  * The file is mapped, not copied. A function whose class names a ROM gets it only on a machine that
- * firmware boots: nobody else would look at it.
+ * firmware boots: nobody else would look at it. Its first image is given the function's ids,
+ * without which firmware passes it over: one file serves all functions of a class.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hw/core/bytes.h"
 #include "hw/pci/internal.h"
 #include "util/error.h"
 
@@ -14,7 +16,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROM_PAGE = 4096, ROM_MAX = 16 << 20 };
+enum {
+    ROM_PAGE = 4096,
+    ROM_MAX = 16 << 20,
+    ROM_SIGNATURE = 0xaa55,
+    ROM_CHECKSUM = 6, /* a byte of iPXE's that only makes the sum of the image right */
+    ROM_PCIR = 0x18,  /* where the data structure is */
+    PCIR_IDS = 4,     /* vendor and device */
+    PCIR_SIZE = 24,
+};
 
 /* Where Debian and others keep them: seabios, ipxe-qemu, and distributions that use one folder. */
 static const char *const rom_folders[] = { "/usr/share/seabios", "/usr/lib/ipxe/qemu",
@@ -64,6 +74,29 @@ rom_map(PciDevice *dev, const char *name, int fd, GError **err)
     return true;
 }
 
+void
+pci_rom_set_ids(PciDevice *dev)
+{
+    uint8_t *rom = dev->rom, *ids;
+    size_t at;
+
+    if (!rom || dev->romfile || bytes_load(rom, 2) != ROM_SIGNATURE)
+        return;
+    at = bytes_load(rom + ROM_PCIR, 2);
+    if (at + PCIR_SIZE > dev->rom_size || memcmp(rom + at, "PCIR", 4) != 0)
+        return;
+    ids = rom + at + PCIR_IDS;
+    if (memcmp(ids, dev->config + PCI_VENDOR_ID, 4) == 0)
+        return; /* and no page of the file is copied */
+    if (mprotect(rom, dev->rom_size, PROT_READ | PROT_WRITE) < 0)
+        return;
+    for (unsigned i = 0; i < 4; i++) {
+        rom[ROM_CHECKSUM] = (uint8_t)(rom[ROM_CHECKSUM] + ids[i] - dev->config[PCI_VENDOR_ID + i]);
+        ids[i] = dev->config[PCI_VENDOR_ID + i];
+    }
+    mprotect(rom, dev->rom_size, PROT_READ);
+}
+
 bool
 pci_rom_open(PciDevice *dev, GError **err)
 {
@@ -83,6 +116,8 @@ pci_rom_open(PciDevice *dev, GError **err)
         return dev->romfile == NULL;
     ok = rom_map(dev, name, fd, err);
     close(fd);
+    if (ok)
+        pci_rom_set_ids(dev);
     return ok;
 }
 

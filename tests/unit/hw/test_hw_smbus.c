@@ -24,6 +24,7 @@ enum {
     START = 0x40,
     ICH9 = PCI_DEVFN(0x1f, 3),
     PIIX4 = PCI_DEVFN(1, 3),
+    PIIX4_ELSEWHERE = 0xb100,
 };
 
 static FakeMachine *
@@ -104,12 +105,18 @@ test_piix4(void **state)
     PciRoot *root = fake->machine->pci;
 
     (void)state;
-    pci_config_write(root, PIIX4, 0x90, 4, PORT | 1);
-    assert_int_equal(fake_in(fake, STATUS, 1), 0xff);
-    pci_config_write(root, PIIX4, 0xd2, 1, 1);
+    /* firmware that knows nothing of it leaves it where it is */
+    assert_int_equal(pci_config_read(root, PIIX4, 0x90, 4), PORT | 1);
     try_registers(fake);
-    machine_reset(fake->machine);
+    pci_config_write(root, PIIX4, 0xd2, 1, 0);
     assert_int_equal(fake_in(fake, STATUS, 1), 0xff);
+    pci_config_write(root, PIIX4, 0x90, 4, PIIX4_ELSEWHERE | 1);
+    pci_config_write(root, PIIX4, 0xd2, 1, 1);
+    assert_int_equal(fake_in(fake, STATUS, 1), 0xff);
+    assert_int_equal(fake_in(fake, PIIX4_ELSEWHERE, 1), 0);
+    machine_reset(fake->machine);
+    assert_int_equal(fake_in(fake, STATUS, 1), 0);
+    assert_int_equal(fake_in(fake, PIIX4_ELSEWHERE, 1), 0xff);
     fake_machine_free(fake);
 }
 

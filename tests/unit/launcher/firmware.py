@@ -168,6 +168,15 @@ class SeaBios(unittest.TestCase):
                 guest.wait_screen("picture", lambda picture: (picture.width, picture.height) == (320, 200) and
                                   (picture.pixel(10, 190), picture.pixel(300, 10)) == colours)
 
+    def test_network_rom(self):
+        """Run only if it names the card's ids, which a transitional one and a modern one have of their own."""
+        for machine, bus, addr in (("pc", "pci.0", 3), ("q35", "p1", 0)):
+            ports = [] if machine == "pc" else ["-device", "pcie-root-port,id=p1,addr=3"]
+            with self.subTest(machine=machine), \
+                    Guest("-M", machine, *ports, "-netdev", "user,id=n", "-device",
+                          "virtio-net-pci,netdev=n,bus=%s,addr=%d" % (bus, addr)) as guest:
+                guest.wait("Running option rom")
+
     def test_boot_order(self):
         with Guest(
                 "-device", "pcie-root-port,id=p1,addr=3", "-drive", "if=none,id=d0,format=raw,file="

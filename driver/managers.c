@@ -116,6 +116,9 @@ managers_domain_event(void *opaque, const DomainEvent *event)
         for (unsigned i = 0; i < event->n_params; i++)
             if (event->params[i].text)
                 wire_params_add_string(params, event->params[i].name, event->params[i].text);
+            else if (event->params[i].negative)
+                wire_params_add_llong(params, event->params[i].name,
+                                      (int64_t)event->params[i].value);
             else
                 wire_params_add_ullong(params, event->params[i].name, event->params[i].value);
         event_hub_domain_tunable(hub, &dom, params);

@@ -108,6 +108,9 @@ complete_vcpus(DomainDef *def, GError **err)
         def->vcpus = 1;
     if (!def->vcpu_placement)
         def->vcpu_placement = 1;
+    /* the nodes say it already */
+    if (def->numatune && def->numatune->nodeset && def->numatune->placement == 1)
+        def->numatune->placement = 0;
     if (def->vcpu_list->len) {
         unsigned on = 0;
 
@@ -181,6 +184,12 @@ complete_clock(DomainDef *def)
 
     if (!clock->offset)
         clock->offset = DOMAIN_CLOCK_UTC;
+    /* an adjustment in seconds is another spelling of a variable offset */
+    if ((clock->offset == DOMAIN_CLOCK_UTC || clock->offset == DOMAIN_CLOCK_LOCALTIME) &&
+        clock->adjustment && strcmp(clock->adjustment, "reset") != 0) {
+        clock->basis = clock->offset == DOMAIN_CLOCK_UTC ? 1 : 2;
+        clock->offset = DOMAIN_CLOCK_VARIABLE;
+    }
     if (clock->offset == DOMAIN_CLOCK_VARIABLE) {
         set_default(&clock->adjustment, "0");
         if (!clock->basis)
@@ -207,6 +216,10 @@ complete_disk(DomainDisk *disk)
         { "vd", DOMAIN_BUS_VIRTIO }, { "xvd", DOMAIN_BUS_XEN }, { "ubd", DOMAIN_BUS_UML },
     };
 
+    if (disk->tray == DOMAIN_TRAY_CLOSED)
+        disk->tray = DOMAIN_TRAY_ABSENT;
+    if (disk->type == DOMAIN_DISK_VHOSTUSER && !disk->snapshot)
+        disk->snapshot = 1; /* "no": the daemon cannot make any */
     if (!disk->device)
         disk->device = DOMAIN_DISK_DEVICE_DISK;
     for (size_t i = 0; !disk->bus && i < G_N_ELEMENTS(buses); i++)
@@ -294,6 +307,7 @@ domain_def_mirror_console(DomainDef *def)
     xml_type_assign(&domain_char_source_type, &console->source, &serial->source);
     g_free(console->info.alias);
     console->info.alias = g_strdup(serial->info.alias);
+    console->port = serial->port;
 }
 
 bool

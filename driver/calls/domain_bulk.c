@@ -155,18 +155,23 @@ bulk_interface(Domain *domain, WireParams *params)
 }
 
 static void
-bulk_block(Domain *domain, WireParams *params)
+bulk_disks(Domain *domain, bool chains, WireParams *params)
 {
-    g_autoptr(GPtrArray) disks = domain_is_active(domain) ? domain_block_stats(domain, NULL) : NULL;
+    g_autoptr(GPtrArray) disks =
+        domain_is_active(domain) ? domain_block_stats(domain, chains, NULL) : NULL;
 
     if (!disks)
         return;
     wire_params_add_uint(params, "block.count", disks->len);
     for (guint i = 0; i < disks->len; i++) {
         const DomainBlockStats *disk = disks->pdata[i];
+        char field[80];
 
         bulk_text(params, "block", i, "name", disk->target);
         bulk_text(params, "block", i, "path", disk->path);
+        bulk_field(field, sizeof field, "block", i, "backingIndex");
+        if (disk->index > 0)
+            wire_params_add_uint(params, field, disk->index);
         bulk_counter(params, "block", i, "rd.reqs", disk->rd_req);
         bulk_counter(params, "block", i, "rd.bytes", disk->rd_bytes);
         bulk_counter(params, "block", i, "rd.times", disk->rd_ns);
@@ -179,6 +184,18 @@ bulk_block(Domain *domain, WireParams *params)
         bulk_counter(params, "block", i, "capacity", disk->capacity);
         bulk_counter(params, "block", i, "physical", disk->physical);
     }
+}
+
+static void
+bulk_block(Domain *domain, WireParams *params)
+{
+    bulk_disks(domain, false, params);
+}
+
+static void
+bulk_block_chains(Domain *domain, WireParams *params)
+{
+    bulk_disks(domain, true, params);
 }
 
 static void
@@ -243,24 +260,32 @@ bulk_nothing(Domain *domain, WireParams *params)
 static const struct {
     unsigned group; /* virDomainStatsTypes */
     void (*add)(Domain *domain, WireParams *params);
+    void (*add_chains)(Domain *domain,
+                       WireParams *params); /* with …_STATS_BACKING; NULL: as @add */
 } bulk_groups[] = {
-    { VIR_DOMAIN_STATS_STATE, bulk_state },         { VIR_DOMAIN_STATS_CPU_TOTAL, bulk_cpu },
-    { VIR_DOMAIN_STATS_BALLOON, bulk_balloon },     { VIR_DOMAIN_STATS_VCPU, bulk_vcpu },
-    { VIR_DOMAIN_STATS_INTERFACE, bulk_interface }, { VIR_DOMAIN_STATS_BLOCK, bulk_block },
-    { VIR_DOMAIN_STATS_PERF, bulk_perf },           { VIR_DOMAIN_STATS_DIRTYRATE, bulk_dirtyrate },
-    { VIR_DOMAIN_STATS_MEMORY, bulk_nothing },      { VIR_DOMAIN_STATS_VM, bulk_nothing },
-    { VIR_DOMAIN_STATS_IOTHREAD, bulk_iothread },
+    { VIR_DOMAIN_STATS_STATE, bulk_state, NULL },
+    { VIR_DOMAIN_STATS_CPU_TOTAL, bulk_cpu, NULL },
+    { VIR_DOMAIN_STATS_BALLOON, bulk_balloon, NULL },
+    { VIR_DOMAIN_STATS_VCPU, bulk_vcpu, NULL },
+    { VIR_DOMAIN_STATS_INTERFACE, bulk_interface, NULL },
+    { VIR_DOMAIN_STATS_BLOCK, bulk_block, bulk_block_chains },
+    { VIR_DOMAIN_STATS_PERF, bulk_perf, NULL },
+    { VIR_DOMAIN_STATS_DIRTYRATE, bulk_dirtyrate, NULL },
+    { VIR_DOMAIN_STATS_MEMORY, bulk_nothing, NULL },
+    { VIR_DOMAIN_STATS_VM, bulk_nothing, NULL },
+    { VIR_DOMAIN_STATS_IOTHREAD, bulk_iothread, NULL },
 };
 
 static void
-bulk_record(Domain *domain, unsigned groups, WireDomainStats *ret)
+bulk_record(Domain *domain, unsigned groups, bool chains, WireDomainStats *ret)
 {
     WireParams *params = wire_params_new();
 
     domain_reply_set(domain, &ret->dom);
     for (size_t i = 0; i < G_N_ELEMENTS(bulk_groups); i++)
         if (!groups || (groups & bulk_groups[i].group))
-            bulk_groups[i].add(domain, params);
+            (chains && bulk_groups[i].add_chains ? bulk_groups[i].add_chains
+                                                 : bulk_groups[i].add)(domain, params);
     wire_params_steal(params, &ret->params.params_len, &ret->params.params_val);
 }
 
@@ -311,7 +336,9 @@ call_connect_get_all_domain_stats(Call *call, const ConnectGetAllDomainStatsArgs
                               domains->len, WIRE_OBJECTS_MAX);
     ret->records.records_val = g_new0(WireDomainStats, domains->len);
     for (guint i = 0; i < domains->len; i++) {
-        bulk_record(domains->pdata[i], args->stats, &ret->records.records_val[i]);
+        bulk_record(domains->pdata[i], args->stats,
+                    args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING,
+                    &ret->records.records_val[i]);
         ret->records.records_len = i + 1;
     }
     return true;

@@ -113,7 +113,7 @@ bool
 call_domain_block_stats(Call *call, const DomainPathArgs *args, DomainBlockStatsRet *ret,
                         GError **err)
 {
-    g_autoptr(GPtrArray) list = domain_block_stats(call->domain, err);
+    g_autoptr(GPtrArray) list = domain_block_stats(call->domain, false, err);
     const DomainBlockStats *stats;
     DomainBlockStats sum;
 
@@ -138,7 +138,7 @@ call_domain_block_stats_flags(Call *call, const DomainPathParamsArgs *args, Doma
 
     if (!call_check_flags(args->flags, VIR_TYPED_PARAM_STRING_OKAY, "virDomainBlockStatsFlags",
                           err) ||
-        !(list = domain_block_stats(call->domain, err)) ||
+        !(list = domain_block_stats(call->domain, false, err)) ||
         !(stats = find_disk(list, args->path, &sum, err)))
         return false;
     params = wire_params_new();
@@ -160,7 +160,7 @@ call_domain_get_disk_errors(Call *call, const DomainGetDiskErrorsArgs *args,
     g_autoptr(GPtrArray) list = NULL;
 
     if (!call_check_flags(args->flags, 0, "virDomainGetDiskErrors", err) ||
-        !(list = domain_block_stats(call->domain, err)))
+        !(list = domain_block_stats(call->domain, false, err)))
         return false;
     /* asked with 0: how many disks could have one */
     ret->count = args->max == 0 ? (int)list->len : 0;

@@ -47,6 +47,7 @@ typedef struct {
     const char *name;
     uint64_t value;
     const char *text;
+    bool negative; /* @value is an int64_t */
 } DomainParam;
 
 /* One end of a viewer's connection. */
@@ -526,13 +527,15 @@ bool domain_dirty_rate(Domain *domain, DomainDirtyRate *ret, GError **err);
 typedef struct {
     char *target;                                          /* "vda" */
     char *path;                                            /* NULL: none */
+    unsigned index;                                        /* of <source index=…>; 0: none */
     int64_t rd_req, rd_bytes, wr_req, wr_bytes, flush_req; /* -1 unknown, as all below */
     int64_t rd_ns, wr_ns, flush_ns;
     int64_t allocation, capacity, physical; /* bytes: on the host, for the guest, of the file */
 } DomainBlockStats;
 void domain_block_stats_free(DomainBlockStats *stats);
-/* DomainBlockStats * of each disk, owned by the array. */
-GPtrArray *domain_block_stats(Domain *domain, GError **err);
+/* DomainBlockStats * of each disk, owned by the array; with @chains each is followed by those of
+ * the images it lies on, with the same target. */
+GPtrArray *domain_block_stats(Domain *domain, bool chains, GError **err);
 
 typedef struct {
     char *ifname, *mac, *network; /* ifname NULL: user networking; network NULL: none */

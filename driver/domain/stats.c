@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "driver/domain/argv.h"
 #include "driver/domain/private.h"
 #include "driver/domain/qmp_answer.h"
 #include "util/error.h"
@@ -92,6 +93,7 @@ disk_stats(const DomainDisk *disk, JsonArray *answer, JsonArray *blocks)
 
     stats->target = g_strdup(disk->target);
     stats->path = g_strdup(domain_disk_path(disk));
+    stats->index = disk->source_index == XML_UNSET ? 0 : (unsigned)disk->source_index;
     stats->rd_req = count(entry, "rd_operations");
     stats->rd_bytes = count(entry, "rd_bytes");
     stats->wr_req = count(entry, "wr_operations");
@@ -104,8 +106,28 @@ disk_stats(const DomainDisk *disk, JsonArray *answer, JsonArray *blocks)
     return stats;
 }
 
+/* The images below the disk's own; nothing is counted for them. */
+static void
+add_chain(GPtrArray *list, const DomainDisk *disk)
+{
+    g_autoptr(GPtrArray) chain = argv_chain_parse(disk, NULL);
+
+    for (guint i = 0; chain && i < chain->len; i++) {
+        const ChainLayer *layer = chain->pdata[i];
+        DomainBlockStats *stats = g_new0(DomainBlockStats, 1);
+
+        stats->target = g_strdup(disk->target);
+        stats->path = g_strdup(domain_disk_path(layer->source));
+        stats->index = layer->index;
+        stats->rd_req = stats->rd_bytes = stats->wr_req = stats->wr_bytes = -1;
+        stats->flush_req = stats->rd_ns = stats->wr_ns = stats->flush_ns = -1;
+        stats->capacity = -1;
+        g_ptr_array_add(list, stats);
+    }
+}
+
 GPtrArray *
-domain_block_stats(Domain *domain, GError **err)
+domain_block_stats(Domain *domain, bool chains, GError **err)
 {
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     g_autoptr(JsonNode) answer = NULL;
@@ -118,8 +140,11 @@ domain_block_stats(Domain *domain, GError **err)
     sizes = qmp_execute_list(run->qmp, "query-block", NULL, &blocks, NULL);
     list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
     g_mutex_lock(&domain->lock);
-    for (guint i = 0; domain->live && i < domain->live->disks->len; i++)
+    for (guint i = 0; domain->live && i < domain->live->disks->len; i++) {
         g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], stats, sizes));
+        if (chains)
+            add_chain(list, domain->live->disks->pdata[i]);
+    }
     g_mutex_unlock(&domain->lock);
     for (guint i = 0; i < list->len; i++)
         add_sizes(list->pdata[i]);

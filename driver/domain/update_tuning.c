@@ -84,8 +84,40 @@ schedule_apply(DomainRun *run, DomainDef *live, void *wanted, GError **err)
     return domain_tune_limits(run, live, wanted, err);
 }
 
+static void
+schedule_tell(Domain *domain, void *opaque)
+{
+    static const struct {
+        const char *period, *quota;
+    } names[DOMAIN_CPU_LIMITS] = {
+        [DOMAIN_CPU_LIMIT_VCPU] = { VIR_DOMAIN_TUNABLE_CPU_VCPU_PERIOD,
+                                    VIR_DOMAIN_TUNABLE_CPU_VCPU_QUOTA },
+        [DOMAIN_CPU_LIMIT_EMULATOR] = { VIR_DOMAIN_TUNABLE_CPU_EMULATOR_PERIOD,
+                                        VIR_DOMAIN_TUNABLE_CPU_EMULATOR_QUOTA },
+        [DOMAIN_CPU_LIMIT_GLOBAL] = { VIR_DOMAIN_TUNABLE_CPU_GLOBAL_PERIOD,
+                                      VIR_DOMAIN_TUNABLE_CPU_GLOBAL_QUOTA },
+        [DOMAIN_CPU_LIMIT_IOTHREAD] = { VIR_DOMAIN_TUNABLE_CPU_IOTHREAD_PERIOD,
+                                        VIR_DOMAIN_TUNABLE_CPU_IOTHREAD_QUOTA },
+    };
+    const DomainSchedule *wanted = opaque;
+    DomainParam params[1 + 2 * DOMAIN_CPU_LIMITS];
+    unsigned n = 0;
+
+    if (wanted->shares != XML_UNSET)
+        params[n++] = (DomainParam){ VIR_DOMAIN_TUNABLE_CPU_CPU_SHARES, .value = wanted->shares };
+    for (int i = 0; i < DOMAIN_CPU_LIMITS; i++) {
+        if (wanted->period[i] != XML_UNSET)
+            params[n++] = (DomainParam){ names[i].period, .value = wanted->period[i] };
+        if (wanted->quota[i] != XML_UNSET_INT)
+            params[n++] = (DomainParam){ names[i].quota, .value = (uint64_t)wanted->quota[i],
+                                         .negative = true };
+    }
+    if (n > 0)
+        domain_event_tunable(domain, params, n);
+}
+
 static const DomainTuning schedule_change = { "scheduler", schedule_note_config, schedule_apply,
-                                              NULL };
+                                              schedule_tell };
 
 bool
 domain_set_schedule(Domain *domain, const DomainSchedule *wanted, unsigned flags, GError **err)

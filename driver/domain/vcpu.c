@@ -196,6 +196,18 @@ pin_live(Domain *domain, const PinChange *change, GError **err)
     return domain_tune_bind(tid, change->cpus, err);
 }
 
+static void
+pin_tell(Domain *domain, const PinChange *change)
+{
+    g_autofree char *name = change->kind == DOMAIN_PIN_VCPU
+                                ? g_strdup_printf(VIR_DOMAIN_TUNABLE_CPU_VCPUPIN, change->id)
+                            : change->kind == DOMAIN_PIN_IOTHREAD
+                                ? g_strdup_printf(VIR_DOMAIN_TUNABLE_CPU_IOTHREADSPIN, change->id)
+                                : g_strdup(VIR_DOMAIN_TUNABLE_CPU_EMULATORPIN);
+
+    domain_event_tunable(domain, &(DomainParam){ name, .text = change->cpus }, 1);
+}
+
 bool
 domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, unsigned flags,
            GError **err)
@@ -212,6 +224,8 @@ domain_pin(Domain *domain, DomainPinKind kind, unsigned id, const char *cpus, un
     g_mutex_unlock(&domain->lock);
     ok = ok && (!(flags & VIR_DOMAIN_AFFECT_LIVE) || pin_live(domain, &change, err)) &&
          domain_impact_apply(domain, flags, pin_change, &change, err);
+    if (ok && (flags & VIR_DOMAIN_AFFECT_LIVE))
+        pin_tell(domain, &change);
     domain_job_end(domain);
     return ok;
 }

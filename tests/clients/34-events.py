@@ -73,6 +73,14 @@ def viewer_and_tray():
         wait_for("another's", lambda: told[3:] == [("STOP", None)])
         dom.resume()
 
+        tuned = []
+        ids.append(conn.domainEventRegisterAny(
+            dom, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, lambda _, __, params, ___: tuned.append(params), None))
+        dom.pinVcpu(0, (True,))
+        wait_for("the pinning", lambda: tuned == [{"cputune.vcpupin0": "0"}])
+        stats = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK,
+                                       libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING)[0][1]
+        assert stats["block.count"] == 1 and stats["block.0.path"] == image, stats
         daemon.virsh("change-media", "told", "sda", "--eject", "--live", scheme="qemu")
         wait_for("the tray", lambda: trays)
         opened, closed = (libvirt.VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN,

@@ -53,6 +53,47 @@ test_random(void **state)
     assert_int_equal(domain_def_vcpus_current(a), 1);
 }
 
+/* What is said in other words than libvirt's own, or says nothing. */
+static void
+test_other_words(void **state)
+{
+    g_autoptr(DomainDef) def =
+        parse("<blkiotune><device><path>/dev/sda</path></device></blkiotune>"
+              "<memtune><hard_limit unit='MiB'>1</hard_limit><soft_limit>0</soft_limit></memtune>"
+              "<numatune><memory mode='strict' placement='static' nodeset='0'/></numatune>"
+              "<clock offset='localtime' adjustment='60'/><devices>"
+              "<disk type='file' device='cdrom'><target dev='sda' bus='sata' tray='closed'/></disk>"
+              "<serial type='pty'><target port='1'/></serial></devices>");
+    g_autofree char *xml = domain_def_format(def, DOMAIN_FORMAT_INACTIVE);
+
+    (void)state;
+    assert_null(strstr(xml, "<blkiotune>"));
+    assert_non_null(strstr(xml, "<hard_limit unit='KiB'>1024</hard_limit>\n  </memtune>"));
+    assert_non_null(strstr(xml, "<memory mode='strict' nodeset='0'/>"));
+    assert_non_null(strstr(xml, "<clock offset='variable' adjustment='60' basis='localtime'/>"));
+    assert_non_null(strstr(xml, "<target dev='sda' bus='sata'/>"));
+    assert_non_null(strstr(xml, "<target type='serial' port='1'/>"));
+}
+
+static void
+test_ports_of_a_switch(void **state)
+{
+    g_autoptr(DomainDef) def =
+        parse("<devices><controller type='pci' index='0' model='pcie-root'/>"
+              "<controller type='pci' index='1' model='pcie-root-port'/>"
+              "<controller type='pci' index='2' model='pcie-switch-upstream-port'/>"
+              "<controller type='pci' index='3' model='pcie-switch-downstream-port'/>"
+              "<controller type='pci' index='4' model='pcie-switch-downstream-port'/></devices>");
+
+    (void)state;
+    for (unsigned i = 3; i <= 4; i++) {
+        const DomainController *port = domain_def_controller(def, DOMAIN_CONTROLLER_PCI, i);
+
+        assert_int_equal(port->info.address->bus, 2);
+        assert_int_equal(port->info.address->slot, i - 3);
+    }
+}
+
 static void
 test_addresses_stay(void **state)
 {
@@ -196,10 +237,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_addresses_stay),
-        cmocka_unit_test(test_many_ports), cmocka_unit_test(test_console),
-        cmocka_unit_test(test_aliases),    cmocka_unit_test(test_iothreads),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_addresses_stay),
+        cmocka_unit_test(test_many_ports),
+        cmocka_unit_test(test_console),
+        cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_iothreads),
         cmocka_unit_test(test_abi),
+        cmocka_unit_test(test_other_words),
+        cmocka_unit_test(test_ports_of_a_switch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,16 +17,15 @@ enum { RECORD = 8, RAM = 2 << 20 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-add_serial(FakeMachine *fake)
+add_chardev(FakeMachine *fake, const char *id)
 {
     g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GError) err = NULL;
 
-    g_hash_table_insert(props, (char *)"id", (char *)"c");
+    g_hash_table_insert(props, (char *)"id", (char *)id);
     g_hash_table_insert(props, (char *)"backend", (char *)"null");
-    machine_object_add(fake->machine, OBJECT_CHARDEV, "c", chardev_new(fake->machine, props, &err),
+    machine_object_add(fake->machine, OBJECT_CHARDEV, id, chardev_new(fake->machine, props, &err),
                        (GDestroyNotify)chardev_free, &err);
-    fake_device(fake, "isa-serial", "chardev", "c", NULL);
 }
 
 static void
@@ -47,6 +46,23 @@ touch_memory(FakeMachine *fake, uint64_t addr, unsigned size, bool write, uint32
         fake_read(fake, addr, size);
 }
 
+/* The first registers of a function of the first bus, wherever they lie now. */
+static void
+touch_bar(FakeMachine *fake, unsigned slot, unsigned offset, unsigned size, bool write,
+          uint32_t value)
+{
+    const PciDevice *dev = fake->machine->pci->bus.devices[PCI_DEVFN(slot, 0)];
+    const PciBar *bar;
+
+    if (!dev)
+        return;
+    bar = &dev->bars[dev->bars[0].kind == PCI_BAR_NONE || offset & 0x8000 ? 2 : 0];
+    if (bar->mapped && bar->kind == PCI_BAR_IO)
+        touch_port(fake, (uint16_t)(bar->address + offset % bar->size), size, write, value);
+    else if (bar->mapped)
+        touch_memory(fake, bar->address + offset % bar->size, size, write, value);
+}
+
 static void
 run_record(FakeMachine *fake, const uint8_t *r)
 {
@@ -54,7 +70,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
     bool write = r[1] & 4;
     uint32_t value = bytes_load32(r + 4);
 
-    switch (r[0] % 14) {
+    switch (r[0] % 15) {
     case 0:
         touch_port(fake, (uint16_t)offset, size, write, value);
         break;
@@ -98,6 +114,9 @@ run_record(FakeMachine *fake, const uint8_t *r)
         else
             pci_config_read(fake->machine->pci, 0, offset & 0xff, 1);
         break;
+    case 14:
+        touch_bar(fake, r[1] >> 3, offset, size, write, value);
+        break;
     case 10:
         if (value == 0)
             machine_reset(fake->machine);
@@ -133,9 +152,12 @@ new_machine(bool pc)
     if (!board_create(fake->machine, pc ? &board_pc : &board_q35, &err) ||
         !firmware_create(fake->machine, &err))
         g_error("%s", err->message);
-    add_serial(fake);
+    add_chardev(fake, "c");
+    add_chardev(fake, "d");
+    fake_device(fake, "isa-serial", "chardev", "c", NULL);
     fake_device(fake, "isa-debug-exit", NULL);
     fake_device(fake, "pvpanic", NULL);
+    fake_device(fake, "isa-debugcon", "chardev", "d", NULL);
     fake_device(fake, "vmgenid", "guid", "auto", NULL);
     if (pc) {
         fake_device(fake, "pci-bridge", "id", "a", "addr", "4", NULL);
@@ -144,6 +166,9 @@ new_machine(bool pc)
         fake_device(fake, "pcie-root-port", "id", "b", "addr", "1.1", NULL);
         fake_device(fake, "pcie-pci-bridge", "id", "c", "addr", "4", NULL);
     }
+    fake_device(fake, "i6300esb", "addr", "5", NULL);
+    fake_device(fake, "pvpanic-pci", "addr", "6", NULL);
+    fake_device(fake, "bochs-display", "addr", "7", NULL);
     return fake;
 }
 

@@ -1,7 +1,7 @@
-/* fuzz_hw_net.c - a guest's accesses to Intel's network cards, its rings, and packets from outside.
+/* fuzz_hw_net.c - a guest's accesses to network cards, their rings, and packets from outside.
  *
  * The first byte chooses the card; then records of 8 bytes: what, place (16 bits), count, value (32
- * bits).
+ * bits). Realtek's card has registers of all widths in 256 bytes.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_net.h"
@@ -40,12 +40,18 @@ arrive(FakeNet *net, unsigned len, uint32_t seed)
 }
 
 static void
-run_record(FakeMachine *fake, FakeNet *net, const uint8_t *r)
+run_record(FakeMachine *fake, FakeNet *net, bool realtek, const uint8_t *r)
 {
-    unsigned place = bytes_load16(r + 1);
+    unsigned place = bytes_load16(r + 1), width = 1u << (r[3] & 3);
     uint32_t value = bytes_load32(r + 4);
 
-    switch (r[0] % KINDS) {
+    switch (realtek && r[0] % KINDS < 4 ? KINDS + r[0] % 2 : r[0] % KINDS) {
+    case KINDS:
+        fake_write(fake, BAR + place % 256, width, value);
+        break;
+    case KINDS + 1:
+        fake_read(fake, BAR + place % 256, width);
+        break;
     case 0:
         fake_write(fake, BAR + (place << 2 & 0x1fffc), 4, value);
         break;
@@ -83,20 +89,23 @@ run_record(FakeMachine *fake, FakeNet *net, const uint8_t *r)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *const cards[] = { "e1000", "e1000e", "rtl8139" };
     FakeMachine *fake;
     FakeNet *net;
+    bool realtek;
 
     if (size < 1)
         return 0;
+    realtek = data[0] % G_N_ELEMENTS(cards) == 2;
     fake = fake_machine_new_q35(RAM);
     net = fake_net_new(fake, "n0", 1, NET_CAP_HEADER);
-    fake_device(fake, data[0] & 1 ? "e1000e" : "e1000", "netdev", "n0", "mac", "52:54:00:01:02:03",
-                "addr", "0x5", NULL);
-    pci_config_write(fake->machine->pci, BDF, 0x10, 4, (uint32_t)BAR);
+    fake_device(fake, cards[data[0] % G_N_ELEMENTS(cards)], "netdev", "n0", "mac",
+                "52:54:00:01:02:03", "addr", "0x5", NULL);
+    pci_config_write(fake->machine->pci, BDF, realtek ? 0x14 : 0x10, 4, (uint32_t)BAR);
     pci_config_write(fake->machine->pci, BDF, 4, 2, 7);
     machine_set_running(fake->machine, true);
     for (size_t i = 0; i < RECORDS_MAX && 1 + (i + 1) * RECORD <= size; i++)
-        run_record(fake, net, data + 1 + i * RECORD);
+        run_record(fake, net, realtek, data + 1 + i * RECORD);
     machine_set_running(fake->machine, false);
     machine_reset(fake->machine);
     fake_machine_free(fake);

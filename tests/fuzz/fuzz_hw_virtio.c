@@ -101,6 +101,12 @@ make_device(FakeMachine *fake, unsigned kind)
         return dev;
     case 3:
         return fake_device(fake, "virtio-balloon-pci", "free-page-reporting", "on", NULL);
+    case 6:
+        return fake_device(fake, "virtio-gpu-pci", "max_outputs", "2", NULL);
+    case 7:
+        return fake_device(fake, "virtio-tablet-pci", NULL);
+    case 8:
+        return fake_device(fake, "virtio-keyboard-pci", NULL);
     default:
         table = props("qom-type", "rng-builtin", "r", NULL, NULL);
         rng_object_add(fake->machine, table, NULL);
@@ -201,7 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     fake = fake_machine_new_q35(RAM);
     features = bytes_load64(data + 1);
-    virtio_driver_init(&drv, fake, make_device(fake, data[0] % 6));
+    virtio_driver_init(&drv, fake, make_device(fake, data[0] % 9));
     pci_config_write(fake->machine->pci, drv.bdf, PCI_BASE_ADDRESS_0, 4, PORT);
     pci_config_write(fake->machine->pci, drv.bdf, PCI_COMMAND, 2,
                      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);

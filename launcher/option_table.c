@@ -86,6 +86,8 @@ const Option option_table[] = {
       .argument = "[mon:]stdio|pty|null|none|file:F|pipe:P|unix:P|tcp:H:P|telnet:H:P|udp:H:P|"
                   "chardev:ID",
       .help = "a serial port connected so; mon: with the monitor behind Ctrl-a c" },
+    { "parallel", OPTION_TEXTS, AT(parallels), .argument = "file:F|pty|none|… as -serial",
+      .help = "a parallel port whose printer is this" },
     { "monitor", OPTION_TEXTS, AT(monitors), .argument = "stdio|pty|unix:P|tcp:H:P|chardev:ID|none",
       .help = "a monitor for people" },
     { "qmp", OPTION_TEXTS, AT(qmps), .argument = "stdio|unix:PATH,server=on,wait=off",
@@ -155,7 +157,6 @@ const OptionRefused option_refused[] = {
     { "fsdev", "shared folders are not offered yet" },
     { "virtfs", "shared folders are not offered yet" },
     { "audiodev", "sound is not offered yet" },
-    { "parallel", "parallel ports are not offered yet" },
     { "acpitable", "extra ACPI tables are not offered yet" },
     { "icount", "only KVM runs guests here, and it cannot count instructions" },
     { "runas", "use -sandbox on,user=UID:GID" },

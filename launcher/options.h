@@ -21,7 +21,7 @@ typedef struct {
     GPtrArray *fw_cfgs, *smbios;          /* of JsonObject */
     GPtrArray *add_fds, *globals;         /* of JsonObject */
     GPtrArray *vncs;                      /* of JsonObject */
-    GPtrArray *serials, *monitors, *qmps; /* of char * */
+    GPtrArray *serials, *parallels, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
     GPtrArray *usbdevices;                /* of char * */
     bool help, version, enable_kvm, usb, snapshot, gdb_short;

@@ -1,7 +1,7 @@
 /* vm_devices.c - objects, back ends and devices of the options, made in the order of their needs.
  *
- * The short forms of qemu(1) (-nic, -serial; -drive in vm_drives.c) are rewritten as the long ones
- * first.
+ * The short forms of qemu(1) (-nic, -serial, -parallel; -drive in vm_drives.c) are rewritten as the
+ * long ones first.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -257,23 +257,26 @@ vm_add_chardev_words(Vm *vm, const char *what, const char *text, const char *id,
     return chardev && vm_add_chardev(vm, chardev, err);
 }
 
+/* -serial and -parallel: @kind and @index name the back end. */
 static bool
-devices_add_serial(Vm *vm, const char *text, unsigned index, GError **err)
+devices_add_port(Vm *vm, const char *kind, const char *text, unsigned index, GError **err)
 {
-    g_autofree char *id = g_strdup_printf("serial%u", index), *number = NULL;
+    g_autofree char *id = g_strdup_printf("%s%u", kind, index), *number = NULL;
+    g_autofree char *driver = g_strconcat("isa-", kind, NULL),
+                    *option = g_strconcat("-", kind, NULL);
     g_autoptr(JsonObject) device = json_object_new();
 
     if (!strcmp(text, "none"))
         return true;
     number = g_strdup_printf("%u", index);
-    devices_set(device, "driver", "isa-serial");
+    devices_set(device, "driver", driver);
     devices_set(device, "index", number);
     if (g_str_has_prefix(text, "chardev:")) {
         devices_set(device, "chardev", text + strlen("chardev:"));
         return vm_add_device(vm, device, err);
     }
     devices_set(device, "chardev", id);
-    return vm_add_chardev_words(vm, "-serial", text, id, err) && vm_add_device(vm, device, err);
+    return vm_add_chardev_words(vm, option, text, id, err) && vm_add_device(vm, device, err);
 }
 
 bool
@@ -282,10 +285,13 @@ vm_add_devices(Vm *vm, GError **err)
     const Options *o = vm->options;
 
     for (guint i = 0; i < o->serials->len; i++)
-        if (!devices_add_serial(vm, g_ptr_array_index(o->serials, i), i, err))
+        if (!devices_add_port(vm, "serial", g_ptr_array_index(o->serials, i), i, err))
+            return false;
+    for (guint i = 0; i < o->parallels->len; i++)
+        if (!devices_add_port(vm, "parallel", g_ptr_array_index(o->parallels, i), i, err))
             return false;
     if (chardev_words_on_terminal(o) &&
-        !devices_add_serial(vm, chardev_words_shared(o, 0) ? "mon:stdio" : "stdio", 0, err))
+        !devices_add_port(vm, "serial", chardev_words_shared(o, 0) ? "mon:stdio" : "stdio", 0, err))
         return false;
     if (!vm_usb_add_controller(vm, err))
         return false;

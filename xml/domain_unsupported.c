@@ -385,8 +385,9 @@ check_char(const DomainChar *chr, const char *what, GError **err)
 static bool
 check_chars(const DomainDef *def, GError **err)
 {
-    if (def->parallels->len)
-        return refuse(err, "<parallel>");
+    for (guint i = 0; i < def->parallels->len; i++)
+        if (!check_char(def->parallels->pdata[i], "parallel", err))
+            return false;
     for (guint i = 0; i < def->serials->len; i++) {
         const DomainChar *serial = def->serials->pdata[i];
 

@@ -1,4 +1,4 @@
-/* argv_char.c - serial ports, consoles and channels on the command line of kiln-vmm.
+/* argv_char.c - serial and parallel ports, consoles and channels on the command line of kiln-vmm.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
@@ -190,6 +190,18 @@ argv_serial(Argv *argv, DomainChar *serial, GError **err)
     return true;
 }
 
+static bool
+argv_parallel(Argv *argv, DomainChar *parallel, GError **err)
+{
+    g_autofree char *chardev = g_strdup_printf("char%s", parallel->info.alias);
+
+    if (!argv_chardev(argv, parallel, chardev, err))
+        return false;
+    argv_addf(argv, "-device", "isa-parallel,chardev=%s,id=%s,index=%" G_GUINT64_FORMAT, chardev,
+              parallel->info.alias, parallel->port == XML_UNSET ? UINT64_C(0) : parallel->port);
+    return true;
+}
+
 bool
 argv_console(Argv *argv, DomainChar *console, GError **err)
 {
@@ -240,9 +252,9 @@ argv_chars(Argv *argv, GError **err)
     for (guint i = 0; i < def->serials->len; i++)
         if (!argv_serial(argv, def->serials->pdata[i], err))
             return false;
-    if (def->parallels->len > 0)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<parallel> ports are not offered yet");
+    for (guint i = 0; i < def->parallels->len; i++)
+        if (!argv_parallel(argv, def->parallels->pdata[i], err))
+            return false;
     domain_def_mirror_console(def);
     for (guint i = 0; i < def->consoles->len; i++)
         if (!domain_def_console_is_serial(def, i) &&

@@ -11,6 +11,7 @@
 #include "hw/acpi/pm.h"
 #include "hw/firmware/vmgenid.h"
 #include "hw/isa/pvpanic.h"
+#include "hw/isa/parallel.h"
 #include "hw/isa/serial.h"
 #include "hw/pci/board.h"
 
@@ -310,12 +311,18 @@ dsdt_isa(Aml *aml, Machine *machine)
     g_mutex_lock(&machine->devices_lock);
     for (guint i = 0; i < machine->devices->len; i++) {
         const Device *dev = g_ptr_array_index(machine->devices, i);
-        char name[] = "COM1";
+        char name[] = "COM1", printer[] = "LPT1";
         uint16_t panic_port;
+        ParallelPort parallel;
         SerialPort port;
 
         if (pvpanic_port(dev, &panic_port))
             dsdt_pvpanic(aml, panic_port);
+        if (parallel_port(dev, &parallel)) {
+            printer[3] = (char)('1' + parallel.index);
+            dsdt_isa_device(aml, printer, "PNP0400", parallel.index + 1, parallel.iobase, 3,
+                            parallel.irq);
+        }
         if (!serial_port(dev, &port))
             continue;
         name[3] = (char)('1' + port.index);

@@ -75,7 +75,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
         touch_port(fake, (uint16_t)offset, size, write, value);
         break;
     case 1:
-        touch_port(fake, (uint16_t)(0x3f8 + offset % 8), size, write, value);
+        touch_port(fake, (uint16_t)((r[1] & 8 ? 0x378 : 0x3f8) + offset % 8), size, write, value);
         break;
     case 2:
         touch_port(fake, (uint16_t)(0x70 + offset % 2), size, write, value);
@@ -154,10 +154,12 @@ new_machine(bool pc)
         g_error("%s", err->message);
     add_chardev(fake, "c");
     add_chardev(fake, "d");
+    add_chardev(fake, "e");
     fake_device(fake, "isa-serial", "chardev", "c", NULL);
     fake_device(fake, "isa-debug-exit", NULL);
     fake_device(fake, "pvpanic", NULL);
     fake_device(fake, "isa-debugcon", "chardev", "d", NULL);
+    fake_device(fake, "isa-parallel", "chardev", "e", NULL);
     fake_device(fake, "vmgenid", "guid", "auto", NULL);
     if (pc) {
         fake_device(fake, "pci-bridge", "id", "a", "addr", "4", NULL);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_machine.h"
 
+#include "hw/char/chardev.h"
 #include "hw/acpi/build.h"
 #include "hw/acpi/cpu_hotplug.h"
 #include "hw/core/bytes.h"
@@ -117,6 +118,24 @@ have_iasl(void)
     return path != NULL;
 }
 
+/* The ports that have characters behind them. */
+static void
+add_ports(FakeMachine *fake)
+{
+    static const char *const drivers[] = { "isa-serial", "isa-parallel" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++) {
+        g_autoptr(GHashTable) props = g_hash_table_new(g_str_hash, g_str_equal);
+
+        g_hash_table_insert(props, (char *)"id", (char *)drivers[i]);
+        g_hash_table_insert(props, (char *)"backend", (char *)"null");
+        assert_true(machine_object_add(fake->machine, OBJECT_CHARDEV, drivers[i],
+                                       chardev_new(fake->machine, props, NULL),
+                                       (GDestroyNotify)chardev_free, NULL));
+        fake_device(fake, drivers[i], "chardev", drivers[i], NULL);
+    }
+}
+
 static void
 test_iasl(void **state)
 {
@@ -127,6 +146,7 @@ test_iasl(void **state)
         skip();
     fake = fake_machine_new_q35(64 << 20);
     fake_device(fake, "pcie-root-port", "id", "pci.1", "addr", "1", NULL);
+    add_ports(fake);
     check_tables(fake);
     fake_machine_free(fake);
 }
@@ -244,11 +264,9 @@ static FakeMachine *
 new_with_cpus(bool pc)
 {
     MachineCpu cpus[4] = { { 0, 0, true }, { 1, 0, true }, { 2, 0, false }, { 3, 0, false } };
-    MachineConfig config = { .ram_below_4g = 64 << 20,
-                             .cpus = cpus,
-                             .n_cpus = 2,
-                             .max_cpus = 4,
-                             .physical_bits = 40 };
+    MachineConfig config = {
+        .ram_below_4g = 64 << 20, .cpus = cpus, .n_cpus = 2, .max_cpus = 4, .physical_bits = 40
+    };
     FakeMachine *fake = fake_machine_new(64 << 20, &config);
     g_autoptr(GError) err = NULL;
 
@@ -413,11 +431,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checksums),  cmocka_unit_test(test_iasl),
-        cmocka_unit_test(test_iasl_full),  cmocka_unit_test(test_loader),
-        cmocka_unit_test(test_iasl_large), cmocka_unit_test(test_power_button),
+        cmocka_unit_test(test_checksums),   cmocka_unit_test(test_iasl),
+        cmocka_unit_test(test_iasl_full),   cmocka_unit_test(test_loader),
+        cmocka_unit_test(test_iasl_large),  cmocka_unit_test(test_power_button),
         cmocka_unit_test(test_cpu_hotplug), cmocka_unit_test(test_no_cpu_hotplug),
-        cmocka_unit_test(test_pm_timer),   cmocka_unit_test(test_reset_register),
+        cmocka_unit_test(test_pm_timer),    cmocka_unit_test(test_reset_register),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -521,21 +521,79 @@ test_small_ports(void **state)
     fake_machine_free(fake);
 }
 
+static bool
+peer_has(void *opaque)
+{
+    char byte;
+
+    return recv(*(int *)opaque, &byte, 1, MSG_PEEK) == 1;
+}
+
+/* What is strobed is printed and acknowledged; a printer whose paper goes nowhere is busy. */
+static void
+test_parallel(void **state)
+{
+    enum { LPT1 = 0x378, IRQ7 = 7, FULL = 64 << 10 };
+    FakeMachine *fake = fake_machine_new_q35(64 << 20);
+    g_autoptr(GByteArray) stream = g_byte_array_new();
+    static uint8_t byte;
+    unsigned n = 0;
+    int peer, other;
+
+    (void)state;
+    add_socket_chardev(fake, "c", &peer);
+    fake_device(fake, "isa-parallel", "chardev", "c", "id", "lpt", NULL);
+    fake_iterate(fake);
+    assert_int_equal(fake_in(fake, LPT1 + 2, 1), 0xcc);
+    fake_out(fake, LPT1, 1, 0x5a);
+    assert_int_equal(fake_in(fake, LPT1, 1), 0x5a);
+    fake_out(fake, LPT1 + 2, 1, 0x1d);
+    assert_false(fake->gsi[IRQ7]);
+    fake_out(fake, LPT1 + 2, 1, 0x1c);
+    assert_true(fake->gsi[IRQ7]);
+    assert_int_equal(fake_in(fake, LPT1 + 1, 1), 0xde);
+    assert_false(fake->gsi[IRQ7]);
+    fake_wait(fake, peer_has, &peer);
+    assert_int_equal(read(peer, &byte, 1), 1);
+    assert_int_equal(byte, 0x5a);
+    fake_out(fake, LPT1 + 2, 1, 0x2c); /* as input: nobody drives it, and nothing is printed */
+    assert_int_equal(fake_in(fake, LPT1, 1), 0xff);
+    fake_out(fake, LPT1 + 2, 1, 0x0c);
+    /* nobody reads: in the end it is busy, and that is saved */
+    while (fake_in(fake, LPT1 + 1, 1) & 0x80 && n < 16 * FULL) {
+        fake_out(fake, LPT1, 1, n++ & 0xff);
+        fake_out(fake, LPT1 + 2, 1, 0x1d);
+        fake_out(fake, LPT1 + 2, 1, 0x1c);
+    }
+    assert_in_range(n, FULL, 16 * FULL - 1);
+    assert_true(machine_save(fake->machine, stream, NULL));
+    machine_reset(fake->machine);
+    assert_true(fake_in(fake, LPT1 + 1, 1) & 0x80);
+    assert_true(machine_load(fake->machine, stream->data, stream->len, NULL));
+    for (unsigned i = 0; i < n; i++) {
+        fake_wait(fake, peer_has, &peer);
+        assert_int_equal(read(peer, &byte, 1), 1);
+        assert_int_equal(byte, i & 0xff);
+    }
+    assert_int_equal(fake_in(fake, LPT1 + 1, 1), 0xde);
+    add_socket_chardev(fake, "d", &other);
+    fake_device_refused(fake, "parallel ports 0 to 2", "isa-parallel", "chardev", "d", "index", "3",
+                        NULL);
+    close(other);
+    close(peer);
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_serial_output),
-        cmocka_unit_test(test_serial_registers),
-        cmocka_unit_test(test_serial_interrupts),
-        cmocka_unit_test(test_serial_loopback),
-        cmocka_unit_test(test_serial_back_pressure),
-        cmocka_unit_test(test_serial_ports),
-        cmocka_unit_test(test_rtc_time),
-        cmocka_unit_test(test_rtc_interrupts),
-        cmocka_unit_test(test_rtc_memory),
-        cmocka_unit_test(test_fw_cfg),
-        cmocka_unit_test(test_small_ports),
+        cmocka_unit_test(test_parallel),         cmocka_unit_test(test_serial_output),
+        cmocka_unit_test(test_serial_registers), cmocka_unit_test(test_serial_interrupts),
+        cmocka_unit_test(test_serial_loopback),  cmocka_unit_test(test_serial_back_pressure),
+        cmocka_unit_test(test_serial_ports),     cmocka_unit_test(test_rtc_time),
+        cmocka_unit_test(test_rtc_interrupts),   cmocka_unit_test(test_rtc_memory),
+        cmocka_unit_test(test_fw_cfg),           cmocka_unit_test(test_small_ports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include "driver/domain/argv.h"
 #include "driver/domain/log.h"
 #include "driver/domain/private.h"
+#include "driver/domain/resources.h"
 #include "driver/node/firmware.h"
 #include "util/error.h"
 
@@ -119,6 +120,12 @@ native_host_model(void *opaque, GError **err)
     return NULL;
 }
 
+static char *
+native_sysinfo(void *opaque, GError **err)
+{
+    return domain_host_sysinfo(((Native *)opaque)->manager, err);
+}
+
 static const ArgvOps native_ops = {
     .file = native_file,
     .host = native_host,
@@ -126,6 +133,7 @@ static const ArgvOps native_ops = {
     .pty = native_pty,
     .socket = native_socket,
     .monitor = native_monitor,
+    .sysinfo = native_sysinfo,
     .vsock = native_vsock,
     .nvram = native_nvram,
     .graphics = native_graphics,

@@ -442,16 +442,21 @@ domain_resources_host_model(void *opaque, GError **err)
     return NULL;
 }
 
-static char *
-resource_sysinfo(void *opaque, GError **err)
+char *
+domain_host_sysinfo(DomainManager *manager, GError **err)
 {
-    const DomainResources *resources = opaque;
-    DomainManager *manager = resources->run->domain->manager;
-
     if (manager->ops && manager->ops->sysinfo)
         return manager->ops->sysinfo(manager->opaque, err);
     kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "Host SMBIOS information is not available");
     return NULL;
+}
+
+static char *
+resource_sysinfo(void *opaque, GError **err)
+{
+    const DomainResources *resources = opaque;
+
+    return domain_host_sysinfo(resources->run->domain->manager, err);
 }
 
 const ArgvOps domain_resources_ops = {

@@ -23,6 +23,8 @@ int domain_resources_add(DomainResources *resources, int fd);
 
 /* The opening functions; their opaque is a DomainResources. */
 extern const ArgvOps domain_resources_ops;
+/* What <smbios mode='host'> stands for; g_free() it. */
+char *domain_host_sysinfo(DomainManager *manager, GError **err);
 const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 
 /* <inbound> or <outbound> of an interface; NULL: no limit. */

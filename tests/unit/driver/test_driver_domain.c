@@ -4,6 +4,7 @@
 #include "domain_harness.h"
 
 #include "driver/domain/graphics.h"
+#include "driver/domain/native.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -286,6 +287,20 @@ test_a_disk_that_fails(void **state)
     assert_false(harness_has_event(harness, "vm 3 0\n"));
     assert_true(domain_resume(domain, NULL));
     harness_wait_state(domain, VIR_DOMAIN_RUNNING, -1);
+}
+
+/* The host's SMBIOS is asked for, also where a command line is only printed. */
+static void
+test_a_host_without_smbios(void **state)
+{
+    static const char xml[] = "<domain type='kvm'><name>n</name><memory unit='MiB'>64</memory><os>"
+                              "<type arch='x86_64' machine='q35'>hvm</type><smbios mode='host'/>"
+                              "</os></domain>";
+    Harness *harness = *state;
+    g_autoptr(GError) err = NULL;
+
+    assert_null(domain_manager_to_native(harness->manager, "qemu-argv", xml, &err));
+    assert_non_null(strstr(err->message, "SMBIOS"));
 }
 
 static void
@@ -901,6 +916,7 @@ main(void)
         TEST(test_reboot_resets_in_place),
         TEST(test_a_watchdog_that_pauses),
         TEST(test_a_watchdog_that_dumps),
+        TEST(test_a_host_without_smbios),
         TEST(test_a_disk_that_fails),
         TEST(test_actions_at_the_end),
         TEST(test_suspend_and_resume),

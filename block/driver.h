@@ -40,6 +40,14 @@ typedef struct {
     unsigned hold;           /* the holder's own */
 } BlockExtent;
 
+typedef enum {
+    BLOCK_FAULT_READ,
+    BLOCK_FAULT_WRITE,
+    BLOCK_FAULT_ZERO,
+    BLOCK_FAULT_DISCARD,
+    BLOCK_FAULT_FLUSH,
+} BlockFaultKind;
+
 /* What opening knows beyond a node's own options; see open.c. */
 typedef struct BlockOpening BlockOpening;
 
@@ -67,6 +75,18 @@ struct BlockNode {
     bool probed;    /* the format was guessed: a guest must not make another of it (raw.c) */
     BlockLocking locking;
     unsigned mem_align, request_align; /* what O_DIRECT asks for; 1 and BLOCK_SECTOR otherwise */
+
+    struct {
+        uint64_t bytes; /* atomic; 0: none */
+        BlockThresholdHook hook;
+        void *opaque;
+    } threshold;
+    struct {
+        GMutex lock; /* all below */
+        int error;   /* of the last call that failed; 0: none did */
+        BlockFaultKind kind;
+        uint64_t offset, length;
+    } fault;
 
     /* format nodes: window on the node below */
     uint64_t window_offset;
@@ -216,6 +236,21 @@ block_extent_release(const BlockExtent *extent)
     if (extent->holder)
         extent->holder->driver->unmap(extent->holder, extent);
 }
+
+void block_threshold_reached(BlockNode *protocol, uint64_t end);
+
+/* A write to @protocol's file ends at @end. */
+static inline void
+block_threshold_check(BlockNode *protocol, uint64_t end)
+{
+    uint64_t bytes = __atomic_load_n(&protocol->threshold.bytes, __ATOMIC_ACQUIRE);
+
+    if (G_UNLIKELY(bytes > 0 && end > bytes))
+        block_threshold_reached(protocol, end);
+}
+
+/* Keeps for block_error_set() that a call on protocol @node failed, if it did. Returns @r. */
+int block_fault_note(BlockNode *node, BlockFaultKind kind, uint64_t offset, uint64_t length, int r);
 
 /* Whether flushing the protocol node at the bottom makes all of @node durable. */
 bool block_node_is_clean(BlockNode *node);

@@ -182,7 +182,7 @@ block_image_create(const char *filename, const char *format, GHashTable *options
         return false;
     r = block_node_flush(file);
     return r == 0 ||
-           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot flush '%s'", filename);
+           block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "cannot flush '%s'", filename);
 }
 
 /* ---- upkeep ---- */

@@ -23,6 +23,11 @@ int block_node_discard(BlockNode *node, uint64_t offset, uint64_t length);
  * shorter); -ENOTSUP where the format has no compression, -EINVAL where the cluster is taken. */
 int block_node_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, size_t length);
 
+/* As kiln_error_set_errno(), for what failed with @r (-errno) on @node: also says which call on
+ * which file below it, or behind it, failed where. @node may be NULL. */
+bool block_error_set(GError **err, int code, int r, BlockNode *node, const char *format, ...)
+    G_GNUC_PRINTF(5, 6);
+
 /* What is known about the bytes from some offset. */
 typedef enum {
     BLOCK_STATUS_ALLOCATED = 1 << 0, /* this node says what they are, not its backing file */

@@ -86,9 +86,9 @@ dirty_from_status(BlockJob *job, GError **err)
         int r = block_node_status(job->root, at, size - at, &s);
 
         if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                        "cannot tell what image '%s' has",
-                                        block_node_filename(job->root));
+            return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, job->root,
+                                   "cannot tell what image '%s' has",
+                                   block_node_filename(job->root));
         if (s.flags & BLOCK_STATUS_ALLOCATED)
             job_filter_set_dirty(job->filter, at, s.length, true);
         at += s.length;

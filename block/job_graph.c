@@ -102,8 +102,8 @@ overlay_put(BlockNode *root, BlockNode *overlay, GError **err)
     int r = block_node_flush(root);
 
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r, "flushing image '%s'",
-                                    block_node_filename(root));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, root, "flushing image '%s'",
+                               block_node_filename(root));
     overlay->backing = block_node_ref(root);
     if (!claimed)
         return true;

@@ -173,9 +173,9 @@ mapped_write(BlockNode *file, uint64_t at, const void *buf, size_t length, GErro
     int r = block_node_pwrite(file, at, buf, length, 0);
 
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                    "'%s' cannot be written at byte %" G_GUINT64_FORMAT,
-                                    block_node_filename(file), at);
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file,
+                               "'%s' cannot be written at byte %" G_GUINT64_FORMAT,
+                               block_node_filename(file), at);
     return true;
 }
 

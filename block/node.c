@@ -19,6 +19,7 @@ block_node_new(void)
     node->mem_align = 1;
     node->request_align = BLOCK_SECTOR;
     g_mutex_init(&node->gate.lock);
+    g_mutex_init(&node->fault.lock);
     g_cond_init(&node->gate.left);
     g_queue_init(&node->gate.waiting);
     node->gate.queues = g_ptr_array_new();
@@ -49,6 +50,7 @@ block_node_unref(BlockNode *node)
     g_ptr_array_unref(node->gate.queues);
     g_cond_clear(&node->gate.left);
     g_mutex_clear(&node->gate.lock);
+    g_mutex_clear(&node->fault.lock);
     g_free(node->state);
     g_free(node->backing_filename);
     g_free(node->backing_format);
@@ -164,6 +166,41 @@ block_node_host_bytes(const BlockNode *node)
     for (guint i = 0; node->extents && i < node->extents->len; i++)
         bytes += block_node_host_bytes(node->extents->pdata[i]);
     return bytes;
+}
+
+/* ---- how far a file is written ---- */
+
+bool
+block_node_set_threshold(BlockNode *node, uint64_t bytes, BlockThresholdHook hook, void *opaque,
+                         GError **err)
+{
+    if (!node->driver->is_protocol)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "node '%s' is of format '%s': a threshold is of the file below it",
+                              node->name ? node->name : "", node->driver->name);
+    __atomic_store_n(&node->threshold.bytes, 0, __ATOMIC_RELEASE);
+    node->threshold.hook = hook;
+    node->threshold.opaque = opaque;
+    __atomic_store_n(&node->threshold.bytes, bytes, __ATOMIC_RELEASE);
+    return true;
+}
+
+uint64_t
+block_node_threshold(const BlockNode *node)
+{
+    return __atomic_load_n(&node->threshold.bytes, __ATOMIC_ACQUIRE);
+}
+
+void
+block_threshold_reached(BlockNode *protocol, uint64_t end)
+{
+    uint64_t bytes = __atomic_load_n(&protocol->threshold.bytes, __ATOMIC_ACQUIRE);
+
+    /* of several writes at once one tells */
+    if (bytes > 0 && end > bytes &&
+        __atomic_compare_exchange_n(&protocol->threshold.bytes, &bytes, 0, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED))
+        protocol->threshold.hook(protocol->threshold.opaque, protocol, bytes, end - bytes);
 }
 
 /* ---- claims ---- */

@@ -62,8 +62,8 @@ block_probe_node(BlockNode *file, GError **err)
 
     if (r == 0)
         return probe_head(head, length, filename ? filename : "");
-    kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot read the first bytes of image '%s'",
-                         filename ? filename : "");
+    block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "cannot read the first bytes of image '%s'",
+                    filename ? filename : "");
     return NULL;
 }
 

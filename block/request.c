@@ -160,6 +160,8 @@ chunk_transfer(BlockRequest *req)
     unsigned unit = protocol->request_align;
     bool whole = (at->offset | req->chunk) % unit == 0;
 
+    if (op == BLOCK_OP_WRITE)
+        block_threshold_check(protocol, at->offset + req->chunk);
     if (op == BLOCK_OP_WRITE && unit > BLOCK_SECTOR && !block_gate_enter(req, !whole))
         return;
     if (whole && slice_is_aligned(req, protocol->mem_align)) {
@@ -196,6 +198,8 @@ static void
 chunk_fallocate(BlockRequest *req)
 {
     req->chunk = MIN(req->chunk, (uint64_t)FALLOC_MAX);
+    if (req->op == BLOCK_OP_ZERO)
+        block_threshold_check(req->at.protocol, req->at.offset + req->chunk);
     req->phase = PHASE_PLAIN;
     req->step = (BlockStep){
         .op = BLOCK_OP_ZERO,

@@ -29,7 +29,8 @@ block_node_pread(BlockNode *node, uint64_t offset, void *buf, size_t length)
 
     if (r < 0 || length == 0)
         return r;
-    return node->driver->pread ? node->driver->pread(node, offset, buf, length) : -ENOTSUP;
+    r = node->driver->pread ? node->driver->pread(node, offset, buf, length) : -ENOTSUP;
+    return block_fault_note(node, BLOCK_FAULT_READ, offset, length, r);
 }
 
 /* What was written has to be durable: metadata that leads to it as well. */
@@ -49,7 +50,9 @@ block_node_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t leng
         return r;
     if (!node->driver->pwrite)
         return -ENOTSUP;
+    block_threshold_check(node, offset + length);
     r = node->driver->pwrite(node, offset, buf, length, flags & ~(unsigned)BLOCK_FUA);
+    block_fault_note(node, BLOCK_FAULT_WRITE, offset, length, r);
     return sync_finish(node, r, flags);
 }
 
@@ -82,11 +85,13 @@ block_node_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, Block
         return -ENOTSUP;
     if (!block_node_can_discard(node))
         flags &= ~(unsigned)BLOCK_UNMAP;
+    block_threshold_check(node, offset + length);
     r = node->driver->write_zeroes
             ? node->driver->write_zeroes(node, offset, length, flags & ~(unsigned)BLOCK_FUA)
             : -ENOTSUP;
     if (r == -ENOTSUP)
         r = sync_write_zero_bytes(node, offset, length);
+    block_fault_note(node, BLOCK_FAULT_ZERO, offset, length, r);
     return sync_finish(node, r, flags);
 }
 
@@ -98,6 +103,7 @@ block_node_discard(BlockNode *node, uint64_t offset, uint64_t length)
     if (r < 0 || length == 0 || !node->driver->discard || !block_node_can_discard(node))
         return r;
     r = node->driver->discard(node, offset, length);
+    block_fault_note(node, BLOCK_FAULT_DISCARD, offset, length, r);
     return r == -ENOTSUP ? 0 : r; /* advisory */
 }
 
@@ -122,8 +128,11 @@ block_node_flush(const BlockNode *node)
 {
     if (block_node_read_only(node) || (node->driver->is_protocol && block_node_no_flush(node)))
         return 0;
-    if (node->driver->flush)
-        return node->driver->flush((BlockNode *)node);
+    if (node->driver->flush) {
+        int r = node->driver->flush((BlockNode *)node);
+
+        return block_fault_note((BlockNode *)node, BLOCK_FAULT_FLUSH, 0, 0, r);
+    }
     return node->file ? block_node_flush(node->file) : 0;
 }
 

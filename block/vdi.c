@@ -232,8 +232,8 @@ vdi_create(BlockNode *file, GHashTable *options, const BlockImageOptions *image,
         return false;
     r = fixed ? mapped_file_grow(file, VDI_HEAD + map_size + blocks * VDI_BLOCK) : 0;
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' cannot grow",
-                                    block_node_filename(file));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "'%s' cannot grow",
+                               block_node_filename(file));
     return true;
 }
 

@@ -189,8 +189,8 @@ write_table(BlockNode *file, const Plan *p, GError **err)
         return false;
     r = mapped_file_grow(file, p->first_block + (p->fixed ? block * p->block : 0));
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' cannot grow",
-                                    block_node_filename(file));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "'%s' cannot grow",
+                               block_node_filename(file));
     return true;
 }
 

@@ -131,8 +131,8 @@ apply_entry(BlockNode *file, const uint8_t *entry, GError **err)
         data += SECTOR;
     }
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "vhdx image '%s': its log",
-                                    block_node_filename(file));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "vhdx image '%s': its log",
+                               block_node_filename(file));
     return true;
 }
 

@@ -191,8 +191,8 @@ vmdk_create(BlockNode *file, GHashTable *options, const BlockImageOptions *image
         return false;
     r = mapped_file_grow(file, p.overhead * BLOCK_SECTOR);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' cannot grow",
-                                    block_node_filename(file));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "'%s' cannot grow",
+                               block_node_filename(file));
     return true;
 }
 

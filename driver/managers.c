@@ -133,6 +133,10 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     case VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2:
         event_hub_domain_block_job(hub, &dom, event->id, event->text, event->event, event->detail);
         break;
+    case VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD:
+        event_hub_domain_block_threshold(hub, &dom, event->text, event->path, event->value,
+                                         event->excess);
+        break;
     case VIR_DOMAIN_EVENT_ID_DEVICE_ADDED:
     case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED:
     case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED:

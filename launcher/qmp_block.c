@@ -7,6 +7,7 @@
 
 #include "block/image.h"
 #include "hw/block/drive.h"
+#include "launcher/block_jobs.h"
 #include "launcher/keyval.h"
 #include "launcher/qmp_handlers.h"
 #include "launcher/vm_limits.h"
@@ -21,6 +22,8 @@ device_image(const BlockNode *node)
                                   block_node_filename(node) ? block_node_filename(node) : "");
     json_object_set_string_member(image, "format", block_node_driver(node));
     json_object_set_int_member(image, "virtual-size", block_node_size(node));
+    if (block_node_backing_filename(node))
+        json_object_set_string_member(image, "backing-filename", block_node_backing_filename(node));
     if (block_node_backing(node))
         json_object_set_object_member(image, "backing-image",
                                       device_image(block_node_backing(node)));
@@ -44,7 +47,7 @@ device_inserted(BlockNode *node, const char *id, bool write_cache)
         depth++;
     json_object_set_int_member(info, "backing_file_depth", depth);
     json_object_set_string_member(info, "detect_zeroes", "off");
-    json_object_set_int_member(info, "write_threshold", 0);
+    json_object_set_int_member(info, "write_threshold", (gint64)block_node_threshold(node));
     vm_limits_show(node, id, info);
     json_object_set_boolean_member(cache, "writeback", write_cache);
     json_object_set_boolean_member(cache, "direct", block_node_direct(node));
@@ -172,6 +175,30 @@ qmp_query_named_block_nodes(QmpSession *session, JsonObject *args, GError **err)
 }
 
 /* ---- images ---- */
+
+static void
+threshold_reached(void *opaque, BlockNode *node, uint64_t bytes, uint64_t excess)
+{
+    JsonObject *data = json_object_new();
+
+    json_object_set_string_member(data, "node-name", block_node_name(node));
+    json_object_set_int_member(data, "amount-exceeded", (gint64)excess);
+    json_object_set_int_member(data, "write-threshold", (gint64)bytes);
+    vm_emit(opaque, "BLOCK_WRITE_THRESHOLD", data);
+}
+
+JsonNode *
+qmp_block_set_write_threshold(QmpSession *session, JsonObject *args, GError **err)
+{
+    Vm *vm = qmp_session_vm(session);
+    uint64_t bytes = 0;
+    BlockNode *node = vm_block_node(vm, json_object_get_string_member(args, "node-name"), err);
+
+    if (node && keyval_uint("block-set-write-threshold", args, "write-threshold", 0, INT64_MAX,
+                            &bytes, err))
+        block_node_set_threshold(node, bytes, threshold_reached, vm, err);
+    return NULL;
+}
 
 JsonNode *
 qmp_blockdev_add(QmpSession *session, JsonObject *args, GError **err)

@@ -1,4 +1,4 @@
-/* args.c - the command line of a sub-command, by its table of options; sizes and secrets.
+/* args.c - the command line of a sub-command, by its table of options; sizes and objects.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/img/img.h"
@@ -38,8 +38,8 @@ img_flush(BlockNode *node, GError **err)
 {
     int r = block_node_flush(node);
 
-    return r == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "'%s' could not be flushed",
-                                          block_node_filename(node));
+    return r == 0 || block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                                     "'%s' could not be flushed", block_node_filename(node));
 }
 
 void
@@ -222,7 +222,7 @@ args_init(const ImgCommand *command, ImgArgs *args)
         .objects = g_ptr_array_new(),
         .options = g_ptr_array_new(),
         .actions = g_array_new(FALSE, TRUE, sizeof(ImgAction)),
-        .secrets = block_secrets_new(),
+        .by_id = tool_objects_new(),
     };
 }
 
@@ -232,23 +232,7 @@ img_args_clear(ImgArgs *args)
     g_ptr_array_unref(args->objects);
     g_ptr_array_unref(args->options);
     g_array_unref(args->actions);
-    block_secrets_free(args->secrets);
-}
-
-/* One --object: only secrets are known. */
-static bool
-object_parse(const char *text, ImgArgs *args, GError **err)
-{
-    static const BlockOpenOps ops = { 0 };
-    g_autoptr(GHashTable) keys = tool_keyval_new();
-    const char *kind_end = strchr(text, ',');
-    g_autofree char *kind = kind_end ? g_strndup(text, kind_end - text) : g_strdup(text);
-
-    if (strcmp(kind, "secret") != 0)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "--object %s: only objects of type 'secret' are known", kind);
-    return (!kind_end || tool_keyval_parse(kind_end + 1, keys, err)) &&
-           block_secrets_add(args->secrets, keys, &ops, err);
+    tool_objects_free(args->by_id);
 }
 
 bool
@@ -302,7 +286,7 @@ img_args_parse(const ImgCommand *command, int argc, char **argv, ImgArgs *args)
     for (guint i = 0; i < args->objects->len; i++) {
         g_autoptr(GError) err = NULL;
 
-        if (!object_parse(args->objects->pdata[i], args, &err)) {
+        if (!tool_objects_add(args->by_id, args->objects->pdata[i], &err)) {
             img_fail_error(err);
             return false;
         }

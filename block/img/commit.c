@@ -46,19 +46,23 @@ commit_layer(Layer *layer, GError **err)
         BlockStatus status;
         int r = block_node_status(layer->from, at, size - at, &status);
         uint64_t length = status.length;
+        bool at_target = false; /* what failed */
 
         if (r == 0 && status.flags & BLOCK_STATUS_ZERO && status.flags & BLOCK_STATUS_ALLOCATED) {
+            at_target = true;
             r = block_node_write_zeroes(layer->to, at, length, BLOCK_UNMAP | layer->flags);
         } else if (r == 0 && status.flags & BLOCK_STATUS_ALLOCATED) {
             length = MIN(length, (uint64_t)PIECE);
             r = block_node_pread(layer->from, at, buf, length);
+            at_target = r == 0;
             if (r == 0)
                 r = block_node_pwrite(layer->to, at, buf, length, layer->flags);
         }
         if (r < 0)
-            return kiln_error_set_errno(
-                err, VIR_ERR_SYSTEM_ERROR, r, "committing '%s' into '%s' at byte %" PRIu64,
-                block_node_filename(layer->from), block_node_filename(layer->to), at);
+            return block_error_set(
+                err, VIR_ERR_SYSTEM_ERROR, r, at_target ? layer->to : layer->from,
+                "committing '%s' into '%s' at byte %" PRIu64, block_node_filename(layer->from),
+                block_node_filename(layer->to), at);
         at += length;
         layer->done += length;
         img_progress_set(layer->progress, (double)layer->done / (double)layer->total);

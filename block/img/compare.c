@@ -29,9 +29,9 @@ compare_fail(Comparing *c, BlockNode *node, uint64_t at, int r)
 {
     g_mutex_lock(&c->lock);
     if (!c->failed)
-        kiln_error_set_errno(&c->failed, VIR_ERR_SYSTEM_ERROR, r,
-                             "Error while reading offset %" PRIu64 " of %s", at,
-                             block_node_filename(node));
+        block_error_set(&c->failed, VIR_ERR_SYSTEM_ERROR, r, node,
+                        "Error while reading offset %" PRIu64 " of %s", at,
+                        block_node_filename(node));
     g_mutex_unlock(&c->lock);
 }
 

@@ -116,9 +116,10 @@ copy_fail(Copying *state, uint64_t at, bool reading, int r)
     g_mutex_lock(&state->lock);
     if (!state->failed || at < state->failed_at) {
         g_clear_error(&state->failed);
-        kiln_error_set_errno(
-            &state->failed, VIR_ERR_SYSTEM_ERROR, r, "error while %s '%s' at byte %" PRIu64,
-            reading ? "reading" : "writing", reading ? copy->source_name : copy->target_name, at);
+        block_error_set(&state->failed, VIR_ERR_SYSTEM_ERROR, r,
+                        reading ? copy->source : copy->target,
+                        "error while %s '%s' at byte %" PRIu64, reading ? "reading" : "writing",
+                        reading ? copy->source_name : copy->target_name, at);
         state->failed_at = at;
     }
     g_mutex_unlock(&state->lock);

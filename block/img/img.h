@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 #include "block/image.h"
-#include "block/secrets.h"
 #include "block/tools/keyval.h"
+#include "block/tools/objects.h"
 #include "block/tools/sandbox.h"
 
 /* Exit codes that qemu-img documents. */
@@ -57,7 +57,7 @@ typedef struct {
     char **files;
     int n_files;
 
-    BlockSecrets *secrets; /* from objects */
+    ToolObjects *by_id; /* of objects */
 } ImgArgs;
 
 typedef enum { IMG_FLAG, IMG_TEXT, IMG_SIZE, IMG_NUMBER, IMG_LIST, IMG_ACTION } ImgOptionKind;

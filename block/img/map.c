@@ -83,9 +83,8 @@ map_print(BlockNode *node, uint64_t at, uint64_t end, bool json, GError **err)
         int r = img_range(node, NULL, at, end - at, &range);
 
         if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                        "'%s': status of byte %" PRIu64, block_node_filename(node),
-                                        at);
+            return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                                   "'%s': status of byte %" PRIu64, block_node_filename(node), at);
         entry_from(&range, at, &next);
         if (now.length > 0 && entry_continues(&now, &next)) {
             now.length += next.length;

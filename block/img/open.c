@@ -19,7 +19,15 @@ secret_get(void *opaque, const char *id, size_t *ret_len, GError **err)
 {
     const ImgArgs *args = opaque;
 
-    return block_secrets_get(args->secrets, id, ret_len, err);
+    return tool_objects_secret(args->by_id, id, ret_len, err);
+}
+
+static NbdTls *
+tls_get(void *opaque, const char *id, const char *hostname, GError **err)
+{
+    const ImgArgs *args = opaque;
+
+    return tool_objects_tls(args->by_id, id, false, hostname, err);
 }
 
 bool
@@ -44,6 +52,7 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
                             strcmp(cache, "directsync") == 0),
         .check = how & IMG_OPEN_CHECK,
         .no_io = how & IMG_OPEN_NO_IO,
+        .tls = tls_get,
     };
     return true;
 }

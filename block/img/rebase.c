@@ -14,23 +14,30 @@ enum { PIECE = 1 << 20, UNIT = 65536 };
 
 typedef struct {
     BlockNode *top, *old, *new; /* either may be NULL: nothing is there */
+    BlockNode *failed;          /* of these three, if one did */
     char *buf[2];
     BlockFlags flags;
 } Rebasing;
 
 /* What a backing file gives: zeroes beyond its end. */
 static int
-read_backing(BlockNode *node, uint64_t at, char *buf, size_t length)
+read_backing(Rebasing *b, BlockNode *node, uint64_t at, char *buf, size_t length)
 {
     uint64_t size = node ? block_node_size(node) : 0;
     size_t there = at >= size ? 0 : (size_t)MIN((uint64_t)length, size - at);
 
+    int r = 0;
+
     memset(buf + there, 0, length - there);
-    return there > 0 ? block_node_pread(node, at, buf, there) : 0;
+    if (there > 0)
+        r = block_node_pread(node, at, buf, there);
+    if (r < 0)
+        b->failed = node;
+    return r;
 }
 
 static int
-reads_as_zero(BlockNode *node, uint64_t at, uint64_t *length, bool *ret)
+reads_as_zero(Rebasing *b, BlockNode *node, uint64_t at, uint64_t *length, bool *ret)
 {
     ImgRange range;
     int r;
@@ -39,8 +46,10 @@ reads_as_zero(BlockNode *node, uint64_t at, uint64_t *length, bool *ret)
     if (!node)
         return 0;
     r = img_range(node, NULL, at, *length, &range);
-    if (r < 0)
+    if (r < 0) {
+        b->failed = node;
         return r;
+    }
     *length = range.length;
     *ret = range.kind == IMG_COPY_ZERO;
     return 0;
@@ -52,16 +61,16 @@ rebase_range(Rebasing *b, uint64_t at, uint64_t *length)
 {
     bool zero[2];
     size_t part;
-    int r = reads_as_zero(b->old, at, length, &zero[0]);
+    int r = reads_as_zero(b, b->old, at, length, &zero[0]);
 
     if (r == 0)
-        r = reads_as_zero(b->new, at, length, &zero[1]);
+        r = reads_as_zero(b, b->new, at, length, &zero[1]);
     if (r < 0 || (zero[0] && zero[1]))
         return r;
     *length = part = (size_t)MIN(*length, PIECE - at % PIECE);
-    r = read_backing(b->old, at, b->buf[0], part);
+    r = read_backing(b, b->old, at, b->buf[0], part);
     if (r == 0)
-        r = read_backing(b->new, at, b->buf[1], part);
+        r = read_backing(b, b->new, at, b->buf[1], part);
     for (size_t from = 0, unit; from < part && r == 0; from += unit) {
         unit = MIN((size_t)(UNIT - (at + from) % UNIT), part - from);
         if (memcmp(b->buf[0] + from, b->buf[1] + from, unit) == 0)
@@ -85,10 +94,10 @@ rebase_data(Rebasing *b, ImgProgress *progress, GError **err)
         if (r == 0 && !(status.flags & BLOCK_STATUS_ALLOCATED))
             r = rebase_range(b, at, &length);
         if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                        "rebasing '%s' at byte "
-                                        "%" PRIu64,
-                                        block_node_filename(b->top), at);
+            return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, b->failed ? b->failed : b->top,
+                                   "rebasing '%s' at byte "
+                                   "%" PRIu64,
+                                   block_node_filename(b->top), at);
         at += length;
         img_progress_set(progress, (double)at / (double)size);
     }

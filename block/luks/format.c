@@ -26,10 +26,10 @@ volume_name(const BlockNode *file)
 }
 
 static bool
-write_failed(const BlockNode *file, const char *what, int r, GError **err)
+write_failed(BlockNode *file, const char *what, int r, GError **err)
 {
-    return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "writing %s of LUKS volume '%s'",
-                                what, volume_name(file));
+    return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "writing %s of LUKS volume '%s'",
+                           what, volume_name(file));
 }
 
 /* ---- options ---- */

@@ -67,8 +67,8 @@ luks_open(Luks *luks, BlockNode *file, uint64_t base, uint64_t room, const Block
         return false;
     r = block_node_pread(file, base, bytes, sizeof(bytes));
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                    "cannot read the LUKS header of '%s'", volume_name(file));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file,
+                               "cannot read the LUKS header of '%s'", volume_name(file));
     return luks_header_parse(bytes, room, volume_name(file), &luks->header, err) &&
            luks_spec_parse(luks->header.cipher, luks->header.mode, luks->header.key_bytes,
                            &luks->spec, err) &&
@@ -129,9 +129,9 @@ luks_slot_try(const Luks *luks, unsigned slot, const uint8_t *pass, size_t lengt
         r = luks_cipher_decrypt(cipher, 0, split, bytes);
     luks_cipher_free(cipher);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                    "cannot read key slot %u of LUKS volume '%s'", slot,
-                                    volume_name(luks->file));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, luks->file,
+                               "cannot read key slot %u of LUKS volume '%s'", slot,
+                               volume_name(luks->file));
     fine = luks_merge(luks->hash, split, luks->header.key_bytes, LUKS_STRIPES, ret_key, err) &&
            luks_key_digest(luks, ret_key, digest, err);
     explicit_bzero(split, bytes);

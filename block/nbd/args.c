@@ -251,7 +251,7 @@ option_take(NbdArgs *args, int letter)
         set_text(&args->disconnect, optarg);
         return true;
     case OPT_OBJECT:
-        if (nbd_objects_add(args->objects, optarg, &why))
+        if (tool_objects_add(args->objects, optarg, &why))
             return true;
         nbd_fail("%s", why->message);
         return false;
@@ -315,7 +315,7 @@ nbd_args_parse(int argc, char **argv, NbdArgs *args, int *ret_status)
 
     args->shared = 1;
     args->bitmaps = g_ptr_array_new_with_free_func(g_free);
-    args->objects = nbd_objects_new();
+    args->objects = tool_objects_new();
     *ret_status = 1;
     while ((letter = getopt_long(argc, argv, "hVp:b:k:e:tvx:D:o:AB:Lc:d:f:rsl:n", long_options,
                                  NULL)) >= 0) {
@@ -351,5 +351,5 @@ nbd_args_clear(NbdArgs *args)
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_clear_pointer(texts[i], g_free);
     g_clear_pointer(&args->bitmaps, g_ptr_array_unref);
-    g_clear_pointer(&args->objects, nbd_objects_free);
+    g_clear_pointer(&args->objects, tool_objects_free);
 }

@@ -15,7 +15,7 @@ image_tls(void *opaque, const char *id, const char *hostname, GError **err)
 {
     const NbdArgs *args = opaque;
 
-    return nbd_objects_tls(args->objects, id, false, hostname, err);
+    return tool_objects_tls(args->objects, id, false, hostname, err);
 }
 
 static uint8_t *
@@ -23,7 +23,7 @@ image_secret(void *opaque, const char *id, size_t *ret_len, GError **err)
 {
     const NbdArgs *args = opaque;
 
-    return nbd_objects_secret(args->objects, id, ret_len, err);
+    return tool_objects_secret(args->objects, id, ret_len, err);
 }
 
 static void

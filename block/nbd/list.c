@@ -81,7 +81,7 @@ list_ask(const NbdArgs *args, GError **err)
     int fd;
 
     if (args->tls_creds) {
-        tls = nbd_objects_tls(args->objects, args->tls_creds, false,
+        tls = tool_objects_tls(args->objects, args->tls_creds, false,
                               args->tls_hostname ? args->tls_hostname
                               : args->socket     ? NULL
                                                  : host,

@@ -237,7 +237,7 @@ serve_set_up(Serve *s, GError **err)
         return false;
     nbd_server_add_export(s->server, export_);
     if (s->args->tls_creds) {
-        NbdTls *tls = nbd_objects_tls(s->args->objects, s->args->tls_creds, true, NULL, err);
+        NbdTls *tls = tool_objects_tls(s->args->objects, s->args->tls_creds, true, NULL, err);
 
         if (!tls)
             return false;

@@ -10,6 +10,7 @@
 #include "block/image.h"
 #include "block/nbd/client.h"
 #include "block/nbd/server.h"
+#include "block/tools/objects.h"
 
 typedef struct {
     char *file; /* the image; NULL for --list and --disconnect */
@@ -31,7 +32,7 @@ typedef struct {
     bool fork;
     char *pid_file;
 
-    struct NbdObjects *objects;
+    ToolObjects *objects;
 } NbdArgs;
 
 /* Fills @args. *ret_status is set where the program is to end: after --help and --version, and
@@ -41,20 +42,6 @@ void nbd_args_clear(NbdArgs *args);
 
 /* Writes "kiln-nbd: MESSAGE" to stderr; returns 1. */
 int nbd_fail(const char *format, ...) G_GNUC_PRINTF(1, 2);
-
-/* --object: credentials and secrets by id. */
-typedef struct NbdObjects NbdObjects;
-NbdObjects *nbd_objects_new(void);
-void nbd_objects_free(NbdObjects *objects);
-/* One "tls-creds-x509,id=…,dir=…", "tls-creds-psk,…" or "secret,…". */
-bool nbd_objects_add(NbdObjects *objects, const char *text, GError **err);
-/* New credentials, for the @server or a client, from object @id. The caller frees them. */
-NbdTls *nbd_objects_tls(const NbdObjects *objects, const char *id, bool server,
-                        const char *hostname, GError **err);
-
-/* As block_secrets_get(). */
-uint8_t *nbd_objects_secret(const NbdObjects *objects, const char *id, size_t *ret_len,
-                            GError **err);
 
 /* kernel.c: gives the kernel's device the export at the other end of @fd (taken) until somebody
  * disconnects it; calls @ready(@opaque) when it can be used. */

@@ -38,9 +38,9 @@ header_write(BlockNode *node, const char *what, GError **err)
     int r = qcow2_header_update(qcow2_of(node));
 
     return r == 0 ? true
-                  : kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                         "writing %s into the header of image '%s'", what,
-                                         block_node_filename(node));
+                  : block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                                    "writing %s into the header of image '%s'", what,
+                                    block_node_filename(node));
 }
 
 static bool
@@ -239,9 +239,8 @@ version_lower(Amend *a, GError **err)
     if (r == 0)
         r = qcow2_flush_locked(q);
     if (r < 0)
-        kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                             "writing the zero clusters of image '%s'",
-                             block_node_filename(a->node));
+        block_error_set(err, VIR_ERR_OPERATION_FAILED, r, a->node,
+                        "writing the zero clusters of image '%s'", block_node_filename(a->node));
     ok = r == 0;
     if (ok) {
         q->header.version = 2;

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "block/qcow2/bytes.h"
+#include "block/numbers.h"
 #include "block/qcow2/upkeep.h"
 #include "util/error.h"
 
@@ -49,7 +49,7 @@ load_bits(BlockNode *node, Qcow2Bitmap *b, uint64_t bytes)
     int r = block_node_pread(node->file, e->table_offset, table, (uint64_t)e->table_size * 8);
 
     for (uint64_t i = 0, at = 0; at < bytes && r == 0; i++, at += cluster) {
-        uint64_t entry = qcow2_get64(table + i * 8), host = entry & QCOW2_BITMAP_TABLE_OFFSET;
+        uint64_t entry = be64(table + i * 8), host = entry & QCOW2_BITMAP_TABLE_OFFSET;
         size_t part = MIN(bytes - at, cluster);
 
         if (entry & ~(QCOW2_BITMAP_TABLE_OFFSET | (host ? 0 : QCOW2_BITMAP_TABLE_ONES)) ||
@@ -179,11 +179,11 @@ list_fill(BlockNode *node, GPtrArray *directory, GError **err)
         if (r == -EUCLEAN)
             b->inconsistent = true; /* said so in the file with the others, below */
         else if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                        "loading bitmap '%s' of image '%s'; all bitmaps of an "
-                                        "image may take %" G_GUINT64_FORMAT " bytes of memory",
-                                        b->entry->name, block_node_filename(node),
-                                        (uint64_t)WORDS_BYTES_MAX);
+            return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                                   "loading bitmap '%s' of image '%s'; all bitmaps of an "
+                                   "image may take %" G_GUINT64_FORMAT " bytes of memory",
+                                   b->entry->name, block_node_filename(node),
+                                   (uint64_t)WORDS_BYTES_MAX);
     }
     return true;
 }
@@ -208,10 +208,10 @@ directory_load(BlockNode *node, GError **err)
     r = qcow2_bitmap_directory_read(node->file, h->cluster_bits, h->bitmaps.directory_offset,
                                     h->bitmaps.directory_size, h->bitmaps.count, &directory);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "the bitmap directory of image '%s' cannot be read; repair it "
-                                    "with 'check -r all'",
-                                    block_node_filename(node));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                               "the bitmap directory of image '%s' cannot be read; repair it "
+                               "with 'check -r all'",
+                               block_node_filename(node));
     return list_fill(node, directory, err);
 }
 
@@ -228,7 +228,7 @@ bitmap_note(BlockNode *node, const Qcow2BitmapEntry *e)
         return r;
     qcow2_metadata_add(q, e->table_offset, bytes);
     for (uint32_t i = 0; i < e->table_size; i++) {
-        uint64_t host = qcow2_get64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
+        uint64_t host = be64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
 
         if (host)
             qcow2_metadata_add(q, host, q->cluster_size);
@@ -252,9 +252,9 @@ qcow2_upkeep_note(BlockNode *node, GError **err)
     for (guint i = 0; i < all->list->len && r == 0; i++)
         r = bitmap_note(node, ((Qcow2Bitmap *)all->list->pdata[i])->entry);
     return r == 0 ? true
-                  : kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                         "the tables of the bitmaps of image '%s' cannot be read",
-                                         block_node_filename(node));
+                  : block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                                    "the tables of the bitmaps of image '%s' cannot be read",
+                                    block_node_filename(node));
 }
 
 static bool
@@ -267,9 +267,9 @@ begin(BlockNode *node, GError **err)
         return false;
     r = all->writable ? qcow2_bitmaps_mark_in_use(node, false) : 0;
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "marking the bitmaps of image '%s' as in use",
-                                    block_node_filename(node));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                               "marking the bitmaps of image '%s' as in use",
+                               block_node_filename(node));
     qcow2_bitmaps_track(node);
     return true;
 }

@@ -54,8 +54,8 @@ find_usable(BlockNode *node, const char *name, GError **err)
 static bool
 fail(BlockNode *node, const char *name, const char *what, int r, GError **err)
 {
-    return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r, "%s bitmap '%s' of image '%s'",
-                                what, name, block_node_filename(node));
+    return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node, "%s bitmap '%s' of image '%s'",
+                           what, name, block_node_filename(node));
 }
 
 /* After a change to the list or the flags: the file and the hooks follow. */

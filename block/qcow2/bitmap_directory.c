@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "block/qcow2/bytes.h"
+#include "block/numbers.h"
 #include "block/qcow2/layout.h"
 
 enum {
@@ -61,24 +61,24 @@ entry_parse(const uint8_t *bytes, size_t left, unsigned cluster_bits, Qcow2Bitma
 
     if (left < FIXED)
         return 0;
-    name_length = qcow2_get16(bytes + AT_NAME_LENGTH);
-    extra_length = qcow2_get32(bytes + AT_EXTRA_LENGTH);
+    name_length = be16(bytes + AT_NAME_LENGTH);
+    extra_length = be32(bytes + AT_EXTRA_LENGTH);
     size = qcow2_bitmap_entry_size(name_length, extra_length);
     if (size > left || name_length == 0 || name_length > QCOW2_BITMAP_NAME_MAX ||
         memchr(bytes + FIXED + extra_length, 0, name_length))
         return 0;
-    if (qcow2_get32(bytes + AT_FLAGS) & ~(uint32_t)FLAGS_KNOWN ||
+    if (be32(bytes + AT_FLAGS) & ~(uint32_t)FLAGS_KNOWN ||
         bytes[AT_TYPE] != QCOW2_BITMAP_TYPE_DIRTY ||
         bytes[AT_GRANULARITY] < QCOW2_BITMAP_GRANULARITY_BITS_MIN ||
         bytes[AT_GRANULARITY] > QCOW2_BITMAP_GRANULARITY_BITS_MAX)
         return 0;
-    if (qcow2_get64(bytes + AT_TABLE_OFFSET) & ((UINT64_C(1) << cluster_bits) - 1) ||
-        qcow2_get32(bytes + AT_TABLE_SIZE) > (uint32_t)QCOW2_BITMAP_BYTES_MAX >> cluster_bits)
+    if (be64(bytes + AT_TABLE_OFFSET) & ((UINT64_C(1) << cluster_bits) - 1) ||
+        be32(bytes + AT_TABLE_SIZE) > (uint32_t)QCOW2_BITMAP_BYTES_MAX >> cluster_bits)
         return 0;
     e = g_new0(Qcow2BitmapEntry, 1);
-    e->table_offset = qcow2_get64(bytes + AT_TABLE_OFFSET);
-    e->table_size = qcow2_get32(bytes + AT_TABLE_SIZE);
-    e->flags = qcow2_get32(bytes + AT_FLAGS);
+    e->table_offset = be64(bytes + AT_TABLE_OFFSET);
+    e->table_size = be32(bytes + AT_TABLE_SIZE);
+    e->flags = be32(bytes + AT_FLAGS);
     e->type = bytes[AT_TYPE];
     e->granularity_bits = bytes[AT_GRANULARITY];
     if (extra_length > 0)
@@ -132,13 +132,13 @@ qcow2_bitmap_directory_format(const GPtrArray *directory)
         const void *extra = e->extra ? g_bytes_get_data(e->extra, &extra_length) : NULL;
         uint8_t fixed[FIXED], padding[8] = { 0 };
 
-        qcow2_put64(fixed + AT_TABLE_OFFSET, e->table_offset);
-        qcow2_put32(fixed + AT_TABLE_SIZE, e->table_size);
-        qcow2_put32(fixed + AT_FLAGS, e->flags);
+        put_be64(fixed + AT_TABLE_OFFSET, e->table_offset);
+        put_be32(fixed + AT_TABLE_SIZE, e->table_size);
+        put_be32(fixed + AT_FLAGS, e->flags);
         fixed[AT_TYPE] = e->type;
         fixed[AT_GRANULARITY] = e->granularity_bits;
-        qcow2_put16(fixed + AT_NAME_LENGTH, name_length);
-        qcow2_put32(fixed + AT_EXTRA_LENGTH, extra_length);
+        put_be16(fixed + AT_NAME_LENGTH, name_length);
+        put_be32(fixed + AT_EXTRA_LENGTH, extra_length);
         g_byte_array_append(out, fixed, sizeof(fixed));
         g_byte_array_append(out, extra, extra_length);
         g_byte_array_append(out, (const uint8_t *)e->name, name_length);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "block/qcow2/bitmap.h"
-#include "block/qcow2/bytes.h"
+#include "block/numbers.h"
 #include "block/qcow2/layout.h"
 
 /* Old tables and directory, to be freed when the new ones are in force. */
@@ -29,7 +29,7 @@ qcow2_bitmap_release(BlockNode *node, const Qcow2BitmapEntry *e)
         return 0;
     r = block_node_pread(node->file, e->table_offset, table, bytes);
     for (uint32_t i = 0; i < e->table_size && r == 0; i++) {
-        uint64_t host = qcow2_get64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
+        uint64_t host = be64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
 
         if (host && host % cluster == 0)
             qcow2_free_metadata(q, host, cluster);
@@ -99,7 +99,7 @@ bitmap_store(BlockNode *node, Qcow2Bitmap *b, Old *old)
             bits[w] = GUINT64_TO_LE(b->words[i * cluster / 8 + w]);
         r = cluster_store(node, (const uint8_t *)bits, length, &entry);
         if (r == 0)
-            qcow2_put64(table + i * 8, entry);
+            put_be64(table + i * 8, entry);
     }
     if (r == 0 && n > 0)
         r = qcow2_alloc_metadata(q, n * 8, &at);

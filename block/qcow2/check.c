@@ -255,7 +255,7 @@ qcow2_check(BlockNode *node, unsigned fix, BlockCheck *ret, GError **err)
                               "checking image '%s' needs more than the 1 GiB that a check may take",
                               block_node_filename(node));
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r, "checking image '%s'",
-                                    block_node_filename(node));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node, "checking image '%s'",
+                               block_node_filename(node));
     return again;
 }

@@ -76,10 +76,10 @@ check_entries(Copied *k, uint64_t offset, uint64_t n, size_t width, uint8_t *run
         if (r < 0)
             return r;
         for (uint64_t e = 0; e < part; e++) {
-            uint64_t entry = qcow2_get64(run + e * width);
+            uint64_t entry = be64(run + e * width);
 
             if (flag_check(k, &entry, is_table)) {
-                qcow2_put64(run + e * width, entry);
+                put_be64(run + e * width, entry);
                 changed = true;
             }
         }

@@ -107,8 +107,8 @@ check_entry(Walk *w, const CheckL2 *t, uint64_t index, const uint8_t *bytes, uin
 {
     Qcow2Checker *c = w->c;
     size_t width = c->g.extended_l2 ? 16 : 8;
-    uint64_t at = t->offset + index * width, entry = qcow2_get64(bytes + index * width);
-    uint64_t bitmap = width == 16 ? qcow2_get64(bytes + index * width + 8) : 0, reserved, host;
+    uint64_t at = t->offset + index * width, entry = be64(bytes + index * width);
+    uint64_t bitmap = width == 16 ? be64(bytes + index * width + 8) : 0, reserved, host;
 
     if (entry & QCOW2_COMPRESSED) {
         check_compressed(w, t, at, entry, bitmap);
@@ -167,7 +167,7 @@ check_l2(Walk *w, const CheckL2 *t, const uint8_t *bytes)
 
         memcpy(&word, bytes + i * width, sizeof(word));
         /* most of a young image's entries: nothing there */
-        if (word || (width == 16 && qcow2_get64(bytes + i * width + 8)))
+        if (word || (width == 16 && be64(bytes + i * width + 8)))
             check_entry(w, t, i, bytes, &next_host);
     }
 }
@@ -317,7 +317,7 @@ l1_walk(Qcow2Checker *c, const CheckL1 *l1)
         int r = check_read(c, l1->offset + i * 8, run, n * 8);
 
         for (uint64_t k = 0; k < n && r == 0; k++)
-            r = l1_entry(c, l1, i + k, qcow2_get64(run + k * 8));
+            r = l1_entry(c, l1, i + k, be64(run + k * 8));
         if (r < 0)
             return r;
         i += n;

@@ -134,7 +134,7 @@ bitmap_count(Qcow2Checker *c, const Qcow2BitmapEntry *e, bool *ret_good)
     if (r < 0)
         return r;
     for (uint32_t i = 0; i < e->table_size; i++) {
-        uint64_t entry = qcow2_get64(table + i * 8), host = entry & QCOW2_BITMAP_TABLE_OFFSET;
+        uint64_t entry = be64(table + i * 8), host = entry & QCOW2_BITMAP_TABLE_OFFSET;
 
         if (entry & ~(QCOW2_BITMAP_TABLE_OFFSET | (host ? 0 : QCOW2_BITMAP_TABLE_ONES)) ||
             (host && (host < c->cluster || !check_in_file(c, host, c->cluster))))
@@ -142,7 +142,7 @@ bitmap_count(Qcow2Checker *c, const Qcow2BitmapEntry *e, bool *ret_good)
     }
     check_count(c, e->table_offset, bytes, 1);
     for (uint32_t i = 0; i < e->table_size; i++) {
-        uint64_t host = qcow2_get64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
+        uint64_t host = be64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
 
         if (host)
             check_count(c, host, c->cluster, 1);

@@ -274,8 +274,8 @@ qcow2_create(BlockNode *file, GHashTable *options, const BlockImageOptions *imag
     if (r == 0 && p.prealloc)
         r = write_words(&p, p.l2_at, p.map.l2_tables, word_l2);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "writing the tables of image '%s'", block_node_filename(file));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, file,
+                               "writing the tables of image '%s'", block_node_filename(file));
     if (!file_reach(file, p.end << o.cluster_bits,
                     o.prealloc == BLOCK_PREALLOC_METADATA ? BLOCK_PREALLOC_OFF : o.prealloc, err))
         return false;
@@ -287,7 +287,7 @@ qcow2_create(BlockNode *file, GHashTable *options, const BlockImageOptions *imag
     if (r == 0)
         r = block_node_flush(file);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "writing the header of image '%s'", block_node_filename(file));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, file,
+                               "writing the header of image '%s'", block_node_filename(file));
     return true;
 }

@@ -13,7 +13,7 @@ static int
 qcow2_probe(const uint8_t *head, size_t length, const char *filename)
 {
     (void)filename;
-    return length >= 8 && qcow2_get32(head) == QCOW2_MAGIC && qcow2_get32(head + 4) >= 2 ? 100 : 0;
+    return length >= 8 && be32(head) == QCOW2_MAGIC && be32(head + 4) >= 2 ? 100 : 0;
 }
 
 static uint32_t

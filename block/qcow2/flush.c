@@ -30,7 +30,7 @@ write_l1(Qcow2 *q)
     if (!bytes)
         return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
-        qcow2_put64(bytes + (size_t)i * 8, q->l1[first + i]);
+        put_be64(bytes + (size_t)i * 8, q->l1[first + i]);
     r = block_node_pwrite(q->node->file, q->header.l1_offset + (uint64_t)first * 8, bytes,
                           (size_t)n * 8, 0);
     if (r == 0)

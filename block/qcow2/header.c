@@ -57,10 +57,9 @@ qcow2_header_clear(Qcow2Header *h)
 uint32_t
 qcow2_header_cluster_size(const uint8_t *head, size_t length)
 {
-    uint32_t bits = length >= QCOW2_HEADER_V2 ? qcow2_get32(head + 20) : 0;
+    uint32_t bits = length >= QCOW2_HEADER_V2 ? be32(head + 20) : 0;
 
-    if (bits < QCOW2_CLUSTER_BITS_MIN || bits > QCOW2_CLUSTER_BITS_MAX ||
-        qcow2_get32(head) != QCOW2_MAGIC)
+    if (bits < QCOW2_CLUSTER_BITS_MIN || bits > QCOW2_CLUSTER_BITS_MAX || be32(head) != QCOW2_MAGIC)
         return 0;
     return 1u << bits;
 }
@@ -127,15 +126,15 @@ extension_parse(uint32_t type, const uint8_t *data, uint32_t length, const char 
     case EXT_BITMAPS:
         if (length != EXT_BITMAPS_SIZE)
             return damaged(err, filename, "length of the extension for bitmaps", length);
-        h->bitmaps.count = qcow2_get32(data);
-        h->bitmaps.directory_size = qcow2_get64(data + 8);
-        h->bitmaps.directory_offset = qcow2_get64(data + 16);
+        h->bitmaps.count = be32(data);
+        h->bitmaps.directory_size = be64(data + 8);
+        h->bitmaps.directory_offset = be64(data + 16);
         return true;
     case EXT_LUKS:
         if (length != EXT_LUKS_SIZE)
             return damaged(err, filename, "length of the extension for encryption", length);
-        h->luks.offset = qcow2_get64(data);
-        h->luks.length = qcow2_get64(data + 8);
+        h->luks.offset = be64(data);
+        h->luks.length = be64(data + 8);
         if (h->luks.length == 0 || h->luks.length > QCOW2_LUKS_BYTES_MAX)
             return damaged(err, filename, "length of the header of encryption", h->luks.length);
         if (h->luks.offset == 0 || h->luks.offset % (UINT64_C(1) << h->cluster_bits) != 0 ||
@@ -159,7 +158,7 @@ extensions_parse(const uint8_t *head, size_t at, size_t end, const char *filenam
                  Found *found, GError **err)
 {
     for (unsigned n = 0; at + 8 <= end; n++) {
-        uint32_t type = qcow2_get32(head + at), length = qcow2_get32(head + at + 4);
+        uint32_t type = be32(head + at), length = be32(head + at + 4);
 
         at += 8;
         if (type == EXT_END)
@@ -228,11 +227,11 @@ tables_check(const Qcow2Header *h, const char *filename, GError **err)
 static void
 header_read_v3(const uint8_t *head, Qcow2Header *h)
 {
-    h->incompatible = qcow2_get64(head + 72);
-    h->compatible = qcow2_get64(head + 80);
-    h->autoclear = qcow2_get64(head + 88);
-    h->refcount_order = qcow2_get32(head + 96);
-    h->header_length = qcow2_get32(head + 100);
+    h->incompatible = be64(head + 72);
+    h->compatible = be64(head + 80);
+    h->autoclear = be64(head + 88);
+    h->refcount_order = be32(head + 96);
+    h->header_length = be32(head + 100);
 }
 
 bool
@@ -244,27 +243,27 @@ qcow2_header_parse(const uint8_t *head, size_t length, const char *filename, Qco
     Found found = { 0 };
 
     memset(h, 0, sizeof(*h));
-    if (length < QCOW2_HEADER_V2 || qcow2_get32(head) != QCOW2_MAGIC)
+    if (length < QCOW2_HEADER_V2 || be32(head) != QCOW2_MAGIC)
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "image '%s' is not in qcow2 format",
                               filename);
-    h->version = qcow2_get32(head + 4);
+    h->version = be32(head + 4);
     if (h->version != 2 && h->version != 3)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "qcow2 image '%s' has version %u; 2 and 3 are offered", filename,
                               h->version);
     if (cluster == 0)
-        return damaged(err, filename, "cluster bits are not 9 to 21", qcow2_get32(head + 20));
-    name_offset = qcow2_get64(head + 8);
-    name_length = qcow2_get32(head + 16);
-    h->cluster_bits = qcow2_get32(head + 20);
-    h->size = qcow2_get64(head + 24);
-    h->crypt_method = qcow2_get32(head + 32);
-    h->l1_size = qcow2_get32(head + 36);
-    h->l1_offset = qcow2_get64(head + 40);
-    h->refcount_table_offset = qcow2_get64(head + 48);
-    h->refcount_table_clusters = qcow2_get32(head + 56);
-    h->snapshots = qcow2_get32(head + 60);
-    h->snapshots_offset = qcow2_get64(head + 64);
+        return damaged(err, filename, "cluster bits are not 9 to 21", be32(head + 20));
+    name_offset = be64(head + 8);
+    name_length = be32(head + 16);
+    h->cluster_bits = be32(head + 20);
+    h->size = be64(head + 24);
+    h->crypt_method = be32(head + 32);
+    h->l1_size = be32(head + 36);
+    h->l1_offset = be64(head + 40);
+    h->refcount_table_offset = be64(head + 48);
+    h->refcount_table_clusters = be32(head + 56);
+    h->snapshots = be32(head + 60);
+    h->snapshots_offset = be64(head + 64);
     h->refcount_order = 4;
     h->header_length = QCOW2_HEADER_V2;
     length = MIN(length, cluster);
@@ -320,8 +319,8 @@ writer_extension(Writer *w, uint32_t type, const void *data, size_t length)
 
     if (!p)
         return;
-    qcow2_put32(p, type);
-    qcow2_put32(p + 4, length);
+    put_be32(p, type);
+    put_be32(p + 4, length);
     if (length > 0)
         memcpy(p + 8, data, length);
 }
@@ -349,17 +348,17 @@ writer_extensions(Writer *w, const Qcow2Header *h, bool names)
     if (h->data_file)
         writer_extension(w, EXT_DATA_FILE, h->data_file, strlen(h->data_file));
     if (h->crypt_method == 2) {
-        qcow2_put64(data, h->luks.offset);
-        qcow2_put64(data + 8, h->luks.length);
+        put_be64(data, h->luks.offset);
+        put_be64(data + 8, h->luks.length);
         writer_extension(w, EXT_LUKS, data, EXT_LUKS_SIZE);
         memset(data, 0, sizeof(data));
     }
     if (names)
         writer_features(w);
     if (h->bitmaps.count > 0) {
-        qcow2_put32(data, h->bitmaps.count);
-        qcow2_put64(data + 8, h->bitmaps.directory_size);
-        qcow2_put64(data + 16, h->bitmaps.directory_offset);
+        put_be32(data, h->bitmaps.count);
+        put_be64(data + 8, h->bitmaps.directory_size);
+        put_be64(data + 16, h->bitmaps.directory_offset);
         writer_extension(w, EXT_BITMAPS, data, EXT_BITMAPS_SIZE);
     }
     for (guint i = 0; h->unknown && i < h->unknown->len; i++) {
@@ -378,23 +377,23 @@ writer_header(Writer *w, const Qcow2Header *h, bool names)
     uint8_t *buf = w->buf, *p;
 
     memset(buf, 0, w->length);
-    qcow2_put32(buf, QCOW2_MAGIC);
-    qcow2_put32(buf + 4, h->version);
-    qcow2_put32(buf + 20, h->cluster_bits);
-    qcow2_put64(buf + 24, h->size);
-    qcow2_put32(buf + 32, h->crypt_method);
-    qcow2_put32(buf + 36, h->l1_size);
-    qcow2_put64(buf + 40, h->l1_offset);
-    qcow2_put64(buf + 48, h->refcount_table_offset);
-    qcow2_put32(buf + 56, h->refcount_table_clusters);
-    qcow2_put32(buf + 60, h->snapshots);
-    qcow2_put64(buf + 64, h->snapshots_offset);
+    put_be32(buf, QCOW2_MAGIC);
+    put_be32(buf + 4, h->version);
+    put_be32(buf + 20, h->cluster_bits);
+    put_be64(buf + 24, h->size);
+    put_be32(buf + 32, h->crypt_method);
+    put_be32(buf + 36, h->l1_size);
+    put_be64(buf + 40, h->l1_offset);
+    put_be64(buf + 48, h->refcount_table_offset);
+    put_be32(buf + 56, h->refcount_table_clusters);
+    put_be32(buf + 60, h->snapshots);
+    put_be64(buf + 64, h->snapshots_offset);
     if (h->version >= 3) {
-        qcow2_put64(buf + 72, h->incompatible);
-        qcow2_put64(buf + 80, h->compatible);
-        qcow2_put64(buf + 88, h->autoclear);
-        qcow2_put32(buf + 96, h->refcount_order);
-        qcow2_put32(buf + 100, own);
+        put_be64(buf + 72, h->incompatible);
+        put_be64(buf + 80, h->compatible);
+        put_be64(buf + 88, h->autoclear);
+        put_be32(buf + 96, h->refcount_order);
+        put_be32(buf + 100, own);
         buf[QCOW2_HEADER_V3] = h->compression_type;
     }
     writer_extensions(w, h, names);
@@ -403,8 +402,8 @@ writer_header(Writer *w, const Qcow2Header *h, bool names)
         w->length - w->at >= name + 8 + EXT_BITMAPS_SIZE)
         w->at += 8 + EXT_BITMAPS_SIZE;
     if (name > 0 && (p = writer_take(w, name))) {
-        qcow2_put64(buf + 8, p - buf);
-        qcow2_put32(buf + 16, name);
+        put_be64(buf + 8, p - buf);
+        put_be32(buf + 16, name);
         memcpy(p, h->backing_file, name);
     }
     w->full |= name > QCOW2_BACKING_NAME_MAX;

@@ -90,9 +90,9 @@ qcow2_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GError 
                               "%" G_GUINT64_FORMAT " bytes; give a larger cluster_size",
                               size, cluster);
     if (source && (r = data_bytes(source, cluster, &required)) < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "cannot find out where image '%s' has data",
-                                    block_node_filename(source));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, source,
+                               "cannot find out where image '%s' has data",
+                               block_node_filename(source));
     if (o.prealloc == BLOCK_PREALLOC_FALLOC || o.prealloc == BLOCK_PREALLOC_FULL)
         required = size;
     if (o.encrypted && !luks_options_payload(&o.luks, &luks, err))

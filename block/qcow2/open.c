@@ -40,8 +40,8 @@ header_load(BlockNode *node, Qcow2Header *ret, GError **err)
     if (r == 0)
         r = block_node_pread(node->file, 0, cluster, size);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                    "cannot read the header of image '%s'", image_name(node));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                               "cannot read the header of image '%s'", image_name(node));
     return qcow2_header_parse(cluster, size, image_name(node), ret, err);
 }
 
@@ -75,7 +75,7 @@ qcow2_mark_corrupt(Qcow2 *q)
     /* version 2 has no place to say it */
     if (q->header.version >= 3 && !block_node_read_only(q->node)) {
         q->header.incompatible |= QCOW2_INCOMPAT_CORRUPT;
-        qcow2_put64(word, q->header.incompatible);
+        put_be64(word, q->header.incompatible);
         if (block_node_pwrite(q->node->file, 72, word, sizeof(word), 0) == 0)
             block_node_flush(q->node->file);
     }
@@ -141,8 +141,8 @@ tables_load(Qcow2 *q, GError **err)
         r = read_table(q->node->file, h->refcount_table_offset, q->refcount_entries,
                        &q->refcount_table);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                    "cannot read the tables of image '%s'", image_name(q->node));
+        return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, q->node,
+                               "cannot read the tables of image '%s'", image_name(q->node));
     note_tables(q);
     q->free_hint = 0;
     q->bytes_at = 0;
@@ -320,9 +320,8 @@ repair_dirty(BlockNode *node, GError **err)
     q->header.incompatible &= ~QCOW2_INCOMPAT_DIRTY;
     r = qcow2_header_update(q);
     g_mutex_unlock(&q->lock);
-    return r == 0 ||
-           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                "cannot write the header of image '%s'", image_name(node));
+    return r == 0 || block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                                     "cannot write the header of image '%s'", image_name(node));
 }
 
 bool
@@ -341,8 +340,8 @@ qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err)
             r = qcow2_header_update(q);
         }
         if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                        "cannot write the header of image '%s'", image_name(node));
+            return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                                   "cannot write the header of image '%s'", image_name(node));
     }
     return qcow2_upkeep_open(node, err);
 }
@@ -380,8 +379,8 @@ qcow2_set_access(BlockNode *node, bool writable, GError **err)
         q->header.autoclear &= QCOW2_AUTOCLEAR_KNOWN;
         r = qcow2_header_update(q);
         if (r < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
-                                        "cannot write the header of image '%s'", image_name(node));
+            return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                                   "cannot write the header of image '%s'", image_name(node));
     }
     return qcow2_upkeep_open(node, err);
 }
@@ -443,8 +442,8 @@ l1_place_write(Qcow2 *q, uint64_t offset, uint32_t entries)
     uint8_t place[12];
     int r;
 
-    qcow2_put32(place, entries);
-    qcow2_put64(place + 4, offset);
+    put_be32(place, entries);
+    put_be64(place + 4, offset);
     r = block_node_pwrite(q->node->file, 36, place, sizeof(place), 0);
     return r < 0 ? r : block_node_flush(q->node->file);
 }
@@ -471,7 +470,7 @@ qcow2_l1_grow(Qcow2 *q, uint64_t entries)
     }
     memcpy(l1, q->l1, old_bytes);
     for (uint64_t i = 0; i < entries; i++)
-        qcow2_put64(out + i * 8, l1[i]);
+        put_be64(out + i * 8, l1[i]);
     r = qcow2_write_tables(q);
     if (r == 0 && bytes > room)
         r = qcow2_alloc_metadata(q, bytes, &at);

@@ -17,7 +17,7 @@
 #define KILN_BLOCK_QCOW2_QCOW2_H
 
 #include "block/driver.h"
-#include "block/qcow2/bytes.h"
+#include "block/numbers.h"
 
 #define QCOW2_MAGIC 0x514649fbu /* "QFI\xfb" */
 

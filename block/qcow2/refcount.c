@@ -88,7 +88,7 @@ write_table_entry(Qcow2 *q, uint64_t index, uint64_t block)
     uint8_t entry[8];
     int r;
 
-    qcow2_put64(entry, block);
+    put_be64(entry, block);
     r = block_node_pwrite(q->node->file, q->header.refcount_table_offset + index * 8, entry,
                           sizeof(entry), 0);
     if (r < 0)
@@ -133,8 +133,8 @@ table_switch(Qcow2 *q, uint64_t offset, uint32_t clusters)
     uint8_t place[12];
     int r;
 
-    qcow2_put64(place, offset);
-    qcow2_put32(place + 8, clusters);
+    put_be64(place, offset);
+    put_be32(place + 8, clusters);
     r = block_node_pwrite(q->node->file, 48, place, sizeof(place), 0);
     if (r == 0)
         r = block_node_flush(q->node->file);
@@ -183,7 +183,7 @@ table_grow(Qcow2 *q, uint64_t index)
         qcow2_refcount_put(area, i, q->header.refcount_order, 1);
     table_at = (start + blocks) << cluster_bits;
     for (uint64_t i = 0; i < table_clusters * per_cluster; i++)
-        qcow2_put64(area + (blocks << cluster_bits) + i * 8, table[i]);
+        put_be64(area + (blocks << cluster_bits) + i * 8, table[i]);
     qcow2_cache_forget(q->refcount_cache, start << cluster_bits, bytes);
     r = block_node_pwrite(q->node->file, start << cluster_bits, area, bytes, 0);
     if (r == 0)

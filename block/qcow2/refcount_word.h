@@ -7,7 +7,7 @@
 #ifndef KILN_BLOCK_QCOW2_REFCOUNT_WORD_H
 #define KILN_BLOCK_QCOW2_REFCOUNT_WORD_H
 
-#include "block/qcow2/bytes.h"
+#include "block/numbers.h"
 
 static inline uint64_t
 qcow2_refcount_max(unsigned order)
@@ -22,11 +22,11 @@ qcow2_refcount_word(const uint8_t *block, uint64_t i, unsigned order)
     case 3:
         return block[i];
     case 4:
-        return qcow2_get16(block + i * 2);
+        return be16(block + i * 2);
     case 5:
-        return qcow2_get32(block + i * 4);
+        return be32(block + i * 4);
     case 6:
-        return qcow2_get64(block + i * 8);
+        return be64(block + i * 8);
     default:
         return block[(i << order) / 8] >> (i << order) % 8 & ((1u << (1u << order)) - 1);
     }
@@ -43,13 +43,13 @@ qcow2_refcount_put(uint8_t *block, uint64_t i, unsigned order, uint64_t n)
         *byte = n;
         break;
     case 4:
-        qcow2_put16(block + i * 2, n);
+        put_be16(block + i * 2, n);
         break;
     case 5:
-        qcow2_put32(block + i * 4, n);
+        put_be32(block + i * 4, n);
         break;
     case 6:
-        qcow2_put64(block + i * 8, n);
+        put_be64(block + i * 8, n);
         break;
     default:
         mask = (1u << (1u << order)) - 1;

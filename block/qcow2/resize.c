@@ -329,9 +329,9 @@ qcow2_resize(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **er
         r = qcow2_bitmaps_resize_end(node);
     qcow2_unlock_alone(q);
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "changing the size of image '%s' from %" G_GUINT64_FORMAT
-                                    " to %" G_GUINT64_FORMAT " bytes",
-                                    block_node_filename(node), old, size);
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                               "changing the size of image '%s' from %" G_GUINT64_FORMAT
+                               " to %" G_GUINT64_FORMAT " bytes",
+                               block_node_filename(node), old, size);
     return true;
 }

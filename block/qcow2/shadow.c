@@ -43,9 +43,9 @@ qcow2_shadow_init(Qcow2Shadow *s, BlockNode *node, GError **err)
                                       q->header.size, &s->snapshots, &bytes);
     if (r < 0) {
         qcow2_shadow_clear(s);
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "the snapshot table of image '%s' cannot be read",
-                                    block_node_filename(node));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                               "the snapshot table of image '%s' cannot be read",
+                               block_node_filename(node));
     }
     s->next = q->header;
     s->l1_from = q->header.l1_offset;
@@ -113,12 +113,12 @@ flags_set(Work *w, uint8_t *table)
     bool changed = false;
 
     for (uint64_t i = 0; i < w->c.cluster; i += width) {
-        uint64_t entry = qcow2_get64(table + i), host = entry & QCOW2_OFFSET_MASK;
+        uint64_t entry = be64(table + i), host = entry & QCOW2_OFFSET_MASK;
 
         if (host == 0 || entry & QCOW2_COMPRESSED || w->c.has_data_file)
             continue;
         if ((qcow2_counts_get(w->c.counts, host / w->c.cluster) == 1) != !!(entry & QCOW2_COPIED)) {
-            qcow2_put64(table + i, entry ^ QCOW2_COPIED);
+            put_be64(table + i, entry ^ QCOW2_COPIED);
             changed = true;
         }
     }
@@ -260,10 +260,10 @@ fail(Work *w, int r, GError **err)
                               "clusters of image '%s' would be used more often than its %u "
                               "refcount_bits can count; amend refcount_bits to more",
                               name, 1u << w->s->next.refcount_order);
-    return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                "changing the tables of image "
-                                "'%s'",
-                                name);
+    return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, w->q->node,
+                           "changing the tables of image "
+                           "'%s'",
+                           name);
 }
 
 bool
@@ -303,8 +303,8 @@ qcow2_shadow_commit(Qcow2Shadow *s, GError **err)
         r = block_node_flush(s->node->file);
     if (r < 0) {
         qcow2_distrust(w.q);
-        kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r, "writing the header of image '%s'",
-                             block_node_filename(s->node));
+        block_error_set(err, VIR_ERR_OPERATION_FAILED, r, s->node,
+                        "writing the header of image '%s'", block_node_filename(s->node));
     } else {
         ok = qcow2_reload(w.q, err) && qcow2_upkeep_note(s->node, err);
     }

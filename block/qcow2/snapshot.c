@@ -52,10 +52,10 @@ table_read(BlockNode *node, GPtrArray **ret, uint64_t *ret_bytes, GError **err)
     if (r == 0)
         return true;
     g_clear_pointer(ret, g_ptr_array_unref);
-    return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                "the snapshot table of image '%s' cannot be read; repair it with "
-                                "'check -r all'",
-                                block_node_filename(node));
+    return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                           "the snapshot table of image '%s' cannot be read; repair it with "
+                           "'check -r all'",
+                           block_node_filename(node));
 }
 
 bool
@@ -315,9 +315,9 @@ show_locked(BlockNode *node, const Qcow2Snapshot *s, GError **err)
     l1 = g_malloc0((gsize)MAX(entries, 1) * 8);
     r = s->l1_size ? block_node_pread(node->file, s->l1_offset, l1, (size_t)s->l1_size * 8) : 0;
     if (r < 0)
-        return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, r,
-                                    "reading the L1 table of snapshot '%s' of image '%s'", s->id,
-                                    block_node_filename(node));
+        return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node,
+                               "reading the L1 table of snapshot '%s' of image '%s'", s->id,
+                               block_node_filename(node));
     for (uint32_t i = 0; i < entries; i++)
         l1[i] = GUINT64_FROM_BE(l1[i]);
     g_mutex_lock(&q->table_lock);

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "block/qcow2/bytes.h"
+#include "block/numbers.h"
 
 enum {
     AT_L1_OFFSET = 0,
@@ -43,11 +43,11 @@ static void
 extra_parse(Qcow2Snapshot *s, const uint8_t *extra)
 {
     if (s->extra_size >= EXTRA_STATE_SIZE + 8)
-        s->vm_state_size = qcow2_get64(extra + EXTRA_STATE_SIZE);
+        s->vm_state_size = be64(extra + EXTRA_STATE_SIZE);
     if (s->extra_size >= EXTRA_DISK_SIZE + 8)
-        s->disk_size = qcow2_get64(extra + EXTRA_DISK_SIZE);
+        s->disk_size = be64(extra + EXTRA_DISK_SIZE);
     if (s->extra_size >= EXTRA_ICOUNT + 8)
-        s->icount = qcow2_get64(extra + EXTRA_ICOUNT);
+        s->icount = be64(extra + EXTRA_ICOUNT);
     if (s->extra_size > EXTRA_KNOWN)
         s->unknown = g_bytes_new(extra + EXTRA_KNOWN, s->extra_size - EXTRA_KNOWN);
 }
@@ -64,15 +64,15 @@ entry_read(BlockNode *file, uint64_t offset, uint64_t disk_size, Qcow2Snapshot *
 
     if (r < 0)
         return r;
-    s->l1_offset = qcow2_get64(fixed + AT_L1_OFFSET);
-    s->l1_size = qcow2_get32(fixed + AT_L1_SIZE);
-    id_length = qcow2_get16(fixed + AT_ID_LENGTH);
-    name_length = qcow2_get16(fixed + AT_NAME_LENGTH);
-    s->date_sec = qcow2_get32(fixed + AT_SECONDS);
-    s->date_nsec = qcow2_get32(fixed + AT_NANOSECONDS);
-    s->vm_clock_nsec = qcow2_get64(fixed + AT_CLOCK);
-    s->vm_state_size = qcow2_get32(fixed + AT_STATE_SIZE_32);
-    s->extra_size = qcow2_get32(fixed + AT_EXTRA_SIZE);
+    s->l1_offset = be64(fixed + AT_L1_OFFSET);
+    s->l1_size = be32(fixed + AT_L1_SIZE);
+    id_length = be16(fixed + AT_ID_LENGTH);
+    name_length = be16(fixed + AT_NAME_LENGTH);
+    s->date_sec = be32(fixed + AT_SECONDS);
+    s->date_nsec = be32(fixed + AT_NANOSECONDS);
+    s->vm_clock_nsec = be64(fixed + AT_CLOCK);
+    s->vm_state_size = be32(fixed + AT_STATE_SIZE_32);
+    s->extra_size = be32(fixed + AT_EXTRA_SIZE);
     s->disk_size = disk_size;
     s->icount = UINT64_MAX;
     if (s->extra_size > QCOW2_SNAPSHOT_EXTRA_MAX)
@@ -128,18 +128,18 @@ qcow2_snapshot_table_format(const GPtrArray *table)
         const void *more = s->unknown ? g_bytes_get_data(s->unknown, &unknown) : NULL;
         uint8_t fixed[FIXED + EXTRA_KNOWN], padding[8] = { 0 };
 
-        qcow2_put64(fixed + AT_L1_OFFSET, s->l1_offset);
-        qcow2_put32(fixed + AT_L1_SIZE, s->l1_size);
-        qcow2_put16(fixed + AT_ID_LENGTH, id_length);
-        qcow2_put16(fixed + AT_NAME_LENGTH, name_length);
-        qcow2_put32(fixed + AT_SECONDS, s->date_sec);
-        qcow2_put32(fixed + AT_NANOSECONDS, s->date_nsec);
-        qcow2_put64(fixed + AT_CLOCK, s->vm_clock_nsec);
-        qcow2_put32(fixed + AT_STATE_SIZE_32, s->vm_state_size > UINT32_MAX ? 0 : s->vm_state_size);
-        qcow2_put32(fixed + AT_EXTRA_SIZE, EXTRA_KNOWN + unknown);
-        qcow2_put64(fixed + FIXED + EXTRA_STATE_SIZE, s->vm_state_size);
-        qcow2_put64(fixed + FIXED + EXTRA_DISK_SIZE, s->disk_size);
-        qcow2_put64(fixed + FIXED + EXTRA_ICOUNT, s->icount);
+        put_be64(fixed + AT_L1_OFFSET, s->l1_offset);
+        put_be32(fixed + AT_L1_SIZE, s->l1_size);
+        put_be16(fixed + AT_ID_LENGTH, id_length);
+        put_be16(fixed + AT_NAME_LENGTH, name_length);
+        put_be32(fixed + AT_SECONDS, s->date_sec);
+        put_be32(fixed + AT_NANOSECONDS, s->date_nsec);
+        put_be64(fixed + AT_CLOCK, s->vm_clock_nsec);
+        put_be32(fixed + AT_STATE_SIZE_32, s->vm_state_size > UINT32_MAX ? 0 : s->vm_state_size);
+        put_be32(fixed + AT_EXTRA_SIZE, EXTRA_KNOWN + unknown);
+        put_be64(fixed + FIXED + EXTRA_STATE_SIZE, s->vm_state_size);
+        put_be64(fixed + FIXED + EXTRA_DISK_SIZE, s->disk_size);
+        put_be64(fixed + FIXED + EXTRA_ICOUNT, s->icount);
         g_byte_array_append(out, fixed, sizeof(fixed));
         g_byte_array_append(out, more, unknown);
         g_byte_array_append(out, (const uint8_t *)s->id, id_length);

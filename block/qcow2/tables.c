@@ -93,8 +93,8 @@ entry_read(Qcow2 *q, uint64_t cluster, bool peek, Qcow2Entry *ret)
 
     *ret = (Qcow2Entry){ 0 };
     if (r == 0 && p) {
-        ret->entry = qcow2_get64(p);
-        ret->bitmap = q->extended_l2 ? qcow2_get64(p + 8) : 0;
+        ret->entry = be64(p);
+        ret->bitmap = q->extended_l2 ? be64(p + 8) : 0;
     }
     return r;
 }
@@ -172,9 +172,9 @@ qcow2_entry_set(Qcow2 *q, uint64_t cluster, Qcow2Entry e)
     if (r < 0)
         return r;
     g_mutex_lock(&q->table_lock);
-    qcow2_put64(p, e.entry);
+    put_be64(p, e.entry);
     if (q->extended_l2)
-        qcow2_put64(p + 8, e.bitmap);
+        put_be64(p + 8, e.bitmap);
     g_mutex_unlock(&q->table_lock);
     qcow2_cache_dirty(q->l2_cache, slice);
     return 0;

@@ -209,7 +209,6 @@ qcow2_make_empty(BlockNode *node, GError **err)
         r = qcow2_flush_locked(q);
     qcow2_unlock_alone(q);
     qcow2_bitmaps_dirty(node, 0, node->size);
-    return r == 0 ||
-           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "image '%s' cannot be emptied",
-                                block_node_filename(node));
+    return r == 0 || block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
+                                     "image '%s' cannot be emptied", block_node_filename(node));
 }

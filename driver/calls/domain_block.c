@@ -1,6 +1,5 @@
-/* domain_block.c - the calls about images of running guests: sizes and block jobs.
- *
- * Left out: relative names (RELATIVE), deleting what was committed (DELETE).
+/* domain_block.c - the calls about images of running guests: sizes, block jobs, and how far an
+ * image may fill before clients hear of it.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
@@ -39,6 +38,19 @@ call_domain_block_resize(Call *call, const DomainBlockResizeArgs *args, WireVoid
 }
 
 bool
+call_domain_set_block_threshold(Call *call, const DomainBlockResizeArgs *args, WireVoid *ret,
+                                GError **err)
+{
+    (void)ret;
+    if (!call_check_flags(args->flags, 0, "virDomainSetBlockThreshold", err))
+        return false;
+    if (args->size > INT64_MAX)
+        return kiln_error_set(err, VIR_ERR_OVERFLOW, "threshold must be less than %llu",
+                              (unsigned long long)INT64_MAX);
+    return domain_set_block_threshold(call->domain, args->path, args->size, err);
+}
+
+bool
 call_domain_block_pull(Call *call, const DomainBlockSpeedArgs *args, WireVoid *ret, GError **err)
 {
     uint64_t bandwidth = 0;
@@ -48,7 +60,7 @@ call_domain_block_pull(Call *call, const DomainBlockSpeedArgs *args, WireVoid *r
                             "virDomainBlockPull", err) &&
            bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES,
                            &bandwidth, err) &&
-           domain_block_pull(call->domain, args->path, NULL, bandwidth, err);
+           domain_block_pull(call->domain, args->path, NULL, bandwidth, false, err);
 }
 
 /* The older form of virDomainBlockCopy(). */
@@ -114,19 +126,22 @@ call_domain_block_rebase(Call *call, const DomainBlockRebaseArgs *args, WireVoid
     (void)ret;
     if (args->flags & VIR_DOMAIN_BLOCK_REBASE_COPY)
         return rebase_copy(call, args, err);
-    return call_check_flags(args->flags, VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
+    return call_check_flags(args->flags,
+                            VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES |
+                                VIR_DOMAIN_BLOCK_REBASE_RELATIVE,
                             "virDomainBlockRebase", err) &&
            bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
                            &bandwidth, err) &&
            domain_block_pull(call->domain, args->path, args->base ? *args->base : NULL, bandwidth,
-                             err);
+                             args->flags & VIR_DOMAIN_BLOCK_REBASE_RELATIVE, err);
 }
 
 bool
 call_domain_block_commit(Call *call, const DomainBlockCommitArgs *args, WireVoid *ret, GError **err)
 {
     const unsigned flags = VIR_DOMAIN_BLOCK_COMMIT_SHALLOW | VIR_DOMAIN_BLOCK_COMMIT_ACTIVE |
-                           VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES;
+                           VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES |
+                           VIR_DOMAIN_BLOCK_COMMIT_RELATIVE | VIR_DOMAIN_BLOCK_COMMIT_DELETE;
     uint64_t bandwidth = 0;
 
     (void)ret;

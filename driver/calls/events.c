@@ -92,6 +92,7 @@ static const struct {
                                              CALL_EVENT_DOMAIN_EVENT_DEVICE_REMOVED },
     [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED] = { DEVICE_CALLBACK(REMOVAL_FAILED), 0 },
     [VIR_DOMAIN_EVENT_ID_METADATA_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE, 0 },
+    [VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD] = { CALL_EVENT_DOMAIN_EVENT_BLOCK_THRESHOLD, 0 },
 };
 
 static void
@@ -550,6 +551,18 @@ event_hub_domain_monitor(EventHub *hub, const EventDomain *dom, const char *name
             subscription_send(hub->subscriptions->pdata[i], CALL_EVENT_QEMU_DOMAIN_MONITOR_EVENT,
                               body);
     g_mutex_unlock(&hub->lock);
+}
+
+void
+event_hub_domain_block_threshold(EventHub *hub, const EventDomain *dom, const char *dev,
+                                 const char *path, uint64_t threshold, uint64_t excess)
+{
+    char *text = (char *)path;
+    DomainBlockThresholdEvent msg = { event_wire_domain(dom), (char *)dev, path ? &text : NULL,
+                                      threshold, excess };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
+                       (xdrproc_t)xdr_DomainBlockThresholdEvent, &msg);
 }
 
 void

@@ -86,6 +86,10 @@ void event_hub_domain_metadata_change(EventHub *hub, const EventDomain *dom, int
  * virDomainBlockJobType, virConnectDomainEventBlockJobStatus. */
 void event_hub_domain_block_job(EventHub *hub, const EventDomain *dom, int event, const char *disk,
                                 int type, int status);
+/* VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD: @dev ("vda" or "vda[1]"), a local image's @path or NULL, and
+ * bytes. */
+void event_hub_domain_block_threshold(EventHub *hub, const EventDomain *dom, const char *dev,
+                                      const char *path, uint64_t threshold, uint64_t excess);
 /* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _REMOVED and _REMOVAL_FAILED, by @event. */
 void event_hub_domain_device(EventHub *hub, const EventDomain *dom, int event, const char *alias);
 

@@ -12,11 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/domain/argv.h"
-#include "driver/domain/private.h"
+#include "driver/domain/attach.h"
+#include "driver/domain/qmp_answer.h"
 #include "util/error.h"
 
 enum { ABORT_SECONDS = 600, ABORT_LOOK_MS = 50 };
+
+/* what stands behind the kind of a job that deletes files in the end */
+#define DELETING "_delete"
 
 /* A disk's images as the live definition has them, the disk's own first. */
 typedef struct {
@@ -99,6 +102,53 @@ set_node(JsonObject *arguments, const char *key, const ChainLayer *layer)
     json_object_set_string_member(arguments, key, name);
 }
 
+/* The name of image @at as the one on top of it has it, NULL when that is no relative name. */
+static char *
+layer_relative(const Images *images, JsonArray *nodes, guint at)
+{
+    g_autofree char *above = g_strdup_printf("libvirt-%u-format", layer_at(images, at - 1)->index);
+
+    for (guint i = 0; i < json_array_get_length(nodes); i++) {
+        JsonObject *entry = qmp_element(nodes, i);
+        const char *name = qmp_text(qmp_object(entry, "image"), "backing-filename");
+
+        if (strcmp(qmp_text(entry, "node-name"), above) == 0)
+            return *name && *name != '/' && !strchr(name, ':') ? g_strdup(name) : NULL;
+    }
+    return NULL;
+}
+
+/* How the image on top of @top has to call @base when names stay relative as they are; NULL with
+ * @err set. */
+static char *
+relative_name(DomainRun *run, const Images *images, guint top, guint base, GError **err)
+{
+    g_autoptr(JsonNode) owner = NULL;
+    JsonArray *nodes = qmp_execute_list(run->qmp, "query-named-block-nodes", NULL, &owner, err);
+    g_autofree char *path = g_strdup("");
+
+    for (guint i = top; nodes && i <= base; i++) {
+        g_autofree char *name = layer_relative(images, nodes, i);
+        char *slash = strrchr(path, '/');
+
+        if (!name) {
+            kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                           "can't keep relative backing relationship: image '%s' is not named "
+                           "relative to what lies on it",
+                           layer_at(images, i)->path);
+            return NULL;
+        }
+        if (slash)
+            slash[1] = 0;
+        else
+            *path = 0;
+        name = g_strconcat(path, name, NULL);
+        g_free(path);
+        path = g_steal_pointer(&name);
+    }
+    return nodes ? g_steal_pointer(&path) : NULL;
+}
+
 /* ---- what the VMM says of jobs ---- */
 
 /* The job of @target: a copy of what query-block-jobs says, NULL when there is none (without @err)
@@ -136,8 +186,17 @@ job_type(const char *id)
         return VIR_DOMAIN_BLOCK_JOB_TYPE_PULL;
     if (g_str_has_prefix(id, "copy-"))
         return VIR_DOMAIN_BLOCK_JOB_TYPE_COPY;
-    return g_str_has_prefix(id, "commit-") ? VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT
-                                           : VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+    return g_str_has_prefix(id, "commit") ? VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT
+                                          : VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT;
+}
+
+/* Whether the files that it makes needless are deleted in the end: "commit_delete-vda". */
+bool
+domain_block_job_deletes(const char *id)
+{
+    const char *found = strstr(id, DELETING "-");
+
+    return found && found < strchr(id, '-');
 }
 
 /* Whether it follows the guest until it is told to change over. */
@@ -210,9 +269,9 @@ domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, boo
 
 static bool
 job_begin(DomainRun *run, const Images *images, const char *command, JsonObject *take,
-          const char *kind, uint64_t bandwidth, GError **err)
+          const char *kind, bool deletes, uint64_t bandwidth, GError **err)
 {
-    g_autofree char *id = g_strdup_printf("%s-%s", kind, images->target);
+    g_autofree char *id = g_strdup_printf("%s%s-%s", kind, deletes ? DELETING : "", images->target);
 
     if (!domain_block_job_check(run, images->target, err)) {
         json_object_unref(take);
@@ -225,10 +284,12 @@ job_begin(DomainRun *run, const Images *images, const char *command, JsonObject 
 }
 
 static bool
-pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth, GError **err)
+pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth, bool relative,
+     GError **err)
 {
     g_auto(Images) images = { 0 };
     g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    g_autofree char *name = NULL;
     JsonObject *arguments;
     int at = 0;
 
@@ -237,23 +298,28 @@ pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth, GEr
     if (base && at == 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "'%s' is the disk's own image, not one behind it", base);
+    if (relative && !base)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "flag VIR_DOMAIN_BLOCK_REBASE_RELATIVE is valid only with a base");
+    if (relative && !(name = relative_name(run, &images, 1, (guint)at, err)))
+        return false;
     arguments = json_object_new();
     if (base) {
         set_node(arguments, "base-node", layer_at(&images, (guint)at));
         json_object_set_string_member(arguments, "backing-file",
-                                      layer_at(&images, (guint)at)->path);
+                                      name ? name : layer_at(&images, (guint)at)->path);
     }
-    return job_begin(run, &images, "block-stream", arguments, "pull", bandwidth, err);
+    return job_begin(run, &images, "block-stream", arguments, "pull", false, bandwidth, err);
 }
 
 bool
 domain_block_pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth,
-                  GError **err)
+                  bool relative, GError **err)
 {
     bool ok = domain_job_begin(domain, "block pull", err);
 
     if (ok) {
-        ok = pull(domain, path, base, bandwidth, err);
+        ok = pull(domain, path, base, bandwidth, relative, err);
         domain_job_end(domain);
     }
     return ok;
@@ -350,6 +416,29 @@ commit_range(const Images *images, const char *base, const char *top, unsigned f
     return true;
 }
 
+/* While its own image is merged into @base a disk has a <mirror>. */
+static void
+mirror_show(Domain *domain, const char *target, const ChainLayer *base)
+{
+    g_autoptr(DomainDef) live = NULL;
+    DomainDisk *disk, *mirror;
+
+    g_mutex_lock(&domain->lock);
+    live = domain->live ? domain_def_copy(domain->live) : NULL;
+    g_mutex_unlock(&domain->lock);
+    disk = live ? domain_def_disk_named(live, target) : NULL;
+    if (!disk)
+        return; /* the guest ended */
+    mirror = xml_type_new(&domain_mirror_type);
+    domain_disk_take_source(mirror, base->source);
+    mirror->source_index = base->index;
+    mirror->mirror_job = g_strdup(DOMAIN_MIRROR_COMMIT);
+    g_free(disk->mirror);
+    disk->mirror = xml_type_format(&domain_mirror_type, mirror, XML_SECURE);
+    xml_type_free(&domain_mirror_type, mirror);
+    domain_live_replace(domain, g_steal_pointer(&live));
+}
+
 static bool
 commit(Domain *domain, const char *path, const char *base, const char *top, uint64_t bandwidth,
        unsigned flags, GError **err)
@@ -357,12 +446,16 @@ commit(Domain *domain, const char *path, const char *base, const char *top, uint
     g_auto(Images) images = { 0 };
     g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
     const ChainLayer *writable[2];
+    g_autofree char *name = NULL;
     gint64 sets[2], fds[2];
     unsigned n = 0, lent = 0;
     int from, to;
     bool ok;
 
     if (!run || !commit_range(&images, base, top, flags, &from, &to, err))
+        return false;
+    if (flags & VIR_DOMAIN_BLOCK_COMMIT_RELATIVE && from > 0 &&
+        !(name = relative_name(run, &images, (guint)from, (guint)to, err)))
         return false;
     writable[n++] = layer_at(&images, (guint)to);
     /* the header of what lies on top is written in the end; the disk's own image is open for that
@@ -380,10 +473,12 @@ commit(Domain *domain, const char *path, const char *base, const char *top, uint
         set_node(arguments, "top-node", layer_at(&images, (guint)from));
         if (from > 0)
             json_object_set_string_member(arguments, "backing-file",
-                                          layer_at(&images, (guint)to)->path);
+                                          name ? name : layer_at(&images, (guint)to)->path);
         ok = job_begin(run, &images, "block-commit", arguments, from > 0 ? "commit" : "active",
-                       bandwidth, err);
+                       flags & VIR_DOMAIN_BLOCK_COMMIT_DELETE, bandwidth, err);
     }
+    if (ok && from == 0)
+        mirror_show(domain, images.target, layer_at(&images, (guint)to));
     while (lent-- > 0)
         layer_take_back(run, sets[lent], fds[lent]);
     return ok;
@@ -472,7 +567,10 @@ abort_job(DomainRun *run, const char *target, unsigned flags, GError **err)
                                   "the block job of disk '%s' does not end", target);
         g_usleep(ABORT_LOOK_MS * 1000);
     }
-    return domain_block_settle(run, err);
+    return domain_block_settle(
+        run,
+        pivot && domain_block_job_deletes(job_id(job)) ? (const char *[]){ target, NULL } : NULL,
+        err);
 }
 
 bool

@@ -7,8 +7,10 @@
  * events of block jobs.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <libvirt/libvirt.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver/domain/attach.h"
 #include "driver/domain/qmp_answer.h"
@@ -74,7 +76,9 @@ mirror_settle(DomainDisk *disk, JsonObject *job, GPtrArray *gone)
     if (!mirror)
         return false;
     if (!job) {
-        if (mirror->source_index != disk->source_index)
+        /* an image that the disk lies on stays */
+        if (mirror->source_index != disk->source_index &&
+            g_strcmp0(mirror->mirror_job, DOMAIN_MIRROR_COMMIT) != 0)
             g_ptr_array_add(gone, argv_chain_layer_of(mirror));
         g_clear_pointer(&disk->mirror, g_free);
         changed = true;
@@ -168,8 +172,21 @@ config_follow(Domain *domain, const DomainDef *before, const DomainDef *now)
         domain_config_replace(domain, g_steal_pointer(&config), NULL);
 }
 
+/* The files of the images from @gone[@first] on are needed by nothing. */
+static void
+delete_files(Domain *domain, const GPtrArray *gone, guint first)
+{
+    for (guint i = first; i < gone->len; i++) {
+        const ChainLayer *layer = gone->pdata[i];
+
+        if (layer->source->type == DOMAIN_DISK_FILE && unlink(layer->path) < 0)
+            domain_manager_warn(domain->manager, "the committed image '%s' cannot be deleted: %s",
+                                layer->path, g_strerror(errno));
+    }
+}
+
 bool
-domain_block_settle(DomainRun *run, GError **err)
+domain_block_settle(DomainRun *run, const char *const *spent, GError **err)
 {
     Domain *domain = run->domain;
     g_autoptr(JsonNode) nodes_owner = NULL, drives_owner = NULL;
@@ -199,6 +216,7 @@ domain_block_settle(DomainRun *run, GError **err)
     g_mutex_unlock(&domain->lock);
     for (guint i = 0; def && i < def->disks->len; i++) {
         DomainDisk *disk = def->disks->pdata[i];
+        guint first = gone->len;
 
         for (guint j = 0; j < json_array_get_length(drives); j++) {
             JsonObject *drive = qmp_element(drives, j);
@@ -209,6 +227,8 @@ domain_block_settle(DomainRun *run, GError **err)
             indexes = drive_indexes(drive, by_file);
             changed |= disk_settle(disk, indexes, gone);
         }
+        if (spent && g_strv_contains(spent, disk->target))
+            delete_files(domain, gone, first);
         if (disk->mirror) {
             g_autoptr(JsonObject) job = domain_block_job_look(run, disk->target, NULL);
 
@@ -231,10 +251,10 @@ static void
 event_tell(DomainRun *run, const char *event)
 {
     static const char *const kinds[] = {
-        [VIR_DOMAIN_BLOCK_JOB_TYPE_PULL] = "pull-",
-        [VIR_DOMAIN_BLOCK_JOB_TYPE_COPY] = "copy-",
-        [VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT] = "commit-",
-        [VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT] = "active-",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_PULL] = "pull",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_COPY] = "copy",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT] = "commit",
+        [VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT] = "active",
     };
     Domain *domain = run->domain;
     int status = *event - '0';
@@ -261,7 +281,7 @@ static void
 after_event(DomainRun *run)
 {
     Domain *domain = run->domain;
-    g_autoptr(GPtrArray) events = NULL;
+    g_autoptr(GPtrArray) events = NULL, spent = g_ptr_array_new();
     bool current;
 
     domain_job_begin_wait(domain, "the end of a block job");
@@ -270,8 +290,15 @@ after_event(DomainRun *run)
     events = run->block_events;
     run->block_events = g_ptr_array_new_with_free_func(g_free);
     g_mutex_unlock(&domain->lock);
+    for (guint i = 0; i < events->len; i++) {
+        const char *event = events->pdata[i];
+
+        if (*event - '0' == VIR_DOMAIN_BLOCK_JOB_COMPLETED && domain_block_job_deletes(event + 1))
+            g_ptr_array_add(spent, strchr(event, '-') + 1);
+    }
+    g_ptr_array_add(spent, NULL);
     if (current && events->len > 0)
-        domain_block_settle(run, NULL);
+        domain_block_settle(run, (const char *const *)spent->pdata, NULL);
     domain_job_end(domain);
     for (guint i = 0; current && i < events->len; i++)
         event_tell(run, events->pdata[i]);

@@ -70,11 +70,15 @@ typedef struct {
     int event, detail;           /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
                                   * METADATA_CHANGE: type, 0. WATCHDOG, IO_ERROR: action, 0.
                                   * TRAY_CHANGE: reason, 0. Else 0 */
-    uint64_t value;              /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds */
+    uint64_t value;              /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds.
+                                  * BLOCK_THRESHOLD: bytes */
     const char *text;            /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
-                                  * _REMOVAL_FAILED, TRAY_CHANGE, IO_ERROR: the device's alias */
+                                  * _REMOVAL_FAILED, TRAY_CHANGE, IO_ERROR: the device's alias.
+                                  * BLOCK_THRESHOLD:            the disk */
     const char *source, *reason; /* IO_ERROR: the disk's source; "enospc" or "". It stands for
                                   * IO_ERROR_REASON, too */
+    const char *path;            /* BLOCK_THRESHOLD: of a local image, else NULL */
+    uint64_t excess;             /* BLOCK_THRESHOLD: bytes beyond @value */
     const DomainEventGraphics *graphics; /* GRAPHICS */
     const DomainParam *params;           /* TUNABLE */
     unsigned n_params;
@@ -241,11 +245,15 @@ bool domain_set_block_iotune(Domain *domain, const char *name, const DomainParam
  * call has them; @flags: of the call. VIR_ERR_INVALID_ARG for a disk or an image that is not there,
  * VIR_ERR_BLOCK_COPY_ACTIVE while the disk has a job already. */
 bool domain_block_resize(Domain *domain, const char *path, uint64_t size, GError **err);
-/* @base: NULL for all images behind the disk's own; a path, or "TARGET[INDEX]" */
+/* @base: NULL for all images behind the disk's own; a path, or "TARGET[INDEX]". @relative: it is
+ * named relative to what lies on it then, as it was; VIR_ERR_OPERATION_INVALID when it was not. */
 bool domain_block_pull(Domain *domain, const char *path, const char *base, uint64_t bandwidth,
-                       GError **err);
+                       bool relative, GError **err);
 bool domain_block_commit(Domain *domain, const char *path, const char *base, const char *top,
                          uint64_t bandwidth, unsigned flags, GError **err);
+/* Clients hear of it once when the file of @dev ("vda", or "vda[INDEX]" of an image behind it) is
+ * written beyond @bytes; 0: no more. */
+bool domain_set_block_threshold(Domain *domain, const char *dev, uint64_t bytes, GError **err);
 /* *ret_found: false without @err when the disk has no job. */
 typedef struct {
     int type; /* virDomainBlockJobType */

@@ -110,6 +110,22 @@ domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n)
 }
 
 void
+domain_event_threshold(Domain *domain, const char *dev, const char *path, uint64_t bytes,
+                       uint64_t excess)
+{
+    g_autofree char *name = domain_dup_name(domain);
+
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = domain_id(domain),
+                                       .value = bytes,
+                                       .text = dev,
+                                       .path = path,
+                                       .excess = excess });
+}
+
+void
 domain_manager_warn(DomainManager *manager, const char *format, ...)
 {
     g_autofree char *text = NULL;

@@ -233,7 +233,7 @@ after_reconnect(DomainRun *run)
     g_mutex_unlock(&domain->lock);
     if (current) {
         domain_devices_catch_up(run);
-        domain_block_settle(run, NULL);
+        domain_block_settle(run, NULL, NULL);
     }
     domain_job_end(domain);
     if (current)
@@ -540,6 +540,7 @@ static const struct {
     { "VNC_CONNECTED", domain_on_viewer_connected },
     { "VNC_INITIALIZED", domain_on_viewer_ready },
     { "VNC_DISCONNECTED", domain_on_viewer_gone },
+    { "BLOCK_WRITE_THRESHOLD", domain_block_threshold_event },
 };
 
 static void

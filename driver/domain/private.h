@@ -171,15 +171,22 @@ DomainRun *domain_run_new(Domain *domain);
 /* --- block_settle.c -----------------------------------------------------------------------------
  */
 
+/* <mirror job=> of a disk whose own image is being merged into one it lies on */
+#define DOMAIN_MIRROR_COMMIT "active-commit"
 /* In a job of the domain: the live definition follows the images that the VMM has, and those that
- * nothing lies on any more are closed there. */
-bool domain_block_settle(DomainRun *run, GError **err);
+ * nothing lies on any more are closed there; of the disks @spent (targets; NULL: none) their files
+ * are deleted. */
+bool domain_block_settle(DomainRun *run, const char *const *spent, GError **err);
+/* Whether the job @id wants that. */
+bool domain_block_job_deletes(const char *id);
 /* The job of the disk @target (NULL: any): what query-block-jobs says; NULL when there is none
  * (without @err) or it cannot be asked. json_object_unref() it. */
 JsonObject *domain_block_job_look(DomainRun *run, const char *target, GError **err);
 /* That there is none: VIR_ERR_BLOCK_COPY_ACTIVE or VIR_ERR_OPERATION_UNSUPPORTED for a disk,
  * VIR_ERR_OPERATION_INVALID for the domain (@target NULL). */
 bool domain_block_job_check(DomainRun *run, const char *target, GError **err);
+/* The VMM's BLOCK_WRITE_THRESHOLD, in the I/O thread. */
+void domain_block_threshold_event(DomainRun *run, JsonObject *data);
 /* An event of a block job, in the I/O thread: what is to follow is done in a worker. */
 void domain_block_event(DomainRun *run, const char *name, const char *id, bool failed);
 
@@ -220,6 +227,9 @@ void domain_event_io_error(Domain *domain, const char *source, const char *alias
 void domain_event_graphics(Domain *domain, const DomainEventGraphics *graphics);
 void domain_event_monitor(Domain *domain, const char *name, JsonObject *data);
 void domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n);
+/* BLOCK_THRESHOLD: @path may be NULL. */
+void domain_event_threshold(Domain *domain, const char *dev, const char *path, uint64_t bytes,
+                            uint64_t excess);
 G_GNUC_PRINTF(2, 3) void domain_manager_warn(DomainManager *manager, const char *format, ...);
 
 /* Runs @run_event(run) in a worker. */

@@ -20,6 +20,7 @@ import time
 BUILD = os.environ.get("KILN_BUILD") or os.path.join(os.path.dirname(os.path.realpath(__file__)),
                                                      "../../build/release")
 TOOL = os.path.join(BUILD, "block/nbd/kiln-nbd")
+IMG = os.path.join(BUILD, "block/img/kiln-img")
 MIB = 1 << 20
 OPTION_MAGIC, REPLY_MAGIC = b"IHAVEOPT", 0x0003e889045565a9
 
@@ -187,6 +188,17 @@ def speaks_tls():
                 clear = subprocess.run([TOOL, "-L", "-k", d + "/s"], capture_output=True, text=True,
                                        check=False)
                 assert clear.returncode == 1 and "TLS" in clear.stderr, clear.stderr
+            # kiln-img, from this server and from the other
+            for program in (TOOL, "qemu-nbd"):
+                with server(d + "/s", "-f", "raw", "-t", "-e", "0", "--object", server_object,
+                            "--tls-creds", "t", image, program=program):
+                    source = "driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=%s/s," \
+                             "file.tls-creds=t" % d
+                    if kind == "x509":
+                        source += ",file.tls-hostname=localhost"
+                    run(IMG, "convert", "--object", client_object, "--image-opts", "-O", "raw", source,
+                        d + "/copy")
+                    assert same(image, d + "/copy")
             if kind == "x509":
                 with server(d + "/s", "-f", "raw", "-t", "-e", "0", "--object", server_object,
                             "--tls-creds", "t", image):

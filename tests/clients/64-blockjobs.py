@@ -6,11 +6,13 @@ Skips without qemu-img (Debian package qemu-utils) or GRUB's rescue image (grub-
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import libvirt
 
@@ -39,6 +41,15 @@ def qemu_img(*words):
     return subprocess.run(["qemu-img", *words], check=True, capture_output=True, text=True).stdout
 
 
+def backing_of(path):
+    """The name that the image has of the one it lies on."""
+    return json.loads(qemu_img("info", "-U", "--output=json", path)).get("backing-filename")
+
+
+def mirror_of(dom, flags=0):
+    return ElementTree.fromstring(dom.XMLDesc(flags)).find("devices/disk/mirror")
+
+
 class Events:
     """A thread that collects events of block jobs."""
 
@@ -48,6 +59,9 @@ class Events:
 
     def take(self, conn, dom, disk, kind, status, opaque):
         self.seen.append((disk, kind, status))
+
+    def forget(self):
+        self.seen = []
 
     def wait(self, event):
         until = time.monotonic() + SECONDS
@@ -66,32 +80,54 @@ def chain_of(dom):
 def jobs():
     with event_loop(), Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
-        path = {n: os.path.join(daemon.root, n) for n in ("base", "low", "mid", "top", "serial")}
+        path = {n: os.path.join(daemon.root, n) for n in ("base", "low", "mid", "high", "top", "serial")}
         qemu_img("convert", "-q", "-f", "raw", "-O", "qcow2", "-c", GRUB, path["base"])
         qemu_img("resize", "-q", path["base"], "64M")
-        for upper, lower in (("low", "base"), ("mid", "low"), ("top", "mid")):
-            qemu_img("create", "-q", "-f", "qcow2", "-b", path[lower], "-F", "qcow2", path[upper])
+        for upper, lower in (("low", "base"), ("mid", "low"), ("high", "mid"), ("top", "high")):
+            qemu_img("create", "-q", "-f", "qcow2", "-b", lower, "-F", "qcow2", path[upper])
         qemu_img("convert", "-q", "-O", "raw", path["top"], path["base"] + ".raw")
         dom = conn.defineXML(XML.format(top=path["top"], serial=path["serial"]))
         dom.create()
         events = Events(conn, dom)
         wait_for("the guest", lambda: os.path.exists(path["serial"]) and
                  b"GRUB loading" in open(path["serial"], "rb").read())
-        assert chain_of(dom) == ["top", "mid", "low", "base"], dom.XMLDesc()
+        assert chain_of(dom) == ["top", "high", "mid", "low", "base"], dom.XMLDesc()
         refused(libvirt.VIR_ERR_INVALID_ARG, dom.blockPull, "vdz")
         refused(libvirt.VIR_ERR_INVALID_ARG, dom.blockJobAbort, "vda")
         assert dom.blockJobInfo("vda") in ({}, None)
 
-        # what is between goes down, by stock virsh
+        # what is between goes down, by stock virsh; names stay relative, and the file goes
         daemon.virsh("blockcommit", "layers", "vda", "--top", path["mid"], "--base", path["low"],
-                     "--wait", "--verbose", timeout=SECONDS)
+                     "--keep-relative", "--delete", "--wait", "--verbose", timeout=SECONDS)
         events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT,
                      libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED))
-        assert chain_of(dom) == ["top", "low", "base"], dom.XMLDesc()
-        os.unlink(path["mid"])
+        assert chain_of(dom) == ["top", "high", "low", "base"], dom.XMLDesc()
+        assert not os.path.exists(path["mid"])
+        assert backing_of(path["high"]) == "low"
+        refused(libvirt.VIR_ERR_INVALID_ARG, dom.blockRebase, "vda", None, 0,
+                libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE)
+        daemon.virsh("blockpull", "layers", "vda", "--base", path["low"], "--keep-relative", "--wait",
+                     timeout=SECONDS)
+        wait_for("the pull's end", lambda: chain_of(dom) == ["top", "low", "base"])
+        assert backing_of(path["top"]) == "low"
+        os.unlink(path["high"])
 
         # the disk's own image too: the guest goes on with what it lay on
         dom.blockCommit("vda", path["low"], None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
+        mirror = mirror_of(dom)
+        assert mirror.get("type") == "file" and mirror.get("job") == "active-commit", dom.XMLDesc()
+        assert mirror.find("source").get("file") == path["low"], dom.XMLDesc()
+        assert mirror.find("format").get("type") == "qcow2", dom.XMLDesc()
+        events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT,
+                     libvirt.VIR_DOMAIN_BLOCK_JOB_READY))
+        assert mirror_of(dom).get("ready") == "yes", dom.XMLDesc()
+        assert mirror_of(dom, libvirt.VIR_DOMAIN_XML_INACTIVE) is None
+        # given up, the image stays the guest's; then all of it again, to its end
+        dom.blockJobAbort("vda", 0)
+        assert mirror_of(dom) is None and chain_of(dom) == ["top", "low", "base"], dom.XMLDesc()
+        events.forget()
+        dom.blockCommit("vda", path["low"], None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE |
+                        libvirt.VIR_DOMAIN_BLOCK_COMMIT_DELETE)
         events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT,
                      libvirt.VIR_DOMAIN_BLOCK_JOB_READY))
         refused(libvirt.VIR_ERR_BLOCK_COPY_ACTIVE, dom.blockPull, "vda")
@@ -99,7 +135,7 @@ def jobs():
         dom.blockJobAbort("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
         assert chain_of(dom) == ["low", "base"], dom.XMLDesc()
         assert "file='%s'" % path["low"] in dom.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-        os.unlink(path["top"])
+        assert mirror_of(dom) is None and not os.path.exists(path["top"])
 
         # slowly, and given up; then all of it
         dom.blockPull("vda", 1024, libvirt.VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES)

@@ -31,7 +31,7 @@ static const GOptionEntry entries[] = {
 };
 
 typedef struct {
-    unsigned changes, moments, states, by_qemu, mended, leaking, most_pending, faults;
+    unsigned changes, moments, states, by_qemu, mended, bitmaps, leaking, most_pending, faults;
 } Figures;
 
 typedef struct {
@@ -160,6 +160,8 @@ judge(Replay *p, uint64_t time)
     wrong = content ? model_check(p->w->model, content, size, time) : g_strdup(err->message);
     if (!wrong)
         wrong = check_snapshots(p, node, time);
+    if (!wrong)
+        wrong = bitmaps_check(p->w->bitmaps, node, content, size, time, &p->figures->bitmaps);
     g_clear_pointer(&node, block_node_unref);
     if (!wrong && p->has_qemu && n % (unsigned)qemu_every == 0) {
         p->figures->by_qemu++;
@@ -287,9 +289,10 @@ main(int argc, char **argv)
     }
     rmdir(root);
     printf("%d workloads, %u changes of files, %u moments, %u states (%u with leaks), %u judged by "
-           "qemu-img%s, %u mended and written to, at most %u changes pending, %u calls failed or "
+           "qemu-img%s, %u mended and written to, %u whole bitmaps, at most %u changes pending, %u "
+           "calls failed or "
            "did less\n",
            i, f.changes, f.moments, f.states, f.leaking, f.by_qemu,
-           qemu ? "" : " (there is none here)", f.mended, f.most_pending, f.faults);
+           qemu ? "" : " (there is none here)", f.mended, f.bitmaps, f.most_pending, f.faults);
     return 0;
 }

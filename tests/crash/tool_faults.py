@@ -165,6 +165,9 @@ def judge(directory, case, what, done):
             raise Wrong("the cause is not named: %s" % done.stderr)
         if not re.search(r"\b(base|base2|other|over|leaky|new)\.[a-z0-9]+", done.stderr):
             raise Wrong("no file is named: %s" % done.stderr)
+        # what changes a file's size, and a flush, have none
+        if not re.search(r"\bat byte \d+|\bto \d+ bytes|\bflush", done.stderr):
+            raise Wrong("no place is named: %s" % done.stderr)
     if what == "short" and done.returncode not in (0, 1 if words.startswith("compare") else 0):
         raise Wrong("a short read or write made it fail: %s" % done.stderr)
     if image:

@@ -227,6 +227,7 @@ workload_new(const char *dir, uint32_t seed, bool faults)
     w->rand = g_rand_new_with_seed(seed);
     w->dir = g_strdup(dir);
     w->log = g_string_new(NULL);
+    w->bitmaps = bitmaps_new();
     w->loop = io_loop_new("crash", &err);
     must(w->loop != NULL, err, "loop");
     make_image(w);
@@ -293,6 +294,7 @@ workload_free(Workload *w)
     block_node_unref(w->node);
     io_loop_free(w->loop);
     model_free(w->model);
+    bitmaps_free(w->bitmaps);
     g_rand_free(w->rand);
     g_rand_free(w->faults.rand);
     g_mutex_clear(&w->faults.lock);
@@ -386,6 +388,9 @@ request_note(Workload *w, Request *q)
             flags |= MODEL_MAYBE;
         model_change(w->model, q->offset / MODEL_SECTOR, q->length / MODEL_SECTOR, q->stamp, flags,
                      q->begin, q->end);
+        if (q->buf && q->result == 0)
+            bitmaps_write(w->bitmaps, q->offset / MODEL_SECTOR, q->length / MODEL_SECTOR, q->stamp,
+                          q->begin);
     }
     g_free(q->buf);
 }

@@ -6,6 +6,7 @@
 
 #include "block/block.h"
 #include "block/image.h"
+#include "tests/crash/bitmaps.h"
 #include "tests/crash/model.h"
 #include "tests/crash/record.h"
 
@@ -20,6 +21,7 @@ typedef struct {
     IoLoop *loop;
     BlockQueue *queue;
     Model *model;
+    Bitmaps *bitmaps;
     Record *record;
     struct {
         GMutex lock;

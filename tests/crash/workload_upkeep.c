@@ -93,24 +93,32 @@ do_bitmap(Workload *w)
     g_autofree char *name = some ? g_strdup(some->name) : g_strdup("none");
     uint64_t begin = record_now(w->record);
     const char *what = "bitmap add";
+    bool enable;
 
     switch (some ? pick(w, 5) : 0) {
     case 0:
         g_free(name);
         name = g_strdup_printf("bitmap-%u", ++w->names);
         block_image_bitmap_add(w->node, name, UINT64_C(512) << pick(w, 8), true, &err);
+        if (!err)
+            bitmaps_add(w->bitmaps, name);
         break;
     case 1:
         what = "bitmap remove";
         block_image_bitmap_remove(w->node, name, &err);
+        bitmaps_clear(w->bitmaps, name, begin);
         break;
     case 2:
         what = "bitmap clear";
         block_image_bitmap_clear(w->node, name, &err);
+        bitmaps_clear(w->bitmaps, name, begin);
         break;
     case 3:
         what = "bitmap enable or disable";
-        block_image_bitmap_enable(w->node, name, pick(w, 2), &err);
+        enable = pick(w, 2);
+        block_image_bitmap_enable(w->node, name, enable, &err);
+        /* after a failure it may count, or not */
+        bitmaps_enable(w->bitmaps, name, enable && !err);
         break;
     case 4:
         what = "bitmap merge";

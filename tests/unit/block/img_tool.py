@@ -6,6 +6,7 @@ on the host. Exit status 77 (skipped) without qemu-img.
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import json
 import os
 import random
 import re
@@ -211,6 +212,31 @@ class Beside(unittest.TestCase):
             info x.qcow2
             convert -O raw x.qcow2 x.raw
         """)
+
+    def test_dirty(self):
+        """lazy_refcounts, and the writer killed: the counts are behind, and the image says so."""
+        def leave(name):
+            for where in self.at.values():
+                subprocess.run([QEMU, "create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=on", name, "8M"],
+                               cwd=where, check=True)
+                subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 300k", "-c", "flush",
+                                "-c", "sigraise 9", name], cwd=where, check=False,
+                               stdout=subprocess.DEVNULL)
+
+        leave("l.qcow2")
+        self.assertTrue(json.loads(self.both("info --output=json l.qcow2").stdout)["dirty-flag"])
+        self.both("check l.qcow2", same_text=False, status=2)
+        self.both("compare l.qcow2 l.qcow2")
+        self.both("check -q -r all l.qcow2", same_text=False, status=0)
+        self.both("check l.qcow2", status=0)
+        leave("w.qcow2")
+        # whoever writes mends first
+        self.both("resize -q w.qcow2 9M", status=0)
+        self.assertFalse(json.loads(self.both("info --output=json w.qcow2").stdout)["dirty-flag"])
+        self.both("check w.qcow2", status=0)
+        done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", "read -P 7 1M 300k", "w.qcow2"],
+                              cwd=self.at[KILN], check=True, capture_output=True, text=True)
+        self.assertNotIn("failed", done.stdout)
 
     def test_refused(self):
         for line in """

@@ -9,6 +9,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import array
 import json
 import os
+import random
 import select
 import socket
 import subprocess
@@ -20,6 +21,8 @@ import unittest
 VMM, *ALWAYS = sys.argv[1:]
 SECONDS = 60
 SIZE = 4 << 20
+KILLS = int(os.environ.get("KILN_KILLS", "1"))  # how often each job is killed
+RNG = random.Random(int(os.environ.get("KILN_SEED", "0")) or None)
 
 
 def img(*words):
@@ -196,6 +199,44 @@ class Jobs(unittest.TestCase):
         self.ask("job-dismiss", id="b")
         self.assertEqual(self.ask("query-jobs"), [])
         self.end("copy", "top")
+
+    def kill_in(self, command, **arguments):
+        """Begins a job, and kills the VMM at some moment of it, or of its end."""
+        self.make()
+        self.start("-sandbox", "off", *self.drive())
+        self.ask("block-dirty-bitmap-add", node="disk", name="b", persistent=True)
+        if RNG.randrange(2):
+            arguments["speed"] = RNG.randrange(1, 64) << 17
+        self.ask(command, job_id="j", device="disk", **arguments)
+        if RNG.randrange(2) and (command == "drive-mirror" or "top" not in arguments):
+            self.answer("job-complete", (), {"id": "j"})  # may be too early
+        time.sleep(RNG.uniform(0, 0.3))
+        self.process.kill()
+        self.process.wait(SECONDS)
+        self.peer.close()
+
+    def judge(self, *names):
+        """Leaks are what a crash may leave; the disk reads as before."""
+        for name in names:
+            if os.path.exists(self.path(name)):
+                checked = subprocess.run(["qemu-img", "check", "-f", "qcow2", self.path(name)],
+                                         capture_output=True, text=True, check=False)
+                self.assertIn(checked.returncode, (0, 3), checked.stdout + checked.stderr)
+        img("compare", "-f", "raw", "-F", "qcow2", self.path("expect"), self.path("top"))
+        for name in ("copy", "top", "mid", "base"):
+            if os.path.exists(self.path(name)):
+                os.unlink(self.path(name))
+
+    def test_killed(self):
+        copy = {"target": self.path("copy"), "format": "qcow2", "sync": "full"}
+        for _ in range(KILLS):
+            for command, arguments in (
+                    ("block-stream", {}), ("block-stream", {"base": self.path("base")}),
+                    ("block-commit", {"top": self.path("mid")}), ("block-commit", {}),
+                    ("drive-mirror", copy), ("drive-backup", copy)):
+                with self.subTest(command=command, arguments=arguments):
+                    self.kill_in(command, **arguments)
+                    self.judge("base", "mid", "top", "copy")
 
     def add_fd(self, name, flags, number):
         fd = os.open(self.path(name), flags)

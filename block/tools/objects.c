@@ -3,10 +3,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "block/nbd/tls.h"
-#include "block/nbd/tool.h"
 #include "block/secrets.h"
 #include "block/tools/keyval.h"
+#include "block/tools/objects.h"
 #include "util/error.h"
 
 typedef struct {
@@ -14,7 +13,7 @@ typedef struct {
     char *endpoint, *dir, *username; /* endpoint: "server", "client" or NULL */
 } Object;
 
-struct NbdObjects {
+struct ToolObjects {
     GHashTable *by_id; /* of Object */
     BlockSecrets *secrets;
 };
@@ -30,10 +29,10 @@ object_free(void *opaque)
     g_free(object);
 }
 
-NbdObjects *
-nbd_objects_new(void)
+ToolObjects *
+tool_objects_new(void)
 {
-    NbdObjects *objects = g_new0(NbdObjects, 1);
+    ToolObjects *objects = g_new0(ToolObjects, 1);
 
     objects->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, object_free);
     objects->secrets = block_secrets_new();
@@ -41,7 +40,7 @@ nbd_objects_new(void)
 }
 
 void
-nbd_objects_free(NbdObjects *objects)
+tool_objects_free(ToolObjects *objects)
 {
     block_secrets_free(objects->secrets);
     g_hash_table_unref(objects->by_id);
@@ -49,23 +48,19 @@ nbd_objects_free(NbdObjects *objects)
 }
 
 static bool
-object_set(Object *object, char **id, const char *key, const char *value, GError **err)
+object_set(Object *object, const char *key, const char *value, GError **err)
 {
     static const char *const yes[] = { "on", "yes", "true", NULL };
     static const char *const no[] = { "off", "no", "false", NULL };
 
     if (strcmp(key, "id") == 0) {
-        g_free(*id);
-        *id = g_strdup(value);
+        return true;
     } else if (strcmp(key, "dir") == 0) {
-        g_free(object->dir);
         object->dir = g_strdup(value);
     } else if (strcmp(key, "endpoint") == 0 &&
                (strcmp(value, "server") == 0 || strcmp(value, "client") == 0)) {
-        g_free(object->endpoint);
         object->endpoint = g_strdup(value);
     } else if (strcmp(key, "username") == 0 && object->psk) {
-        g_free(object->username);
         object->username = g_strdup(value);
     } else if (strcmp(key, "verify-peer") == 0 &&
                (g_strv_contains(yes, value) || g_strv_contains(no, value))) {
@@ -79,59 +74,57 @@ object_set(Object *object, char **id, const char *key, const char *value, GError
     return true;
 }
 
-static bool
-secret_add(NbdObjects *objects, const char *text, GError **err)
-{
-    static const BlockOpenOps ops = { 0 };
-    g_autoptr(GHashTable) keys = tool_keyval_new();
-
-    return tool_keyval_parse(text, keys, err) &&
-           block_secrets_add(objects->secrets, keys, &ops, err);
-}
-
 uint8_t *
-nbd_objects_secret(const NbdObjects *objects, const char *id, size_t *ret_len, GError **err)
+tool_objects_secret(const ToolObjects *objects, const char *id, size_t *ret_len, GError **err)
 {
     return block_secrets_get(objects->secrets, id, ret_len, err);
 }
 
-bool
-nbd_objects_add(NbdObjects *objects, const char *text, GError **err)
+static bool
+tls_add(ToolObjects *objects, const char *kind, GHashTable *keys, GError **err)
 {
-    g_auto(GStrv) words = g_strsplit(text, ",", -1);
-    g_autofree char *id = NULL;
-    Object *object;
+    const char *id = g_hash_table_lookup(keys, "id");
+    Object *object = g_new0(Object, 1);
+    GHashTableIter iter;
+    gpointer key, value;
     bool fine = true;
 
-    if (g_str_has_prefix(text, "secret,"))
-        return secret_add(objects, text + strlen("secret,"), err);
-    object = g_new0(Object, 1);
     object->verify_peer = true;
-    object->psk = words[0] && strcmp(words[0], "tls-creds-psk") == 0;
-    if (!words[0] || (!object->psk && strcmp(words[0], "tls-creds-x509") != 0))
-        fine =
-            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                           "--object %s: there are tls-creds-x509, tls-creds-psk and secret", text);
-    for (char **word = words + 1; fine && words[0] && *word; word++) {
-        char *equals = strchr(*word, '=');
-
-        if (equals)
-            *equals = '\0';
-        fine = object_set(object, &id, *word, equals ? equals + 1 : "", err);
-    }
+    object->psk = strcmp(kind, "tls-creds-psk") == 0;
+    g_hash_table_iter_init(&iter, keys);
+    while (fine && g_hash_table_iter_next(&iter, &key, &value))
+        fine = object_set(object, key, value, err);
     if (fine && (!id || !object->dir))
         fine =
-            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "--object %s needs id= and dir=", text);
+            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "--object %s needs id= and dir=", kind);
     if (fine)
-        g_hash_table_replace(objects->by_id, g_steal_pointer(&id), g_steal_pointer(&object));
+        g_hash_table_replace(objects->by_id, g_strdup(id), object);
     else
         object_free(object);
     return fine;
 }
 
+bool
+tool_objects_add(ToolObjects *objects, const char *text, GError **err)
+{
+    static const BlockOpenOps ops = { 0 };
+    g_autoptr(GHashTable) keys = tool_keyval_new();
+    const char *rest = strchr(text, ',');
+    g_autofree char *kind = g_strndup(text, strcspn(text, ","));
+
+    if (rest && !tool_keyval_parse(rest + 1, keys, err))
+        return false;
+    if (strcmp(kind, "secret") == 0)
+        return block_secrets_add(objects->secrets, keys, &ops, err);
+    if (strcmp(kind, "tls-creds-x509") == 0 || strcmp(kind, "tls-creds-psk") == 0)
+        return tls_add(objects, kind, keys, err);
+    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                          "--object %s: there are tls-creds-x509, tls-creds-psk and secret", kind);
+}
+
 NbdTls *
-nbd_objects_tls(const NbdObjects *objects, const char *id, bool server, const char *hostname,
-                GError **err)
+tool_objects_tls(const ToolObjects *objects, const char *id, bool server, const char *hostname,
+                 GError **err)
 {
     const Object *object = g_hash_table_lookup(objects->by_id, id);
 

@@ -71,9 +71,9 @@ bool block_node_no_flush(const BlockNode *node);    /* cache.no-flush */
 /* Whether reading the node, or what lies behind it, calls libzstd. */
 bool block_node_needs_zstd(const BlockNode *node);
 
-/* Calls @hook once, in any thread, when a write reaches beyond byte @bytes of protocol @node's file,
- * by @excess bytes; 0: never. It must not wait. Main thread. False with @err set for a node that is
- * no protocol. */
+/* Calls @hook once, in any thread, when a write reaches beyond byte @bytes of the file of protocol
+ * @node, by @excess bytes; 0: never. It must not wait. Main thread. False with @err set for a node
+ * that is no protocol. */
 typedef void (*BlockThresholdHook)(void *opaque, BlockNode *node, uint64_t bytes, uint64_t excess);
 bool block_node_set_threshold(BlockNode *node, uint64_t bytes, BlockThresholdHook hook,
                               void *opaque, GError **err);

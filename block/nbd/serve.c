@@ -260,7 +260,8 @@ serve_set_up(Serve *s, GError **err)
 static bool
 serve_run(Serve *s, GError **err)
 {
-    static const char *const more[] = { "accept4", "setsockopt", "dup2", "dup3", NULL };
+    static const char *const more[] = { "accept4", "setsockopt", "dup2", "dup3",
+                                        "splice",  "pipe2",      NULL };
     int r;
 
     if (s->args->connect) {

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/nbd/server_private.h"
+#include "block/nbd/splice.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,6 +30,7 @@ typedef struct {
     NbdConnection *c;
     uint8_t *buffer;
     size_t room, budget;
+    NbdSplice splice;
 } Worker;
 
 static void *worker_thread(void *opaque);
@@ -173,6 +175,36 @@ send_data_chunk(NbdConnection *c, const Request *req, uint64_t offset, const voi
     send_chunk(c, req, 0, NBD_CHUNK_OFFSET_DATA, &wire, sizeof(wire), data, length);
 }
 
+/* Sends a data chunk from the pipe; @length bytes are there. */
+static void
+send_spliced_chunk(Worker *w, const Request *req, uint64_t offset, size_t length)
+{
+    NbdConnection *c = w->c;
+    struct __attribute__((packed)) {
+        uint32_t magic;
+        uint16_t flags, type;
+        uint64_t cookie;
+        uint32_t length;
+        uint64_t offset;
+    } head = {
+        .magic = GUINT32_TO_BE(NBD_STRUCTURED_REPLY_MAGIC),
+        .type = GUINT16_TO_BE(NBD_CHUNK_OFFSET_DATA),
+        .cookie = req->cookie,
+        .length = GUINT32_TO_BE((uint32_t)(sizeof(uint64_t) + length)),
+        .offset = GUINT64_TO_BE(offset),
+    };
+    struct iovec iov = { .iov_base = &head, .iov_len = sizeof(head) };
+    int r;
+
+    g_mutex_lock(&c->write_lock);
+    r = nbd_stream_write(c->stream, &iov, 1);
+    if (r == 0)
+        r = nbd_splice_send(&w->splice, nbd_stream_fd(c->stream), length);
+    g_mutex_unlock(&c->write_lock);
+    if (r < 0)
+        nbd_stream_end(c->stream);
+}
+
 static void
 send_hole_chunk(NbdConnection *c, const Request *req, uint64_t offset, uint32_t length)
 {
@@ -199,6 +231,9 @@ read_sparse(Worker *w, const Request *req)
             return r;
         if (status.flags & BLOCK_STATUS_ZERO) {
             send_hole_chunk(w->c, req, offset, (uint32_t)status.length);
+        } else if (status.length >= HOLES_FROM && !nbd_stream_has_tls(w->c->stream) &&
+                   nbd_splice_fill(&w->splice, node, offset, &status.length)) {
+            send_spliced_chunk(w, req, offset, (size_t)status.length);
         } else {
             r = block_node_pread(node, offset, w->buffer, status.length);
             if (r < 0)
@@ -483,6 +518,7 @@ worker_thread(void *opaque)
 
     while (worker_next(&w))
         ;
+    nbd_splice_clear(&w.splice);
     g_free(w.buffer);
     return NULL;
 }

@@ -74,7 +74,7 @@ typedef struct {
                                   * BLOCK_THRESHOLD: bytes */
     const char *text;            /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
                                   * _REMOVAL_FAILED, TRAY_CHANGE, IO_ERROR: the device's alias.
-                                  * BLOCK_THRESHOLD:            the disk */
+                                  * BLOCK_THRESHOLD: the disk */
     const char *source, *reason; /* IO_ERROR: the disk's source; "enospc" or "". It stands for
                                   * IO_ERROR_REASON, too */
     const char *path;            /* BLOCK_THRESHOLD: of a local image, else NULL */

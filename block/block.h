@@ -39,6 +39,9 @@ typedef struct {
     /* Called before anything is encrypted, for programs that load GnuTLS and Nettle only then; may
      * be NULL. */
     bool (*need_crypto)(void *opaque, GError **err);
+    /* New TLS credentials @id for a client of the server @hostname (NULL: not to be checked), which
+     * the caller frees; NULL with @err set. NULL: TLS is refused. */
+    struct NbdTls *(*tls)(void *opaque, const char *id, const char *hostname, GError **err);
     /* A reference to the group of limits @name, made if it is new; NULL: there are no groups. */
     struct BlockThrottle *(*throttle)(void *opaque, const char *name);
 } BlockOpenOps;

@@ -73,8 +73,6 @@ typedef struct {
     bool no_io;            /* only headers are looked at: encrypted images need no secret then */
     /* Asked before a name found inside an image is opened; NULL allows. */
     bool (*allow)(void *opaque, const char *filename, GError **err);
-    /* TLS credentials @id for a client of the server @hostname, borrowed; NULL refuses TLS. */
-    struct NbdTls *(*tls)(void *opaque, const char *id, const char *hostname, GError **err);
 } BlockImageOptions;
 
 /* Opens @filename: a path, "json:{…}", "nbd://…", "nbd+unix://…", "file:…" or a host device.

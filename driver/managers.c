@@ -292,6 +292,7 @@ managers_init(CallServices *services, const DaemonConfig *config)
         .run_dir = paths->domains_run,
         .lib_dir = paths->lib_dir,
         .log_dir = paths->log_dir,
+        .pki_dir = paths->pki_dir,
         .hook_program = domain_hook,
         .vmm = paths->vmm,
         .vmm_user = privileged ? config->vmm_user : NULL,

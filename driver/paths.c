@@ -49,6 +49,7 @@ paths_set_session(DaemonPaths *paths, GError **err)
     paths->socket_dir = g_build_filename(paths->root, run, "libvirt", NULL);
     paths->images_dir = g_build_filename(paths->root, data, "libvirt", "images", NULL);
     paths->dnsmasq_dir = g_build_filename(paths->lib_dir, "dnsmasq", NULL);
+    paths->pki_dir = g_build_filename(paths->root, config, "libvirt", "pki", NULL);
     return true;
 }
 
@@ -58,6 +59,7 @@ paths_set_system(DaemonPaths *paths)
     paths->etc_dir = g_build_filename(paths->root, "/etc/kiln", NULL);
     paths->lib_dir = g_build_filename(paths->root, "/var/lib/kiln", NULL);
     paths->log_dir = g_build_filename(paths->root, "/var/log/kiln", NULL);
+    paths->pki_dir = g_build_filename(paths->root, "/etc/pki", NULL);
     paths->run_dir = g_build_filename(paths->root, "/run/kiln", NULL);
     paths->socket_dir = g_build_filename(paths->root, "/run/libvirt", NULL);
     paths->images_dir = g_build_filename(paths->root, "/var/lib/libvirt/images", NULL);
@@ -166,6 +168,7 @@ daemon_paths_free(DaemonPaths *paths)
         &paths->dump_dir,
         &paths->channel_dir,
         &paths->images_dir,
+        &paths->pki_dir,
         &paths->dnsmasq_dir,
         &paths->log_dir,
         &paths->run_dir,

@@ -31,6 +31,7 @@ typedef struct DaemonPaths {
     char *nvram_dir, *save_dir, *snapshot_dir, *dump_dir;
     char *channel_dir; /* unix sockets of channels without a path of their own */
     char *images_dir;  /* /var/lib/libvirt/images */
+    char *pki_dir;     /* TLS credentials, as libvirt has them: /etc/pki */
     char *dnsmasq_dir; /* dnsmasq configuration, leases, status: /var/lib/libvirt/dnsmasq */
 
     char *log_dir; /* NAME.log of each guest: /var/log/kiln */

@@ -29,6 +29,7 @@
     F(GNUTLS, gnutls_certificate_allocate_credentials)                                             \
     F(GNUTLS, gnutls_certificate_free_credentials)                                                 \
     F(GNUTLS, gnutls_certificate_server_set_request)                                               \
+    F(GNUTLS, gnutls_certificate_set_x509_crl_file)                                                \
     F(GNUTLS, gnutls_certificate_set_x509_key_file)                                                \
     F(GNUTLS, gnutls_certificate_set_x509_trust_file)                                              \
     F(GNUTLS, gnutls_certificate_verify_peers2)                                                    \
@@ -43,14 +44,26 @@
     F(GNUTLS, gnutls_handshake)                                                                    \
     F(GNUTLS, gnutls_hash_fast)                                                                    \
     F(GNUTLS, gnutls_hash_get_len)                                                                 \
+    F(GNUTLS, gnutls_hex_decode2)                                                                  \
     F(GNUTLS, gnutls_init)                                                                         \
     F(GNUTLS, gnutls_memcmp)                                                                       \
     F(GNUTLS, gnutls_pbkdf2)                                                                       \
+    F(GNUTLS, gnutls_psk_allocate_client_credentials)                                              \
+    F(GNUTLS, gnutls_psk_allocate_server_credentials)                                              \
+    F(GNUTLS, gnutls_psk_free_client_credentials)                                                  \
+    F(GNUTLS, gnutls_psk_free_server_credentials)                                                  \
+    F(GNUTLS, gnutls_psk_set_client_credentials)                                                   \
+    F(GNUTLS, gnutls_psk_set_server_credentials_function)                                          \
     F(GNUTLS, gnutls_record_get_direction)                                                         \
     F(GNUTLS, gnutls_record_recv)                                                                  \
     F(GNUTLS, gnutls_record_send)                                                                  \
     F(GNUTLS, gnutls_rnd)                                                                          \
+    F(GNUTLS, gnutls_server_name_set)                                                              \
+    F(GNUTLS, gnutls_session_get_ptr)                                                              \
+    F(GNUTLS, gnutls_session_set_ptr)                                                              \
+    F(GNUTLS, gnutls_session_set_verify_cert)                                                      \
     F(GNUTLS, gnutls_set_default_priority)                                                         \
+    F(GNUTLS, gnutls_set_default_priority_append)                                                  \
     F(GNUTLS, gnutls_strerror)                                                                     \
     F(GNUTLS, gnutls_transport_set_int2)                                                           \
     F(NETTLE, nettle_aes128_decrypt)                                                               \

@@ -38,6 +38,7 @@ QMP_HANDLER(qmp_query_hotpluggable_cpus);
 QMP_HANDLER(qmp_query_block);
 QMP_HANDLER(qmp_query_blockstats);
 QMP_HANDLER(qmp_query_named_block_nodes);
+QMP_HANDLER(qmp_block_set_write_threshold);
 QMP_HANDLER(qmp_blockdev_add);
 QMP_HANDLER(qmp_blockdev_del);
 QMP_HANDLER(qmp_blockdev_open_tray);

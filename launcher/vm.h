@@ -73,6 +73,7 @@ struct Vm {
     bool (*need_zstd)(GError **err); /* before an image compressed by it is read; NULL: is there */
     bool (*need_crypto)(GError **err); /* before an encrypted image is opened; NULL: is there */
     struct BlockSecrets *secrets;      /* of -object secret; NULL: none */
+    GHashTable *tls_clients;           /* id -> directory of -object tls-creds-x509; NULL: none */
     GHashTable *throttles;             /* char * -> BlockThrottle *: groups; NULL: none */
     VmState state;
     bool booted;                 /* not for the first time: -boot once= is over */

@@ -15,6 +15,7 @@
 #include "launcher/vm_limits.h"
 #include "launcher/vm_overlay.h"
 #include "launcher/vm_secrets.h"
+#include "launcher/vm_tls.h"
 #include "util/error.h"
 
 static void
@@ -73,6 +74,7 @@ drives_add_node(Vm *vm, JsonObject *options, GError **err)
     BlockNode *node;
 
     vm_secrets_serve(&ops);
+    vm_tls_serve(&ops);
     vm_limits_serve(&ops);
     node = guess ? block_node_open_probed(options, &ops, err) : block_node_open(options, &ops, err);
     if (!node)

@@ -16,6 +16,7 @@
 
 #include "launcher/keyval.h"
 #include "launcher/vm_secrets.h"
+#include "launcher/vm_tls.h"
 #include "util/error.h"
 
 struct VmVnc {
@@ -83,10 +84,10 @@ vm_vnc_takes_object(const char *type)
 }
 
 static bool
-vnc_add_tls(VmVnc *vnc, const char *id, JsonObject *object, GError **err)
+vnc_add_tls(Vm *vm, const char *id, JsonObject *object, GError **err)
 {
     static const char *const keys[] = { "qom-type", "id", "dir", "endpoint", "verify-peer", NULL };
-    static const char *const endpoints[] = { "server", NULL };
+    static const char *const endpoints[] = { "server", "client", NULL };
     const char *dir = keyval_text(object, "dir");
     bool verify = true;
     int endpoint = 0;
@@ -99,10 +100,12 @@ vnc_add_tls(VmVnc *vnc, const char *id, JsonObject *object, GError **err)
     if (!dir)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-object tls-creds-x509,id=%s: wants dir=", id);
+    if (endpoint == 1)
+        return vm_tls_add_client(vm, id, dir, verify, err);
     tls = vnc_tls_new(dir, verify, err);
     if (!tls)
         return false;
-    g_hash_table_replace(vnc->tls, g_strdup(id), tls);
+    g_hash_table_replace(vnc_of(vm)->tls, g_strdup(id), tls);
     return true;
 }
 
@@ -115,7 +118,7 @@ vm_vnc_add_object(Vm *vm, JsonObject *object, GError **err)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-object %s: wants id=", type);
     if (strcmp(type, "secret") == 0)
         return vm_secrets_add(vm, object, err);
-    return vnc_add_tls(vnc_of(vm), id, object, err);
+    return vnc_add_tls(vm, id, object, err);
 }
 
 /* ---- sockets ---- */

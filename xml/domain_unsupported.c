@@ -193,8 +193,6 @@ check_source(const DomainDisk *disk, const char *what, GError **err)
         return true; /* an empty drive */
     if (strcmp(disk->protocol, "nbd") != 0)
         return refuse(err, "protocol '%s' of %s", disk->protocol, what);
-    if (disk->tls == TRISTATE_ON)
-        return refuse(err, "tls='yes' of %s", what);
     if (disk->hosts->len != 1)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "protocol 'nbd' of %s wants one <host>, not %u", what,

@@ -43,7 +43,7 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
                               "writethrough, directsync and unsafe",
                               cache);
     *ret = (BlockImageOptions){
-        .ops = { .opaque = (void *)args, .secret = secret_get },
+        .ops = { .opaque = (void *)args, .secret = secret_get, .tls = tls_get },
         .read_only = !(how & IMG_OPEN_WRITE),
         .follow_backing = how & IMG_OPEN_CHAIN,
         .force_share = args->force_share,
@@ -52,7 +52,6 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
                             strcmp(cache, "directsync") == 0),
         .check = how & IMG_OPEN_CHECK,
         .no_io = how & IMG_OPEN_NO_IO,
-        .tls = tls_get,
     };
     return true;
 }

@@ -188,10 +188,10 @@ source_tls(const NbdSource *source, const BlockImageOptions *image, NbdTls **ret
     *ret = NULL;
     if (!source->tls_creds)
         return true;
-    if (!image->tls)
+    if (!image->ops.tls)
         return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
                               "'tls-creds=%s': NBD by TLS is not offered here", source->tls_creds);
-    *ret = image->tls(image->ops.opaque, source->tls_creds,
+    *ret = image->ops.tls(image->ops.opaque, source->tls_creds,
                       source->tls_hostname ? source->tls_hostname : source->host, err);
     return *ret != NULL;
 }

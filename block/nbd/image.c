@@ -133,12 +133,11 @@ nbd_image_open(const NbdArgs *args, GError **err)
 {
     const char *cache = args->cache ? args->cache : "writeback";
     BlockImageOptions options = {
-        .ops = { .opaque = (void *)args, .secret = image_secret },
+        .ops = { .opaque = (void *)args, .secret = image_secret, .tls = image_tls },
         .read_only = args->read_only,
         .follow_backing = true,
         .direct = strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0,
         .no_flush = strcmp(cache, "unsafe") == 0,
-        .tls = image_tls,
     };
     g_autoptr(JsonObject) object = NULL;
     g_autoptr(BlockNode) node = NULL;

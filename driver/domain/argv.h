@@ -53,6 +53,7 @@ typedef struct {
     const char *kvm_device;
     const char *sandbox_user;   /* "UID:GID"; NULL: none */
     const char *nvram_dir;      /* for variable stores whose place the definition leaves open */
+    const char *tls_dir;        /* credentials for NBD servers; NULL: TLS is not offered */
     const GPtrArray *firmwares; /* HostFirmware, best first */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
     bool incoming; /* loaded from a saved guest, not booted */

@@ -41,6 +41,32 @@ cache_json(const CacheMode *cache)
     return object;
 }
 
+/* How the server of @source is trusted; the object goes before the @node that uses it. */
+static bool
+storage_tls(Argv *argv, const DomainDisk *source, const char *target, const char *node,
+            JsonObject *storage, GError **err)
+{
+    const DomainDiskHost *host = source->hosts->len ? source->hosts->pdata[0] : NULL;
+    const char *name = source->tls_hostname ? source->tls_hostname : host ? host->name : NULL;
+    g_autofree char *id = NULL, *dir = NULL;
+
+    if (source->tls != TRISTATE_ON)
+        return true;
+    if (!argv->config->tls_dir)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "tls='yes' of disk '%s': a running guest can read no credentials; "
+                              "give it the disk before it starts",
+                              target);
+    id = g_strdup_printf("obj%s_tls0", node);
+    dir = argv_escape(argv->config->tls_dir);
+    argv_addf(argv, "-object", "tls-creds-x509,id=%s,dir=%s,endpoint=client,verify-peer=on", id,
+              dir);
+    json_object_set_string_member(storage, "tls-creds", id);
+    if (name)
+        json_object_set_string_member(storage, "tls-hostname", name);
+    return true;
+}
+
 /* How the image of @source is reached: a file, a device, or a socket to an NBD server. */
 static bool
 storage_place(Argv *argv, const DomainDisk *source, const char *target, int flags,
@@ -84,7 +110,8 @@ disk_storage(Argv *argv, const DomainDisk *disk, const DomainDisk *source, const
 
     if (!storage_place(argv, source, disk->target,
                        (read_only ? O_RDONLY : O_RDWR) | (cache->direct ? O_DIRECT : 0), storage,
-                       err)) {
+                       err) ||
+        !storage_tls(argv, source, disk->target, node, storage, err)) {
         json_object_unref(storage);
         return false;
     }

@@ -33,6 +33,7 @@ typedef struct {
     const char *run_dir;      /* /run/kiln/domain: NAME.status, NAME.monitor, autostart marker */
     const char *lib_dir;      /* /var/lib/kiln: channel/NAME/ sockets */
     const char *log_dir;      /* /var/log/kiln: NAME.log */
+    const char *pki_dir;      /* /etc/pki: libvirt-nbd/ or qemu/ with TLS credentials */
     const char *hook_program; /* /etc/kiln/hooks/qemu; need not exist. NULL: no hooks */
     const char *vmm;          /* kiln-vmm, absolute */
     const char *kvm_device;   /* NULL: /dev/kvm */

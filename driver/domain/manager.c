@@ -75,6 +75,7 @@ domain_manager_new(const DomainConfig *config, NetworkManager *networks, const D
     manager->run_dir = g_strdup(config->run_dir);
     manager->lib_dir = g_strdup(config->lib_dir);
     manager->log_dir = g_strdup(config->log_dir);
+    manager->pki_dir = g_strdup(config->pki_dir);
     manager->hook_program = g_strdup(config->hook_program);
     manager->vmm = g_strdup(config->vmm);
     manager->kvm_device = g_strdup(config->kvm_device ? config->kvm_device : "/dev/kvm");
@@ -154,6 +155,7 @@ domain_manager_free(DomainManager *manager)
     g_free(manager->run_dir);
     g_free(manager->lib_dir);
     g_free(manager->log_dir);
+    g_free(manager->pki_dir);
     g_free(manager->hook_program);
     g_free(manager->vmm);
     g_free(manager->kvm_device);

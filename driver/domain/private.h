@@ -121,7 +121,7 @@ struct Domain {
 };
 
 struct DomainManager {
-    char *config_dir, *autostart_dir, *run_dir, *lib_dir, *log_dir, *hook_program, *vmm;
+    char *config_dir, *autostart_dir, *run_dir, *lib_dir, *log_dir, *pki_dir, *hook_program, *vmm;
     char *kvm_device;
     int save_format; /* SaveFormat (save_file.h) */
     bool privileged;

@@ -235,6 +235,19 @@ configure_devices(DomainRun *run, const DomainDef *def, bool loaded, GError **er
                                          err);
 }
 
+/* Where libvirt has the credentials for NBD servers: a directory of their own, if it is there. */
+static char *
+nbd_tls_dir(const DomainManager *manager)
+{
+    g_autofree char *own = NULL;
+
+    if (!manager->pki_dir)
+        return NULL;
+    own = g_build_filename(manager->pki_dir, "libvirt-nbd", NULL);
+    return g_file_test(own, G_FILE_TEST_IS_DIR) ? g_steal_pointer(&own)
+                                                : g_build_filename(manager->pki_dir, "qemu", NULL);
+}
+
 /* Everything up to a guest that stands ready, its vCPUs not yet running, booted or loaded from
  * @saved. On failure the caller releases. */
 static bool
@@ -245,6 +258,7 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
                                                              (unsigned)manager->vmm_gid)
                                            : NULL;
     g_autofree char *nvram = g_build_filename(manager->lib_dir, "nvram", NULL);
+    g_autofree char *tls_dir = nbd_tls_dir(manager);
     g_autoptr(GPtrArray) firmwares = host_firmware_list("", live->os.arch);
     DomainResources resources;
     ArgvConfig config = {
@@ -252,6 +266,7 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
         .kvm_device = manager->kvm_device,
         .sandbox_user = user,
         .nvram_dir = nvram,
+        .tls_dir = tls_dir,
         .firmwares = firmwares,
         .host_model = domain_resources_host_model,
         .incoming = saved >= 0,

@@ -17,6 +17,8 @@ import subprocess
 import tempfile
 import time
 
+import certificates
+
 BUILD = os.environ.get("KILN_BUILD") or os.path.join(os.path.dirname(os.path.realpath(__file__)),
                                                      "../../build/release")
 TOOL = os.path.join(BUILD, "block/nbd/kiln-nbd")
@@ -160,18 +162,7 @@ def forgets_what_is_temporary():
 def speaks_tls():
     with place() as d:
         image = make_image(d + "/image")
-        for name, text in (("ca", "cn=ca\nca\ncert_signing_key\n"),
-                           ("server", "cn=localhost\ndns_name=localhost\ntls_www_server\n"),
-                           ("client", "cn=client\ntls_www_client\n")):
-            with open("%s/%s.info" % (d, name), "w", encoding="ascii") as stream:
-                stream.write(text)
-            key, cert = "%s/%s-key.pem" % (d, name), "%s/%s-cert.pem" % (d, name)
-            run("certtool", "--generate-privkey", "--outfile", key)
-            sign = ["--generate-self-signed"] if name == "ca" else \
-                ["--generate-certificate", "--load-ca-certificate", d + "/ca-cert.pem",
-                 "--load-ca-privkey", d + "/ca-key.pem"]
-            run("certtool", *sign, "--load-privkey", key, "--template", "%s/%s.info" % (d, name),
-                "--outfile", cert)
+        certificates.make(d)
         with open(d + "/keys.psk", "w", encoding="ascii") as stream:
             stream.write("qemu:" + os.urandom(16).hex() + "\n")
         for kind in ("x509", "psk"):

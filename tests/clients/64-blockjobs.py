@@ -54,11 +54,16 @@ class Events:
     """A thread that collects events of block jobs."""
 
     def __init__(self, conn, dom):
-        self.seen = []
+        self.seen, self.fills = [], []
+        conn.domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD, self.take_fill,
+                                    None)
         conn.domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, self.take, None)
 
     def take(self, conn, dom, disk, kind, status, opaque):
         self.seen.append((disk, kind, status))
+
+    def take_fill(self, conn, dom, dev, path, threshold, excess, opaque):
+        self.fills.append((dev, path, threshold, excess))
 
     def forget(self):
         self.seen = []
@@ -143,7 +148,13 @@ def jobs():
         dom.blockJobAbort("vda", 0)
         events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL,
                      libvirt.VIR_DOMAIN_BLOCK_JOB_CANCELED))
+        refused(libvirt.VIR_ERR_INVALID_ARG, dom.setBlockThreshold, "vdz", 1)
+        refused(libvirt.VIR_ERR_INVALID_ARG, dom.setBlockThreshold, "vda[77]", 1)
+        daemon.virsh("domblkthreshold", "layers", "vda", "524288")
         daemon.virsh("blockpull", "layers", "vda", "--wait", timeout=SECONDS)
+        wait_for("the threshold", lambda: len(events.fills) >= 2)
+        assert [e[0].split("[")[0] for e in events.fills] == ["vda", "vda"], events.fills
+        assert all(e[1:3] == (path["low"], 524288) and e[3] > 0 for e in events.fills), events.fills
         events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL,
                      libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED))
         assert chain_of(dom) == ["low"], dom.XMLDesc()

@@ -18,6 +18,7 @@ import sys
 import libvirt
 import libvirt_qemu
 
+import certificates
 from daemon import Daemon, event_loop, refused, run, wait_for
 
 GRUB = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
@@ -131,9 +132,9 @@ def listens(path):
 
 
 @contextlib.contextmanager
-def exported(form, image, path):
+def exported(form, image, path, *options):
     server = subprocess.Popen(["qemu-nbd", "-t", "-e", "4", "-x", "it", "-f", form, "-k", path,
-                               image])
+                               *options, image])
     try:
         wait_for("the server", lambda: listens(path))
         yield
@@ -166,6 +167,30 @@ def network(daemon, conn):
                               libvirt.VIR_DOMAIN_AFFECT_LIVE)
         assert "socket='%s'" % at["three"] in dom.XMLDesc()
         limits(daemon, dom)
+        dom.destroy()
+        dom.undefine()
+
+
+def trusted(daemon, conn):
+    """NBD by TLS, with the credentials where libvirt has them."""
+    at = {n: os.path.join(daemon.root, n) for n in ("plain", "tls", "tls-serial")}
+    pki = os.path.join(daemon.root, "etc/pki/qemu")
+    certificates.make(pki)
+    source = "<source protocol='nbd' name='it' tls='yes'%s><host transport='unix' socket='%s'/></source>"
+    with exported("raw", at["plain"], at["tls"], "--object",
+                  "tls-creds-x509,id=t,endpoint=server,dir=" + pki, "--tls-creds", "t"):
+        other = disk("network", "raw", "vda", source % (" tlsHostname='elsewhere'", at["tls"]))
+        dom = conn.defineXML(XML.format(name="trusted", disks=other, serial=at["tls-serial"]))
+        refused(libvirt.VIR_ERR_INTERNAL_ERROR, "TLS", dom.create)
+        dom.undefine()
+        right = disk("network", "raw", "vda", source % (" tlsHostname='localhost'", at["tls"]))
+        dom = conn.defineXML(XML.format(name="trusted", disks=right, serial=at["tls-serial"]))
+        dom.create()
+        boots(at["tls-serial"])
+        assert "tls='yes' tlsHostname='localhost'" in dom.XMLDesc(), dom.XMLDesc()
+        refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, "before it starts", dom.attachDeviceFlags,
+                disk("network", "raw", "vdb", source % (" tlsHostname='localhost'", at["tls"])),
+                libvirt.VIR_DOMAIN_AFFECT_LIVE)
         dom.destroy()
         dom.undefine()
 
@@ -217,6 +242,7 @@ def disks():
         try:
             encrypted(daemon, conn)
             network(daemon, conn)
+            trusted(daemon, conn)
         finally:
             for dom in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
                 dom.destroy()

@@ -381,10 +381,6 @@ test_start(void **state)
         { BASE,
           "<disk type='network'><source protocol='rbd' name='a/b'/><target dev='vda'/></disk>",
           "protocol 'rbd' of disk 'vda'" },
-        { BASE,
-          "<disk type='network'><source protocol='nbd' tls='yes'><host name='h'/></source>"
-          "<target dev='vda'/></disk>",
-          "tls='yes' of disk 'vda'" },
         { BASE, "<interface type='user'><model type='igb'/></interface>", "model 'igb'" },
         { BASE, "<interface type='direct' trustGuestRxFilters='yes'><source dev='e'/></interface>",
           "trustGuestRxFilters='yes'" },

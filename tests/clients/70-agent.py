@@ -279,9 +279,10 @@ def readers_may_not_ask_an_agent():
         assert "10.0.0.2/24" in out, out
 
 
-with event_loop():
-    tests = [a_good_agent_answers_every_call, information_comes_in_libvirts_names, without_an_agent_calls_say_so,
-             a_bad_agent_harms_nobody, whoever_waits_is_woken_when_the_guest_goes,
-             guests_shut_down_by_agent_and_by_button, a_new_daemon_finds_the_agent, snapshots_are_made_of_frozen_file_systems,
-             readers_may_not_ask_an_agent]
-    run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])
+if __name__ == "__main__":
+    with event_loop():
+        tests = [a_good_agent_answers_every_call, information_comes_in_libvirts_names, without_an_agent_calls_say_so,
+                 a_bad_agent_harms_nobody, whoever_waits_is_woken_when_the_guest_goes,
+                 guests_shut_down_by_agent_and_by_button, a_new_daemon_finds_the_agent, snapshots_are_made_of_frozen_file_systems,
+                 readers_may_not_ask_an_agent]
+        run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])

@@ -33,10 +33,10 @@ class Host:
     def image(self, name):
         return os.path.join(self.daemon.root, "var/lib/libvirt/images", name)
 
-    def do(self, program, *argv, expect=0):
+    def do(self, program, *argv, expect=0, given=None):
         done = subprocess.run([program, "--connect", self.daemon.uri("qemu")] + list(argv), text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env,
-                              timeout=200, check=False)
+                              timeout=200, check=False, input=given)
         assert done.returncode == expect, "%s %s: %d: %s" % (
             program, " ".join(argv), done.returncode, done.stdout)
         return done.stdout
@@ -48,8 +48,8 @@ class Host:
         assert dom.isActive() and dom.isPersistent(), name
         return dom
 
-    def edit(self, *argv, expect=0):
-        return self.do("virt-xml", "edited", *argv, expect=expect)
+    def edit(self, *argv, expect=0, given=None):
+        return self.do("virt-xml", "edited", *argv, expect=expect, given=given)
 
     def seen(self, path, live=False):
         flags = 0 if live else libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -81,6 +81,18 @@ def ways_to_install():
         assert "<cmdline>console=ttyS0</cmdline>" in tree.XMLDesc(0)
         assert "<kernel>" not in tree.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
         tree.destroy()
+        # the tree of a Debian mirror, which virt-install knows by its manifest
+        images = os.path.join(daemon.root, "dists/bookworm/main/installer-amd64/current/images")
+        netboot = os.path.join(images, "netboot/debian-installer/amd64")
+        os.makedirs(netboot)
+        with open(images + "/MANIFEST", "w", encoding="ascii") as stream:
+            stream.write("netboot/debian-installer/amd64/linux -- kernel\n")
+        shutil.copy(kernel, netboot + "/linux")
+        shutil.copy(initrd, netboot + "/initrd.gz")
+        mirror = host.install("mirror", "--location", images[:-len("current/images")], "--disk", "none",
+                              "--osinfo", "debian11")
+        assert "method=" in mirror.XMLDesc(0) or "<initrd>" in mirror.XMLDesc(0)
+        mirror.destroy()
         host.do("virsh", "vol-create-as", "default", "ready.qcow2", "1G", "--format", "qcow2")
         image = host.install("image", "--import", "--disk", host.image("ready.qcow2"), "--osinfo",
                              "debian11", "--cloud-init", "root-password-generate=on")
@@ -105,6 +117,13 @@ def clones():
             assert host.image(image) in clone.XMLDesc(0) and os.path.exists(host.image(image))
             clone.create()
             clone.destroy()
+        said = host.do("virt-clone", "-o", "first", "-n", "fourth", "--auto-clone", "--print-xml")
+        assert "fourth.qcow2" in said and not os.path.exists(host.image("fourth.qcow2")), said
+        host.do("virt-clone", "-o", "first", "-n", "third", "--preserve-data", "--file", host.image("other.img"),
+                "--replace", "--check", "path_in_use=off")
+        assert os.path.exists(host.image("other.img"))
+        said = host.do("virt-clone", "-o", "first", "-n", "second", "--auto-clone", expect=1)
+        assert "second" in said and "in use" in said, said
         host.close()
 
 
@@ -137,6 +156,57 @@ def edits():
         assert host.seen("on_crash")[0].text == "preserve"
         assert host.seen("on_crash", True)[0].text == "destroy"
         host.edit("--edit", "--vcpus", "bad", expect=1)
+        host.edit("--update", "--remove-device", "--rng", "2")
+        dom.destroy()
+        host.close()
+
+
+def other_ways_to_edit():
+    """What virt-xml only prints, asks about, takes from its input, starts, or does to several."""
+    with Daemon(wrap=LOOPBACK) as daemon:
+        host = Host(daemon)
+        host.install("edited", "--import", "--disk", "size=1", "--disk", "size=1", "--osinfo", "debian11").destroy()
+        shown = host.do("virsh", "dumpxml", "edited")
+        said = host.edit("--edit", "--memory", "96", "--print-diff")
+        assert "+  <currentMemory unit=\"KiB\">98304" in said.replace("'", "\""), said
+        said = host.edit("--edit", "--memory", "96", "--print-xml")
+        assert "98304" in said and "<domain" in said, said
+        host.edit("--edit", "--memory", "96", "--no-define", "--print-xml")
+        assert "y/n" in host.edit("--edit", "--memory", "96", "--confirm", given="no\n")
+        assert host.do("virsh", "dumpxml", "edited") == shown, "what was only asked for has been done"
+        host.edit("--edit", "--memory", "96", "--confirm", given="yes\n")
+        assert host.seen("currentMemory")[0].text == "98304"
+        host.edit("--edit", "--memory", "112", "--print-diff", "--define")
+        assert host.seen("currentMemory")[0].text == str(112 << 10)
+        built = host.do("virt-xml", "--build-xml", "--disk", "path=%s,device=cdrom" % ISO)
+        assert "<disk" in built and "cdrom" in built, built
+        piped = host.do("virt-xml", "--edit", "all", "--disk", "cache=none", given=shown)
+        assert piped.replace("'", "\"").count("cache=\"none\"") == 2, piped
+        host.edit("--edit", "all", "--disk", "cache=none")
+        host.edit("--edit", "2", "--disk", "cache=writeback")
+        host.edit("--edit", "target=vda", "--disk", "discard=")
+        caches = [part.get("cache") for part in host.seen("devices/disk/driver")]
+        assert caches == ["none", "writeback"], caches
+        assert host.seen("devices/disk/driver")[0].get("discard") is None
+        for given in (("--watchdog", "i6300esb,action=reset"),
+                      ("--input", "keyboard,bus=usb"), ("--channel", "unix,target.type=virtio,target.name=x"),
+                      ("--serial", "pty"), ("--panic", "isa")):
+            host.edit("--add-device", *given)
+            assert host.seen("devices/" + given[0][2:]), given
+        host.edit("--remove-device", "--watchdog", "1")
+        host.edit("--remove-device", "--input", "bus=usb,type=keyboard")
+        host.edit("--remove-device", "--disk", "all")
+        assert not host.seen("devices/watchdog") and not host.seen("devices/disk")
+        host.edit("--edit", "--metadata", "title=a title,description=words")
+        host.edit("--edit", "--boot", "network,hd,menu=off")
+        host.edit("--edit", "--clock", "offset=localtime")
+        host.edit("--edit", "--features", "vmport.state=off")
+        host.edit("--edit", "--xml", "./title=by path", "--start")
+        assert host.seen("title")[0].text == "by path" and host.seen("clock")[0].get("offset") == "localtime"
+        assert [boot.get("dev") for boot in host.seen("os/boot")] == ["network", "hd"]
+        dom = host.conn.lookupByName("edited")
+        assert dom.isActive(), "--start did not"
+        host.edit("--remove-device", "--disk", "1", expect=1)
         dom.destroy()
         host.close()
 
@@ -158,7 +228,7 @@ def all_is_valid_xml():
 
 
 if __name__ == "__main__":
-    TESTS = [ways_to_install, clones, edits, all_is_valid_xml]
+    TESTS = [ways_to_install, clones, edits, other_ways_to_edit, all_is_valid_xml]
     WHY = None
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         WHY = "no /dev/kvm for this user"

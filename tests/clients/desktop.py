@@ -1,63 +1,41 @@
 """desktop - a graphical session nobody sees: an X server, a window manager, a bus, and the hands of a
 user, who finds what to click by its accessible name and clicks it with the mouse.
 
-enter() comes before anything else: it starts the script again in namespaces of its own, where the
-daemon's sockets are those of the host, and whatever was started ends with the script.
-
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import contextlib
 import os
 import re
-import shutil
 import subprocess
-import sys
 import time
 
 import pyatspi
+from gi.repository import GLib
 
-NEEDED = ("Xvfb", "xdotool", "openbox", "import", "dbus-run-session", "unshare")
-UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-           "--propagation", "private"]
-SECONDS = 60
+import inside
+from screen import read_ppm
+
+NEEDED = ("Xvfb", "xdotool", "openbox", "import", "dbus-run-session")
+SECONDS = 120
+# How long an answer of a busy program is waited for, and that of an action, which comes only at the end
+# of the dialog that it opened (milliseconds).
+PATIENCE, ACTION = 20000, 1500
+ITEMS = "menu item|menu|check menu item|radio menu item"
+CHOSEN = "table cell|page tab|list item"
+
+pyatspi.setTimeout(PATIENCE, PATIENCE)
 
 
 class Absent(AssertionError):
     """What was looked for does not show."""
 
 
-def missing():
-    """Why there can be no session here, or None."""
-    if os.geteuid() != 0:
-        return "needs root for namespaces of its own"
-    absent = [name for name in NEEDED if shutil.which(name) is None]
-    if absent:
-        return "no %s here" % ", ".join(absent)
-    done = subprocess.run(UNSHARE + ["true"], capture_output=True, text=True)
-    return "no namespaces here: " + done.stderr.strip() if done.returncode else None
-
-
-def enter():
-    """Returns in the namespaces."""
-    if "KILN_DESKTOP" in os.environ:
-        return
-    os.environ["KILN_DESKTOP"] = "inside"
-    os.execvp("unshare", UNSHARE + ["dbus-run-session", "--", sys.executable] + sys.argv)
-
-
 @contextlib.contextmanager
 def session(folder, sockets):
     """A screen of 1280x1024 and a home in @folder; qemu:///system leads to @sockets."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    os.makedirs("/run/libvirt", exist_ok=True)
-    subprocess.run(["mount", "--bind", sockets, "/run/libvirt"], check=True)
-    for name, value in (("HOME", "home"), ("XDG_RUNTIME_DIR", "run"), ("XDG_CACHE_HOME", "cache"),
-                        ("XDG_CONFIG_HOME", "config"), ("XDG_DATA_HOME", "data")):
-        os.environ[name] = os.path.join(folder, value)
-        os.mkdir(os.environ[name], 0o700)
-    # Settings stay in memory; nothing is translated.
-    os.environ.update(GSETTINGS_BACKEND="memory", LC_ALL="C.UTF-8", NO_AT_BRIDGE="0")
+    inside.settle(folder, sockets)
+    os.environ["NO_AT_BRIDGE"] = "0"
     ours, theirs = os.pipe()
     server = subprocess.Popen(["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1280x1024x24",
                                "-nolisten", "tcp"], pass_fds=[theirs], stderr=subprocess.DEVNULL)
@@ -196,19 +174,107 @@ def click(node, button=1, times=1, left=None):
     xdotool("mousemove", x, y, "click", "--repeat", times, "--delay", 60, button)
 
 
-def press(root, role, name, **options):
-    """Waits until it can be used, and clicks it."""
-    node = find(root, role, name, enabled=True, **options)
-    click(node)
+def has(node, state):
+    """Asks the program, not what is remembered of it; what is gone has no states."""
+    try:
+        node.clearCache()
+        return node.getState().contains(state)
+    except GLib.Error:
+        return False
+
+
+def soon(condition, seconds=4):
+    """Whether it comes true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def choose(root, role, name, **options):
+    """A row or a tab: clicked until it is the chosen one, or has closed the list that it was in."""
+    for _ in range(4):
+        node = find(root, role, name, enabled=True, **options)
+        click(node)
+        if soon(lambda: has(node, pyatspi.STATE_SELECTED) or not has(node, pyatspi.STATE_SHOWING)):
+            break
     return node
 
 
+def press(root, role, name, **options):
+    """Waits until it can be used, and does what a click on it does. A button is asked for its action by
+    the bus, since a click that meets a window that is just moving would be lost."""
+    if re.fullmatch(CHOSEN, role):
+        return choose(root, role, name, **options)
+    for _ in range(20):
+        node = find(root, role, name, enabled=True, **options)
+        pyatspi.setTimeout(ACTION, PATIENCE)
+        try:
+            if node.queryAction().doAction(0):
+                break
+        except GLib.Error:  # asked; the answer comes later
+            break
+        finally:
+            pyatspi.setTimeout(PATIENCE, PATIENCE)
+    return node
+
+
+def agree(app):
+    """Says yes to what it asks."""
+    press(find(app, "alert"), "push button", "Yes")
+    gone(app, "alert")
+
+
+def press_and_agree(app, root, name):
+    """Of a button that asks whether it is meant. It is clicked with the mouse: a program that asks while
+    the bus waits for its answer to an action is deaf to the bus until then."""
+    deadline = time.monotonic() + SECONDS
+    while look(app, "alert") is None:
+        if time.monotonic() > deadline:
+            raise Absent("'%s' asks nothing" % name)
+        click(find(root, "push button", name, enabled=True))
+        soon(lambda: look(app, "alert") is not None)
+    agree(app)
+
+
+def menu(app, root, *names):
+    """Opens one after the other with the mouse, and clicks the last."""
+    place = root
+    for name, below in zip(names, names[1:]):
+        deadline = time.monotonic() + SECONDS
+        while look(app, ITEMS, below) is None:
+            if time.monotonic() > deadline:
+                raise Absent("the menu '%s' does not open" % name)
+            click(find(place, ITEMS, name, enabled=True))
+            soon(lambda: look(app, ITEMS, below) is not None)
+        place = app
+    last = find(app, ITEMS, names[-1], enabled=True)
+    while has(last, pyatspi.STATE_SHOWING):
+        click(last)
+        soon(lambda: not has(last, pyatspi.STATE_SHOWING))
+
+
 def write(node, text):
-    """Into an entry, in place of what is there."""
-    # A spin button has its own buttons on the right, some entries an icon on the left.
-    click(node, left=12 if node.getRole() == pyatspi.ROLE_SPIN_BUTTON else None)
-    xdotool("key", "ctrl+a")
-    xdotool("type", "--delay", 8, text)
+    """Into an entry, in place of what is there; again, until it is there."""
+    wanted = text.strip("\t\b")
+    for _ in range(4):
+        # A spin button has its own buttons on the right, some entries an icon on the left.
+        click(node, left=12 if node.getRole() == pyatspi.ROLE_SPIN_BUTTON else None)
+        xdotool("key", "ctrl+a")
+        xdotool("type", "--delay", 8, text)
+        if soon(lambda: is_written(node, wanted)):
+            return
+
+
+def is_written(node, wanted):
+    try:
+        found = text_of(node)
+        return found == wanted or node.getRole() == pyatspi.ROLE_SPIN_BUTTON and float(
+            found) == float(wanted)
+    except (GLib.Error, ValueError):
+        return False
 
 
 def text_of(node):
@@ -221,3 +287,12 @@ def text_of(node):
 def picture(path):
     """The whole screen into a PNG."""
     subprocess.run(["import", "-window", "root", path], check=True)
+
+
+def guest_lines(area):
+    """The text of a guest's screen of 720x400, which @area shows in its middle."""
+    left, top, width, height = extents(area)
+    ppm = subprocess.run(["import", "-window", "root", "-crop", "720x400+%d+%d" % (
+        left + (width - 720) // 2, top + (height - 400) // 2), "-depth", "8", "ppm:-"],
+        check=True, capture_output=True).stdout
+    return read_ppm(ppm).text()

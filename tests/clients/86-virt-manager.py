@@ -1,16 +1,15 @@
 #!/usr/bin/python3
-"""virt-manager - Debian's virt-manager under Xvfb, used by mouse and keyboard: from the wizard to a
-guest (the CD of grub-rescue-pc) whose screen is read in its console, hardware pages, hot plugging,
-snapshots, storage, networks, cloning, deleting. Pictures of each step are kept in BUILD/screens.
+"""86-virt-manager - Debian's virt-manager under Xvfb, used by its accessible names, mouse and keyboard:
+from the wizard to a guest (the CD of grub-rescue-pc) whose screen is read in its console, hardware pages,
+hot plugging, snapshots, storage, networks, cloning, deleting. Pictures of each step are kept in
+BUILD/screens.
 
-Run by hand (a minute and a half), not by ./check: on a loaded host a click may be lost. It needs the
-packages virt-manager xvfb xdotool openbox at-spi2-core python3-pyatspi imagemagick.
-
-usage: virt-manager.py [STEP...]      steps are functions of TESTS; all of them by default
+usage: 86-virt-manager.py [STEP...]      steps are functions of TESTS; all of them by default
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import glob
 import os
 import re
 import shutil
@@ -24,7 +23,7 @@ import libvirt
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..")]
 from daemon import BUILD, Daemon, run, wait_for  # noqa: E402
-from screen import read_ppm  # noqa: E402
+import inside  # noqa: E402
 
 ISO = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 SECONDS = 120
@@ -41,6 +40,8 @@ class User:
         self.pictures = os.path.join(BUILD, "screens")
         self.seen = 0
         os.makedirs(self.pictures, exist_ok=True)
+        for old in glob.glob(os.path.join(self.pictures, "virt-manager-*.png")):
+            os.unlink(old)
 
     def start(self, daemon, log):
         self.daemon, self.log = daemon, log
@@ -68,12 +69,6 @@ def window():
 def hardware(name):
     """Its page."""
     press(find(window(), "table", "hw-list"), "table cell", name)
-
-
-def menu(root, *names):
-    press(root, "menu", names[0])
-    for name in names[1:]:
-        press(APP, "menu item|menu|check menu item|radio menu item", name)
 
 
 def wizard_makes_a_running_guest():
@@ -124,19 +119,10 @@ def wizard_makes_a_running_guest():
     assert os.path.exists(USER.image("click.qcow2"))
 
 
-def console_lines():
-    """What the guest's screen says, read off the console of virt-manager."""
-    area = find(window(), "drawing area")
-    left, top, width, height = desktop.extents(area)
-    ppm = subprocess.run(["import", "-window", "root", "-crop", "720x400+%d+%d" % (
-        left + (width - 720) // 2, top + (height - 400) // 2), "-depth", "8", "ppm:-"],
-        check=True, capture_output=True).stdout
-    return read_ppm(ppm).text()
-
-
 def console_shows_its_screen():
     wait_for("SeaBIOS in the console", lambda: any(
-        "Booting from DVD" in line for line in console_lines()))
+        "Booting from DVD" in line for line in desktop.guest_lines(
+            find(window(), "drawing area"))))
     USER.picture("console")
 
 
@@ -185,14 +171,16 @@ def paused_and_run_again():
     guest = USER.conn.lookupByName("click")
     press(window(), "toggle button", "Pause")
     wait_for("a pause", lambda: guest.state()[0] == libvirt.VIR_DOMAIN_PAUSED)
+    # A button pressed before virt-manager has seen the pause would say nothing to it.
+    find(find(APP, "frame", "Virtual Machine Manager"), "table cell", "click\nPaused")
     press(window(), "toggle button", "Pause")
     wait_for("its end", lambda: guest.state()[0] == libvirt.VIR_DOMAIN_RUNNING)
 
 
 def forced_off_and_changed():
     guest = USER.conn.lookupByName("click")
-    menu(window(), "Virtual Machine", "Shut Down", "Force Off")
-    press(find(APP, "alert"), "push button", "Yes")
+    menu(APP, window(), "Virtual Machine", "Shut Down", "Force Off")
+    agree(APP)
     wait_for("its end", lambda: not guest.isActive())
     hardware("Memory")
     write(find(window(), "spin button", "Max Memory Select", enabled=True), "192\t")
@@ -200,8 +188,7 @@ def forced_off_and_changed():
     wait_for("more memory", lambda: guest.maxMemory() == 192 * 1024)
     nic = find(find(window(), "table", "hw-list"), "table cell", "NIC .*").name
     hardware(re.escape(nic))
-    press(window(), "push button", "config-remove")
-    press(find(APP, "alert"), "push button", "Yes")
+    press_and_agree(APP, window(), "config-remove")
     wait_for("one interface", lambda: guest.XMLDesc(0).count("<interface ") == 1)
     USER.picture("off")
 
@@ -216,12 +203,10 @@ def snapshot_taken_and_gone_back_to():
     wait_for("the snapshot", lambda: guest.listAllSnapshots())
     wait_for("the window's end", lambda: look(APP, "frame", "Create snapshot") is None)
     guest.setMaxMemory(128 * 1024)
-    press(window(), "push button", "snapshot-start")
-    press(find(APP, "alert"), "push button", "Yes")
+    press_and_agree(APP, window(), "snapshot-start")
     wait_for("the guest as it was", lambda: guest.maxMemory() == 192 * 1024)
     USER.picture("reverted")
-    press(window(), "push button", "snapshot-delete", seconds=SECONDS)
-    press(find(APP, "alert"), "push button", "Yes")
+    press_and_agree(APP, window(), "snapshot-delete")
     wait_for("its end", lambda: not guest.listAllSnapshots())
     press(window(), "radio button", "Details")
 
@@ -230,7 +215,7 @@ def network_and_pool_by_dialogs():
     manager = find(APP, "frame", "Virtual Machine Manager")
     desktop.activate("Virtual Machine Manager")
     click(find(manager, "table cell", "QEMU/KVM"))
-    menu(manager, "Edit", "Connection Details")
+    menu(APP, manager, "Edit", "Connection Details")
     host = find(APP, "frame", "QEMU/KVM - Connection Details|QEMU/KVM Connection Details")
     press(host, "page tab", "Virtual Networks")
     press(host, "push button", "net-add")
@@ -242,8 +227,7 @@ def network_and_pool_by_dialogs():
         libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)])
     press(host, "table cell", "byhand")
     press(host, "push button", "net-stop")
-    press(host, "push button", "net-delete", seconds=SECONDS)
-    press(find(APP, "alert"), "push button", "Yes")
+    press_and_agree(APP, host, "net-delete")
     wait_for("its end", lambda: "byhand" not in [net.name() for net in USER.conn.listAllNetworks()])
     press(host, "page tab", "Storage")
     press(host, "push button", "vol-new")
@@ -253,8 +237,7 @@ def network_and_pool_by_dialogs():
     wait_for("the volume", lambda: os.path.exists(USER.image("byhand.qcow2")))
     press(host, "table cell", "byhand.qcow2")
     USER.picture("storage")
-    press(host, "push button", "vol-delete")
-    press(find(APP, "alert"), "push button", "Yes")
+    press_and_agree(APP, host, "vol-delete")
     wait_for("its end", lambda: not os.path.exists(USER.image("byhand.qcow2")))
     desktop.xdotool("key", "ctrl+w")
 
@@ -264,21 +247,20 @@ def cloned_and_deleted():
     for name in ("click-clone", "click"):
         if name == "click-clone":
             desktop.activate("click on QEMU/KVM")
-            menu(window(), "Virtual Machine", "Clone.*")
+            menu(APP, window(), "Virtual Machine", "Clone.*")
             cloning = find(APP, "frame", "Clone Virtual Machine")
             USER.picture("clone")
             press(cloning, "push button", "Clone")
             wait_for("the clone", lambda: "click-clone" in [
                 dom.name() for dom in USER.conn.listAllDomains()])
-            assert os.path.exists(USER.image("click-clone.qcow2"))
+            wait_for("its image", lambda: os.path.exists(USER.image("click-clone.qcow2")))
             wait_for("the dialog's end", lambda: look(APP, "frame", "Clone Virtual Machine") is None)
             desktop.activate("Virtual Machine Manager")
         click(find(manager, "table cell", name + "\n.*"))
-        menu(manager, "Edit", "Delete")
+        menu(APP, manager, "Edit", "Delete")
         deleting = find(APP, "frame", "Delete Virtual Machine")
         USER.picture("delete")
-        press(deleting, "push button", "Delete")
-        press(find(APP, "alert"), "push button", "Yes")
+        press_and_agree(APP, deleting, "Delete")
         wait_for("the end of " + name, lambda: name not in [
             dom.name() for dom in USER.conn.listAllDomains()])
         wait_for("the end of its image", lambda: not os.path.exists(USER.image(name + ".qcow2")))
@@ -320,17 +302,15 @@ def in_order():
 
 
 def why_not():
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "no /dev/kvm for this user"
-    if shutil.which("virt-manager") is None or not os.path.exists(ISO):
-        return "no virt-manager, or no CD of grub-rescue-pc"
-    return desktop.missing()
+    if not os.path.exists(ISO):
+        return "no CD of grub-rescue-pc"
+    return inside.missing("virt-manager", *desktop.NEEDED)
 
 
 if __name__ == "__main__":
     try:
         import desktop
-        from desktop import click, find, look, press, text_of, write
+        from desktop import agree, click, find, look, menu, press, press_and_agree, text_of, write
         REASON = why_not()
     except ImportError as problem:
         REASON = "no %s here" % problem.name
@@ -338,7 +318,7 @@ if __name__ == "__main__":
         for skipped in TESTS:
             print("skip %s - %s" % (skipped.__name__.replace("_", "-"), REASON))
         sys.exit(0)
-    desktop.enter()
+    inside.enter()
     with tempfile.TemporaryDirectory() as FOLDER, Daemon(wrap=["env"]) as DAEMON:
         shutil.copy(ISO, os.path.join(DAEMON.root, "var/lib/libvirt/images/grub.iso"))
         with desktop.session(FOLDER, os.path.dirname(DAEMON.socket())):

@@ -42,6 +42,9 @@ typedef struct {
     /* New TLS credentials @id for a client of the server @hostname (NULL: not to be checked), which
      * the caller frees; NULL with @err set. NULL: TLS is refused. */
     struct NbdTls *(*tls)(void *opaque, const char *id, const char *hostname, GError **err);
+    /* Another process has the images still: nothing is written to them or locked until
+     * block_node_activate(). */
+    bool inactive;
     /* A reference to the group of limits @name, made if it is new; NULL: there are no groups. */
     struct BlockThrottle *(*throttle)(void *opaque, const char *name);
 } BlockOpenOps;
@@ -100,6 +103,14 @@ bool block_node_renew_threads(BlockNode *node, GError **err);
  * of this process claimed the node and does not share. Main thread. */
 bool block_node_claim(BlockNode *node, bool writable, bool share_rw, GError **err);
 void block_node_release(BlockNode *node);
+
+/* Hands the image, with all that lies below and behind it, from one process to another: writes what
+ * waits in memory and lets go of the locks; takes the locks and reads anew what the other has
+ * changed. Formats that keep tables in memory and cannot read them anew are refused where they can
+ * be written. Nothing is in flight, and no job runs. After a failure block_node_activate() is to be
+ * tried; nothing happens when the image is so already. Main thread. */
+bool block_node_deactivate(BlockNode *node, GError **err);
+bool block_node_activate(BlockNode *node, GError **err);
 
 /* Called once for each request, in the queue's loop: @ret is 0 or -errno. */
 typedef void (*BlockDone)(void *opaque, int ret);

@@ -66,6 +66,7 @@ struct BlockNode {
     /* options every node has; a format takes cache and filename from the node below */
     bool read_only, direct, no_flush, discard, use_threads;
     BlockDetectZeroes detect_zeroes;
+    bool inactive; /* another process has the image (handover.c) */
 
     /* protocol nodes */
     char *filename;
@@ -119,6 +120,7 @@ struct BlockDriver {
     const char *name;
     bool is_protocol;
     bool has_backing; /* takes the option 'backing' */
+    bool is_plain;    /* keeps nothing in memory of what changes in the image */
     size_t state_size;
     const BlockCreateOption *create_options; /* ended by a NULL name; NULL: cannot be created */
     /* How sure it is, 0 to 100, that an image with these first bytes has this format. */
@@ -131,6 +133,11 @@ struct BlockDriver {
     /* The open node is written, or only read, from now on: sets node->read_only, and puts away what
      * must be before. The node below can be written. NULL: nothing but the flag. (alone) */
     bool (*set_access)(BlockNode *node, bool writable, GError **err);
+
+    /* The open node, which can be written, is another process's from now on, or again this one's
+     * and may have changed meanwhile. NULL: needs nothing (is_plain), or cannot be done. (alone) */
+    bool (*deactivate)(BlockNode *node, GError **err);
+    bool (*activate)(BlockNode *node, GError **err);
 
     /* The fast path: what [offset, offset + length), inside the node, is. Never waits for I/O;
      * called in the threads of queues. With an extent that has a holder the place is not given to

@@ -77,7 +77,7 @@ block_lock_image(BlockNode *protocol, bool writable, bool share_rw, GError **err
     unsigned refused = 1u << PERM_RESIZE | (share_rw ? 0 : 1u << PERM_WRITE);
     int r;
 
-    if (protocol->locking == BLOCK_LOCKING_OFF)
+    if (protocol->locking == BLOCK_LOCKING_OFF || protocol->inactive)
         return true;
     r = locks_set(protocol->fd, used, refused);
     if (r == 0)

@@ -295,6 +295,7 @@ node_open(BlockOptions *opts, BlockOpening *above, bool protocol, GError **err)
         .probe = above->probe,
     };
 
+    node->inactive = above->image->ops.inactive;
     if (!driver && protocol && block_options_has(opts, "filename")) {
         g_autofree char *name = block_options_take(opts, "filename");
         g_autoptr(JsonObject) object = block_filename_options(name, err);

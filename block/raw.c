@@ -153,6 +153,7 @@ static const BlockCreateOption raw_create_options[] = {
 
 const BlockDriver block_raw_driver = {
     .name = "raw",
+    .is_plain = true,
     .create_options = raw_create_options,
     .open = raw_open,
     .map = raw_map,

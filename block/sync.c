@@ -126,7 +126,8 @@ block_node_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, 
 int
 block_node_flush(const BlockNode *node)
 {
-    if (block_node_read_only(node) || (node->driver->is_protocol && block_node_no_flush(node)))
+    if (block_node_read_only(node) || node->inactive ||
+        (node->driver->is_protocol && block_node_no_flush(node)))
         return 0;
     if (node->driver->flush) {
         int r = node->driver->flush((BlockNode *)node);

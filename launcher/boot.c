@@ -69,6 +69,7 @@ boot_read(const BootFile *file, uint64_t offset, GuestMemory *memory, uint64_t g
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "'%s' ends before byte %" PRIu64 ", which its header promises",
                                   file->name, offset + len);
+        guest_memory_mark(memory, gpa, (uint64_t)got);
         offset += got;
         gpa += got;
         len -= got;

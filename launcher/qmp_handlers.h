@@ -145,6 +145,10 @@ QMP_HANDLER(qmp_migrate);
 QMP_HANDLER(qmp_migrate_cancel);
 QMP_HANDLER(qmp_migrate_incoming);
 QMP_HANDLER(qmp_query_migrate);
+QMP_HANDLER(qmp_migrate_set_parameters);
+QMP_HANDLER(qmp_query_migrate_parameters);
+QMP_HANDLER(qmp_migrate_set_capabilities);
+QMP_HANDLER(qmp_query_migrate_capabilities);
 
 /* {"micro", "minor", "major"} of the QEMU whose QMP this is, and our own name. */
 JsonObject *qmp_version_object(void);

@@ -324,23 +324,41 @@ vcpus_take(Vm *vm, State *state, GError **err)
     return true;
 }
 
-State *
-state_take(Vm *vm, bool was_running, GError **err)
+static void
+machine_take(const Vm *vm, bool was_running, GByteArray *out)
 {
-    g_autoptr(State) state = state_new();
     g_auto(MachineState) machine;
 
     machine_state_init(&machine);
     machine_describe(vm, &machine);
     machine.running = was_running;
+    saved_table_save(&machine_table, &machine, out);
+}
+
+State *
+state_begin(Vm *vm, bool was_running)
+{
+    State *state = state_new();
+
     state->machine = g_byte_array_new();
+    state->was_running = was_running;
+    machine_take(vm, was_running, state->machine);
+    return state;
+}
+
+bool
+state_take(Vm *vm, State *state, GError **err)
+{
+    g_autoptr(GByteArray) machine = g_byte_array_new();
+
+    machine_take(vm, state->was_running, machine);
+    if (!bytes_equal(machine, state->machine))
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                              "devices or processors have come or gone since: try again");
     state->chips = g_byte_array_new();
     state->devices = g_byte_array_new();
-    saved_table_save(&machine_table, &machine, state->machine);
-    if (!vcpus_take(vm, state, err) || !chips_take(vm, state->chips, err) ||
-        !machine_save(vm->machine, state->devices, err))
-        return NULL;
-    return g_steal_pointer(&state);
+    return vcpus_take(vm, state, err) && chips_take(vm, state->chips, err) &&
+           machine_save(vm->machine, state->devices, err);
 }
 
 static bool

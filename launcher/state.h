@@ -11,14 +11,20 @@
 typedef struct {
     GByteArray *machine, *chips, *devices;
     GPtrArray *vcpus; /* of GByteArray */
+    bool was_running; /* as it says in @machine */
 } State;
 
 State *state_new(void);
 void state_free(State *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(State, state_free)
 
-/* Takes the state of a guest that stands still. @was_running is for who loads it. Main thread. */
-State *state_take(Vm *vm, bool was_running, GError **err);
+/* What the guest is made of, with nothing else yet. @was_running is for who loads it. Main thread.
+ */
+State *state_begin(Vm *vm, bool was_running);
+
+/* Takes the rest, of a guest that stands still. Refuses where devices or processors have come or
+ * gone since. Main thread. */
+bool state_take(Vm *vm, State *state, GError **err);
 
 /* Whether @machine, a section of a stream, describes this guest: board, processors, memory and
  * devices. Refuses by name what differs. Any thread, while no device comes or goes. */

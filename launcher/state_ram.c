@@ -16,7 +16,7 @@
 #include "hw/core/bytes.h"
 #include "util/error.h"
 
-enum { PAGE = 4096, CHUNK_PAGES = 1024, RAM_HEAD = 16 };
+enum { PAGE = 4096, CHUNK_PAGES = 1024, COPY_PAGES = 64, RAM_HEAD = 16 };
 
 static bool
 page_is_zero(const uint8_t *page)
@@ -87,10 +87,25 @@ chunk_look(RamExtent *e, uint64_t at, unsigned pages, uint8_t *bitmap)
     return n;
 }
 
+/* @copy: what a guest that runs changes between the checksum and the descriptor must not differ. */
+static void
+run_write(StateWriter *w, const uint8_t *pages, size_t n, uint8_t *copy)
+{
+    if (!copy) {
+        state_writer_put(w, pages, n * PAGE);
+        return;
+    }
+    for (size_t done = 0, some; done < n; done += some) {
+        some = MIN(n - done, (size_t)COPY_PAGES);
+        memcpy(copy, pages + done * PAGE, some * PAGE);
+        state_writer_put(w, copy, some * PAGE);
+    }
+}
+
 /* Runs of neighbours go out in one piece. */
 static void
 chunk_write(StateWriter *w, const GuestRam *ram, uint64_t at, unsigned pages, const uint8_t *bitmap,
-            unsigned n)
+            unsigned n, uint8_t *copy)
 {
     unsigned bitmap_bytes = (pages + 63) / 64 * 8;
     uint8_t head[RAM_HEAD] = { 0 };
@@ -106,29 +121,52 @@ chunk_write(StateWriter *w, const GuestRam *ram, uint64_t at, unsigned pages, co
         while (i + run < pages && chunk_has(bitmap, i + run))
             run++;
         if (run > 0)
-            state_writer_put(w, ram->host + at + (uint64_t)i * PAGE, (size_t)run * PAGE);
+            run_write(w, ram->host + at + (uint64_t)i * PAGE, run, copy);
         i += run + 1;
     }
     state_writer_end(w);
 }
 
+/* The pages of [at, at + pages) that are in @words, the stretch's; returns how many. */
+static unsigned
+chunk_pick(const uint64_t *words, uint64_t at, unsigned pages, uint8_t *bitmap)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < pages; i += 64) {
+        uint64_t word = words[at / PAGE / 64 + i / 64];
+
+        bytes_store(bitmap + i / 8, word, 8);
+        n += (unsigned)__builtin_popcountll(word);
+    }
+    return n;
+}
+
 static void
-ram_save_stretch(StateWriter *w, const GuestRam *ram, StateRamProgress *progress)
+ram_send_stretch(StateWriter *w, const GuestRam *ram, const uint64_t *words,
+                 const StateRamRound *round, uint8_t *copy, StateRamProgress *progress)
 {
     RamExtent extent = { .ram = ram };
 
-    ram_extent_next(&extent, 0);
+    if (!words)
+        ram_extent_next(&extent, 0);
     for (uint64_t at = 0; at < ram->size && state_writer_error(w) == 0;) {
-        unsigned pages = (unsigned)MIN((ram->size - at) / PAGE, (uint64_t)CHUNK_PAGES);
+        unsigned pages = (unsigned)MIN((ram->size - at) / PAGE, (uint64_t)CHUNK_PAGES), n = 0;
         uint64_t end = at + (uint64_t)pages * PAGE;
         uint8_t bitmap[CHUNK_PAGES / 8] = { 0 };
-        unsigned n = extent.start < end ? chunk_look(&extent, at, pages, bitmap) : 0;
 
+        if (words)
+            n = chunk_pick(words, at, pages, bitmap);
+        else if (extent.start < end)
+            n = chunk_look(&extent, at, pages, bitmap);
         if (n > 0)
-            chunk_write(w, ram, at, pages, bitmap, n);
+            chunk_write(w, ram, at, pages, bitmap, n, copy);
         progress_add(&progress->normal, n);
-        progress_add(&progress->duplicate, pages - n);
-        progress_add(&progress->done, end - at);
+        if (!words)
+            progress_add(&progress->duplicate, pages - n);
+        progress_add(&progress->done, words ? (uint64_t)n * PAGE : end - at);
+        if (round && round->pace && n > 0)
+            round->pace(round->opaque, w);
         at = end;
     }
 }
@@ -140,7 +178,20 @@ state_ram_save(StateWriter *writer, const GuestMemory *memory, StateRamProgress 
     const GuestRam *ram = guest_memory_list(memory, &n);
 
     for (size_t i = 0; i < n; i++)
-        ram_save_stretch(writer, &ram[i], progress);
+        ram_send_stretch(writer, &ram[i], NULL, NULL, NULL, progress);
+}
+
+void
+state_ram_send(StateWriter *writer, const GuestMemory *memory, const StateRamRound *round,
+               StateRamProgress *progress)
+{
+    g_autofree uint8_t *copy = g_malloc((size_t)COPY_PAGES * PAGE);
+    size_t n;
+    const GuestRam *ram = guest_memory_list(memory, &n);
+
+    for (size_t i = 0; i < n; i++)
+        ram_send_stretch(writer, &ram[i], round->pages ? round->pages[i] : NULL, round, copy,
+                         progress);
 }
 
 /* ---- loading ---- */

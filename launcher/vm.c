@@ -20,6 +20,9 @@
 #include "launcher/vm_vnc.h"
 #include "util/error.h"
 
+/* As QEMU 7.2 begins. */
+enum { MIGRATE_BANDWIDTH = 128 << 20, MIGRATE_DOWNTIME_MS = 300 };
+
 Vm *
 vm_new(const Options *options, GError **err)
 {
@@ -29,6 +32,8 @@ vm_new(const Options *options, GError **err)
     vm->options = options;
     vm->kernel_fd = vm->initrd_fd = -1;
     vm->exit_status = -1;
+    vm->migrate_bandwidth = MIGRATE_BANDWIDTH;
+    vm->migrate_downtime = MIGRATE_DOWNTIME_MS;
     vm->fdsets = fdset_new();
     vm->ram = ram_new();
     vm->vcpus = g_ptr_array_new_with_free_func((GDestroyNotify)vcpu_free);
@@ -152,6 +157,7 @@ vm_make_machine(Vm *vm, GError **err)
 bool
 vm_create(Vm *vm, GError **err)
 {
+    vm->images_away = vm->options->incoming != NULL;
     /* The kernel first: of all that can be missing it is the likeliest. What needs no virtual
      * machine is made while KVM makes that. */
     if (!vm_open_boot_files(vm, err) || !vm_open_kvm(vm, err) || !vm_add_memory_backends(vm, err) ||

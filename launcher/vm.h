@@ -74,6 +74,7 @@ struct Vm {
     bool (*need_crypto)(GError **err); /* before an encrypted image is opened; NULL: is there */
     struct BlockSecrets *secrets;      /* of -object secret; NULL: none */
     GHashTable *tls_clients;           /* id -> directory of -object tls-creds-x509; NULL: none */
+    bool images_away;                  /* another process has the guest's images */
     GHashTable *throttles;             /* char * -> BlockThrottle *: groups; NULL: none */
     VmState state;
     bool booted;                 /* not for the first time: -boot once= is over */
@@ -84,6 +85,8 @@ struct Vm {
     GMainLoop *loop;
     struct VmVnc *vnc;            /* NULL without VNC servers */
     struct Migration *migration;  /* the latest; NULL: none yet */
+    uint64_t migrate_bandwidth;   /* bytes a second, 0: no limit; atomic */
+    uint64_t migrate_downtime;    /* ms that a guest may stand still for; atomic */
     struct BlockJobs *block_jobs; /* NULL: there never was one (block_jobs.h) */
     struct DirtyRate *dirty_rate; /* the latest measurement; NULL: none yet */
     struct Gdb *gdb;              /* NULL: no debugger is waited for (gdb.h) */
@@ -130,6 +133,9 @@ bool vm_add_device(Vm *vm, JsonObject *options, GError **err);
 bool vm_add_blockdev(Vm *vm, JsonObject *options, GError **err);
 /* Opens @filename to be read, as node @node. */
 bool vm_add_image(Vm *vm, const char *node, const char *format, const char *filename, GError **err);
+/* The guest's images go over to another process, or come from it. */
+bool vm_images_give(Vm *vm, GError **err);
+bool vm_images_take(Vm *vm, GError **err);
 bool vm_add_drive_images(Vm *vm, GError **err);
 /* Makes the board's SATA controller of Q35, which a guest without such drives need not probe. */
 bool vm_need_ide(Vm *vm, GError **err);
@@ -158,6 +164,10 @@ bool vm_start_vcpus(Vm *vm, GError **err);
 /* Keeps all vCPUs out of the guest for a moment, and lets those of a running guest in again. */
 void vm_hold_vcpus(Vm *vm);
 void vm_release_vcpus(Vm *vm);
+/* Lets a running guest, devices too, stand still for a moment that nobody is told of; false: it
+ * does not run. vm_rest_end() or vm_pause() follows. */
+bool vm_rest(Vm *vm);
+void vm_rest_end(Vm *vm);
 const char *vm_state_name(VmState state);
 /* Lets the guest go on; refuses when it has ended ("stop" and "cont" of QMP). */
 bool vm_resume(Vm *vm, GError **err);

@@ -69,6 +69,7 @@ drives_add_node(Vm *vm, JsonObject *options, GError **err)
         .opaque = vm,
         .open_file = drives_open_file,
         .find_node = drives_find_node,
+        .inactive = vm->images_away,
     };
     bool guess = !keyval_text(options, "driver");
     BlockNode *node;
@@ -89,6 +90,42 @@ drives_add_node(Vm *vm, JsonObject *options, GError **err)
         return true;
     block_node_unref(node);
     return false;
+}
+
+typedef struct {
+    bool take, good;
+    GError **err;
+} DrivesHandover;
+
+static void
+drives_hand_over(const char *id, void *object, void *opaque)
+{
+    DrivesHandover *h = opaque;
+
+    (void)id;
+    if (h->good)
+        h->good =
+            h->take ? block_node_activate(object, h->err) : block_node_deactivate(object, h->err);
+}
+
+bool
+vm_images_give(Vm *vm, GError **err)
+{
+    DrivesHandover h = { false, true, err };
+
+    vm->images_away = true;
+    machine_object_visit(vm->machine, OBJECT_BLOCK_NODE, drives_hand_over, &h);
+    return h.good;
+}
+
+bool
+vm_images_take(Vm *vm, GError **err)
+{
+    DrivesHandover h = { true, true, err };
+
+    machine_object_visit(vm->machine, OBJECT_BLOCK_NODE, drives_hand_over, &h);
+    vm->images_away = !h.good;
+    return h.good;
 }
 
 bool

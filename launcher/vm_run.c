@@ -146,7 +146,12 @@ vm_resume(Vm *vm, GError **err)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "Resetting the Virtual Machine is required: its state is '%s'",
                               vm_state_name(vm->state));
-    if (!run_is_whole(vm, err))
+    /* what waits to be tried again holds pages that the log has given out before */
+    if (vm->state == VM_IO_ERROR && guest_memory_logs(vm->machine->memory))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "the guest is on its way to another host: it goes on there, or here "
+                              "after migrate_cancel");
+    if (!run_is_whole(vm, err) || (vm->images_away && !vm_images_take(vm, err)))
         return false;
     run_release_clocks(vm);
     vm->state = VM_RUNNING;
@@ -466,6 +471,23 @@ vm_release_vcpus(Vm *vm)
     }
     if (vm->state == VM_RUNNING)
         run_each_vcpu(vm, vcpu_resume);
+}
+
+bool
+vm_rest(Vm *vm)
+{
+    if (vm->state != VM_RUNNING)
+        return false;
+    run_stop_vcpus(vm);
+    machine_set_running(vm->machine, false);
+    return true;
+}
+
+void
+vm_rest_end(Vm *vm)
+{
+    machine_set_running(vm->machine, true);
+    vm_release_vcpus(vm);
 }
 
 static void

@@ -191,6 +191,7 @@ static const BlockCreateOption create_options[] = {
 
 const BlockDriver block_luks_driver = {
     .name = "luks",
+    .is_plain = true,
     .state_size = sizeof(LuksImage),
     .create_options = create_options,
     .probe = image_probe,

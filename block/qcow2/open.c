@@ -324,14 +324,13 @@ repair_dirty(BlockNode *node, GError **err)
                                      "cannot write the header of image '%s'", image_name(node));
 }
 
-bool
-qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err)
+/* The first writes to an image that this process has. */
+static bool
+begin_use(BlockNode *node, GError **err)
 {
     Qcow2 *q = qcow2_of(node);
     int r = 0;
 
-    if (block_opening_image(opening)->check)
-        return true;
     if (!block_node_read_only(node)) {
         if (q->header.incompatible & QCOW2_INCOMPAT_DIRTY && !repair_dirty(node, err))
             return false;
@@ -344,6 +343,13 @@ qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err)
                                    "cannot write the header of image '%s'", image_name(node));
     }
     return qcow2_upkeep_open(node, err);
+}
+
+bool
+qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err)
+{
+    return block_opening_image(opening)->check || (node->inactive && !node->read_only) ||
+           begin_use(node, err);
 }
 
 /* Refcounts and tables wait in memory no longer. */
@@ -385,6 +391,41 @@ qcow2_set_access(BlockNode *node, bool writable, GError **err)
     return qcow2_upkeep_open(node, err);
 }
 
+bool
+qcow2_deactivate(BlockNode *node, GError **err)
+{
+    Qcow2 *q = qcow2_of(node);
+    int r;
+
+    r = qcow2_upkeep_close(node);
+    settle_all(q);
+    if (r == 0)
+        r = qcow2_flush(node);
+    return r == 0 ||
+           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r,
+                                "cannot write what is left to image '%s'", image_name(node));
+}
+
+bool
+qcow2_activate(BlockNode *node, GError **err)
+{
+    Qcow2 *q = qcow2_of(node);
+    const Qcow2Header *h = &q->header;
+    unsigned cluster_bits = h->cluster_bits;
+    uint64_t size = node->size, incompatible = h->incompatible;
+
+    if (!qcow2_reload(q, err))
+        return false;
+    if (h->cluster_bits != cluster_bits || node->size != size ||
+        (h->incompatible ^ incompatible) & ~(QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT)) {
+        qcow2_distrust(q);
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                              "image '%s' is another one than it was when it was opened",
+                              image_name(node));
+    }
+    return begin_use(node, err);
+}
+
 void
 qcow2_close(BlockNode *node)
 {
@@ -392,9 +433,10 @@ qcow2_close(BlockNode *node)
 
     if (!q || !q->node)
         return;
-    if (q->refcount_table)
+    if (q->refcount_table && (!node->inactive || node->read_only))
         qcow2_upkeep_close(node);
-    if (q->refcount_table && !block_node_read_only(node) && !g_atomic_int_get(&q->corrupt))
+    if (q->refcount_table && !node->inactive && !block_node_read_only(node) &&
+        !g_atomic_int_get(&q->corrupt))
         settle_all(q);
     qcow2_crypt_close(q);
     qcow2_cache_free(q->l2_cache);

@@ -10,5 +10,7 @@ bool qcow2_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GErr
 bool qcow2_opened(BlockNode *node, BlockOpening *opening, GError **err);
 void qcow2_close(BlockNode *node);
 bool qcow2_set_access(BlockNode *node, bool writable, GError **err);
+bool qcow2_deactivate(BlockNode *node, GError **err);
+bool qcow2_activate(BlockNode *node, GError **err);
 
 #endif

@@ -36,6 +36,7 @@ struct MemoryLayout {
     GArray *pieces; /* LayoutPiece, in force */
     uint64_t sequence;
     unsigned depth;
+    bool logs; /* what vCPUs write into RAM */
 };
 
 MemoryLayout *
@@ -178,17 +179,98 @@ layout_keep(GArray *from, GArray *to, bool *ret_goes, bool *ret_comes)
         *ret_goes |= g_array_index(from, LayoutPiece, i).slot != NO_SLOT;
 }
 
-static int
-layout_map(Machine *machine, LayoutPiece *piece)
+/* The guest address of the RAM that the piece shows, by itself or as an overlay; false: other
+ * memory. */
+static bool
+layout_shows_ram(const Machine *machine, const LayoutPiece *piece, uint64_t *ret_gpa)
 {
+    size_t n;
+    const GuestRam *ram = guest_memory_list(machine->memory, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t offset = (uint64_t)(piece->host - ram[i].host);
+
+        if (piece->host >= ram[i].host && offset < ram[i].size) {
+            *ret_gpa = ram[i].gpa + offset;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+layout_map(MemoryLayout *layout, LayoutPiece *piece)
+{
+    Machine *machine = layout->machine;
     const MachineOps *ops = machine->ops;
     int ret =
         ops->memory_map(machine->host, piece->gpa, piece->size, piece->host, piece->read_only);
+    uint64_t gpa;
+    bool log;
 
     if (ret < 0)
         return ret;
     piece->slot = ret;
-    return piece->log && ops->memory_log ? ops->memory_log(machine->host, ret, true) : 0;
+    log =
+        piece->log || (layout->logs && !piece->read_only && layout_shows_ram(machine, piece, &gpa));
+    return log && ops->memory_log ? ops->memory_log(machine->host, ret, true) : 0;
+}
+
+static void
+layout_collect_ram(MemoryLayout *layout, const LayoutPiece *piece)
+{
+    const Machine *machine = layout->machine;
+    const MachineOps *ops = machine->ops;
+    uint64_t pages = piece->size / PAGE, gpa;
+    size_t words = (pages + 63) / 64;
+    g_autofree uint64_t *bits = NULL;
+
+    if (piece->slot == NO_SLOT || piece->read_only || !layout_shows_ram(machine, piece, &gpa))
+        return;
+    bits = g_new0(uint64_t, words);
+    if (!ops->memory_dirty ||
+        ops->memory_dirty(machine->host, piece->slot, bits, words * sizeof(*bits)) < 0) {
+        guest_memory_mark(machine->memory, gpa, piece->size);
+        return;
+    }
+    for (size_t word = 0; word < words; word++) {
+        for (uint64_t left = GUINT64_FROM_LE(bits[word]); left; left &= left - 1)
+            guest_memory_mark(machine->memory,
+                              gpa + (word * 64 + (unsigned)__builtin_ctzll(left)) * PAGE, PAGE);
+    }
+}
+
+void
+memory_layout_collect(MemoryLayout *layout)
+{
+    g_rec_mutex_lock(&layout->lock);
+    for (guint i = 0; i < layout->pieces->len; i++)
+        layout_collect_ram(layout, &g_array_index(layout->pieces, LayoutPiece, i));
+    g_rec_mutex_unlock(&layout->lock);
+}
+
+int
+memory_layout_log(MemoryLayout *layout, bool on)
+{
+    const Machine *machine = layout->machine;
+    const MachineOps *ops = machine->ops;
+    int ret = ops->memory_log ? 0 : -ENOTSUP;
+    uint64_t gpa;
+
+    g_rec_mutex_lock(&layout->lock);
+    layout->logs = on;
+    for (guint i = 0; ops->memory_log && i < layout->pieces->len; i++) {
+        const LayoutPiece *piece = &g_array_index(layout->pieces, LayoutPiece, i);
+        int done = 0;
+
+        if (piece->slot != NO_SLOT && !piece->log && !piece->read_only &&
+            layout_shows_ram(machine, piece, &gpa))
+            done = ops->memory_log(machine->host, piece->slot, on);
+        if (ret == 0)
+            ret = done;
+    }
+    g_rec_mutex_unlock(&layout->lock);
+    return ret;
 }
 
 static int
@@ -202,19 +284,24 @@ layout_apply(MemoryLayout *layout)
 
     if (ops->memory_map)
         layout_keep(layout->pieces, list, &goes, &comes);
-    /* What only comes or only goes leaves no moment in which something is missing. */
-    hold = goes && comes && ops->memory_begin;
+    /* What only comes or only goes leaves no moment in which something is missing, but one in which
+     * writes are not noted. */
+    hold = ops->memory_begin && (layout->logs ? goes || comes : goes && comes);
     if (hold)
         ops->memory_begin(machine->host);
     for (guint i = 0; goes && i < layout->pieces->len; i++) {
         int slot = g_array_index(layout->pieces, LayoutPiece, i).slot;
 
-        if (slot != NO_SLOT)
-            ops->memory_unmap(machine->host, slot);
+        if (slot == NO_SLOT)
+            continue;
+        /* what the host has noted of it goes with it */
+        if (layout->logs)
+            layout_collect_ram(layout, &g_array_index(layout->pieces, LayoutPiece, i));
+        ops->memory_unmap(machine->host, slot);
     }
     for (guint i = 0; comes && i < list->len; i++) {
         LayoutPiece *piece = &g_array_index(list, LayoutPiece, i);
-        int mapped = piece->slot == NO_SLOT ? layout_map(machine, piece) : 0;
+        int mapped = piece->slot == NO_SLOT ? layout_map(layout, piece) : 0;
 
         if (ret == 0)
             ret = mapped;

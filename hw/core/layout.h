@@ -64,6 +64,13 @@ void memory_layout_remove(MemoryLayout *layout, MemoryOverlay *overlay);
  * not placed or the host cannot tell: then everything may have been written. */
 bool memory_layout_dirty(MemoryLayout *layout, const MemoryOverlay *overlay, uint8_t *bitmap);
 
+/* From now on (or no longer) the host notes which pages of RAM vCPUs write. Returns 0 or the first
+ * -errno. Main thread, no vCPU in the guest. */
+int memory_layout_log(MemoryLayout *layout, bool on);
+/* Enters what vCPUs have written since the last call into the log of guest RAM
+ * (guest_memory_log()); all of a slot where the host cannot tell. */
+void memory_layout_collect(MemoryLayout *layout);
+
 /* What the guest sees now, in order of address, for listings and tests. */
 typedef void (*MemoryLayoutVisit)(uint64_t gpa, uint64_t size, const uint8_t *host, bool read_only,
                                   void *opaque);

@@ -13,14 +13,24 @@
 #include <errno.h>
 #include <string.h>
 
+enum { PAGE_BITS = 12, WORD_PAGES = 64 };
+
 typedef struct {
     size_t n;
     GuestRam ram[];
 } RamList;
 
+/* Which pages were written, for the stretches there were when it was first switched on. */
+typedef struct {
+    const RamList *list;
+    uint64_t *pages[]; /* by stretch; words are atomic */
+} RamLog;
+
 struct GuestMemory {
     RamList *list;    /* atomic */
     GPtrArray *lists; /* every list there has been, the current one too */
+    RamLog *log;      /* NULL: never used. Kept to the end once made: threads look at it */
+    bool logs;        /* atomic */
 };
 
 static RamList *
@@ -45,6 +55,10 @@ guest_memory_free(GuestMemory *memory)
 {
     if (!memory)
         return;
+    if (memory->log)
+        for (size_t i = 0; i < memory->log->list->n; i++)
+            g_free(memory->log->pages[i]);
+    g_free(memory->log);
     g_ptr_array_unref(memory->lists);
     g_free(memory);
 }
@@ -111,8 +125,78 @@ ram_list_find(const RamList *list, uint64_t gpa)
     return NULL;
 }
 
-void *
-guest_memory_pointer(const GuestMemory *memory, uint64_t gpa, uint64_t len)
+/* ---- the log ---- */
+
+bool
+guest_memory_logs(const GuestMemory *memory)
+{
+    return __atomic_load_n(&memory->logs, __ATOMIC_ACQUIRE);
+}
+
+size_t
+guest_memory_log_words(const GuestRam *ram)
+{
+    return (size_t)((ram->size >> PAGE_BITS) + WORD_PAGES - 1) / WORD_PAGES;
+}
+
+static void
+log_mark(const RamLog *log, uint64_t gpa, uint64_t len)
+{
+    const GuestRam *ram = ram_list_find(log->list, gpa);
+    uint64_t first, last;
+
+    if (!ram || len == 0)
+        return;
+    first = (gpa - ram->gpa) >> PAGE_BITS;
+    last = (gpa - ram->gpa + MIN(len, ram->size - (gpa - ram->gpa)) - 1) >> PAGE_BITS;
+    for (uint64_t page = first; page <= last; page++)
+        __atomic_fetch_or(&log->pages[ram - log->list->ram][page / WORD_PAGES],
+                          UINT64_C(1) << page % WORD_PAGES, __ATOMIC_RELAXED);
+}
+
+void
+guest_memory_mark(const GuestMemory *memory, uint64_t gpa, uint64_t len)
+{
+    if (guest_memory_logs(memory))
+        log_mark(memory->log, gpa, len);
+}
+
+void
+guest_memory_log(GuestMemory *memory, bool on)
+{
+    if (on && !memory->log) {
+        RamList *list = guest_memory_current(memory);
+        RamLog *log = g_malloc(sizeof(*log) + list->n * sizeof(log->pages[0]));
+
+        log->list = list;
+        for (size_t i = 0; i < list->n; i++)
+            log->pages[i] = g_new0(uint64_t, guest_memory_log_words(&list->ram[i]));
+        memory->log = log;
+    } else if (on) {
+        for (size_t i = 0; i < memory->log->list->n; i++)
+            memset(memory->log->pages[i], 0,
+                   guest_memory_log_words(&memory->log->list->ram[i]) * sizeof(uint64_t));
+    }
+    __atomic_store_n(&memory->logs, on, __ATOMIC_RELEASE);
+}
+
+uint64_t
+guest_memory_log_take(GuestMemory *memory, size_t i, uint64_t *bitmap)
+{
+    size_t words = guest_memory_log_words(&memory->log->list->ram[i]);
+    uint64_t n = 0;
+
+    for (size_t word = 0; word < words; word++) {
+        bitmap[word] = __atomic_exchange_n(&memory->log->pages[i][word], 0, __ATOMIC_RELAXED);
+        n += (uint64_t)__builtin_popcountll(bitmap[word]);
+    }
+    return n;
+}
+
+/* ---- access ---- */
+
+const void *
+guest_memory_look(const GuestMemory *memory, uint64_t gpa, uint64_t len)
 {
     const GuestRam *ram = ram_list_find(guest_memory_current(memory), gpa);
 
@@ -121,9 +205,19 @@ guest_memory_pointer(const GuestMemory *memory, uint64_t gpa, uint64_t len)
     return ram->host + (gpa - ram->gpa);
 }
 
-int
-guest_memory_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov,
-                 unsigned max)
+void *
+guest_memory_pointer(const GuestMemory *memory, uint64_t gpa, uint64_t len)
+{
+    void *host = (void *)guest_memory_look(memory, gpa, len);
+
+    if (host)
+        guest_memory_mark(memory, gpa, len);
+    return host;
+}
+
+static int
+memory_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov, unsigned max,
+           bool write)
 {
     const RamList *list = guest_memory_current(memory);
     unsigned n = 0;
@@ -137,11 +231,27 @@ guest_memory_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct i
         if (n == max)
             return -E2BIG;
         piece = MIN(len, ram->size - (gpa - ram->gpa));
+        if (write)
+            guest_memory_mark(memory, gpa, piece);
         iov[n++] = (struct iovec){ ram->host + (gpa - ram->gpa), piece };
         gpa += piece;
         len -= piece;
     }
     return (int)n;
+}
+
+int
+guest_memory_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov,
+                 unsigned max)
+{
+    return memory_iov(memory, gpa, len, iov, max, true);
+}
+
+int
+guest_memory_look_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov,
+                      unsigned max)
+{
+    return memory_iov(memory, gpa, len, iov, max, false);
 }
 
 static bool
@@ -193,6 +303,7 @@ guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buf, size_t le
         size_t piece = MIN(len, ram->size - (gpa - ram->gpa));
 
         memcpy(ram->host + (gpa - ram->gpa), from, piece);
+        guest_memory_mark(memory, gpa, piece);
         gpa += piece;
         from += piece;
         len -= piece;
@@ -212,6 +323,7 @@ guest_memory_zero(GuestMemory *memory, uint64_t gpa, uint64_t len)
         uint64_t piece = MIN(len, ram->size - (gpa - ram->gpa));
 
         memset(ram->host + (gpa - ram->gpa), 0, piece);
+        guest_memory_mark(memory, gpa, piece);
         gpa += piece;
         len -= piece;
     }

@@ -40,19 +40,39 @@ const GuestRam *guest_memory_list(const GuestMemory *memory, size_t *ret_n);
 uint64_t guest_memory_size(const GuestMemory *memory);
 
 /* Host address of [gpa, gpa+len), or NULL when any byte of it is not RAM or it crosses from one
- * stretch into another. A @len of 0 gives NULL. Any thread, no lock. */
+ * stretch into another. A @len of 0 gives NULL. While writes are logged the pages count as written:
+ * who holds the pointer lets go of it when the guest stops (machine_set_running()). Any thread, no
+ * lock. */
 void *guest_memory_pointer(const GuestMemory *memory, uint64_t gpa, uint64_t len);
+/* The same for who only reads there. */
+const void *guest_memory_look(const GuestMemory *memory, uint64_t gpa, uint64_t len);
 
 /* Appends [gpa, gpa+len) to @iov as one or more pieces, at most @max. Returns how many, -EFAULT
- * when some byte is not RAM, -E2BIG when @max is too small. A @len of 0 gives 0. Any thread, no
- * lock. */
+ * when some byte is not RAM, -E2BIG when @max is too small. A @len of 0 gives 0. Logged as
+ * guest_memory_pointer(). Any thread, no lock. */
 int guest_memory_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov,
                      unsigned max);
+/* The same for who only reads there. */
+int guest_memory_look_iov(const GuestMemory *memory, uint64_t gpa, uint64_t len, struct iovec *iov,
+                          unsigned max);
 
 /* Copies; may cross stretches. Return 0, or -EFAULT with nothing copied when some byte is not RAM.
  * Any thread, no lock; the guest may change the bytes meanwhile. */
 int guest_memory_read(const GuestMemory *memory, uint64_t gpa, void *buf, size_t len);
 int guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *buf, size_t len);
 int guest_memory_zero(GuestMemory *memory, uint64_t gpa, uint64_t len);
+
+/* The log of pages that devices have written, or hold to write: on, with nothing in it, or off. The
+ * guest and its devices stand still. What vCPUs write is the host's to tell
+ * (memory_layout_collect()). Main thread. */
+void guest_memory_log(GuestMemory *memory, bool on);
+bool guest_memory_logs(const GuestMemory *memory);
+/* Enters pages. Nothing happens while the log is off, or where there is no RAM. Any thread. */
+void guest_memory_mark(const GuestMemory *memory, uint64_t gpa, uint64_t len);
+/* Takes out what stretch @i (of guest_memory_list()) has in the log, a bit for each page (bit 0 of
+ * the first: the first page), and returns how many there are. @bitmap has guest_memory_log_words()
+ * of that stretch. Main thread, the guest and its devices at rest. */
+uint64_t guest_memory_log_take(GuestMemory *memory, size_t i, uint64_t *bitmap);
+size_t guest_memory_log_words(const GuestRam *ram);
 
 #endif

@@ -404,7 +404,8 @@ net_start(VirtioDevice *dev)
         r = -EINVAL;
     if (r == 0)
         r = net_backend_use_queues(net->backend, net->current_pairs);
-    if (r == 0 && net->vhost)
+    /* the kernel would write into memory without a trace */
+    if (r == 0 && net->vhost && !guest_memory_logs(virtio_base(dev)->machine->memory))
         r = virtio_net_vhost_start(net);
     return r;
 }

@@ -108,7 +108,7 @@ void
 virt_queue_reload_used(VirtQueue *q)
 {
     const GuestMemory *memory = virtio_base(q->dev)->machine->memory;
-    const uint16_t *used = guest_memory_pointer(memory, q->used, 4);
+    const uint16_t *used = guest_memory_look(memory, q->used, 4);
 
     if (used && !(q->used & 1))
         q->used_idx = ring_load16(used + 1);
@@ -147,7 +147,8 @@ chain_add(const GuestMemory *memory, VirtChain *chain, uint64_t addr, uint32_t l
     for (;;) {
         if (!chain_room(chain, n))
             return false;
-        pieces = guest_memory_iov(memory, addr, len, chain->iov + n, chain->capacity - n);
+        pieces = (write ? guest_memory_iov : guest_memory_look_iov)(
+            memory, addr, len, chain->iov + n, chain->capacity - n);
         if (pieces != -E2BIG)
             break;
         if (!chain_room(chain, chain->capacity))
@@ -195,7 +196,7 @@ chain_walk(VirtQueue *q, uint16_t head, VirtChain *chain)
                 len % sizeof(d) != 0 || len / sizeof(d) > VIRTIO_QUEUE_MAX)
                 return false;
             size = len / sizeof(d);
-            table = guest_memory_pointer(memory, addr, len);
+            table = guest_memory_look(memory, addr, len);
             if (!table)
                 return false;
             left = VIRTIO_QUEUE_MAX - (q->size - left);

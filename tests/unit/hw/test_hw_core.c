@@ -255,6 +255,57 @@ test_memory(void **state)
     assert_int_equal(high[0], 0);
 }
 
+static uint64_t
+log_word(GuestMemory *memory, size_t i, uint64_t pages)
+{
+    uint64_t word = 0;
+
+    assert_int_equal(guest_memory_log_take(memory, i, &word), pages);
+    return word;
+}
+
+/* What is written, or handed out to be written, is logged; what is only looked at is not. */
+static void
+test_memory_log(void **state)
+{
+    static uint8_t low[3 * 4096], high[4096];
+    g_autoptr(GuestMemory) memory = guest_memory_new();
+    GuestRam a = { 0, sizeof(low), low, -1, 0 }, b = { sizeof(low), sizeof(high), high, -1, 0 };
+    uint8_t buf[16] = { 1 };
+    struct iovec iov[2];
+
+    (void)state;
+    assert_true(guest_memory_add(memory, &a, NULL));
+    assert_true(guest_memory_add(memory, &b, NULL));
+    assert_int_equal(guest_memory_write(memory, 0, buf, 16), 0); /* not yet */
+    guest_memory_log(memory, true);
+    assert_true(guest_memory_logs(memory));
+    assert_int_equal(guest_memory_log_words(&a), 1);
+    assert_int_equal(log_word(memory, 0, 0), 0);
+    assert_int_equal(guest_memory_write(memory, 3 * 4096 - 8, buf, 16), 0);
+    assert_int_equal(log_word(memory, 0, 1), 4);
+    assert_int_equal(log_word(memory, 1, 1), 1);
+    assert_int_equal(log_word(memory, 1, 0), 0);
+    assert_int_equal(guest_memory_zero(memory, 4095, 2), 0);
+    assert_int_equal(log_word(memory, 0, 2), 3);
+    assert_non_null(guest_memory_look(memory, 0, 16));
+    assert_int_equal(guest_memory_look_iov(memory, 3 * 4096 - 8, 16, iov, 2), 2);
+    assert_int_equal(guest_memory_read(memory, 0, buf, 16), 0);
+    assert_int_equal(log_word(memory, 0, 0), 0);
+    assert_non_null(guest_memory_pointer(memory, 4096, 8192));
+    assert_int_equal(log_word(memory, 0, 2), 6);
+    assert_int_equal(guest_memory_iov(memory, 3 * 4096 - 8, 16, iov, 2), 2);
+    assert_int_equal(log_word(memory, 0, 1), 4);
+    assert_int_equal(log_word(memory, 1, 1), 1);
+    guest_memory_mark(memory, 1 << 20, 4096); /* no RAM */
+    guest_memory_mark(memory, 0, 1);
+    guest_memory_log(memory, true); /* begun anew, with nothing in it */
+    assert_int_equal(log_word(memory, 0, 0), 0);
+    guest_memory_log(memory, false);
+    assert_int_equal(guest_memory_write(memory, 0, buf, 16), 0);
+    assert_int_equal(log_word(memory, 0, 0), 0);
+}
+
 /* ---- saved state ---- */
 
 typedef struct {
@@ -588,6 +639,36 @@ test_layout_remove_is_final(void **state)
     fake_machine_free(fake);
 }
 
+/* What vCPUs wrote into RAM is collected, also from slots that go. */
+static void
+test_layout_collects(void **state)
+{
+    MachineOps ops;
+    LayoutRace race;
+    FakeMachine *fake = layout_race(&race, &ops);
+    MemoryLayout *layout = fake->machine->layout;
+    GuestMemory *memory = fake->machine->memory;
+    MemoryOverlay hole = { .name = "hole", .gpa = 0x8000, .size = 0x1000 };
+    uint64_t word[4];
+
+    (void)state;
+    memory_layout_remove(layout, &race.overlay);
+    assert_int_equal(memory_layout_commit((memory_layout_begin(layout), layout)), 0);
+    guest_memory_log(memory, true);
+    assert_int_equal(memory_layout_log(layout, true), 0);
+    memory_layout_collect(layout);
+    assert_int_equal(guest_memory_log_take(memory, 0, word), 2);
+    assert_int_equal(word[0], 0x81);
+    assert_int_equal(memory_layout_add(layout, &hole), 0);
+    assert_int_equal(guest_memory_log_take(memory, 0, word), 2);
+    assert_int_equal(word[0], 0x81);
+    memory_layout_collect(layout); /* two slots now: the second begins at page 9 */
+    assert_int_equal(guest_memory_log_take(memory, 0, word), 4);
+    assert_int_equal(word[0], 0x81 | 0x81 << 9);
+    assert_int_equal(memory_layout_log(layout, false), 0);
+    fake_machine_free(fake);
+}
+
 int
 main(void)
 {
@@ -597,11 +678,13 @@ main(void)
         cmocka_unit_test(test_map_batch),
         cmocka_unit_test(test_map_concurrent),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_log),
         cmocka_unit_test(test_saved),
         cmocka_unit_test(test_properties),
         cmocka_unit_test(test_machine_state),
         cmocka_unit_test(test_layout_dirty_while_moving),
         cmocka_unit_test(test_layout_remove_is_final),
+        cmocka_unit_test(test_layout_collects),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@
  *   k  keeps what it has: fills memory, then looks again and again that memory and registers are
  *      as they were and that the PIT's interrupts come; prints a dot for each look, or what is not
  *      as it was (M, R, T) and ends as e
+ *   d  dirties memory for ever: each round adds one to the first and the last word of 512 pages,
+ *      all of which must hold the round before; prints a dot every 4 rounds, or M and ends as e
  *   m  reads and writes an MSR that there is not, which reads as zero, then as e
  *   w  wakes every other processor that the MADT names, by 32-bit x2APIC destinations (Intel SDM
  *      volume 3, 10.12.9; ACPI 6.4, 5.2.12), waits until each has counted itself, ends as e
@@ -49,6 +51,8 @@ start:  mov $stack_end, %esp
         je wake
         cmp $'k', %al
         je keep
+        cmp $'d', %al
+        je dirty
         cmp $'m', %al
         je unknown_msr
         cmp $'r', %al
@@ -297,6 +301,29 @@ tick:   push %eax
         pushl 8(%esp)                   /* not iret, which a software KVM may not know */
         popf
         lret $4
+
+        .set DIRTY, 0x400000
+        .set DIRTY_END, 0x600000
+dirty:  xor %ecx, %ecx
+18:     mov $DIRTY, %edi
+19:     cmp %ecx, (%edi)
+        jne 20f
+        cmp %ecx, 4092(%edi)
+        jne 20f
+        lea 1(%ecx), %eax
+        mov %eax, (%edi)
+        mov %eax, 4092(%edi)
+        add $4096, %edi
+        cmp $DIRTY_END, %edi
+        jb 19b
+        inc %ecx
+        test $3, %ecx
+        jnz 18b
+        mov $'.', %al
+        call print
+        jmp 18b
+20:     mov $'M', %al
+        jmp lost
 
 crash:  mov $0x505, %edx
         mov $1, %al

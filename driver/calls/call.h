@@ -24,6 +24,7 @@
 #include "driver/paths.h"
 #include "driver/protocol/connect.h"
 #include "driver/protocol/domain.h"
+#include "driver/protocol/migrate.h"
 #include "driver/protocol/network.h"
 #include "driver/protocol/nodedev.h"
 #include "driver/protocol/secret.h"

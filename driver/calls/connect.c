@@ -19,9 +19,13 @@
 /* Features a client may ask about; their numbers are on the wire (libvirt's internal list). Those
  * not here are not supported. */
 enum {
+    FEATURE_MIGRATION_V3 = 6,
+    FEATURE_MIGRATE_CHANGE_PROTECTION = 7,
     FEATURE_FD_PASSING = 8,
     FEATURE_TYPED_PARAM_STRING = 9,
     FEATURE_PROGRAM_KEEPALIVE = 10,
+    FEATURE_XML_MIGRATABLE = 11,
+    FEATURE_MIGRATION_PARAMS = 13,
     FEATURE_EVENT_CALLBACK = 14,
     FEATURE_CLOSE_CALLBACK = 15,
     FEATURE_NETWORK_UPDATE_ORDER = 16,
@@ -162,6 +166,10 @@ call_connect_supports_feature(Call *call, const ConnectSupportsFeatureArgs *args
         rpc_client_start_keepalive(call->connection->client);
         ret->value = 1;
         return true;
+    case FEATURE_MIGRATION_V3:
+    case FEATURE_MIGRATE_CHANGE_PROTECTION:
+    case FEATURE_XML_MIGRATABLE:
+    case FEATURE_MIGRATION_PARAMS:
     case FEATURE_FD_PASSING:
     case FEATURE_TYPED_PARAM_STRING:
     case FEATURE_EVENT_CALLBACK:

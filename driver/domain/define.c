@@ -14,9 +14,8 @@ enum {
                      VIR_DOMAIN_UNDEFINE_KEEP_TPM,
 };
 
-/* In a job, with define_lock held: @def (taken over) becomes the persistent definition. */
-static bool
-definition_replace(Domain *domain, DomainDef *def, GError **err)
+bool
+domain_definition_replace(Domain *domain, DomainDef *def, GError **err)
 {
     g_autoptr(DomainDef) taken = def;
 
@@ -58,7 +57,7 @@ domain_manager_define(DomainManager *manager, const char *xml, unsigned flags, G
     }
     g_mutex_lock(&manager->define_lock);
     was_persistent = has_config(domain);
-    ok = definition_replace(domain, def, err);
+    ok = domain_definition_replace(domain, def, err);
     g_mutex_unlock(&manager->define_lock);
     /* a domain nobody could have seen before does not stay behind half defined */
     if (!ok && is_new)

@@ -556,6 +556,47 @@ GPtrArray *domain_interfaces(Domain *domain, GError **err);
  * @index, without its password if @skip_auth. */
 bool domain_open_graphics(Domain *domain, unsigned index, int fd, bool skip_auth, GError **err);
 
+/* --- migration to another host (migrate*.c) ----------------------------------------------------
+ */
+
+/* The steps of libvirt's protocol, version 3 (virDomainMigrateBegin3 and so on), as the client
+ * takes them; what is not given is NULL or 0. @client is the same key for all steps on one side:
+ * when it goes, a guest that has not gone yet stays, and one that has not come is destroyed. */
+typedef struct {
+    unsigned flags; /* virDomainMigrateFlags */
+    const char *uri, *name, *xml, *persist_xml, *listen_address;
+    uint64_t bandwidth; /* MiB/s */
+    const char *cookie; /* of the step before, on the other side */
+    size_t cookie_length;
+} DomainMigrate;
+
+#define DOMAIN_MIGRATE_SPEED_MAX UINT64_C(8796093022207) /* MiB/s; as much as no limit */
+
+/* On the source: the definition for the destination, g_free() it and the cookie. */
+char *domain_migrate_begin(Domain *domain, const DomainMigrate *migrate, const void *client,
+                           char **ret_cookie, GError **err);
+/* On the destination: a guest that waits for its state, and where; g_free() both texts. */
+bool domain_manager_migrate_prepare(DomainManager *manager, const DomainMigrate *migrate,
+                                    const void *client, char **ret_cookie, char **ret_uri,
+                                    GError **err);
+/* On the source: all of the guest goes; then it stands still here. */
+bool domain_migrate_perform(Domain *domain, const DomainMigrate *migrate, const void *client,
+                            GError **err);
+/* On the destination: it is there, and runs; or (@cancelled) is destroyed, with
+ * VIR_ERR_MIGRATE_FINISH_OK. A new reference. */
+Domain *domain_manager_migrate_finish(DomainManager *manager, const DomainMigrate *migrate,
+                                      const void *client, bool cancelled, char **ret_cookie,
+                                      GError **err);
+/* On the source: it ends here, or (@cancelled) goes on. */
+bool domain_migrate_confirm(Domain *domain, const DomainMigrate *migrate, const void *client,
+                            bool cancelled, GError **err);
+
+/* virDomainMigrateSetMaxSpeed and so on. */
+bool domain_migrate_set_speed(Domain *domain, uint64_t mib, GError **err);
+uint64_t domain_migrate_speed(Domain *domain);
+bool domain_migrate_set_downtime(Domain *domain, uint64_t ms, GError **err);
+bool domain_migrate_downtime(Domain *domain, uint64_t *ret_ms, GError **err);
+
 /* --- snapshots (snapshot*.c) ------------------------------------------------------------------ */
 
 /* Names of snapshots, char * owned by the array, parents before children. @parent: those below it

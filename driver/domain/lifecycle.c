@@ -85,6 +85,7 @@ domain_manager_client_gone(DomainManager *manager, const void *client)
 
     for (guint i = 0; i < all->len; i++) {
         Domain *domain = all->pdata[i];
+        g_autoptr(DomainRun) migrating = NULL;
         DomainRun *run = NULL;
 
         g_mutex_lock(&domain->lock);
@@ -92,6 +93,9 @@ domain_manager_client_gone(DomainManager *manager, const void *client)
             run = domain_run_ref(domain->run);
         g_mutex_unlock(&domain->lock);
         domain_console_hang_up(domain, client);
+        migrating = domain_run_get(domain, NULL);
+        if (migrating)
+            domain_migrate_client_gone(migrating, client);
         if (run)
             domain_run_post(run, destroy_with_client);
         domain_run_unref(run);
@@ -226,10 +230,11 @@ stop_vcpus(Domain *domain, DomainRun *run, bool *ret_changed, GError **err)
 bool
 domain_suspend(Domain *domain, GError **err)
 {
+    /* one on its way to another host gets there sooner when it stands still */
+    bool leaving = domain_migrate_is_under_way(domain), changed = false, ok;
     g_autoptr(DomainRun) run = NULL;
-    bool changed = false, ok;
 
-    if (!domain_job_begin(domain, "suspend", err))
+    if (!leaving && !domain_job_begin(domain, "suspend", err))
         return false;
     run = domain_run_get(domain, err);
     ok = run && stop_vcpus(domain, run, &changed, err);
@@ -238,7 +243,8 @@ domain_suspend(Domain *domain, GError **err)
         domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED,
                                VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
     }
-    domain_job_end(domain);
+    if (!leaving)
+        domain_job_end(domain);
     return ok;
 }
 

@@ -22,6 +22,8 @@ enum {
 
 /* Beside virDomainCreateFlags: events and reasons tell of a snapshot. */
 #define DOMAIN_START_FROM_SNAPSHOT (1u << 31)
+/* The guest is waited for at the listening socket that stands for a save file; it stays paused. */
+#define DOMAIN_START_INCOMING (1u << 30)
 
 /* A tap that the guest holds. */
 typedef struct {
@@ -62,6 +64,7 @@ typedef struct {
     /* Guarded by domain->lock: */
     GArray *vcpu_tids;  /* pid_t, by vCPU index; 0: not there. Changed in a job only */
     const void *client; /* destroyed with it; NULL: lives on */
+    bool incoming;      /* comes from another host, and is not there yet */
     bool killed;        /* destroy has sent a signal */
     bool started;       /* published; before, a failing start cleans up by itself */
     bool shutdown_seen; /* the guest powered off, or reset itself where that ends it */
@@ -82,6 +85,7 @@ typedef struct {
 typedef struct {
     int operation;                        /* virDomainJobOperation; 0: none */
     bool cancel;                          /* somebody wants it to end */
+    bool cancel_on_error;                 /* as soon as the guest stands still for an I/O error */
     gint64 begun;                         /* monotonic */
     uint64_t total, processed, remaining; /* bytes */
 } DomainProgress;
@@ -118,6 +122,10 @@ struct Domain {
     const char *job;    /* name of the running job; NULL: none */
     gint64 job_since;   /* monotonic */
     DomainProgress progress;
+    int migration;          /* to another host: MIGRATION_ (migrate.h); the job is held meanwhile */
+    const void *migrator;   /* client that manages it */
+    bool migrate_running;   /* the guest ran when it began */
+    uint64_t migrate_speed; /* MiB/s; 0: no limit */
 };
 
 struct DomainManager {
@@ -407,6 +415,22 @@ DomainDef *domain_impact_def(Domain *domain, unsigned flags, GError **err);
 typedef bool (*DomainChange)(DomainDef *def, void *opaque, GError **err);
 bool domain_impact_apply(Domain *domain, unsigned flags, DomainChange change, void *opaque,
                          GError **err);
+
+/* --- migrate_out.c ---------------------------------------------------------------------------- */
+
+/* max-bandwidth (bytes/s, 0: none) and downtime-limit (ms) of the run's VMM; negative: as it is. */
+bool domain_migrate_limits(DomainRun *run, int64_t bandwidth, int64_t downtime_ms, GError **err);
+/* Its memory is being sent: the job is not to be waited for. */
+bool domain_migrate_is_under_way(Domain *domain);
+/* The client has gone that may have been migrating this run's domain. Does not wait. */
+void domain_migrate_client_gone(DomainRun *run, const void *client);
+
+/* define.c. In a job, with define_lock held: @def (taken over) becomes the persistent definition.
+ */
+bool domain_definition_replace(Domain *domain, DomainDef *def, GError **err);
+
+/* start.c: lets the vCPUs run; @reason: virDomainRunningReason. */
+bool domain_run_continue(DomainRun *run, int reason, GError **err);
 
 /* start.c: refuses what is not done at a guest's end. */
 bool domain_check_actions(const DomainDef *def, GError **err);

@@ -25,11 +25,13 @@ member(JsonObject *object, const char *name)
 
 /* Notes how far it is; true when somebody wants it to end. */
 static bool
-progress_note(Domain *domain, JsonObject *answer)
+progress_note(DomainRun *run, JsonObject *answer)
 {
+    Domain *domain = run->domain;
     JsonNode *node = json_object_get_member(answer, "ram");
     JsonObject *ram = node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-    bool cancel;
+    bool cancel, look;
+    int reason;
 
     g_mutex_lock(&domain->lock);
     domain->progress.total = member(ram, "total");
@@ -37,8 +39,10 @@ progress_note(Domain *domain, JsonObject *answer)
     domain->progress.remaining = member(ram, "remaining");
     cancel = domain->progress.cancel;
     domain->progress.cancel = false;
+    look = domain->progress.cancel_on_error;
     g_mutex_unlock(&domain->lock);
-    return cancel;
+    return cancel || (look && domain_monitor_state(run, &reason, NULL) == VIR_DOMAIN_PAUSED &&
+                      reason == VIR_DOMAIN_PAUSED_IOERROR);
 }
 
 /* What query-migrate says: 0 to go on, 1 done, -1 with @err. */
@@ -57,7 +61,7 @@ progress_ask(DomainRun *run, GError **err)
         return -1;
     }
     object = json_node_get_object(answer);
-    if (progress_note(run->domain, object))
+    if (progress_note(run, object))
         (void)qmp_command(run->qmp, "migrate_cancel", NULL, DOMAIN_QMP_SECONDS, NULL);
     status = json_object_get_string_member_with_default(object, "status", "");
     why = json_object_get_string_member_with_default(object, "error-desc", NULL);
@@ -114,7 +118,8 @@ domain_job_abort(Domain *domain, GError **err)
     g_mutex_lock(&domain->lock);
     active = domain->live != NULL;
     can = domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SAVE ||
-          domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SNAPSHOT;
+          domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SNAPSHOT ||
+          domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
     if (can)
         domain->progress.cancel = true;
     g_mutex_unlock(&domain->lock);

@@ -99,6 +99,8 @@ run_connect(DomainRun *run, const DomainDef *def, int *ret_state, int *ret_reaso
     if (!run->qmp || !qmp_handshake(run->qmp, deadline, NULL, NULL, err) ||
         !check_identity(run, def, err) || !domain_monitor_threads(run, err))
         return false;
+    /* a former daemon's save or migration, whose file or client is gone */
+    (void)qmp_command(run->qmp, "migrate_cancel", NULL, DOMAIN_QMP_SECONDS, NULL);
     *ret_state = domain_monitor_state(run, ret_reason, err);
     return *ret_state != VIR_DOMAIN_NOSTATE;
 }

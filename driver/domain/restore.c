@@ -25,11 +25,12 @@ domain_run_load(DomainRun *run, int fd, GError **err)
     taken = qmp_execute_fd(run->qmp, "getfd", arguments, fd, DOMAIN_QMP_SECONDS, err);
     if (!taken)
         return false;
-    domain_job_report(run->domain, VIR_DOMAIN_JOB_OPERATION_RESTORE);
+    if (!run->incoming)
+        domain_job_report(run->domain, VIR_DOMAIN_JOB_OPERATION_RESTORE);
     arguments = json_object_new();
     json_object_set_string_member(arguments, "uri", "fd:restore");
     return qmp_command(run->qmp, "migrate-incoming", arguments, DOMAIN_QMP_SECONDS, err) &&
-           domain_job_follow(run, err);
+           (run->incoming || domain_job_follow(run, err));
 }
 
 static bool

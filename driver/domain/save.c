@@ -168,7 +168,10 @@ domain_guest_hold(DomainRun *run, int reason, GError **err)
     if (!ok)
         return false;
     domain_status_refresh(domain);
-    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED,
+                           reason == VIR_DOMAIN_PAUSED_MIGRATION
+                               ? VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED
+                               : VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
     return true;
 }
 
@@ -197,7 +200,10 @@ domain_guest_let_go(DomainRun *run, int reason)
         return;
     }
     domain_status_refresh(domain);
-    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_RESUMED,
+                           reason == VIR_DOMAIN_RUNNING_MIGRATION_CANCELED
+                               ? VIR_DOMAIN_EVENT_RESUMED_MIGRATED
+                               : VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
 }
 
 /* What goes into the file; @xml (may be NULL) takes the place of the definition. */

@@ -316,9 +316,8 @@ run_publish(DomainRun *run, DomainDef *live, const void *client)
     domain_run_watch(run);
 }
 
-/* Lets the vCPUs run. */
-static bool
-run_continue(DomainRun *run, int reason, GError **err)
+bool
+domain_run_continue(DomainRun *run, int reason, GError **err)
 {
     Domain *domain = run->domain;
 
@@ -392,6 +391,25 @@ events_booted(DomainRun *run, bool paused, bool snapshot)
                                            : VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
 }
 
+/* Nothing more until it is there. */
+static bool
+run_wait(DomainRun *run, const DomainDef *live, GError **err)
+{
+    Domain *domain = run->domain;
+
+    g_mutex_lock(&domain->lock);
+    if (domain->state == VIR_DOMAIN_PAUSED)
+        domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
+    g_mutex_unlock(&domain->lock);
+    if (!domain_status_save(run, live, true, err)) {
+        domain_run_stop(run, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
+        return false;
+    }
+    domain_event_lifecycle_id(domain, run->id, VIR_DOMAIN_EVENT_STARTED,
+                              VIR_DOMAIN_EVENT_STARTED_MIGRATED);
+    return true;
+}
+
 bool
 domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *client, int saved,
                  GError **err)
@@ -409,19 +427,23 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
         return false;
     run = domain_run_ref(run_begin(domain));
     run->reset_nvram = flags & VIR_DOMAIN_START_RESET_NVRAM;
+    run->incoming = flags & DOMAIN_START_INCOMING;
     live = domain_live_new(wanted, run->id);
     if (!run_prepare(run, live, saved, err)) {
         run_abandon(run, live);
         domain_def_free(live);
         return false;
     }
-    run_publish(run, live, flags & VIR_DOMAIN_START_AUTODESTROY ? client : NULL);
+    run_publish(run, live,
+                flags & (VIR_DOMAIN_START_AUTODESTROY | DOMAIN_START_INCOMING) ? client : NULL);
+    if (run->incoming)
+        return run_wait(run, live, err);
     if (!domain_status_save(run, live, false, err) ||
-        (!paused && !run_continue(run,
-                                  snapshot    ? VIR_DOMAIN_RUNNING_FROM_SNAPSHOT
-                                  : saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED
-                                              : VIR_DOMAIN_RUNNING_RESTORED,
-                                  err))) {
+        (!paused && !domain_run_continue(run,
+                                         snapshot    ? VIR_DOMAIN_RUNNING_FROM_SNAPSHOT
+                                         : saved < 0 ? VIR_DOMAIN_RUNNING_BOOTED
+                                                     : VIR_DOMAIN_RUNNING_RESTORED,
+                                         err))) {
         domain_run_stop(run, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
         return false;
     }

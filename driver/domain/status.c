@@ -49,7 +49,6 @@ domain_status_save(DomainRun *run, const DomainDef *def, bool starting, GError *
     DomainStatus *status = xml_type_new(&domain_status_type);
     g_autofree char *text = NULL;
 
-    status->starting = starting;
     status->pid = run->process.pid;
     status->start_time = run->process.start_time;
     status->monitor = g_strdup(run->monitor_path);
@@ -58,6 +57,7 @@ domain_status_save(DomainRun *run, const DomainDef *def, bool starting, GError *
     for (guint i = 0; i < run->sockets->len; i++)
         g_ptr_array_add(status->sockets, g_strdup(run->sockets->pdata[i]));
     g_mutex_lock(&domain->lock);
+    status->starting = starting || run->incoming;
     status->state = domain->state;
     status->reason = domain->reason;
     status->autodestroy = run->client != NULL;

@@ -69,6 +69,8 @@ reason_name(int reason)
         return "failed";
     case VIR_DOMAIN_SHUTOFF_SAVED:
         return "saved";
+    case VIR_DOMAIN_SHUTOFF_MIGRATED:
+        return "migrated";
     case VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT:
         return "from-snapshot";
     default:

@@ -1,7 +1,6 @@
 /* capabilities.c - the host, and what kinds of guest it runs, as capabilities XML.
  *
- * libvirt formatcaps, schema capability.rng of 9.0. Left out: power management, IOMMU, cache banks,
- * migration (there is none yet).
+ * libvirt formatcaps, schema capability.rng of 9.0. Left out: power management, IOMMU, cache banks.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -167,6 +166,13 @@ node_get_capabilities(Node *node, GError **err)
     if (uuid)
         xml_line(xml, 2, "<uuid>%s</uuid>", uuid);
     format_host_cpu(xml, node, topology);
+    xml_line(xml, 2, "<migration_features>");
+    xml_line(xml, 3, "<live/>");
+    xml_line(xml, 3, "<uri_transports>");
+    xml_line(xml, 4, "<uri_transport>tcp</uri_transport>");
+    xml_line(xml, 4, "<uri_transport>unix</uri_transport>");
+    xml_line(xml, 3, "</uri_transports>");
+    xml_line(xml, 2, "</migration_features>");
     xml_line(xml, 2, "<topology>");
     xml_line(xml, 3, "<cells num='%u'>", topology->cells->len);
     for (guint i = 0; i < topology->cells->len; i++)

@@ -255,6 +255,10 @@ execute(Fake *fake, const char *name, const char *id, const char *line)
     } else if (strcmp(name, "migrate-incoming") == 0) {
         fake->migration = behaves(fake, "unloaded") ? "failed" : "completed";
         reply(fake, id, "{}");
+    } else if (strcmp(name, "migrate-set-parameters") == 0) {
+        reply(fake, id, "{}");
+    } else if (strcmp(name, "query-migrate-parameters") == 0) {
+        reply(fake, id, "{\"max-bandwidth\":1,\"downtime-limit\":321}");
     } else if (strcmp(name, "migrate_cancel") == 0) {
         fake->migration = "cancelled";
         reply(fake, id, "{}");

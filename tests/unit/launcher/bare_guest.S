@@ -9,7 +9,7 @@
  *      as they were and that the PIT's interrupts come; prints a dot for each look, or what is not
  *      as it was (M, R, T) and ends as e
  *   d  dirties memory for ever: each round adds one to the first and the last word of 512 pages,
- *      all of which must hold the round before; prints a dot every 4 rounds, or M and ends as e
+ *      all of which must hold the round before; prints a dot for each, or M and ends as e
  *   m  reads and writes an MSR that there is not, which reads as zero, then as e
  *   w  wakes every other processor that the MADT names, by 32-bit x2APIC destinations (Intel SDM
  *      volume 3, 10.12.9; ACPI 6.4, 5.2.12), waits until each has counted itself, ends as e
@@ -317,8 +317,6 @@ dirty:  xor %ecx, %ecx
         cmp $DIRTY_END, %edi
         jb 19b
         inc %ecx
-        test $3, %ecx
-        jnz 18b
         mov $'.', %al
         call print
         jmp 18b

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libvirt/libvirt.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "driver/storage/private.h"
@@ -27,6 +29,18 @@ storage_device_content(const char *device, char **ret, GError **err)
     out[strcspn(out, "\n")] = '\0';
     *ret = *out ? g_steal_pointer(&out) : NULL;
     return true;
+}
+
+/* A wipefs that is forced does not tell the kernel. What is no disk has no partitions to forget. */
+static void
+forget_partitions(const char *device)
+{
+    int fd = open(device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    ioctl(fd, BLKRRPART);
+    close(fd);
 }
 
 bool
@@ -49,7 +63,10 @@ storage_device_clear(const char *device, GError **err)
         close(fd);
     if (busy)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "device '%s' is in use", device);
-    return storage_run(words, -1, NULL, err);
+    if (!storage_run(words, -1, NULL, err))
+        return false;
+    forget_partitions(device);
+    return true;
 }
 
 bool

@@ -121,6 +121,8 @@ bool storage_device_prepare(const StoragePoolDef *def, const char *device, unsig
 bool storage_device_content(const char *device, char **ret, GError **err);
 /* Refuses what a new volume on a device cannot be. */
 bool storage_device_check_new(const StorageNewVol *vol, GError **err);
+/* Gives the device at @def's path the mode and owner that @def asks for, if it does. */
+bool storage_device_set_permissions(const StorageVolDef *def, GError **err);
 /* Takes the signatures of all that from @device; refused while it is in use. */
 bool storage_device_clear(const char *device, GError **err);
 

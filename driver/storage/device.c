@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <libvirt/libvirt.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -102,4 +103,15 @@ storage_device_check_new(const StorageNewVol *vol, GError **err)
                               "blocks",
                               vol->def->name);
     return true;
+}
+
+bool
+storage_device_set_permissions(const StorageVolDef *def, GError **err)
+{
+    g_autofree char *real = def->target->permissions ? realpath(def->target->path, NULL) : NULL;
+
+    /* The path may be a link, and permissions are not set through those. */
+    return !def->target->permissions ||
+           storage_image_set_permissions(real ? real : def->target->path, def->target->permissions,
+                                         0, err);
 }

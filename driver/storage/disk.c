@@ -238,8 +238,7 @@ fill_volume(StoragePool *pool, StorageNewVol *vol, GError **err)
     /* The format is the partition's type; what is copied into it are bytes. */
     g_clear_pointer(&def->target->format, g_free);
     return (!vol->source || storage_image_create(pool->manager, vol, err)) &&
-           (!def->target->permissions ||
-            storage_image_set_permissions(def->target->path, def->target->permissions, 0, err));
+           storage_device_set_permissions(def, err);
 }
 
 static bool

@@ -457,8 +457,7 @@ vol_create(StoragePool *pool, StorageNewVol *vol, GError **err)
     if (!create_volume(pool, def, err))
         return false;
     if ((!vol->source || storage_image_create(pool->manager, vol, err)) &&
-        (!def->target->permissions ||
-         storage_image_set_permissions(def->target->path, def->target->permissions, 0, err)))
+        storage_device_set_permissions(def, err))
         return true;
     remove_volume(pool, def->name, NULL);
     return false;

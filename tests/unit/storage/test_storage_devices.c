@@ -353,7 +353,9 @@ test_logical_pool(void **state)
 {
     World *w = *state;
     g_autofree char *name = g_strdup_printf("kiln-test-%d", (int)getpid());
+    g_autofree char *linked = g_strdup_printf("%s-link", name);
     g_autofree char *node = g_build_filename("/dev/shm", name, NULL);
+    g_autofree char *link = g_build_filename("/dev/shm", linked, NULL);
     g_autofree char *path = g_strdup_printf("%s:%s", w->dir, w->path);
     g_autofree char *rows = g_strdup_printf(
         "{\"report\":[{\"lv\":["
@@ -371,6 +373,7 @@ test_logical_pool(void **state)
     g_autoptr(GError) err = NULL;
     g_autofree char *xml = NULL, *said = NULL, *found = NULL, *created = NULL;
     StoragePoolInfo info;
+    struct stat st;
 
     g_setenv("PATH", path, TRUE);
     script(w, "vgs", "{\"report\":[{\"vg\":[{\"vg_size\":\"9000\",\"vg_free\":\"2000\"}]}]}");
@@ -415,6 +418,13 @@ test_logical_pool(void **state)
     created = logged(w);
     assert_non_null(strstr(created, "lvcreate --yes --name none -L 1024K -- shm\n"));
     assert_null(strstr(created, "-f"));
+    /* LVM's devices are links to others: permissions are those of what they lead to. */
+    assert_int_equal(symlink(node, link), 0);
+    assert_false(make(pool, linked, 1,
+                      "<target><permissions><mode>0604</mode></permissions></target>", NULL));
+    assert_int_equal(stat(node, &st), 0);
+    unlink(link);
+    assert_int_equal(st.st_mode & 0777, 0604);
     assert_true(storage_vol_delete(vol, 0, NULL));
     said = logged(w);
     assert_non_null(strstr(said, "lvremove --force -- shm/kiln-test-"));

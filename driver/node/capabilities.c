@@ -170,7 +170,6 @@ node_get_capabilities(Node *node, GError **err)
     xml_line(xml, 3, "<live/>");
     xml_line(xml, 3, "<uri_transports>");
     xml_line(xml, 4, "<uri_transport>tcp</uri_transport>");
-    xml_line(xml, 4, "<uri_transport>unix</uri_transport>");
     xml_line(xml, 3, "</uri_transports>");
     xml_line(xml, 2, "</migration_features>");
     xml_line(xml, 2, "<topology>");

@@ -341,7 +341,7 @@ test_open_as_go_libvirt(void **state)
 static void
 test_features(void **state)
 {
-    static const int supported[] = { 8, 9, 10, 14, 15, 16 };
+    static const int supported[] = { 6, 7, 8, 9, 10, 11, 13, 14, 15, 16 };
     Fixture *fixture = *state;
 
     open_as(fixture->fd, NULL, 0);

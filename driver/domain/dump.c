@@ -79,14 +79,28 @@ domain_dump_write(DomainRun *run, const char *path, GError **err)
     return ok;
 }
 
+/* A path in @dir that is free: a guest that crashes again within a second leaves the first core as
+ * it is. g_free() it. */
+static char *
+auto_path(const char *dir, const DomainRun *run)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autofree char *when = g_date_time_format(now, "%Y-%m-%d-%H:%M:%S");
+    char *path = g_strdup_printf("%s/%d-%s-%s", dir, run->id, run->domain->name, when);
+
+    for (int n = 2; access(path, F_OK) == 0; n++) {
+        g_free(path);
+        path = g_strdup_printf("%s/%d-%s-%s-%d", dir, run->id, run->domain->name, when, n);
+    }
+    return path;
+}
+
 void
 domain_dump_auto(DomainRun *run, const char *why)
 {
     DomainManager *manager = run->domain->manager;
     g_autofree char *dir = g_build_filename(manager->lib_dir, "dump", NULL);
-    g_autoptr(GDateTime) now = g_date_time_new_now_local();
-    g_autofree char *when = g_date_time_format(now, "%Y-%m-%d-%H:%M:%S");
-    g_autofree char *path = g_strdup_printf("%s/%d-%s-%s", dir, run->id, run->domain->name, when);
+    g_autofree char *path = auto_path(dir, run);
     g_autoptr(GError) err = NULL;
 
     if (file_make_dirs(dir, 0700, &err) && domain_dump_write(run, path, &err))

@@ -57,17 +57,19 @@ restart_in_place(DomainRun *run, GError **err)
 
     if (!qmp_command(run->qmp, "system_reset", NULL, DOMAIN_QMP_SECONDS, err))
         return false;
+    /* before it runs, for it may crash or power off again before the answer is here */
     g_mutex_lock(&domain->lock);
     run->own_resume = true;
-    g_mutex_unlock(&domain->lock);
-    if (!qmp_command(run->qmp, "cont", NULL, DOMAIN_QMP_SECONDS, err))
-        return false;
-    g_mutex_lock(&domain->lock);
-    run->own_resume = run->shutdown_seen = run->shutdown_by_reset = run->panicked = false;
+    run->shutdown_seen = run->shutdown_by_reset = run->panicked = false;
     run->reset_after_shutdown = false;
     domain_state_set(domain, VIR_DOMAIN_RUNNING,
                      domain->state == VIR_DOMAIN_CRASHED ? VIR_DOMAIN_RUNNING_CRASHED
                                                          : VIR_DOMAIN_RUNNING_BOOTED);
+    g_mutex_unlock(&domain->lock);
+    if (!qmp_command(run->qmp, "cont", NULL, DOMAIN_QMP_SECONDS, err))
+        return false;
+    g_mutex_lock(&domain->lock);
+    run->own_resume = false;
     g_mutex_unlock(&domain->lock);
     domain_status_refresh(domain);
     return true;

@@ -162,6 +162,8 @@ class AskedVirsh:
             as_user(user, "sh", "-c", 'read go && exec virsh "$@"', "virsh", "-c", daemon.uri(), *argv),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True)
+        # polkit lets nobody register for a process of another's
+        wait_for("the user's process", lambda: os.stat("/proc/%d" % self.virsh.pid).st_uid == USERS[user])
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             command = as_user(user, "pkttyagent", "--process", str(self.virsh.pid), "--notify-fd", "1")

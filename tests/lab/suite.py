@@ -16,8 +16,6 @@ import traceback
 PROJECT = os.environ["KILN_PROJECT"]
 BUILD = os.environ["KILN_BUILD"]
 TMP = os.environ["KILN_SUITE_TMP"]
-# For guests' kernels: clock interrupts that come by themselves again when the lab's emulator lost one.
-STEADY = "nohz=off highres=off lapic=notscdeadline"
 sys.path.insert(0, os.path.join(PROJECT, "tests"))
 from console import Console  # noqa: E402,F401
 
@@ -189,7 +187,7 @@ def guest_xml(name, memory=192, vcpus=1, devices=INTERFACE, disk=None, cmdline="
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>%s/vmlinuz</kernel>
     <initrd>%s/initrd</initrd>
-    <cmdline>console=ttyS0 quiet %s kiln.hostname=%s %s</cmdline>
+    <cmdline>console=ttyS0 quiet kiln.hostname=%s %s</cmdline>
   </os>
   <features><acpi/><apic/></features>
   <cpu mode='host-passthrough'/>
@@ -199,7 +197,7 @@ def guest_xml(name, memory=192, vcpus=1, devices=INTERFACE, disk=None, cmdline="
     <console type='pty'/>
   </devices>
 </domain>
-""" % (name, memory, vcpus, files, files, STEADY, name, cmdline, extra, disk, devices)
+""" % (name, memory, vcpus, files, files, name, cmdline, extra, disk, devices)
 
 
 def write(name, text):

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 
-from suite import PROJECT, STEADY, TMP, VMM, check, guest_files, wait_for
+from suite import PROJECT, TMP, VMM, check, guest_files, wait_for
 
 READY_SECONDS = 150
 
@@ -79,7 +79,7 @@ class Guest:
             files = guest_files()
             argv += ["-kernel", os.path.join(files, kernel),
                      "-initrd", initrd or os.path.join(files, "initrd"), "-append",
-                     "console=ttyS0 quiet panic=-1 mitigations=off %s %s" % (STEADY, cmdline)]
+                     "console=ttyS0 quiet panic=-1 mitigations=off " + cmdline]
         if sandbox:
             argv += ["-sandbox", "on,user=64055:64055"]
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)

@@ -17,7 +17,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (STEADY, TMP, VMM, Failed, check, guest_files, run, test, threads_of,  # noqa: E402
+from suite import (TMP, VMM, Failed, check, guest_files, run, test, threads_of,  # noqa: E402
                    wait_for)
 
 READY_SECONDS = 150
@@ -143,7 +143,7 @@ class Guest:
             file.truncate(1 << 20)
         argv = [VMM, "-name", "guest=" + name, "-nodefaults", "-m", "256", "-smp", "2",
                 "-kernel", files + "/vmlinuz", "-initrd", files + "/initrd", "-append",
-                'console=ttyS0 panic=-1 mitigations=off %s kiln.run="sh /mnt/test.sh"' % STEADY,
+                'console=ttyS0 panic=-1 mitigations=off kiln.run="sh /mnt/test.sh"',
                 "-chardev", "file,id=s0,path=" + self.serial,
                 "-device", "isa-serial,chardev=s0",
                 "-qmp", "unix:%s.qmp,server=on,wait=off" % self.base,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "driver/calls/domain_reply.h"
 #include "driver/calls/wire.h"
 #include "driver/domain/domain.h"
 #include "driver/node/node.h"
@@ -136,6 +137,16 @@ managers_domain_event(void *opaque, const DomainEvent *event)
     case VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD:
         event_hub_domain_block_threshold(hub, &dom, event->text, event->path, event->value,
                                          event->excess);
+        break;
+    case VIR_DOMAIN_EVENT_ID_DISK_CHANGE:
+        event_hub_domain_disk_change(hub, &dom, event->text, event->source, event->path,
+                                     event->event);
+        break;
+    case VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION:
+        event_hub_domain_iteration(hub, &dom, (int)event->value);
+        break;
+    case VIR_DOMAIN_EVENT_ID_JOB_COMPLETED:
+        event_hub_domain_job_completed(hub, &dom, domain_reply_job(event->job));
         break;
     case VIR_DOMAIN_EVENT_ID_DEVICE_ADDED:
     case VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED:

@@ -18,4 +18,7 @@ bool domain_reply_take(Domain *domain, WireDomain *wire);
  * are when @asked is 0, as clients ask first. VIR_ERR_INVALID_ARG when @asked has no room. */
 bool domain_reply_params(WireParams *params, int asked, DomainParamsRet *ret, GError **err);
 
+/* What clients are told of a job. The caller's. */
+WireParams *domain_reply_job(const DomainJobProgress *job);
+
 #endif

@@ -1,5 +1,4 @@
-/* domain_save.c - the calls that save domains and restore them, and those about the job that does
- * it.
+/* domain_save.c - the calls that save domains and restore them.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
@@ -208,72 +207,4 @@ call_domain_save_image_define_xml(Call *call, const DomainSaveImageDefineXmlArgs
     (void)ret;
     return domain_save_image_define(call->services->domains, args->file, args->dxml, args->flags,
                                     err);
-}
-
-/* ---- the job ---- */
-
-bool
-call_domain_get_job_info(Call *call, const DomainArgs *args, DomainGetJobInfoRet *ret, GError **err)
-{
-    DomainJobProgress progress;
-
-    (void)args;
-    (void)err;
-    ret->type = VIR_DOMAIN_JOB_NONE;
-    /* an inactive domain has none */
-    if (!domain_job_progress(call->domain, &progress, NULL) || !progress.operation)
-        return true;
-    ret->type = VIR_DOMAIN_JOB_UNBOUNDED;
-    ret->time_elapsed = progress.elapsed_ms;
-    ret->data_total = ret->mem_total = progress.total;
-    ret->data_processed = ret->mem_processed = progress.processed;
-    ret->data_remaining = ret->mem_remaining = progress.remaining;
-    return true;
-}
-
-bool
-call_domain_get_job_stats(Call *call, const DomainFlagsArgs *args, DomainGetJobStatsRet *ret,
-                          GError **err)
-{
-    WireParams *params;
-    DomainJobProgress progress;
-
-    if (!call_check_flags(args->flags,
-                          VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED,
-                          "virDomainGetJobStats", err))
-        return false;
-    ret->type = VIR_DOMAIN_JOB_NONE;
-    /* of jobs that are over nothing is kept */
-    if ((args->flags & VIR_DOMAIN_JOB_STATS_COMPLETED) ||
-        !domain_job_progress(call->domain, &progress, NULL) || !progress.operation)
-        return true;
-    ret->type = VIR_DOMAIN_JOB_UNBOUNDED;
-    params = wire_params_new();
-    wire_params_add_int(params, VIR_DOMAIN_JOB_OPERATION, progress.operation);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_TIME_ELAPSED, progress.elapsed_ms);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_DATA_TOTAL, progress.total);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_DATA_PROCESSED, progress.processed);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_DATA_REMAINING, progress.remaining);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_MEMORY_TOTAL, progress.total);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_MEMORY_PROCESSED, progress.processed);
-    wire_params_add_ullong(params, VIR_DOMAIN_JOB_MEMORY_REMAINING, progress.remaining);
-    wire_params_steal(params, &ret->params.params_len, &ret->params.params_val);
-    return true;
-}
-
-bool
-call_domain_abort_job(Call *call, const DomainArgs *args, WireVoid *ret, GError **err)
-{
-    (void)args;
-    (void)ret;
-    return domain_job_abort(call->domain, err);
-}
-
-bool
-call_domain_abort_job_flags(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
-{
-    (void)ret;
-    /* the flag is for post-copy migration */
-    return call_check_flags(args->flags, 0, "virDomainAbortJobFlags", err) &&
-           domain_job_abort(call->domain, err);
 }

@@ -53,6 +53,7 @@ struct EventHub {
 };
 
 #define DEVICE_CALLBACK(what) CALL_EVENT_DOMAIN_EVENT_CALLBACK_DEVICE_##what
+#define ITERATION_CALLBACK CALL_EVENT_DOMAIN_EVENT_CALLBACK_MIGRATION_ITERATION
 
 /* Message numbers of the two families by virDomainEventID; 0: not in that family. */
 static const struct {
@@ -92,6 +93,10 @@ static const struct {
                                              CALL_EVENT_DOMAIN_EVENT_DEVICE_REMOVED },
     [VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED] = { DEVICE_CALLBACK(REMOVAL_FAILED), 0 },
     [VIR_DOMAIN_EVENT_ID_METADATA_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE, 0 },
+    [VIR_DOMAIN_EVENT_ID_DISK_CHANGE] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_DISK_CHANGE,
+                                          CALL_EVENT_DOMAIN_EVENT_DISK_CHANGE },
+    [VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION] = { ITERATION_CALLBACK, 0 },
+    [VIR_DOMAIN_EVENT_ID_JOB_COMPLETED] = { CALL_EVENT_DOMAIN_EVENT_CALLBACK_JOB_COMPLETED, 0 },
     [VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD] = { CALL_EVENT_DOMAIN_EVENT_BLOCK_THRESHOLD, 0 },
 };
 
@@ -563,6 +568,39 @@ event_hub_domain_block_threshold(EventHub *hub, const EventDomain *dom, const ch
 
     hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
                        (xdrproc_t)xdr_DomainBlockThresholdEvent, &msg);
+}
+
+void
+event_hub_domain_disk_change(EventHub *hub, const EventDomain *dom, const char *alias,
+                             const char *old_source, const char *new_source, int reason)
+{
+    char *was = (char *)old_source, *now = (char *)new_source;
+    DomainDiskChangeEvent msg = { event_wire_domain(dom), was ? &was : NULL, now ? &now : NULL,
+                                  (char *)alias, reason };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+                       (xdrproc_t)xdr_DomainDiskChangeEvent, &msg);
+}
+
+void
+event_hub_domain_iteration(EventHub *hub, const EventDomain *dom, int iteration)
+{
+    DomainMigrationIterationEvent msg = { event_wire_domain(dom), iteration };
+
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION,
+                       (xdrproc_t)xdr_DomainMigrationIterationEvent, &msg);
+}
+
+void
+event_hub_domain_job_completed(EventHub *hub, const EventDomain *dom, WireParams *params)
+{
+    DomainJobCompletedEvent msg = { event_wire_domain(dom), { 0, NULL } };
+
+    wire_params_steal(params, &msg.params.params_len, &msg.params.params_val);
+    hub_publish_domain(hub, dom, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                       (xdrproc_t)xdr_DomainJobCompletedEvent, &msg);
+    msg.dom = (WireDomain){ 0 }; /* the caller's */
+    xdr_free((xdrproc_t)xdr_DomainJobCompletedEvent, (char *)&msg);
 }
 
 void

@@ -90,6 +90,14 @@ void event_hub_domain_block_job(EventHub *hub, const EventDomain *dom, int event
  * bytes. */
 void event_hub_domain_block_threshold(EventHub *hub, const EventDomain *dom, const char *dev,
                                       const char *path, uint64_t threshold, uint64_t excess);
+/* VIR_DOMAIN_EVENT_ID_DISK_CHANGE: virConnectDomainEventDiskChangeReason; NULL: no source. */
+void event_hub_domain_disk_change(EventHub *hub, const EventDomain *dom, const char *alias,
+                                  const char *old_source, const char *new_source, int reason);
+/* VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION */
+void event_hub_domain_iteration(EventHub *hub, const EventDomain *dom, int iteration);
+/* VIR_DOMAIN_EVENT_ID_JOB_COMPLETED; @params is taken over. */
+void event_hub_domain_job_completed(EventHub *hub, const EventDomain *dom,
+                                    struct WireParams *params);
 /* VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, _REMOVED and _REMOVAL_FAILED, by @event. */
 void event_hub_domain_device(EventHub *hub, const EventDomain *dom, int event, const char *alias);
 

@@ -70,19 +70,20 @@ typedef struct {
     int domain_id;               /* -1: inactive */
     int event, detail;           /* LIFECYCLE: event, detail. AGENT_LIFECYCLE: state, reason.
                                   * METADATA_CHANGE: type, 0. WATCHDOG, IO_ERROR: action, 0.
-                                  * TRAY_CHANGE: reason, 0. Else 0 */
+                                  * TRAY_CHANGE, DISK_CHANGE: reason, 0. Else 0 */
     uint64_t value;              /* BALLOON_CHANGE: KiB now. RTC_CHANGE: offset in seconds.
-                                  * BLOCK_THRESHOLD: bytes */
+                                  * BLOCK_THRESHOLD: bytes. MIGRATION_ITERATION: which */
     const char *text;            /* METADATA_CHANGE: namespace URI or NULL. DEVICE_ADDED, _REMOVED,
-                                  * _REMOVAL_FAILED, TRAY_CHANGE, IO_ERROR: the device's alias.
-                                  * BLOCK_THRESHOLD: the disk */
+                                  * _REMOVAL_FAILED, TRAY_CHANGE, DISK_CHANGE, IO_ERROR: the
+                                  * device's alias. BLOCK_THRESHOLD: the disk */
     const char *source, *reason; /* IO_ERROR: the disk's source; "enospc" or "". It stands for
-                                  * IO_ERROR_REASON, too */
+                                  * IO_ERROR_REASON, too. DISK_CHANGE: the source it had */
     const char *path;            /* BLOCK_THRESHOLD: of a local image, else NULL */
     uint64_t excess;             /* BLOCK_THRESHOLD: bytes beyond @value */
     const DomainEventGraphics *graphics; /* GRAPHICS */
     const DomainParam *params;           /* TUNABLE */
     unsigned n_params;
+    const struct DomainJobProgress *job; /* JOB_COMPLETED */
 } DomainEvent;
 
 typedef struct {
@@ -284,13 +285,22 @@ char *domain_save_image_xml(DomainManager *manager, const char *path, unsigned f
 bool domain_save_image_define(DomainManager *manager, const char *path, const char *xml,
                               unsigned flags, GError **err);
 
-typedef struct {
+typedef struct DomainJobProgress {
     int operation; /* virDomainJobOperation; 0: no such job */
+    bool completed;
     uint64_t elapsed_ms;
-    uint64_t total, processed, remaining; /* bytes of memory */
+    uint64_t total, processed, remaining;    /* bytes of memory */
+    uint64_t bps;                            /* bytes a second in the latest round */
+    uint64_t constant, normal, normal_bytes; /* pages of one value, others, and those' bytes */
+    uint64_t page_size, iteration;           /* 0: the job goes through memory in no rounds */
+    bool stood_still;                        /* the guest did, for @downtime_ms */
+    uint64_t downtime_ms;
 } DomainJobProgress;
 /* Of a running guest. */
 bool domain_job_progress(Domain *domain, DomainJobProgress *ret, GError **err);
+/* Of the latest job that was done, of a domain that is not running, too; operation is 0 for none.
+ * @keep: the next who asks gets it as well. */
+void domain_job_finished(Domain *domain, bool keep, DomainJobProgress *ret);
 /* Asks the job to end; does not wait for that. */
 bool domain_job_abort(Domain *domain, GError **err);
 

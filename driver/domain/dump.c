@@ -128,6 +128,25 @@ go_on(DomainRun *run, unsigned flags, bool held, GError **err)
     return ok;
 }
 
+/* In a job, which clients can look at meanwhile. */
+static bool
+write_reported(DomainRun *run, const char *path, GError **err)
+{
+    Domain *domain = run->domain;
+    uint64_t bytes;
+    bool ok;
+
+    g_mutex_lock(&domain->lock);
+    bytes = domain->live ? domain->live->memory * 1024 : 0;
+    g_mutex_unlock(&domain->lock);
+    domain_job_report(domain, VIR_DOMAIN_JOB_OPERATION_DUMP);
+    ok = domain_dump_write(run, path, err);
+    domain_job_done(domain, ok ? bytes : 0);
+    if (ok)
+        domain_job_tell(domain);
+    return ok;
+}
+
 bool
 domain_core_dump(Domain *domain, const char *path, unsigned format, unsigned flags, GError **err)
 {
@@ -145,7 +164,7 @@ domain_core_dump(Domain *domain, const char *path, unsigned format, unsigned fla
         ok = !held || domain_guest_hold(run, VIR_DOMAIN_PAUSED_DUMP, err);
         held = held && ok;
     }
-    ok = ok && domain_dump_write(run, path, err);
+    ok = ok && write_reported(run, path, err);
     if (ok)
         ok = go_on(run, flags, held, err);
     else if (held)

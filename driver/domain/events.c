@@ -110,6 +110,33 @@ domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n)
 }
 
 void
+domain_event_job(Domain *domain, const DomainJobProgress *job)
+{
+    g_autofree char *name = domain_dup_name(domain);
+
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = domain_id(domain),
+                                       .job = job });
+}
+
+void
+domain_event_disk_missing(DomainRun *run, const char *alias, const char *old, int reason)
+{
+    Domain *domain = run->domain;
+    g_autofree char *name = domain_dup_name(domain);
+
+    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+                                       .name = name,
+                                       .uuid = domain->uuid,
+                                       .domain_id = run->id,
+                                       .event = reason,
+                                       .text = alias,
+                                       .source = old });
+}
+
+void
 domain_event_threshold(Domain *domain, const char *dev, const char *path, uint64_t bytes,
                        uint64_t excess)
 {

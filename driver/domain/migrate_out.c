@@ -182,7 +182,7 @@ perform_run(DomainRun *run, const DomainMigrate *migrate, GError **err)
     ok = perform_send(run, migrate, fd, err);
     close(fd);
     g_mutex_lock(&domain->lock);
-    domain->progress = (DomainProgress){ .operation = 0 };
+    domain->progress = (DomainProgress){ .begun = 0 };
     run->own_stop = run->own_resume = false;
     stopped = ok && domain->state == VIR_DOMAIN_RUNNING;
     if (stopped)
@@ -284,10 +284,14 @@ domain_migrate_confirm(Domain *domain, const DomainMigrate *migrate, const void 
     running = domain->migrate_running;
     g_mutex_unlock(&domain->lock);
     gone = gone && step == MIGRATION_PERFORMED;
-    if (run && gone)
+    if (run && gone) {
         domain_run_quit(run, VIR_DOMAIN_SHUTOFF_MIGRATED, VIR_DOMAIN_EVENT_STOPPED_MIGRATED);
-    else if (run && step == MIGRATION_PERFORMED && running)
-        domain_guest_let_go(run, VIR_DOMAIN_RUNNING_MIGRATION_CANCELED);
+        domain_job_tell(domain);
+    } else if (run && step == MIGRATION_PERFORMED) {
+        domain_job_done(domain, 0);
+        if (running)
+            domain_guest_let_go(run, VIR_DOMAIN_RUNNING_MIGRATION_CANCELED);
+    }
     set_step(domain, MIGRATION_NONE, NULL);
     domain_job_end(domain);
     if (gone && undefine)
@@ -344,7 +348,7 @@ domain_migrate_is_under_way(Domain *domain)
     bool under_way;
 
     g_mutex_lock(&domain->lock);
-    under_way = domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+    under_way = domain->progress.now.operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
     g_mutex_unlock(&domain->lock);
     return under_way;
 }

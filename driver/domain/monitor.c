@@ -517,6 +517,17 @@ on_block_ready(DomainRun *run, JsonObject *data)
     on_block_job(run, "ready", data);
 }
 
+/* A round of going through the guest's memory begins; a saved guest's is the only one. */
+static void
+on_migration_pass(DomainRun *run, JsonObject *data)
+{
+    gint64 pass = data ? json_object_get_int_member_with_default(data, "pass", 0) : 0;
+
+    if (pass > 0)
+        domain_event_send(run->domain, VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, 0, 0,
+                          (uint64_t)MIN(pass, G_MAXINT32), NULL);
+}
+
 static const struct {
     const char *name;
     void (*handle)(DomainRun *run, JsonObject *data);
@@ -543,6 +554,7 @@ static const struct {
     { "VNC_INITIALIZED", domain_on_viewer_ready },
     { "VNC_DISCONNECTED", domain_on_viewer_gone },
     { "BLOCK_WRITE_THRESHOLD", domain_block_threshold_event },
+    { "MIGRATION_PASS", on_migration_pass },
 };
 
 static void

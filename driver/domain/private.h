@@ -83,11 +83,10 @@ typedef struct {
 
 /* How far a job has come that moves the guest's memory. */
 typedef struct {
-    int operation;                        /* virDomainJobOperation; 0: none */
-    bool cancel;                          /* somebody wants it to end */
-    bool cancel_on_error;                 /* as soon as the guest stands still for an I/O error */
-    gint64 begun;                         /* monotonic */
-    uint64_t total, processed, remaining; /* bytes */
+    bool cancel;           /* somebody wants it to end */
+    bool cancel_on_error;  /* as soon as the guest stands still for an I/O error */
+    gint64 begun;          /* monotonic */
+    DomainJobProgress now; /* elapsed_ms is not kept; operation 0: none */
 } DomainProgress;
 
 /* A thread waiting for a domain's job; on its stack. */
@@ -122,6 +121,7 @@ struct Domain {
     const char *job;    /* name of the running job; NULL: none */
     gint64 job_since;   /* monotonic */
     DomainProgress progress;
+    DomainJobProgress finished; /* the latest that was done */
     int migration;          /* to another host: MIGRATION_ (migrate.h); the job is held meanwhile */
     const void *migrator;   /* client that manages it */
     bool migrate_running;   /* the guest ran when it began */
@@ -235,6 +235,9 @@ void domain_event_io_error(Domain *domain, const char *source, const char *alias
 void domain_event_graphics(Domain *domain, const DomainEventGraphics *graphics);
 void domain_event_monitor(Domain *domain, const char *name, JsonObject *data);
 void domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n);
+void domain_event_job(Domain *domain, const DomainJobProgress *job);
+/* DISK_CHANGE of a run: the image @old was not there, and @reason says what became of its disk. */
+void domain_event_disk_missing(DomainRun *run, const char *alias, const char *old, int reason);
 /* BLOCK_THRESHOLD: @path may be NULL. */
 void domain_event_threshold(Domain *domain, const char *dev, const char *path, uint64_t bytes,
                             uint64_t excess);
@@ -280,6 +283,12 @@ bool domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void
 /* That the image of @disk is there and no other running guest of the host has it in a way that
  * clashes: VIR_ERR_RESOURCE_BUSY naming that one. */
 bool domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err);
+
+/* startup.c: the image of @disk is not there, and its guest can do without it; @boot: it does not
+ * go on from elsewhere. */
+bool domain_disk_may_miss(const DomainDisk *disk, bool boot);
+/* Takes such images out of the definition of a run that begins, and tells clients. */
+void domain_disks_drop_missing(DomainRun *run, DomainDef *live, bool boot);
 
 /* volumes.c */
 /* Makes of a disk that is a volume the file or device that the volume is; others stay as they are.
@@ -350,6 +359,11 @@ void domain_job_report(Domain *domain, int operation);
 /* Follows the VMM's migration to its end, and ends it when asked to. VIR_ERR_OPERATION_ABORTED
  * then. */
 bool domain_job_follow(DomainRun *run, GError **err);
+/* What domain_job_report() began is over, where it was not the VMM's migration alone. @bytes: of
+ * memory it has written; 0: it failed. */
+void domain_job_done(Domain *domain, uint64_t bytes);
+/* Clients hear of the job that has just been done. */
+void domain_job_tell(Domain *domain);
 
 /* --- screenshot.c ------------------------------------------------------------------------------
  */

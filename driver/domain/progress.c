@@ -1,5 +1,5 @@
-/* progress.c - how far a job of a domain that moves the guest's memory has come, and its end before
- * time (virDomainGetJobInfo, virDomainAbortJob).
+/* progress.c - how far a job of a domain that moves the guest's memory has come, its end before
+ * time, and what is told of it when it is done (virDomainGetJobStats, virDomainAbortJob).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -13,7 +13,58 @@ void
 domain_job_report(Domain *domain, int operation)
 {
     g_mutex_lock(&domain->lock);
-    domain->progress = (DomainProgress){ .operation = operation, .begun = g_get_monotonic_time() };
+    domain->progress =
+        (DomainProgress){ .now.operation = operation, .begun = g_get_monotonic_time() };
+    domain->finished = (DomainJobProgress){ .operation = 0 };
+    g_mutex_unlock(&domain->lock);
+}
+
+/* With the state lock held. */
+static uint64_t
+elapsed_ms(const DomainProgress *progress)
+{
+    return (uint64_t)(g_get_monotonic_time() - progress->begun) / 1000;
+}
+
+/* With the state lock held: nothing is kept of a job that failed, and of a start. */
+static void
+progress_end(Domain *domain, bool done)
+{
+    domain->finished = (DomainJobProgress){ .operation = 0 };
+    if (done && domain->progress.now.operation != VIR_DOMAIN_JOB_OPERATION_RESTORE) {
+        domain->finished = domain->progress.now;
+        domain->finished.completed = true;
+        domain->finished.elapsed_ms = elapsed_ms(&domain->progress);
+    }
+    domain->progress = (DomainProgress){ .begun = 0 };
+}
+
+void
+domain_job_done(Domain *domain, uint64_t bytes)
+{
+    g_mutex_lock(&domain->lock);
+    domain->progress.now.total = domain->progress.now.processed = bytes;
+    progress_end(domain, bytes > 0);
+    g_mutex_unlock(&domain->lock);
+}
+
+void
+domain_job_tell(Domain *domain)
+{
+    DomainJobProgress job;
+
+    domain_job_finished(domain, true, &job);
+    if (job.operation)
+        domain_event_job(domain, &job);
+}
+
+void
+domain_job_finished(Domain *domain, bool keep, DomainJobProgress *ret)
+{
+    g_mutex_lock(&domain->lock);
+    *ret = domain->finished;
+    if (!keep)
+        domain->finished = (DomainJobProgress){ .operation = 0 };
     g_mutex_unlock(&domain->lock);
 }
 
@@ -21,6 +72,25 @@ static uint64_t
 member(JsonObject *object, const char *name)
 {
     return (uint64_t)MAX(0, object ? json_object_get_int_member_with_default(object, name, 0) : 0);
+}
+
+/* With the state lock held: what query-migrate says, of which "ram" is @ram. */
+static void
+progress_read(DomainJobProgress *now, JsonObject *answer, JsonObject *ram)
+{
+    double mbps = ram ? json_object_get_double_member_with_default(ram, "mbps", 0) : 0;
+
+    now->total = member(ram, "total");
+    now->processed = member(ram, "transferred");
+    now->remaining = member(ram, "remaining");
+    now->bps = mbps > 0 && mbps < 1e12 ? (uint64_t)(mbps * 1e6 / 8) : 0;
+    now->constant = member(ram, "duplicate");
+    now->normal = member(ram, "normal");
+    now->normal_bytes = member(ram, "normal-bytes");
+    now->page_size = member(ram, "page-size");
+    now->iteration = member(ram, "dirty-sync-count");
+    now->stood_still = json_object_has_member(answer, "downtime");
+    now->downtime_ms = member(answer, "downtime");
 }
 
 /* Notes how far it is; true when somebody wants it to end. */
@@ -34,9 +104,7 @@ progress_note(DomainRun *run, JsonObject *answer)
     int reason;
 
     g_mutex_lock(&domain->lock);
-    domain->progress.total = member(ram, "total");
-    domain->progress.processed = member(ram, "transferred");
-    domain->progress.remaining = member(ram, "remaining");
+    progress_read(&domain->progress.now, answer, ram);
     cancel = domain->progress.cancel;
     domain->progress.cancel = false;
     look = domain->progress.cancel_on_error;
@@ -88,7 +156,7 @@ domain_job_follow(DomainRun *run, GError **err)
         ms = MIN(ms * 2, (gulong)FOLLOW_MOST_MS);
     }
     g_mutex_lock(&domain->lock);
-    domain->progress = (DomainProgress){ .operation = 0 };
+    progress_end(domain, done > 0);
     g_mutex_unlock(&domain->lock);
     return done > 0;
 }
@@ -100,12 +168,9 @@ domain_job_progress(Domain *domain, DomainJobProgress *ret, GError **err)
 
     g_mutex_lock(&domain->lock);
     active = domain->live != NULL;
-    *ret = (DomainJobProgress){ .operation = domain->progress.operation,
-                                .total = domain->progress.total,
-                                .processed = domain->progress.processed,
-                                .remaining = domain->progress.remaining };
+    *ret = domain->progress.now;
     if (ret->operation)
-        ret->elapsed_ms = (uint64_t)(g_get_monotonic_time() - domain->progress.begun) / 1000;
+        ret->elapsed_ms = elapsed_ms(&domain->progress);
     g_mutex_unlock(&domain->lock);
     return active || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
 }
@@ -114,16 +179,20 @@ bool
 domain_job_abort(Domain *domain, GError **err)
 {
     bool active, can;
+    int operation;
 
     g_mutex_lock(&domain->lock);
     active = domain->live != NULL;
-    can = domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SAVE ||
-          domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_SNAPSHOT ||
-          domain->progress.operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+    operation = domain->progress.now.operation;
+    can = operation == VIR_DOMAIN_JOB_OPERATION_SAVE ||
+          operation == VIR_DOMAIN_JOB_OPERATION_SNAPSHOT ||
+          operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
     if (can)
         domain->progress.cancel = true;
     g_mutex_unlock(&domain->lock);
     if (!active)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
+    if (operation == VIR_DOMAIN_JOB_OPERATION_DUMP)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot abort memory-only dump");
     return can || kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "no job is active on the domain");
 }

@@ -239,7 +239,12 @@ domain_save_memory(DomainRun *run, const char *path, bool running, GError **err)
         !save_file_create(&file, path, &head, err))
         return false;
     domain_job_report(run->domain, VIR_DOMAIN_JOB_OPERATION_SNAPSHOT);
-    return write_guest(run, &file, head.format, err) && save_file_commit(&file, err);
+    if (!write_guest(run, &file, head.format, err) || !save_file_commit(&file, err)) {
+        domain_job_done(run->domain, 0);
+        return false;
+    }
+    domain_job_tell(run->domain);
+    return true;
 }
 
 /* In a job. */
@@ -264,6 +269,8 @@ save_run(DomainRun *run, const char *path, const char *xml, unsigned flags, GErr
         return false;
     domain_job_report(domain, VIR_DOMAIN_JOB_OPERATION_SAVE);
     ok = write_guest(run, &file, head.format, err) && save_file_commit(&file, err);
+    if (!ok)
+        domain_job_done(domain, 0);
     if (!ok && was_running)
         domain_guest_let_go(run, VIR_DOMAIN_RUNNING_SAVE_CANCELED);
     return ok;
@@ -296,6 +303,7 @@ save_domain(Domain *domain, const char *path, const char *xml, unsigned flags, G
         if (managed)
             domain_managed_save_set(domain, true);
         domain_run_quit(run, VIR_DOMAIN_SHUTOFF_SAVED, VIR_DOMAIN_EVENT_STOPPED_SAVED);
+        domain_job_tell(domain);
     }
     domain_job_end(domain);
     return ok;

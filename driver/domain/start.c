@@ -113,10 +113,11 @@ domain_disk_check(Domain *domain, const DomainDisk *disk, GError **err)
 }
 
 static bool
-check_disks(Domain *domain, const DomainDef *def, GError **err)
+check_disks(Domain *domain, const DomainDef *def, bool boot, GError **err)
 {
     for (guint i = 0; i < def->disks->len; i++)
-        if (!domain_disk_check(domain, def->disks->pdata[i], err))
+        if (!domain_disk_may_miss(def->disks->pdata[i], boot) &&
+            !domain_disk_check(domain, def->disks->pdata[i], err))
             return false;
     return true;
 }
@@ -423,12 +424,13 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is already running");
     if (!domain_disks_resolve(domain->manager, wanted, err) ||
         !domain_def_unsupported(wanted, err) || !domain_check_actions(wanted, err) ||
-        !check_disks(domain, wanted, err))
+        !check_disks(domain, wanted, saved < 0, err))
         return false;
     run = domain_run_ref(run_begin(domain));
     run->reset_nvram = flags & VIR_DOMAIN_START_RESET_NVRAM;
     run->incoming = flags & DOMAIN_START_INCOMING;
     live = domain_live_new(wanted, run->id);
+    domain_disks_drop_missing(run, live, saved < 0);
     if (!run_prepare(run, live, saved, err)) {
         run_abandon(run, live);
         domain_def_free(live);

@@ -96,8 +96,72 @@ def viewer_and_tray():
         conn.close()
 
 
+DISKS = """<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+      <source file='%s/none.img' startupPolicy='optional'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='cdrom'><driver name='qemu' type='raw'/>
+      <source file='%s/%s.iso' startupPolicy='%s'/><target dev='sda' bus='sata'/><readonly/></disk>"""
+
+
+def jobs_and_missing_images():
+    with event_loop(), Daemon(wrap=WRAP) as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        head, rest = XML.split("    <disk", 1)
+        head = head.replace("</name>", "</name><uuid>6b3b1f5e-0c1d-4e2a-9f37-000000000034</uuid>")
+        xml = head + DISKS + rest.split("</disk>", 1)[1]
+        told, changed = [], []
+        conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                                    lambda _, dom, stats, ___: told.append(stats), None)
+        conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+                                    lambda _, dom, *what: changed.append(what[:-1]), None)
+        # a requisite image must be there when the guest boots
+        dom = conn.defineXML(xml % (daemon.root, daemon.root, "none", "requisite"))
+        refused(libvirt.VIR_ERR_SYSTEM_ERROR, "none.iso", dom.create)
+        dom = conn.defineXML(xml % (daemon.root, daemon.root, "none", "optional"))
+        dom.create()
+        wait_for("both disks", lambda: len(changed) == 2)
+        assert changed == [(daemon.root + "/none.img", None, "virtio-disk0",
+                            libvirt.VIR_DOMAIN_EVENT_DISK_DROP_MISSING_ON_START),
+                           (daemon.root + "/none.iso", None, "sata0-0-0",
+                            libvirt.VIR_DOMAIN_EVENT_DISK_CHANGE_MISSING_ON_START)], changed
+        live = dom.XMLDesc()
+        assert "none.i" not in live and "dev='vda'" not in live and "dev='sda'" in live, live
+        assert "none.iso" in dom.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+        assert dom.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED) == {"type": libvirt.VIR_DOMAIN_JOB_NONE}
+        dom.coreDump(os.path.join(daemon.root, "core"), libvirt.VIR_DUMP_MEMORY_ONLY)
+        wait_for("the dump", lambda: told)
+        assert told[0]["operation"] == libvirt.VIR_DOMAIN_JOB_OPERATION_DUMP, told
+        assert told[0]["memory_total"] == told[0]["memory_processed"] == 64 << 20, told
+        refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.abortJob)
+        dom.save(os.path.join(daemon.root, "saved"))
+        wait_for("the save", lambda: len(told) == 2)
+        keep = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+        stats = dom.jobStats(keep)
+        assert stats.pop("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED and stats == told[1], (stats, told)
+        assert stats["operation"] == libvirt.VIR_DOMAIN_JOB_OPERATION_SAVE and stats["memory_total"] >= 64 << 20, stats
+        assert stats["memory_remaining"] == 0 and stats["memory_processed"] > 0 and stats["time_elapsed"] >= 0, stats
+        words = daemon.virsh("domjobinfo", "told", "--completed", scheme="qemu")
+        assert "Completed" in words and "Save" in words, words
+        assert dom.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)["type"] == libvirt.VIR_DOMAIN_JOB_NONE
+
+        # one that went away meanwhile is done without
+        image = os.path.join(daemon.root, "some.iso")
+        with open(image, "wb") as stream:
+            stream.truncate(1 << 20)
+        dom = conn.defineXML(xml % (daemon.root, daemon.root, "some", "requisite"))
+        dom.create()
+        dom.managedSave()
+        os.unlink(image)
+        changed.clear()
+        dom.create()
+        wait_for("the CD", lambda: len(changed) == 1)
+        assert changed[0][0] == image, changed
+        dom.destroy()
+        conn.close()
+
+
 if __name__ == "__main__":
-    TESTS = [viewer_and_tray]
+    TESTS = [viewer_and_tray, jobs_and_missing_images]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skip viewer-and-tray - no /dev/kvm for this user")
         sys.exit(0)

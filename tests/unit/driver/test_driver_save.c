@@ -35,11 +35,23 @@ test_save_and_restore(void **state)
     g_autoptr(Domain) domain = harness_start(harness, "vm", "", "");
     g_autofree char *path = path_in(harness, "vm.save"), *xml = NULL;
     g_autoptr(GError) err = NULL;
+    DomainJobProgress job;
     struct stat st;
 
+    domain_job_finished(domain, false, &job);
+    assert_int_equal(job.operation, 0);
     assert_true(domain_save(domain, path, NULL, 0, &err));
     harness_wait_state(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SAVED);
-    harness_wait_event(harness, "vm 3 0\nvm 5 4\n"); /* suspended, stopped: saved */
+    /* suspended, stopped: saved, and the job is over */
+    harness_wait_event(harness, "vm 3 0\nvm 5 4\nvm id21 0\n");
+    domain_job_finished(domain, true, &job);
+    assert_true(job.completed);
+    assert_int_equal(job.operation, VIR_DOMAIN_JOB_OPERATION_SAVE);
+    assert_int_equal(job.total, 1000);
+    domain_job_finished(domain, false, &job);
+    assert_int_equal(job.total, 1000);
+    domain_job_finished(domain, true, &job);
+    assert_int_equal(job.operation, 0);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(harness_count(harness, ".", "vm.save"), 1);
@@ -135,9 +147,12 @@ test_a_failed_save_leaves_the_guest_running(void **state)
     g_autoptr(Domain) domain = harness_start(harness, "vm", "unsaved", "");
     g_autofree char *path = path_in(harness, "vm.save");
     g_autoptr(GError) err = NULL;
+    DomainJobProgress job;
 
     check_refused(domain_save(domain, path, NULL, 0, &err), &err, VIR_ERR_OPERATION_FAILED,
                   "the disk is full");
+    domain_job_finished(domain, true, &job);
+    assert_int_equal(job.operation, 0);
     harness_wait_state(domain, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_SAVE_CANCELED);
     assert_int_equal(harness_count(harness, ".", "save"), 0);
     assert_false(g_file_test(path, G_FILE_TEST_EXISTS));

@@ -657,44 +657,73 @@ domain_monitor_iothread_number(const char *id)
 
 /* Threads are bound and limited by the numbers the VMM tells: it may only name its own. */
 static bool
-own_thread(const DomainRun *run, int64_t tid, pid_t *ret_tid, GError **err)
+is_own_thread(const DomainRun *run, int64_t tid)
 {
     g_autofree char *path =
         g_strdup_printf("/proc/%d/task/%" G_GINT64_FORMAT, (int)run->process.pid, tid);
 
-    if (tid <= 0 || tid > G_MAXINT || !g_file_test(path, G_FILE_TEST_IS_DIR))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                              "the VMM names thread %" G_GINT64_FORMAT ", which is not its own",
-                              tid);
-    *ret_tid = tid;
-    return true;
+    return tid > 0 && tid <= G_MAXINT && g_file_test(path, G_FILE_TEST_IS_DIR);
+}
+
+static bool
+refuse_thread(int64_t tid, GError **err)
+{
+    return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                          "the VMM names thread %" G_GINT64_FORMAT ", which is not its own", tid);
+}
+
+/* The threads of the vCPUs, by their index. *ret_foreign is a thread that is not the VMM's, if it
+ * named one. */
+static GArray *
+ask_vcpus(DomainRun *run, int64_t *ret_foreign, GError **err)
+{
+    g_autoptr(JsonNode) cpus = NULL;
+    JsonArray *cpu_list = qmp_execute_list(run->qmp, "query-cpus-fast", NULL, &cpus, err);
+    g_autoptr(GArray) tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
+
+    *ret_foreign = 0;
+    if (!cpu_list)
+        return NULL;
+    for (guint i = 0; i < json_array_get_length(cpu_list); i++) {
+        JsonObject *cpu = qmp_element(cpu_list, i);
+        int64_t index = qmp_number(cpu, "cpu-index"), tid = qmp_number(cpu, "thread-id");
+
+        if (index < 0 || index >= 4096) {
+            kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
+                           "query-cpus-fast names a vCPU %" G_GINT64_FORMAT, index);
+            return NULL;
+        }
+        if (!is_own_thread(run, tid)) {
+            *ret_foreign = tid;
+            refuse_thread(tid, err);
+            return NULL;
+        }
+        if (tids->len <= index)
+            g_array_set_size(tids, index + 1);
+        g_array_index(tids, pid_t, index) = tid;
+    }
+    return g_steal_pointer(&tids);
 }
 
 bool
 domain_monitor_vcpus(DomainRun *run, GError **err)
 {
-    g_autoptr(JsonNode) cpus = NULL;
-    JsonArray *cpu_list = qmp_execute_list(run->qmp, "query-cpus-fast", NULL, &cpus, err);
-    g_autoptr(GArray) tids = g_array_new(FALSE, TRUE, sizeof(pid_t));
-    GArray *old;
+    g_autoptr(GError) failure = NULL;
+    int64_t foreign;
+    GArray *tids = ask_vcpus(run, &foreign, &failure), *old;
 
-    if (!cpu_list)
+    /* A processor that the guest lets go takes its thread along, maybe since it was named. */
+    if (!tids && foreign > 0) {
+        g_clear_error(&failure);
+        tids = ask_vcpus(run, &foreign, &failure);
+    }
+    if (!tids) {
+        g_propagate_error(err, g_steal_pointer(&failure));
         return false;
-    for (guint i = 0; i < json_array_get_length(cpu_list); i++) {
-        JsonObject *cpu = qmp_element(cpu_list, i);
-        int64_t index = qmp_number(cpu, "cpu-index");
-
-        if (index < 0 || index >= 4096)
-            return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
-                                  "query-cpus-fast names a vCPU %" G_GINT64_FORMAT, index);
-        if (tids->len <= index)
-            g_array_set_size(tids, index + 1);
-        if (!own_thread(run, qmp_number(cpu, "thread-id"), &g_array_index(tids, pid_t, index), err))
-            return false;
     }
     g_mutex_lock(&run->domain->lock);
     old = run->vcpu_tids;
-    run->vcpu_tids = g_steal_pointer(&tids);
+    run->vcpu_tids = tids;
     g_mutex_unlock(&run->domain->lock);
     g_array_unref(old);
     return true;
@@ -714,10 +743,11 @@ domain_monitor_threads(DomainRun *run, GError **err)
     g_array_set_size(run->iothreads, 0);
     for (guint i = 0; i < json_array_get_length(thread_list); i++) {
         JsonObject *thread = qmp_element(thread_list, i);
-        DomainRunThread entry = { domain_monitor_iothread_number(qmp_text(thread, "id")), 0 };
+        int64_t tid = qmp_number(thread, "thread-id");
+        DomainRunThread entry = { domain_monitor_iothread_number(qmp_text(thread, "id")), tid };
 
-        if (!own_thread(run, qmp_number(thread, "thread-id"), &entry.tid, err))
-            return false;
+        if (!is_own_thread(run, tid))
+            return refuse_thread(tid, err);
         if (entry.id > 0)
             g_array_append_val(run->iothreads, entry);
     }

@@ -9,6 +9,8 @@
  *   die       is killed by a signal at cont
  *   stubborn  ignores SIGTERM
  *   nocont    refuses cont
+ *   foreign   names a thread of another process as its processor's
+ *   ghost     names a processor that is gone once more, with a thread that has ended
  * Commands that only tests send: x-poweroff, x-reboot, x-reset-event, x-panic, x-watchdog,
  * x-exit.
  *
@@ -35,6 +37,7 @@ typedef struct {
     char line[65536];
     size_t used;
     unsigned plugged; /* processors beyond @vcpus, a bit each */
+    unsigned ghosts;  /* those that are gone and were not asked for since, a bit each */
 } Fake;
 
 static bool
@@ -125,18 +128,20 @@ refuse(const Fake *fake, const char *id, const char *why)
 }
 
 static void
-query_cpus(const Fake *fake, const char *id)
+query_cpus(Fake *fake, const char *id)
 {
     char text[65536] = "[";
 
     for (unsigned i = 0; i < MAX_VCPUS; i++) {
         size_t used = strlen(text);
+        bool ghost = fake->ghosts >> i & 1;
 
-        if (i >= fake->vcpus && !(fake->plugged >> i & 1))
+        if (i >= fake->vcpus && !(fake->plugged >> i & 1) && !ghost)
             continue;
         snprintf(text + used, sizeof(text) - used, "%s{\"cpu-index\":%u,\"thread-id\":%d}",
-                 i ? "," : "", i, (int)getpid());
+                 i ? "," : "", i, ghost || behaves(fake, "foreign") ? 1 : (int)getpid());
     }
+    fake->ghosts = 0;
     strcat(text, "]");
     reply(fake, id, text);
 }
@@ -158,6 +163,8 @@ plug_vcpu(Fake *fake, const char *id, const char *line, bool add)
         return;
     fake->plugged ^= 1u << index;
     snprintf(data, sizeof(data), "{\"device\":\"vcpu%u\",\"path\":\"\"}", index);
+    if (!add && behaves(fake, "ghost"))
+        fake->ghosts |= 1u << index;
     if (!add)
         event(fake, "DEVICE_DELETED", data);
 }

@@ -830,6 +830,24 @@ test_vcpu_goes_late(void **state)
     assert_true(domain_destroy(domain, 0, NULL));
 }
 
+/* A processor may go between the VMM's answer and the look at its thread. Threads that are not the
+ * VMM's are not believed in. */
+static void
+test_vcpu_threads(void **state)
+{
+    Harness *harness = *state;
+    g_autoptr(Domain) domain = start_with_vcpus(harness, "ghost", "<vcpu current='2'>3</vcpu>");
+    g_autoptr(Domain) other = harness_define(harness, "other", "foreign", "");
+    g_autoptr(GError) err = NULL;
+
+    assert_true(domain_set_vcpus(domain, 3, LIVE, NULL));
+    assert_true(domain_set_vcpus(domain, 2, LIVE, NULL));
+    assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 2);
+    assert_true(domain_destroy(domain, 0, NULL));
+    assert_false(domain_start(other, 0, NULL, &err));
+    assert_non_null(strstr(err->message, "names thread 1, which is not its own"));
+}
+
 /* --- I/O threads, limits, counters ------------------------------------------------------------ */
 
 static void
@@ -937,6 +955,7 @@ main(void)
         TEST(test_vcpus_come_and_go),
         TEST(test_vcpus_of_a_definition),
         TEST(test_vcpu_goes_late),
+        TEST(test_vcpu_threads),
         TEST(test_iothreads_of_a_definition),
         TEST(test_perf_events),
     };

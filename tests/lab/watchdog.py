@@ -1,9 +1,10 @@
-"""watchdog.py - notices when a processor of the lab has stopped for good.
+"""watchdog.py - notices when the lab, or one of its processors, has stopped for good.
 
 The emulator's nested SVM loses an interrupt now and then: the processor that should have had it
-stays halted, and with it whatever the lab's kernel had put on it. A living Linux processor runs its
-own watchdog timer every 4 seconds, so one whose thread used no time at all for STILL seconds is such
-a case. An NMI often sets it going again; where it does not, the lab has to be given up.
+stays halted, or stays in a guest that never leaves it, and with it whatever the lab's kernel had put
+on it. The lab's first process gives a sign every few seconds; and a living Linux processor runs its
+own watchdog timer every 4 seconds, so one whose thread used no time at all for STILL seconds has
+stopped as well. An NMI often sets it going again; where it does not, the lab has to be given up.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -13,7 +14,7 @@ import socket
 import threading
 import time
 
-STILL, PERIOD = 40, 4
+STILL, SILENT, PERIOD = 40, 90, 4
 
 
 class Watchdog(threading.Thread):
@@ -24,6 +25,12 @@ class Watchdog(threading.Thread):
         super().__init__(daemon=True)
         self.pid, self.path, self.say, self.give_up = pid, path, say, give_up
         self.ended = threading.Event()
+        self.sign = time.monotonic()
+        self.called = None      # when the silent lab was given an NMI
+
+    def beat(self):
+        """The lab has given a sign."""
+        self.sign = time.monotonic()
 
     def end(self):
         self.ended.set()
@@ -32,6 +39,21 @@ class Watchdog(threading.Thread):
         """Nanoseconds that a thread ran."""
         with open("/proc/%d/task/%d/schedstat" % (self.pid, thread), encoding="ascii") as file:
             return int(file.read().split()[0])
+
+    def silent(self, execute):
+        """Looks after the lab's signs; whether there is no hope left."""
+        now = time.monotonic()
+        if self.called and self.sign > self.called:
+            self.say("the lab goes on")
+            self.called = None
+        elif self.called and now - self.called > SILENT:
+            self.give_up("the lab gave no sign for %d s" % (now - self.sign))
+            return True
+        elif not self.called and now - self.sign > SILENT:
+            self.say("the lab gave no sign for %d s; it gets an NMI" % SILENT)
+            execute("inject-nmi")
+            self.called = now
+        return False
 
     def watch(self, qmp):
         reader = qmp.makefile("r", encoding="utf-8")
@@ -49,6 +71,8 @@ class Watchdog(threading.Thread):
         seen = {cpu: (self.used(thread), time.monotonic()) for cpu, thread in threads.items()}
         woken = {}
         while not self.ended.wait(PERIOD):
+            if self.silent(execute):
+                return
             for cpu, thread in threads.items():
                 used, now = self.used(thread), time.monotonic()
                 if used != seen[cpu][0]:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # 00-lab.sh - proves the lab itself: a KVM that runs code, what networks are made of, the outside.
-# timeout: 120
+# timeout: 300
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 

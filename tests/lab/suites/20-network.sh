@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 400
+# timeout: 700
 # 20-network.sh - host networks for real: the first `default`, a guest that gets an address, a name
 # and the way out, recovery, clashes, and that nothing is left behind.
 #

@@ -2,7 +2,7 @@
 """Networks through the daemon, with python3-libvirt and virsh: every call, error codes, events,
 restart and kill -9 of the daemon.
 
-# timeout: 280
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

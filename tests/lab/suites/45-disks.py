@@ -6,7 +6,7 @@ The images lie on ext4, which tells with each extent whether its bytes have a pl
 only in memory (FIEMAP_EXTENT_DELALLOC): with the kernel's own write-back held, that is whether
 somebody asked for stable storage.
 
-# timeout: 400
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

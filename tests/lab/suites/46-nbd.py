@@ -2,7 +2,7 @@
 """kiln-nbd and the kernel's block devices: a file system made, written, checked and read again through
 /dev/nbdN over raw and qcow2, discards that reach the image, clients that are cut off.
 
-# timeout: 240
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

@@ -2,6 +2,7 @@
 """Pinning, NUMA, huge pages, shares and CPU choices, seen on the real threads and in the guest.
 
 # timeout: 700
+# processors: 2
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

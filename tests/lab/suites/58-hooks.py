@@ -2,7 +2,7 @@
 """The administrator's hook script /etc/kiln/hooks/qemu: when it is called, what it is given, and that
 it can refuse. Guests are not booted for it.
 
-# timeout: 200
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

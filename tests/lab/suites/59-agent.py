@@ -2,7 +2,7 @@
 """Debian's own guest agent in a stock kernel: connected, asked, found by a new daemon; a snapshot of a guest whose
 file systems it froze.
 
-# timeout: 400
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What a running guest's process may do, read from /proc.
 
-# timeout: 400
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """python3-libvirt, unmodified: life, events, lists and error codes.
 
-# timeout: 500
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

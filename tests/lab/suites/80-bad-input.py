@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What users get wrong and hosts lack: one clear error each, and nothing left behind.
 
-# timeout: 500
+# timeout: 700
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

@@ -179,6 +179,41 @@ call_node_device_is_active(Call *call, const NodeDeviceArgs *args, IntRet *ret, 
     return reply_yes(call, args, ret, err);
 }
 
+/* ---- for guests ---- */
+
+bool
+call_node_device_dettach(Call *call, const NodeDeviceArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return node_device_detach(call->services->node_devices, args->dev.name, NULL, err);
+}
+
+bool
+call_node_device_detach_flags(Call *call, const NodeDeviceDetachArgs *args, WireVoid *ret,
+                              GError **err)
+{
+    (void)ret;
+    return call_check_flags(args->flags, 0, "virNodeDeviceDetachFlags", err) &&
+           node_device_detach(call->services->node_devices, args->dev.name,
+                              wire_opt_text(args->driver), err);
+}
+
+bool
+call_node_device_re_attach(Call *call, const NodeDeviceArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return node_device_reattach(call->services->node_devices, args->dev.name, err);
+}
+
+bool
+call_node_device_reset(Call *call, const NodeDeviceArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return node_device_reset(call->services->node_devices, args->dev.name, err);
+}
+
+/* ---- events ---- */
+
 bool
 call_connect_node_device_event_register_any(Call *call,
                                             const ConnectNodeDeviceEventRegisterAnyArgs *args,

@@ -28,6 +28,8 @@ struct NodeDevices {
     bool started; /* with start */
     bool told;    /* clients may have seen the table: changes are events. With lock */
 
+    GMutex binding; /* held while a device changes hands; alone */
+
     GMutex lock;         /* the tables */
     GHashTable *by_name; /* name → Device, owned */
     GHashTable *by_path; /* path → the same */
@@ -54,6 +56,7 @@ node_devices_new_from(DeviceSource *source, const NodeDeviceOps *ops, void *opaq
     devices->ops = ops;
     devices->opaque = opaque;
     g_mutex_init(&devices->start);
+    g_mutex_init(&devices->binding);
     g_mutex_init(&devices->lock);
     devices->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, device_free);
     devices->by_path = g_hash_table_new(g_str_hash, g_str_equal);
@@ -75,6 +78,7 @@ node_devices_free(NodeDevices *devices)
     g_hash_table_unref(devices->by_path);
     g_hash_table_unref(devices->by_name);
     g_mutex_clear(&devices->lock);
+    g_mutex_clear(&devices->binding);
     g_mutex_clear(&devices->start);
     g_free(devices);
 }
@@ -339,6 +343,17 @@ node_device_caps(NodeDevices *devices, const char *name, GError **err)
     return caps;
 }
 
+/* What the device of @path is now. */
+static DeviceFacts *
+look_at(NodeDevices *devices, const char *name, const char *path, GError **err)
+{
+    DeviceFacts *facts = devices->source->look(devices->source, path);
+
+    if (!facts)
+        kiln_error_set(err, VIR_ERR_NO_NODE_DEVICE, "no node device with matching name '%s'", name);
+    return facts;
+}
+
 char *
 node_device_xml(NodeDevices *devices, const char *name, GError **err)
 {
@@ -353,10 +368,35 @@ node_device_xml(NodeDevices *devices, const char *name, GError **err)
     parent = g_strdup(parent_of(devices, device));
     cap = device->cap;
     g_mutex_unlock(&devices->lock);
-    facts = path ? devices->source->look(devices->source, path) : NULL;
-    if (path && !facts) {
-        kiln_error_set(err, VIR_ERR_NO_NODE_DEVICE, "no node device with matching name '%s'", name);
+    if (path && !(facts = look_at(devices, name, path, err)))
+        return NULL;
+    return device_format(devices->source->root, facts, cap, name, parent);
+}
+
+DeviceSource *
+node_devices_lock_pci(NodeDevices *devices, const char *name, DeviceFacts **ret, GError **err)
+{
+    const Device *device = lock_device(devices, name, err);
+    g_autofree char *path = NULL;
+
+    if (!device)
+        return NULL;
+    if (device->cap == CAP_PCI)
+        path = g_strdup(device->syspath);
+    g_mutex_unlock(&devices->lock);
+    if (!path) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "device %s is not a PCI device", name);
         return NULL;
     }
-    return device_format(devices->source->root, facts, cap, name, parent);
+    g_mutex_lock(&devices->binding);
+    if ((*ret = look_at(devices, name, path, err)))
+        return devices->source;
+    g_mutex_unlock(&devices->binding);
+    return NULL;
+}
+
+void
+node_devices_unlock_pci(NodeDevices *devices)
+{
+    g_mutex_unlock(&devices->binding);
 }

@@ -3,7 +3,7 @@
  * Follows libvirt's node device objects (formatnode, virNodeDevice* API of libvirt 9.0): names,
  * parents and capabilities are what libvirt's udev driver makes of the same device. Devices are
  * looked for on first use, and watched from then on; what a device says of itself is read when
- * somebody asks. Detaching and making devices (PCI for guests, mediated devices) is not offered.
+ * somebody asks. Making devices (mediated ones) is not offered.
  *
  * Threads: every function may be called from any thread. Callbacks of NodeDeviceOps come with the
  * room's lock held: they must not call back.
@@ -53,5 +53,13 @@ bool node_device_parent(NodeDevices *devices, const char *name, char **ret_paren
 
 /* Names of the device's capabilities (char *, owned by the array), what it is first. */
 GPtrArray *node_device_caps(NodeDevices *devices, const char *name, GError **err);
+
+/* A PCI device goes from its driver on the host to the one that lends it to guests (@driver:
+ * "vfio", NULL for that), and back; and is reset. They wait for the kernel, one after the other.
+ * VIR_ERR_INVALID_ARG for other devices, VIR_ERR_OPERATION_INVALID while a guest has it,
+ * VIR_ERR_ARGUMENT_UNSUPPORTED where the host cannot. */
+bool node_device_detach(NodeDevices *devices, const char *name, const char *driver, GError **err);
+bool node_device_reattach(NodeDevices *devices, const char *name, GError **err);
+bool node_device_reset(NodeDevices *devices, const char *name, GError **err);
 
 #endif

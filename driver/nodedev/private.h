@@ -53,11 +53,20 @@ struct DeviceSource {
     /* The device at @syspath as it is now; NULL when it is gone. Any thread. */
     DeviceFacts *(*look)(DeviceSource *source, const char *syspath);
     void (*free)(DeviceSource *source);
+    /* Writes to a file of /sys; 0 or -errno. Loads a module of the kernel. Any thread. */
+    int (*write)(DeviceSource *source, const char *path, const char *text);
+    bool (*load)(DeviceSource *source, const char *module);
 };
 DeviceSource *device_source_udev(void);
 
 /* Takes @source. */
 NodeDevices *node_devices_new_from(DeviceSource *source, const NodeDeviceOps *ops, void *opaque);
+
+/* manager.c: where the device comes from, a PCI device that nobody else works on until
+ * node_devices_unlock_pci(); NULL with @err, and nothing locked. *ret is the caller's. */
+DeviceSource *node_devices_lock_pci(NodeDevices *devices, const char *name, DeviceFacts **ret,
+                                    GError **err);
+void node_devices_unlock_pci(NodeDevices *devices);
 
 /* caps.c */
 /* What the device is; -1 when it is nothing that clients are told of. */

@@ -4,11 +4,15 @@
  * the kernel's.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <libudev.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "driver/nodedev/private.h"
+#include "util/file.h"
 
 typedef struct {
     DeviceSource source;
@@ -152,13 +156,38 @@ udev_free(DeviceSource *source)
     g_free(self);
 }
 
+static int
+udev_write(DeviceSource *source, const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int ret = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
+
+    (void)source;
+    if (fd >= 0)
+        close(fd);
+    return ret;
+}
+
+static bool
+udev_load(DeviceSource *source, const char *module)
+{
+    const char *argv[] = { "/sbin/modprobe", "-b", module, NULL };
+    int status;
+
+    (void)source;
+    return g_spawn_sync(NULL, (char **)argv, NULL,
+                        G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL,
+                        NULL, &status, NULL) &&
+           g_spawn_check_wait_status(status, NULL);
+}
+
 DeviceSource *
 device_source_udev(void)
 {
     UdevSource *self = g_new0(UdevSource, 1);
 
     g_mutex_init(&self->lock);
-    self->source = (DeviceSource){ "", udev_start, udev_look, udev_free };
+    self->source = (DeviceSource){ "", udev_start, udev_look, udev_free, udev_write, udev_load };
     self->udev = udev_new();
     return &self->source;
 }

@@ -88,8 +88,15 @@ def refusals():
         refused(libvirt.VIR_ERR_INVALID_ARG, conn.listAllDevices, 1 << 25)
         computer = conn.nodeDeviceLookupByName("computer")
         refused(libvirt.VIR_ERR_INVALID_ARG, computer.XMLDesc, 1)
-        refused(libvirt.VIR_ERR_NO_SUPPORT, computer.dettach)
-        refused(libvirt.VIR_ERR_NO_SUPPORT, computer.reset)
+        for call in (computer.dettach, computer.reAttach, computer.reset):
+            refused(libvirt.VIR_ERR_INVALID_ARG, "device computer is not a PCI device", call)
+        refused(libvirt.VIR_ERR_INVALID_ARG, computer.detachFlags, None, 1)
+        refused(libvirt.VIR_ERR_INVALID_ARG, "unknown driver name", computer.detachFlags, "toaster", 0)
+        refused(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, computer.detachFlags, "kvm", 0)
+        with_vfio = os.path.exists("/dev/vfio/vfio") and os.listdir("/sys/kernel/iommu_groups")
+        for name in conn.listDevices("pci")[:1]:
+            if not with_vfio:  # this host's devices must stay as they are
+                refused(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, conn.nodeDeviceLookupByName(name).dettach)
         refused(libvirt.VIR_ERR_NO_SUPPORT, conn.nodeDeviceCreateXML, "<device/>", 0)
         assert conn.numOfDevices("toaster") == 0
 

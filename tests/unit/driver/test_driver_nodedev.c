@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <libvirt/libvirt.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "util/file.h"
 
 #define PCI "/sys/devices/pci0000:00"
+#define CARD PCI "/0000:00:1c.0/0000:01:00.0"
+#define CARD_NAME "pci_0000_01_00_0"
 
 typedef struct {
     DeviceSource source;
@@ -23,6 +26,8 @@ typedef struct {
     GPtrArray *all; /* DeviceFacts */
     DeviceFound found;
     void *opaque;
+    GString *written;
+    bool stubborn; /* vfio-pci takes no device */
 } FakeSource;
 
 typedef struct {
@@ -80,8 +85,41 @@ fake_free(DeviceSource *source)
 
     assert_int_equal(system(command), 0);
     g_ptr_array_unref(self->all);
+    g_string_free(self->written, TRUE);
     g_free(self->root);
     g_free(self);
+}
+
+/* As the kernel does with the card. */
+static int
+fake_write(DeviceSource *source, const char *path, const char *text)
+{
+    FakeSource *self = (FakeSource *)source;
+    g_autofree char *driver = g_strdup_printf("%s" CARD "/driver", self->root);
+    g_autofree char *override = g_strdup_printf("%s" CARD "/driver_override", self->root);
+    g_autofree char *wanted = NULL;
+
+    g_string_append_printf(self->written, "%s %s\n", strrchr(path, '/') + 1,
+                           strcmp(text, "\n") == 0 ? "-" : text);
+    if (g_str_has_suffix(path, "/driver_override"))
+        assert_true(g_file_set_contents(override, text, -1, NULL));
+    if (g_str_has_suffix(path, "/unbind"))
+        assert_int_equal(unlink(driver), 0);
+    if (!g_str_has_suffix(path, "/drivers_probe"))
+        return g_str_has_suffix(path, "/reset") && self->stubborn ? -ENOTTY : 0;
+    assert_true(g_file_get_contents(override, &wanted, NULL, NULL));
+    if (strcmp(wanted, "\n") == 0)
+        assert_int_equal(symlink("../../bus/pci/drivers/fast", driver), 0);
+    else if (!self->stubborn)
+        assert_int_equal(symlink("../../bus/pci/drivers/vfio-pci", driver), 0);
+    return 0;
+}
+
+static bool
+fake_load(DeviceSource *source, const char *module)
+{
+    g_string_append_printf(((FakeSource *)source)->written, "load %s\n", module);
+    return !((FakeSource *)source)->stubborn;
 }
 
 static void
@@ -185,7 +223,7 @@ add_bridge(Fixture *f)
 static void
 add_card(Fixture *f)
 {
-    DeviceFacts *d = add(f, PCI "/0000:00:1c.0/0000:01:00.0", "pci", NULL, "PCI_CLASS=20000",
+    DeviceFacts *d = add(f, CARD, "pci", NULL, "PCI_CLASS=20000",
                          "ID_VENDOR_FROM_DATABASE=Fast Cards", "ID_MODEL_FROM_DATABASE=X5", NULL);
 
     put(f, d, "vendor", "0x1234\n");
@@ -281,7 +319,9 @@ setup(void **state)
     f->source = g_new0(FakeSource, 1);
     f->source->root = g_dir_make_tmp("kiln-nodedev-XXXXXX", NULL);
     f->source->all = g_ptr_array_new_with_free_func((GDestroyNotify)device_facts_free);
-    f->source->source = (DeviceSource){ f->source->root, fake_start, fake_look, fake_free };
+    f->source->source =
+        (DeviceSource){ f->source->root, fake_start, fake_look, fake_free, fake_write, fake_load };
+    f->source->written = g_string_new(NULL);
     f->events = g_string_new(NULL);
     f->devices = node_devices_new_from(&f->source->source, &ops, f);
     /* children first: the order must not matter */
@@ -436,6 +476,125 @@ test_move(void **state)
     assert_string_equal(f->events->str, "deleted net_tap0\ncreated net_lan\n");
 }
 
+/* --- for guests ------------------------------------------------------------------------------- */
+
+static void
+check_refused(bool done, GError **err, int code, const char *says)
+{
+    assert_false(done);
+    assert_int_equal(kiln_error_code(*err), code);
+    assert_non_null(strstr((*err)->message, says));
+    g_clear_error(err);
+}
+
+/* What a card needs to be taken, and its own driver. */
+static DeviceFacts *
+ready_card(Fixture *f)
+{
+    DeviceFacts *card = fake_look(&f->source->source, CARD);
+    uint8_t config[64] = { 0 };
+
+    config[0x0e] = 0x80;
+    put_bytes(f, CARD "/config", config, sizeof config);
+    put(f, card, "/dev/vfio/vfio", "");
+    put_link(f, card, "driver", "../../bus/pci/drivers/fast");
+    return card;
+}
+
+static void
+check_written(Fixture *f, const char *text)
+{
+    assert_string_equal(f->source->written->str, text);
+    g_string_truncate(f->source->written, 0);
+}
+
+static void
+test_detach(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(DeviceFacts) card = ready_card(f);
+    g_autoptr(GError) err = NULL;
+
+    assert_true(node_device_detach(f->devices, CARD_NAME, NULL, &err));
+    check_written(f, "load vfio-pci\ndriver_override vfio-pci\nunbind 0000:01:00.0\n"
+                     "drivers_probe 0000:01:00.0\n");
+    put(f, card, "/sys/bus/pci/drivers/vfio-pci/bind", "");
+    put(f, card, "reset", "");
+    /* once is enough, and VFIO resets it */
+    assert_true(node_device_detach(f->devices, CARD_NAME, "vfio", &err));
+    assert_true(node_device_reset(f->devices, CARD_NAME, &err));
+    check_written(f, "");
+    assert_true(node_device_reattach(f->devices, CARD_NAME, &err));
+    check_written(f, "driver_override -\nunbind 0000:01:00.0\ndrivers_probe 0000:01:00.0\n");
+    assert_true(node_device_reattach(f->devices, CARD_NAME, &err));
+    check_written(f, "");
+    assert_true(node_device_reset(f->devices, CARD_NAME, &err));
+    check_written(f, "reset 1\n");
+}
+
+static void
+test_detach_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(DeviceFacts) card = ready_card(f);
+    g_autoptr(GError) err = NULL;
+
+    check_refused(node_device_detach(f->devices, CARD_NAME, "kvm", &err), &err,
+                  VIR_ERR_ARGUMENT_UNSUPPORTED, "no longer supported");
+    check_refused(node_device_detach(f->devices, CARD_NAME, "x", &err), &err, VIR_ERR_INVALID_ARG,
+                  "unknown driver name 'x'");
+    check_refused(node_device_detach(f->devices, "nothing", NULL, &err), &err,
+                  VIR_ERR_NO_NODE_DEVICE, "nothing");
+    check_refused(node_device_detach(f->devices, "computer", NULL, &err), &err, VIR_ERR_INVALID_ARG,
+                  "device computer is not a PCI device");
+    check_refused(node_device_reset(f->devices, "scsi_host3", &err), &err, VIR_ERR_INVALID_ARG,
+                  "not a PCI device");
+    check_refused(node_device_reset(f->devices, CARD_NAME, &err), &err, VIR_ERR_INTERNAL_ERROR,
+                  "no FLR");
+    check_refused(node_device_reset(f->devices, "pci_0000_00_1c_0", &err), &err,
+                  VIR_ERR_INTERNAL_ERROR, "Only PCI endpoint devices");
+    check_refused(node_device_detach(f->devices, "pci_0000_00_1c_0", NULL, &err), &err,
+                  VIR_ERR_ARGUMENT_UNSUPPORTED, "in no IOMMU group");
+    check_written(f, "");
+    /* a driver that does not take it: the host has it again */
+    put(f, card, "/sys/bus/pci/drivers/vfio-pci/bind", "");
+    put(f, card, "reset", "");
+    f->source->stubborn = true;
+    check_refused(node_device_detach(f->devices, CARD_NAME, NULL, &err), &err,
+                  VIR_ERR_INTERNAL_ERROR, "did not take PCI device 0000:01:00.0");
+    check_written(f, "driver_override vfio-pci\nunbind 0000:01:00.0\ndrivers_probe 0000:01:00.0\n"
+                     "driver_override -\ndrivers_probe 0000:01:00.0\n");
+    check_refused(node_device_reset(f->devices, CARD_NAME, &err), &err, VIR_ERR_SYSTEM_ERROR,
+                  "cannot write 'reset' of PCI device 0000:01:00.0");
+    f->source->stubborn = false;
+    assert_true(node_device_detach(f->devices, CARD_NAME, NULL, &err));
+    /* who has the group cannot be asked for it */
+    put(f, card, "/dev/vfio/17/open", "");
+    g_string_truncate(f->source->written, 0);
+    check_refused(node_device_reattach(f->devices, CARD_NAME, &err), &err,
+                  VIR_ERR_OPERATION_INVALID, "in use by driver vfio-pci, through IOMMU group 17");
+    check_refused(node_device_reset(f->devices, CARD_NAME, &err), &err, VIR_ERR_OPERATION_INVALID,
+                  "in use");
+    check_written(f, "");
+}
+
+static void
+test_detach_without_iommu(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(DeviceFacts) card = ready_card(f);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *path = g_strconcat(f->source->root, "/dev/vfio/vfio", NULL);
+
+    assert_int_equal(unlink(path), 0);
+    check_refused(node_device_detach(f->devices, CARD_NAME, NULL, &err), &err,
+                  VIR_ERR_ARGUMENT_UNSUPPORTED, "currently not supported");
+    put(f, card, "/dev/vfio/vfio", "");
+    f->source->stubborn = true;
+    check_refused(node_device_detach(f->devices, CARD_NAME, NULL, &err), &err,
+                  VIR_ERR_INTERNAL_ERROR, "Failed to load");
+}
+
 int
 main(void)
 {
@@ -445,6 +604,9 @@ main(void)
         cmocka_unit_test_setup_teardown(test_family, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_detach_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_detach_without_iommu, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 
 #include "driver/calls/handlers.h"
 #include "driver/node/node.h"
+#include "driver/node/suspend.h"
 
 bool
 call_connect_get_capabilities(Call *call, const WireVoid *args, StringRet *ret, GError **err)
@@ -64,4 +65,12 @@ call_node_get_security_model(Call *call, const WireVoid *args, NodeGetSecurityMo
     wire_chars_set("", &ret->model.model_len, &ret->model.model_val);
     wire_chars_set("", &ret->doi.doi_len, &ret->doi.doi_val);
     return true;
+}
+
+bool
+call_node_suspend_for_duration(Call *call, const NodeSuspendArgs *args, WireVoid *ret, GError **err)
+{
+    (void)ret;
+    return call_check_flags(args->flags, 0, "virNodeSuspendForDuration", err) &&
+           node_suspend(call->services->node, args->target, args->seconds, err);
 }

@@ -1,11 +1,13 @@
 /* capabilities.c - the host, and what kinds of guest it runs, as capabilities XML.
  *
- * libvirt formatcaps, schema capability.rng of 9.0. Left out: power management, IOMMU, cache banks.
+ * libvirt formatcaps, schema capability.rng of 9.0. Left out: cache banks.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt.h>
 #include <string.h>
 
 #include "driver/node/node_private.h"
+#include "driver/node/suspend.h"
 #include "driver/node/sysfs.h"
 #include "driver/node/topology.h"
 #include "util/uuid.h"
@@ -150,6 +152,39 @@ format_guest(GString *xml, Node *node)
     xml_line(xml, 1, "</guest>");
 }
 
+static void
+format_power(GString *xml, const char *root)
+{
+    static const struct {
+        int target;
+        const char *element;
+    } all[] = {
+        { VIR_NODE_SUSPEND_TARGET_MEM, "suspend_mem" },
+        { VIR_NODE_SUSPEND_TARGET_DISK, "suspend_disk" },
+        { VIR_NODE_SUSPEND_TARGET_HYBRID, "suspend_hybrid" },
+    };
+    unsigned targets = node_suspend_targets(root);
+
+    if (!targets) {
+        xml_line(xml, 2, "<power_management/>");
+        return;
+    }
+    xml_line(xml, 2, "<power_management>");
+    for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
+        if (targets & 1U << all[i].target)
+            xml_line(xml, 3, "<%s/>", all[i].element);
+    xml_line(xml, 2, "</power_management>");
+}
+
+static bool
+has_iommu(const char *root)
+{
+    g_autofree char *path = g_strconcat(root, "/sys/kernel/iommu_groups", NULL);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+
+    return dir && g_dir_read_name(dir);
+}
+
 char *
 node_get_capabilities(Node *node, GError **err)
 {
@@ -166,6 +201,8 @@ node_get_capabilities(Node *node, GError **err)
     if (uuid)
         xml_line(xml, 2, "<uuid>%s</uuid>", uuid);
     format_host_cpu(xml, node, topology);
+    format_power(xml, node_source(node)->root);
+    xml_line(xml, 2, "<iommu support='%s'/>", has_iommu(node_source(node)->root) ? "yes" : "no");
     xml_line(xml, 2, "<migration_features>");
     xml_line(xml, 3, "<live/>");
     xml_line(xml, 3, "<uri_transports>");

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "driver/node/suspend.h"
 #include "driver/node/sysfs.h"
 #include "driver/node/topology.h"
 #include "util/error.h"
@@ -19,6 +20,7 @@ struct Node {
     CpuFacts *kvm;
     NodeHostModel *model;
     GHashTable *offers; /* text by NodeMachine */
+    NodeSuspend *suspend;
 };
 
 Node *
@@ -30,6 +32,7 @@ node_new_from(const DaemonPaths *paths, const NodeSource *source)
     node->source = source;
     node->offers = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     g_mutex_init(&node->lock);
+    node->suspend = node_suspend_new(source->root);
     return node;
 }
 
@@ -44,6 +47,7 @@ node_free(Node *node)
 {
     if (!node)
         return;
+    node_suspend_free(node->suspend);
     cpu_host_model_free(node->model);
     cpu_facts_free(node->kvm);
     cpumap_free(node->map);
@@ -177,6 +181,12 @@ node_get_info(Node *node, NodeInfo *ret, GError **err)
         ret->mhz = g_ascii_strtoull(mhz, NULL, 10);
     host_topology_count(topology, &ret->nodes, &ret->sockets, &ret->cores, &ret->threads);
     return true;
+}
+
+bool
+node_suspend(Node *node, unsigned target, uint64_t seconds, GError **err)
+{
+    return node_suspend_begin(node->suspend, target, seconds, err);
 }
 
 void

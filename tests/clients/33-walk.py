@@ -78,6 +78,7 @@ def connection_and_host():
             wrong(L.VIR_ERR_CONFIG_UNSUPPORTED, conn.getSysinfo)
             NOT_CALLED["virConnect.getSysinfo"] = "this host has no SMBIOS"
         right(int, conn.getMaxVcpus, "kvm")
+        wrong(L.VIR_ERR_INVALID_ARG, conn.suspendForDuration, 7, 60)
         wrong(L.VIR_ERR_INVALID_ARG, conn.getMaxVcpus, "nonsense")
         right(dict, conn.getCPUStats, L.VIR_NODE_CPU_STATS_ALL_CPUS)
         wrong(L.VIR_ERR_INVALID_ARG, conn.getCPUStats, 4711)
@@ -438,6 +439,8 @@ def pools_and_volumes():
             stream = conn.newStream()
             right((int, None), call, stream, 0, 512)
             stream.abort()
+            # the daemon lets go of the volume a moment later
+            wait_for("the volume", lambda: BOOK.code(vol.resize, 1 << 20) != L.VIR_ERR_OPERATION_INVALID)
         right((int, None), vol.resize, 2 << 20)
         right((int, None), vol.wipe)
         right((int, None), vol.wipePattern, L.VIR_STORAGE_VOL_WIPE_ALG_ZERO)
@@ -459,6 +462,16 @@ def devices_and_secrets():
         wrong(L.VIR_ERR_NO_NODE_DEVICE, conn.nodeDeviceLookupSCSIHostByWWN, "2000000000000001", "1000000000000001")
         for kind, call in ((str, root.XMLDesc), ((str, type(None)), root.parent), (int, root.numOfCaps), (list, root.listCaps),
                            (int, root.isActive), (int, root.isPersistent), (int, root.autostart)):
+            right(kind, call)
+        for call in (root.dettach, root.reAttach, root.reset):
+            wrong(L.VIR_ERR_INVALID_ARG, call)
+        wrong(L.VIR_ERR_INVALID_ARG, root.detachFlags, "toaster", 0)
+        lo = right(L.virInterface, conn.interfaceLookupByName, "lo")
+        wrong(L.VIR_ERR_NO_INTERFACE, conn.interfaceLookupByName, "nobody")
+        wrong(L.VIR_ERR_NO_INTERFACE, conn.interfaceLookupByMACString, MAC)
+        for kind, call in ((list, conn.listAllInterfaces), (list, conn.listInterfaces), (int, conn.numOfInterfaces),
+                           (list, conn.listDefinedInterfaces), (int, conn.numOfDefinedInterfaces), (int, lo.isActive),
+                           (str, lo.XMLDesc)):
             right(kind, call)
         secret = right(L.virSecret, conn.secretDefineXML, SECRET % (NOBODY, "/a"))
         right(L.virSecret, conn.secretLookupByUUID, secret.UUID())
@@ -483,7 +496,7 @@ GIVEN = {"iothread_id": 1, "backupXML": "<domainbackup/>", "checkpointXML": None
 
 
 def what_is_not_there_is_refused():
-    """Methods of interfaces, filters, ports and checkpoints need an object that nothing makes here."""
+    """Methods of filters, ports and checkpoints need an object that nothing makes here."""
     with Daemon() as daemon:
         conn = L.open(daemon.uri("qemu"))
         things = {"virConnect": conn, "virDomain": conn.defineXML(DOMAIN.format(name="walk", disk=daemon.root + "/a")),
@@ -530,6 +543,7 @@ NOT_CALLED = {
     "virConnect.setMemoryParameters": "it would change this host; 29-tuning",
     "virConnect.findStoragePoolSources": "it needs servers or volume groups; 67-storage",
     "virConnect.nodeDeviceLookupSCSIHostByWWN": "no fibre channel here",
+    "virConnect.suspendForDuration": "this host would sleep",
     "virDomain.abortJob": "it needs a job that lasts; 57-save of the lab",
     "virDomain.abortJobFlags": "it needs a job that lasts; 57-save of the lab",
     "virDomain.pMWakeup": "it needs a guest that sleeps; 74-sleep",

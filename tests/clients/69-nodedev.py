@@ -142,5 +142,32 @@ def events():
     return None
 
 
+def interfaces():
+    """The host's network interfaces, which can be looked at."""
+    with Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        every = {one.name(): one for one in conn.listAllInterfaces()}
+        active = sorted(one.name() for one in conn.listAllInterfaces(libvirt.VIR_CONNECT_LIST_INTERFACES_ACTIVE))
+        assert active == sorted(conn.listInterfaces()) and conn.numOfInterfaces() == len(active), active
+        assert sorted(every) == sorted(conn.listInterfaces() + conn.listDefinedInterfaces()), every
+        assert set(every) <= set(os.listdir("/sys/class/net")) and "lo" in every, every
+        lo = conn.interfaceLookupByName("lo")
+        assert lo.MACString() == "00:00:00:00:00:00" and lo.isActive() == ("lo" in active)
+        subprocess.run(["xmllint", "--noout", "--relaxng", SCHEMA.replace("nodedev", "interface"), "-"],
+                       input=lo.XMLDesc(), text=True, check=True, capture_output=True)
+        for name, one in every.items():
+            if [other.MACString() for other in every.values()].count(one.MACString()) == 1:
+                assert conn.interfaceLookupByMACString(one.MACString().upper()).name() == name
+        assert "lo " in daemon.virsh("iface-list", "--all", scheme="qemu")
+        refused(libvirt.VIR_ERR_NO_INTERFACE, conn.interfaceLookupByName, "nothing")
+        refused(libvirt.VIR_ERR_NO_INTERFACE, conn.interfaceLookupByMACString, "52:54:00:12:34:56")
+        refused(libvirt.VIR_ERR_INVALID_ARG, conn.listAllInterfaces, 64)
+        refused(libvirt.VIR_ERR_INVALID_ARG, lo.XMLDesc, 64)
+        for call in (lo.destroy, lo.create, lo.undefine, conn.changeBegin):
+            refused(libvirt.VIR_ERR_NO_SUPPORT, call)
+        refused(libvirt.VIR_ERR_NO_SUPPORT, conn.interfaceDefineXML, lo.XMLDesc())
+        conn.close()
+
+
 if __name__ == "__main__":
-    run([lists, texts, refusals, events])
+    run([lists, texts, refusals, interfaces, events])

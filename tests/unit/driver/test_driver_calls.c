@@ -256,7 +256,7 @@ test_before_open(void **state)
                  &keepalive);
     check_int(fixture->fd, 3, 1);
     /* Not even that something is not supported. */
-    raw_call(fixture->fd, 250, 4, NULL, 0);
+    raw_call(fixture->fd, 220, 4, NULL, 0);
     raw_expect_error(fixture->fd, 4, VIR_ERR_INTERNAL_ERROR, "internal error: connection not open");
 }
 
@@ -366,10 +366,10 @@ test_open_passes_over_flags(void **state)
     Fixture *fixture = *state;
 
     open_as(fixture->fd, "qemu:///system", 0xfffffffe);
-    raw_call(fixture->fd, 250, 3, NULL, 0);
+    raw_call(fixture->fd, 220, 3, NULL, 0);
     raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT,
                      "this function is not supported by the "
-                     "connection driver: virNodeSuspendForDuration");
+                     "connection driver: virInterfaceChangeBegin");
 }
 
 static void
@@ -390,10 +390,10 @@ test_read_only(void **state)
                          "operation forbidden: read only "
                          "access prevents virDomainDestroy");
         /* Also what there is no handler for. */
-        raw_call(fds[i], 250, 3, NULL, 0);
+        raw_call(fds[i], 220, 3, NULL, 0);
         raw_expect_error(fds[i], 3, VIR_ERR_OPERATION_DENIED,
                          "operation forbidden: read only "
-                         "access prevents virNodeSuspendForDuration");
+                         "access prevents virInterfaceChangeBegin");
         check_string(fds[i], GET_TYPE, "QEMU");
     }
     xml.flags = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE;
@@ -422,10 +422,10 @@ test_not_supported_by_name(void **state)
     RpcHeader header = { RPC_QEMU_PROGRAM, 1, 2, RPC_CALL, 3, RPC_OK };
 
     open_as(fixture->fd, "qemu:///system", 0);
-    raw_call(fixture->fd, 250, 2, NULL, 0);
+    raw_call(fixture->fd, 220, 2, NULL, 0);
     raw_expect_error(fixture->fd, 2, VIR_ERR_NO_SUPPORT,
                      "this function is not supported by the "
-                     "connection driver: virNodeSuspendForDuration");
+                     "connection driver: virInterfaceChangeBegin");
     raw_send(fixture->fd, &header, NULL, 0);
     raw_expect_error(fixture->fd, 3, VIR_ERR_NO_SUPPORT,
                      "this function is not supported by the "

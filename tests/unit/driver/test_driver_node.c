@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "driver/node/firmware.h"
+#include "driver/node/interfaces.h"
 #include "driver/node/offers.h"
+#include "driver/node/suspend.h"
 #include "driver/node/sysfs.h"
 #include "driver/node/topology.h"
 #include "tests/unit/driver/node_fixture.h"
@@ -122,6 +124,152 @@ no_kvm(const CpuMap *map, GError **err)
     (void)map;
     kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "there is no KVM in this test");
     return NULL;
+}
+
+static void
+check_refused(bool done, GError **err, int code, const char *says)
+{
+    assert_false(done);
+    assert_int_equal(kiln_error_code(*err), code);
+    assert_non_null(strstr((*err)->message, says));
+    g_clear_error(err);
+}
+
+static void
+put_interface(FakeHost *host, const char *name, const char *state, const char *mac)
+{
+    g_autofree char *dir = g_strdup_printf("/sys/class/net/%s", name);
+    const struct {
+        const char *file, *text;
+    } files[] = { { "ifindex", "3\n" },
+                  { "operstate", state },
+                  { "address", mac },
+                  { "mtu", "1500\n" },
+                  { "speed", "1000\n" } };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_strdup_printf("%s/%s", dir, files[i].file);
+
+        fake_host_write(host, path, "%s", files[i].text);
+    }
+}
+
+static char *
+names_of(GPtrArray *all)
+{
+    g_autoptr(GPtrArray) owned = all;
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < owned->len; i++)
+        g_string_append_printf(text, "%s ", ((NodeInterface *)owned->pdata[i])->name);
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static void
+test_interfaces(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    g_autofree char *none = names_of(host_interfaces(host->root, true, true)), *on = NULL;
+    g_autofree char *off = NULL, *eth = NULL, *bridge = NULL, *bond = NULL, *vlan = NULL;
+    g_autoptr(GError) err = NULL;
+
+    (void)state;
+    assert_string_equal(none, "");
+    put_interface(host, "eth0", "up\n", "52:54:00:00:00:01\n");
+    put_interface(host, "eth1", "up\n", "52:54:00:00:00:02\n");
+    put_interface(host, "lan", "up\n", "52:54:00:00:00:02\n");
+    put_interface(host, "pair", "down\n", "52:54:00:00:00:03\n");
+    put_interface(host, "eth0.7", "up\n", "52:54:00:00:00:01\n");
+    put_interface(host, "tap0", "up\n", "52:54:00:00:00:04\n");
+    fake_host_write(host, "/sys/class/net/eth1/brport/state", "3\n");
+    fake_host_write(host, "/sys/class/net/lan/bridge/stp_state", "1\n");
+    fake_host_write(host, "/sys/class/net/lan/bridge/forward_delay", "150\n");
+    fake_host_write(host, "/sys/class/net/lan/brif/eth1/state", "3\n");
+    fake_host_write(host, "/sys/class/net/pair/bonding/mode", "active-backup 1\n");
+    fake_host_write(host, "/sys/class/net/pair/bonding/slaves", "pair eth0\n");
+    fake_host_write(host, "/sys/class/net/tap0/tun_flags", "0x1002\n");
+    fake_host_write(host, "/sys/class/net/bonding_masters", "pair\n");
+    fake_host_write(host, "/proc/net/vlan/eth0.7",
+                    "eth0.7  VID: 7\t REORDER_HDR: 1  dev->priv_flags: 1021\nDevice: eth0\n");
+    on = names_of(host_interfaces(host->root, true, false));
+    off = names_of(host_interfaces(host->root, false, true));
+    assert_string_equal(on, "eth0 eth0.7 lan ");
+    assert_string_equal(off, "pair ");
+    eth = host_interface_xml(host->root, "eth0", &err);
+    assert_string_equal(eth, "<interface type='ethernet' name='eth0'>\n"
+                             "  <link speed='1000' state='up'/>\n"
+                             "  <mac address='52:54:00:00:00:01'/>\n"
+                             "  <mtu size='1500'/>\n"
+                             "</interface>\n");
+    golden_check_schema("interface.rng", "eth0", eth);
+    bridge = host_interface_xml(host->root, "lan", &err);
+    assert_non_null(strstr(bridge, "  <bridge stp='on' delay='1.5'>\n"
+                                   "    <interface type='ethernet' name='eth1'>\n"
+                                   "      <link speed='1000' state='up'/>\n"
+                                   "      <mac address='52:54:00:00:00:02'/>\n"
+                                   "    </interface>\n"
+                                   "  </bridge>\n"));
+    /* one that says that it is its own member ends somewhere */
+    bond = host_interface_xml(host->root, "pair", &err);
+    assert_non_null(strstr(bond, "<bond mode='active-backup'>"));
+    assert_non_null(strstr(bond, "<link state='down'/>"));
+    vlan = host_interface_xml(host->root, "eth0.7", &err);
+    assert_non_null(strstr(vlan, "  <vlan tag='7'>\n    <interface name='eth0'/>\n  </vlan>\n"));
+    check_refused(host_interface_xml(host->root, "bonding_masters", &err) != NULL, &err,
+                  VIR_ERR_NO_INTERFACE, "'bonding_masters'");
+    check_refused(host_interface_xml(host->root, "../net/eth0", &err) != NULL, &err,
+                  VIR_ERR_NO_INTERFACE, "couldn't find interface named");
+    fake_host_free(host);
+}
+
+/* What the host was told, once it was. */
+static void
+wait_text(FakeHost *host, const char *path, const char *want)
+{
+    g_autofree char *full = g_strconcat(host->root, path, NULL);
+
+    for (int i = 0; i < 10000; i++) {
+        g_autofree char *text = NULL;
+
+        assert_true(g_file_get_contents(full, &text, NULL, NULL));
+        if (g_str_has_prefix(text, want))
+            return;
+        g_usleep(1000);
+    }
+    fail_msg("%s does not begin with '%s'", path, want);
+}
+
+static void
+test_suspend(void **state)
+{
+    FakeHost *host = fake_host_new(false);
+    Node *node = node_new_from(&host->paths, &host->source);
+    g_autofree char *without = node_get_capabilities(node, NULL), *with = NULL;
+    g_autoptr(GError) err = NULL;
+
+    (void)state;
+    assert_non_null(strstr(without, "    <power_management/>\n    <iommu support='no'/>\n"));
+    check_refused(node_suspend(node, VIR_NODE_SUSPEND_TARGET_MEM, 60, &err), &err,
+                  VIR_ERR_ARGUMENT_UNSUPPORTED, "Suspend-to-RAM");
+    check_refused(node_suspend(node, 3, 60, &err), &err, VIR_ERR_INVALID_ARG, "target: 3");
+    fake_host_write(host, "/sys/power/state", "freeze mem disk\n");
+    fake_host_write(host, "/sys/power/disk", "[platform] shutdown reboot suspend\n");
+    fake_host_write(host, "/sys/kernel/iommu_groups/0/type", "DMA\n");
+    with = node_get_capabilities(node, NULL);
+    assert_non_null(strstr(with, "<power_management>\n      <suspend_mem/>\n"
+                                 "      <suspend_disk/>\n      <suspend_hybrid/>\n"));
+    assert_non_null(strstr(with, "<iommu support='yes'/>"));
+    check_refused(node_suspend(node, VIR_NODE_SUSPEND_TARGET_MEM, 59, &err), &err,
+                  VIR_ERR_INVALID_ARG, "too short");
+    check_refused(node_suspend(node, VIR_NODE_SUSPEND_TARGET_MEM, 60, &err), &err,
+                  VIR_ERR_SYSTEM_ERROR, "wakealarm");
+    fake_host_write(host, "/sys/class/rtc/rtc0/wakealarm", "....");
+    assert_true(node_suspend(node, VIR_NODE_SUSPEND_TARGET_HYBRID, 7200, &err));
+    wait_text(host, "/sys/class/rtc/rtc0/wakealarm", "+7200");
+    wait_text(host, "/sys/power/disk", "suspend");
+    wait_text(host, "/sys/power/state", "disk");
+    node_free(node);
+    fake_host_free(host);
 }
 
 /* A host without KVM is described, but runs no guests; the firmware's UUID is taken if it is one.
@@ -541,6 +689,8 @@ main(void)
         cmocka_unit_test(test_info_fallback),
         cmocka_unit_test(test_info_unreadable),
         cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_interfaces),
+        cmocka_unit_test(test_suspend),
         cmocka_unit_test(test_capabilities_without_kvm),
         cmocka_unit_test(test_domain_capabilities),
         cmocka_unit_test(test_domain_capabilities_refused),

@@ -265,24 +265,40 @@ overlaps(const Change *a, const Change *b)
            (a->offset < b->offset + b->length && b->offset < a->offset + a->length);
 }
 
+/* With @c, which is durable, everything that was done before to the same places is on stable
+ * storage, and what was done to those places before that: otherwise the earlier would be played
+ * after the later. */
+static void
+mark_below(GPtrArray *pending, const Change *c, bool *marks)
+{
+    for (guint i = pending->len; i-- > 0;) {
+        const Change *p = pending->pdata[i];
+
+        marks[i] |= p == c || (p->start < c->start && overlaps(p, c));
+        for (guint j = 0; marks[i] && j < i; j++)
+            marks[j] |= overlaps(pending->pdata[j], p);
+    }
+}
+
 /* @c is over: what it makes durable is no longer pending. */
 static void
 settle(Record *r, const Change *c)
 {
     File *f = &r->files[c->file];
+    g_autofree bool *marks = g_new0(bool, f->pending->len + 1);
+    guint kept = 0;
 
-    for (guint i = 0; i < f->pending->len;) {
+    if (c->kind != HOOK_SYNC)
+        mark_below(f->pending, c, marks);
+    for (guint i = 0; i < f->pending->len; i++) {
         const Change *p = f->pending->pdata[i];
-        bool now = c->kind == HOOK_SYNC ? p->end && p->end < c->start
-                                        : p == c || (p->start < c->start && overlaps(p, c));
 
-        if (now) {
+        if (c->kind == HOOK_SYNC ? p->end && p->end < c->start : marks[i])
             change_apply(p, f->bytes, NULL);
-            g_ptr_array_remove_index(f->pending, i);
-        } else {
-            i++;
-        }
+        else
+            f->pending->pdata[kept++] = f->pending->pdata[i];
     }
+    g_ptr_array_set_size(f->pending, (gint)kept);
 }
 
 bool

@@ -276,7 +276,7 @@ main(int argc, char **argv)
     if (!g_mkdtemp(root))
         g_error("no directory below %s", where);
     for (i = 0; i < workloads; i++) {
-        if (g_get_monotonic_time() - began > seconds * G_USEC_PER_SEC)
+        if (g_get_monotonic_time() - began > (gint64)seconds * G_USEC_PER_SEC)
             break;
         if (!run_one(root, (guint32)(seed + i), &f, qemu != NULL))
             return 1;

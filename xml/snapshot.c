@@ -1,7 +1,7 @@
 /* snapshot.c - the table of <domainsnapshot> (libvirt formatsnapshot; schema domainsnapshot.rng of
  * 9.0), and how its disks follow those of the guest.
  *
- * Left out: <source> of kinds other than file and block, encryption of new images, <cookie>.
+ * Left out: <source> of kinds other than file and block, <cookie>.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml/snapshot.h"
@@ -196,6 +196,10 @@ align_one(SnapshotDef *def, const DomainDisk *disk, SnapshotDisk *entry, int fal
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "file '%s' for disk '%s' requires use of external snapshot mode",
                               entry->file ? entry->file : entry->dev, disk->target);
+    if (entry->encryption && entry->location != SNAPSHOT_EXTERNAL)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "<encryption> for disk '%s' requires use of external snapshot mode",
+                              disk->target);
     if (fallback == SNAPSHOT_EXTERNAL && entry->location == SNAPSHOT_INTERNAL && !mixed)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "disk '%s' must use snapshot mode 'external'", disk->target);
@@ -254,6 +258,7 @@ static const XmlRow disk_rows[] = {
     { "driver", "type", XML_STRING, DISK(format) },
     { "source", "file", XML_STRING, DISK(file) },
     { "source", "dev", XML_STRING, DISK(dev) },
+    { "source/encryption", NULL, XML_STRUCT, DISK(encryption), .type = &domain_encryption_type },
 };
 const XmlType snapshot_disk_type = XML_TYPE("snapshot-disk", SnapshotDisk, disk_rows);
 

@@ -35,6 +35,7 @@ typedef struct {
     int type;     /* DomainDiskType of the new image; EXTERNAL */
     char *format; /* driver type= */
     char *file, *dev;
+    DomainEncryption *encryption; /* of the new image; NULL: none */
 } SnapshotDisk;
 
 typedef struct {

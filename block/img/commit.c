@@ -71,6 +71,56 @@ commit_layer(Layer *layer, GError **err)
     return true;
 }
 
+static char *
+json_name(JsonObject *object)
+{
+    g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), object);
+    g_autofree char *text = json_to_string(node, FALSE);
+
+    return g_strconcat("json:", text, NULL);
+}
+
+/* Each layer is opened by itself: where the options of one say its backing file too (as they must
+ * when that is encrypted), these are taken out of *path, which becomes "json:{…}". *ret: the
+ * "json:{…}" of the backing file; NULL when nothing is said of it. */
+static bool
+take_backing_options(char **path, bool options, char **ret, GError **err)
+{
+    g_autoptr(JsonObject) object = NULL;
+    g_autoptr(JsonObject) backing = json_object_new();
+    g_autoptr(GList) names = NULL;
+
+    if (!options && !g_str_has_prefix(*path, "json:"))
+        return true;
+    object = options ? tool_keyval_object(*path, err) : block_filename_options(*path, err);
+    if (!object)
+        return false;
+    names = json_object_get_members(object);
+    for (const GList *l = names; l; l = l->next) {
+        g_autofree char *name = g_strdup(l->data);
+        JsonNode *value = json_object_get_member(object, name);
+
+        if (strcmp(name, "backing") == 0 && JSON_NODE_HOLDS_OBJECT(value)) {
+            g_autoptr(JsonObject) nested = json_node_dup_object(value);
+            g_autoptr(GList) inner = json_object_get_members(nested);
+
+            for (const GList *i = inner; i; i = i->next)
+                json_object_set_member(backing, i->data, json_object_dup_member(nested, i->data));
+        } else if (g_str_has_prefix(name, "backing.")) {
+            json_object_set_member(backing, name + strlen("backing."), json_node_copy(value));
+        } else {
+            continue;
+        }
+        json_object_remove_member(object, name);
+    }
+    if (json_object_get_size(backing) == 0)
+        return true;
+    g_free(*path);
+    *path = json_name(object);
+    *ret = json_name(backing);
+    return true;
+}
+
 /* Opens the layers above the base, top first, and the base itself for writing. */
 static bool
 open_layers(ImgArgs *args, GPtrArray *layers, BlockNode **ret_base, char **ret_base_path,
@@ -81,27 +131,34 @@ open_layers(ImgArgs *args, GPtrArray *layers, BlockNode **ret_base, char **ret_b
     unsigned how = args->image_opts ? IMG_OPEN_OPTIONS : 0;
 
     for (;;) {
-        /* only the top is changed, by being emptied */
-        BlockNode *node = img_open(args, path, format,
-                                   how | (layers->len == 0 && !args->keep_top ? IMG_OPEN_WRITE : 0),
-                                   args->cache, err);
-        const char *backing = node ? block_node_backing_filename(node) : NULL;
+        g_autofree char *given = NULL;
+        const char *backing;
+        BlockNode *node;
 
+        if (!take_backing_options(&path, how & IMG_OPEN_OPTIONS, &given, err))
+            return false;
+        if (given)
+            how &= ~(unsigned)IMG_OPEN_OPTIONS;
+        /* only the top is changed, by being emptied */
+        node = img_open(args, path, format,
+                        how | (layers->len == 0 && !args->keep_top ? IMG_OPEN_WRITE : 0),
+                        args->cache, err);
         if (!node)
             return false;
+        backing = block_node_backing_filename(node);
         g_ptr_array_add(layers, node);
-        if (!backing && layers->len == 1)
+        if (!backing && !given && layers->len == 1)
             return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                                   "'%s': Image does not have a backing file", args->files[0]);
-        if (!backing || layers->len > BLOCK_CHAIN_MAX)
+        if ((!backing && !given) || layers->len > BLOCK_CHAIN_MAX)
             return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "'%s' is no backing file of '%s'",
                                   args->backing, args->files[0]);
         g_free(path);
-        path = img_backing_path(block_node_filename(node), backing);
+        path = given ? g_strdup(given) : img_backing_path(block_node_filename(node), backing);
         g_free(format);
-        format = g_strdup(block_node_backing_format(node));
+        format = given ? NULL : g_strdup(block_node_backing_format(node));
         how = IMG_OPEN_QUIET;
-        if (!args->backing || strcmp(args->backing, backing) == 0 ||
+        if (!args->backing || g_strcmp0(args->backing, backing) == 0 ||
             strcmp(args->backing, path) == 0)
             break;
     }

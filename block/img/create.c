@@ -19,7 +19,8 @@ backing_check(ImgArgs *args, const char *filename, GHashTable *options, GError *
 
     if (args->unsafe)
         return true;
-    node = img_open(args, path, format, IMG_OPEN_CHAIN, NULL, err);
+    /* asked for its size and no more: what is encrypted needs no secret for that */
+    node = img_open(args, path, format, IMG_OPEN_CHAIN | IMG_OPEN_NO_IO, NULL, err);
     if (!node) {
         g_prefix_error(err, "backing image: ");
         return false;

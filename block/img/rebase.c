@@ -143,7 +143,8 @@ rebase_run(ImgArgs *args)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
-    unsigned how = IMG_OPEN_WRITE | (args->unsafe ? 0 : IMG_OPEN_CHAIN) |
+    /* a name is changed without the key of what is encrypted */
+    unsigned how = IMG_OPEN_WRITE | (args->unsafe ? IMG_OPEN_NO_IO : IMG_OPEN_CHAIN) |
                    (args->image_opts ? IMG_OPEN_OPTIONS : 0);
 
     if (args->n_files != 1)

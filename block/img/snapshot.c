@@ -1,5 +1,7 @@
 /* snapshot.c - kiln-img snapshot: lists, makes, applies and deletes snapshots inside an image.
  *
+ * Of data only the places are noted, so that an encrypted image needs no secret here.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/img/img.h"
 
@@ -28,7 +30,7 @@ snapshot_run(ImgArgs *args)
     g_autoptr(BlockNode) node = NULL;
     unsigned changes = !!args->snapshot_create + !!args->snapshot_apply + !!args->snapshot_delete;
     unsigned how = (changes ? IMG_OPEN_WRITE : 0) | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
-                   (changes ? IMG_OPEN_CHAIN : 0) | IMG_OPEN_QUIET;
+                   (changes ? IMG_OPEN_CHAIN : 0) | IMG_OPEN_NO_IO | IMG_OPEN_QUIET;
     const char *what = "create", *name = args->snapshot_create;
     bool done;
 

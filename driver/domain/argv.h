@@ -123,6 +123,12 @@ bool argv_disks(Argv *argv, GError **err);
  * image's own, which becomes its source_index. */
 bool argv_disk_image(Argv *argv, DomainDisk *disk, unsigned number, char **ret, GError **err);
 
+/* The block driver of @source's image, which is "luks" for encrypted raw bytes; static. */
+const char *argv_image_driver(const DomainDisk *source);
+/* Writes the driver into @format (of -blockdev), and that the secret with the id @secret opens the
+ * image if it is encrypted. */
+void argv_image_opens(JsonObject *format, const DomainDisk *source, const char *secret);
+
 /* One image of a chain behind a disk's own. (chain.c) */
 typedef struct {
     DomainDisk *source; /* owned; of type, format and source only (domain_backing_type) */
@@ -147,6 +153,11 @@ GPtrArray *argv_chain(Argv *argv, const DomainDisk *disk, GError **err);
 bool argv_chain_has_backing(const char *format);
 /* The chain as <backingStore>, for a live definition; @first: the number of the first node. */
 char *argv_chain_xml(const GPtrArray *chain, unsigned first);
+/* The <backingStore> of an image that lies on @disk's. It is as complete as that of @disk: what
+ * that leaves to the images, it does too. NULL with @err. */
+char *argv_chain_under(const DomainDisk *disk, GError **err);
+/* Takes the image @path out of what <backingStore> of @disk says; false when it is not there. */
+bool argv_chain_remove(DomainDisk *disk, const char *path);
 bool argv_interfaces(Argv *argv, GError **err);
 bool argv_chars(Argv *argv, GError **err);
 bool argv_others(Argv *argv, GError **err);

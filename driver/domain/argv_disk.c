@@ -130,6 +130,35 @@ disk_storage(Argv *argv, const DomainDisk *disk, const DomainDisk *source, const
     return true;
 }
 
+const char *
+argv_image_driver(const DomainDisk *source)
+{
+    const char *format = source->format ? source->format : "raw";
+
+    if (strcmp(format, "raw") == 0 && domain_disk_encryption(source))
+        return "luks";
+    return strcmp(format, "ploop") == 0 ? "parallels" : format;
+}
+
+void
+argv_image_opens(JsonObject *format, const DomainDisk *source, const char *secret)
+{
+    const char *driver = argv_image_driver(source);
+    JsonObject *encrypt;
+
+    json_object_set_string_member(format, "driver", driver);
+    if (!domain_disk_encryption(source))
+        return;
+    if (strcmp(driver, "luks") == 0) {
+        json_object_set_string_member(format, "key-secret", secret);
+        return;
+    }
+    encrypt = json_object_new();
+    json_object_set_string_member(encrypt, "format", "luks");
+    json_object_set_string_member(encrypt, "key-secret", secret);
+    json_object_set_object_member(format, "encrypt", encrypt);
+}
+
 /* The driver of an image's format, and what opens it if it is encrypted: an -object secret goes
  * before it. */
 static bool
@@ -137,36 +166,22 @@ format_driver(Argv *argv, const DomainDisk *source, const char *target, const ch
               JsonObject *format, GError **err)
 {
     const DomainEncryption *encryption = domain_disk_encryption(source);
-    const char *driver = source->format ? source->format : "raw";
     g_autofree char *name = NULL, *id = NULL;
 
-    if (strcmp(driver, "ploop") == 0)
-        driver = "parallels";
-    if (!encryption) {
-        json_object_set_string_member(format, "driver", driver);
-        return true;
-    }
-    if (!argv->config->ops->secret || encryption->secrets->len != 1)
+    if (encryption && (!argv->config->ops->secret || encryption->secrets->len != 1))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "<encryption> of disk '%s' wants one <secret>", target);
-    name = argv_fd(
-        argv, argv->config->ops->secret(argv->config->opaque, encryption->secrets->pdata[0], err),
-        "secret");
-    if (!name)
-        return false;
-    id = g_strconcat(node, ARGV_SECRET_SUFFIX, NULL);
-    argv_addf(argv, "-object", "secret,id=%s,file=%s", id, name);
-    if (strcmp(driver, "raw") == 0) {
-        json_object_set_string_member(format, "driver", "luks");
-        json_object_set_string_member(format, "key-secret", id);
-    } else {
-        JsonObject *encrypt = json_object_new();
-
-        json_object_set_string_member(format, "driver", driver);
-        json_object_set_string_member(encrypt, "format", "luks");
-        json_object_set_string_member(encrypt, "key-secret", id);
-        json_object_set_object_member(format, "encrypt", encrypt);
+    if (encryption) {
+        name = argv_fd(
+            argv,
+            argv->config->ops->secret(argv->config->opaque, encryption->secrets->pdata[0], err),
+            "secret");
+        if (!name)
+            return false;
+        id = g_strconcat(node, ARGV_SECRET_SUFFIX, NULL);
+        argv_addf(argv, "-object", "secret,id=%s,file=%s", id, name);
     }
+    argv_image_opens(format, source, id);
     return true;
 }
 

@@ -123,33 +123,18 @@ destination_check(Copying *c, DomainDisk *to, GError **err)
 static bool
 destination_make(Copying *c, const DomainDisk *to, GError **err)
 {
-    DomainManager *manager = c->run->domain->manager;
-    g_autofree char *program = domain_image_program(manager);
-    g_autofree char *digits = NULL;
     bool shallow = c->flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW;
     g_autoptr(GPtrArray) chain = shallow ? argv_chain_parse(c->disk, err) : NULL;
     const ChainLayer *behind = chain && chain->len ? chain->pdata[0] : NULL;
-    const char *words[] = { program, "create", "-q", "-f", to->format, NULL, NULL,
-                            NULL,    NULL,     NULL, NULL, NULL,       NULL };
     DomainBlockInfo info;
-    unsigned n = 5;
 
     if ((shallow && !chain) || !domain_block_info(c->run->domain, c->disk->target, &info, err))
         return false;
     /* a device is there, and raw bytes need nothing */
-    if (to->type == DOMAIN_DISK_BLOCK && strcmp(to->format, "raw") == 0)
+    if (to->type == DOMAIN_DISK_BLOCK && strcmp(argv_image_driver(to), "raw") == 0)
         return true;
-    if (behind) {
-        words[n++] = "-u";
-        words[n++] = "-b";
-        words[n++] = behind->path;
-        words[n++] = "-F";
-        words[n++] = behind->format;
-    }
-    digits = g_strdup_printf("%" PRIu64, info.capacity);
-    words[n++] = domain_disk_path(to);
-    words[n] = digits;
-    if (!storage_run(words, -1, NULL, err))
+    if (!domain_image_create(c->run->domain->manager, to, behind ? behind->source : NULL,
+                             info.capacity, err))
         return false;
     c->made = to->type == DOMAIN_DISK_FILE;
     return true;

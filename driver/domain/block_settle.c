@@ -144,6 +144,30 @@ disk_settle(DomainDisk *disk, const GArray *indexes, GPtrArray *gone)
 
 /* ---- all disks ---- */
 
+/* @kept, of the persistent definition, had the image of @old; @disk is what became of that. */
+static bool
+config_disk_follow(DomainDisk *kept, const DomainDisk *old, const DomainDisk *disk)
+{
+    g_autoptr(GPtrArray) before = argv_chain_parse(old, NULL), now = argv_chain_parse(disk, NULL);
+    bool changed = false;
+
+    if (old->source_index != disk->source_index) {
+        g_autofree char *said = kept->backing_store;
+
+        domain_disk_take_source(kept, disk);
+        kept->backing_store = said ? g_strdup(disk->backing_store) : NULL;
+        return true;
+    }
+    /* images that went from the middle of the chain */
+    for (guint i = 0; before && now && i < before->len; i++) {
+        const ChainLayer *layer = before->pdata[i];
+
+        if (!layer_with(now, layer->index))
+            changed |= argv_chain_remove(kept, layer->path);
+    }
+    return changed;
+}
+
 /* The persistent definition's disk moves too, if it was where the running one was. */
 static void
 config_follow(Domain *domain, const DomainDef *before, const DomainDef *now)
@@ -157,15 +181,12 @@ config_follow(Domain *domain, const DomainDef *before, const DomainDef *now)
     for (guint i = 0; config && i < now->disks->len; i++) {
         const DomainDisk *old = before->disks->pdata[i], *disk = now->disks->pdata[i];
 
-        for (guint j = 0; old->source_index != disk->source_index && j < config->disks->len; j++) {
+        for (guint j = 0; j < config->disks->len; j++) {
             DomainDisk *kept = config->disks->pdata[j];
 
-            if (g_strcmp0(kept->target, disk->target) != 0 ||
-                g_strcmp0(kept->file, old->file) != 0 || g_strcmp0(kept->dev, old->dev) != 0)
-                continue;
-            domain_disk_take_source(kept, disk);
-            g_clear_pointer(&kept->backing_store, g_free);
-            changed = true;
+            if (g_strcmp0(kept->target, disk->target) == 0 &&
+                g_strcmp0(kept->file, old->file) == 0 && g_strcmp0(kept->dev, old->dev) == 0)
+                changed |= config_disk_follow(kept, old, disk);
         }
     }
     if (changed)

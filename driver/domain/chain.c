@@ -254,10 +254,11 @@ argv_chain(Argv *argv, const DomainDisk *disk, GError **err)
     return g_steal_pointer(&layers);
 }
 
-char *
-argv_chain_xml(const GPtrArray *chain, unsigned first)
+/* @end: what is behind the last. */
+static char *
+chain_format(const GPtrArray *chain, unsigned first, const char *end)
 {
-    char *xml = g_strdup("<backingStore/>");
+    char *xml = g_strdup(end);
 
     for (guint i = chain->len; i > 0; i--) {
         const ChainLayer *layer = chain->pdata[i - 1];
@@ -270,6 +271,42 @@ argv_chain_xml(const GPtrArray *chain, unsigned first)
         xml_type_free(&domain_backing_type, source);
     }
     return xml;
+}
+
+char *
+argv_chain_xml(const GPtrArray *chain, unsigned first)
+{
+    return chain_format(chain, first, "<backingStore/>");
+}
+
+char *
+argv_chain_under(const DomainDisk *disk, GError **err)
+{
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(argv_chain_layer_free);
+    bool ended = false;
+
+    if (!store_parse(disk, layers, &ended, err))
+        return NULL;
+    g_ptr_array_insert(layers, 0, argv_chain_layer_of(disk));
+    return chain_format(layers, 0, ended ? "<backingStore/>" : NULL);
+}
+
+bool
+argv_chain_remove(DomainDisk *disk, const char *path)
+{
+    g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(argv_chain_layer_free);
+    bool ended = false;
+
+    if (!store_parse(disk, layers, &ended, NULL))
+        return false;
+    for (guint i = 0; i < layers->len; i++)
+        if (g_strcmp0(((const ChainLayer *)layers->pdata[i])->path, path) == 0) {
+            g_ptr_array_remove_index(layers, i);
+            g_free(disk->backing_store);
+            disk->backing_store = chain_format(layers, 0, ended ? "<backingStore/>" : NULL);
+            return true;
+        }
+    return false;
 }
 
 /* ---- asking an image ---- */

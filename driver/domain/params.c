@@ -204,18 +204,15 @@ remote_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, 
 static bool
 disk_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GError **err)
 {
-    const char *path = domain_disk_path(disk), *format = disk->format;
+    const char *path = domain_disk_path(disk), *format = argv_image_driver(disk);
     DomainImage image;
 
     if (!path)
         return remote_block_info(domain, disk, ret, err);
     if (!host_block_info(path, ret, err))
         return false;
-    if (strcmp(format, "raw") == 0) {
-        if (!domain_disk_encryption(disk))
-            return true;
-        format = "luks";
-    }
+    if (strcmp(format, "raw") == 0)
+        return true;
     if (!domain_image_probe(domain->manager, path, format, &image, err))
         return false;
     ret->capacity = image.virtual_size;

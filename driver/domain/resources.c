@@ -114,11 +114,9 @@ resource_host(void *opaque, const DomainDiskHost *host, GError **err)
     return fd < 0 ? -1 : resource_add(opaque, fd);
 }
 
-/* The value goes through a pipe, which is empty once the VMM has read it. */
-static int
-resource_secret(void *opaque, const DomainDiskSecret *secret, GError **err)
+int
+domain_secret_pipe(const DomainManager *manager, const DomainDiskSecret *secret, GError **err)
 {
-    const DomainManager *manager = ((DomainResources *)opaque)->run->domain->manager;
     g_autoptr(GBytes) value = NULL;
     const void *bytes;
     gsize length;
@@ -147,7 +145,15 @@ resource_secret(void *opaque, const DomainDiskSecret *secret, GError **err)
         return -1;
     }
     close(ends[1]);
-    return resource_add(opaque, ends[0]);
+    return ends[0];
+}
+
+static int
+resource_secret(void *opaque, const DomainDiskSecret *secret, GError **err)
+{
+    int fd = domain_secret_pipe(((DomainResources *)opaque)->run->domain->manager, secret, err);
+
+    return fd < 0 ? -1 : resource_add(opaque, fd);
 }
 
 /* The guest's bytes pass through as they are: no echo, no line editing. */

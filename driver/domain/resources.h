@@ -30,6 +30,10 @@ const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 /* <inbound> or <outbound> of an interface; NULL: no limit. */
 NetworkLimit domain_net_limit(const DomainBandwidth *bandwidth);
 
+/* A pipe with the value of @secret in it, which is empty once it is read. -1 with @err, which is
+ * VIR_ERR_NO_SECRET where there is none. */
+int domain_secret_pipe(const DomainManager *manager, const DomainDiskSecret *secret, GError **err);
+
 /* What an image says of itself, read by kiln-img in its sandbox. Strings are owned. (chain.c) */
 typedef struct {
     uint64_t virtual_size;
@@ -41,6 +45,15 @@ bool domain_image_probe(const DomainManager *manager, const char *path, const ch
                         DomainImage *ret, GError **err);
 /* kiln-img; g_free() it. */
 char *domain_image_program(const DomainManager *manager);
+/* Makes the image that @image describes (place, format, encryption), with @size bytes or, when that
+ * is 0, as many as @behind has. It lies on @behind, by name only; NULL: on nothing. (image_run.c)
+ */
+bool domain_image_create(DomainManager *manager, const DomainDisk *image, const DomainDisk *behind,
+                         uint64_t size, GError **err);
+/* Writes what the qcow2 image @image has into @base, which it lies on. Nobody has them open. What
+ * @base lies on is found by its <backingStore>, then by name. */
+bool domain_image_commit(DomainManager *manager, const DomainDisk *image, const DomainDisk *base,
+                         GError **err);
 /* ArgvOps.backing. */
 bool domain_chain_backing(void *opaque, const char *path, const char *format, char **ret_name,
                           char **ret_format, GError **err);

@@ -45,7 +45,9 @@ bool domain_snapshot_images(DomainManager *manager, DomainRun *run, const Snapsh
 bool domain_snapshot_overlays(DomainManager *manager, DomainRun *run, const SnapshotDef *def,
                               GPtrArray *made, GError **err);
 /* The disks of @def, inactive, that @snapshot has new images for use these. */
-void domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot);
+bool domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot, GError **err);
+/* The new image of @entry as a disk's source (domain_backing_type); xml_type_free() it. */
+DomainDisk *domain_snapshot_source(const SnapshotDisk *entry);
 /* In a job: the running guest writes to the new images from now on, and its definitions say so. */
 bool domain_snapshot_switch(DomainRun *run, const SnapshotDef *snapshot, GError **err);
 /* Not in a job: merges the new images of the external @def into those that they lie on, and removes

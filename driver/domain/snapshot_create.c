@@ -211,6 +211,12 @@ check_external(const SnapshotDisk *entry, const DomainDisk *disk, bool reuse, GE
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "external snapshot format for disk %s is unsupported: %s (use qcow2)",
                               disk->target, entry->format);
+    if (entry->encryption && (entry->encryption->format != DOMAIN_ENCRYPTION_LUKS ||
+                              entry->encryption->secrets->len != 1))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "<encryption> of the new image of disk '%s' wants format='luks' and "
+                              "one <secret>",
+                              disk->target);
     there = stat(path, &st) == 0;
     if (!there && reuse)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -232,11 +238,6 @@ check_disks(const SnapshotDef *def, bool active, unsigned flags, GError **err)
         SnapshotDisk *entry = def->disks->pdata[i];
         const DomainDisk *disk = domain_def_disk(def->domain, entry->name);
 
-        if ((entry->location == SNAPSHOT_INTERNAL || entry->location == SNAPSHOT_EXTERNAL) &&
-            domain_disk_encryption(disk))
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "snapshots of the encrypted disk '%s' are not supported by Kiln",
-                                  disk->target);
         if (entry->location == SNAPSHOT_INTERNAL) {
             internal++;
             if (!check_internal(disk, active, def->memory == SNAPSHOT_INTERNAL, err))
@@ -282,9 +283,9 @@ make_inactive(Domain *domain, const SnapshotDef *def, unsigned flags, GError **e
     g_mutex_lock(&domain->lock);
     config = domain_def_copy(domain->config);
     g_mutex_unlock(&domain->lock);
-    domain_snapshot_follow(config, def);
-    if ((flags & VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT) ||
-        domain_snapshot_overlays(manager, NULL, def, made, err)) {
+    if (domain_snapshot_follow(config, def, err) &&
+        ((flags & VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT) ||
+         domain_snapshot_overlays(manager, NULL, def, made, err))) {
         if (domain_config_replace(domain, config, err))
             return true;
     } else {

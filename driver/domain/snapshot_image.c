@@ -109,33 +109,32 @@ live_size(DomainRun *run, const char *node)
     return 0;
 }
 
+DomainDisk *
+domain_snapshot_source(const SnapshotDisk *entry)
+{
+    DomainDisk *source = xml_type_new(&domain_backing_type);
+
+    source->type = entry->type == DOMAIN_DISK_BLOCK ? DOMAIN_DISK_BLOCK : DOMAIN_DISK_FILE;
+    source->file = g_strdup(source->type == DOMAIN_DISK_FILE ? entry->file : NULL);
+    source->dev = g_strdup(source->type == DOMAIN_DISK_BLOCK ? entry->dev : NULL);
+    source->format = g_strdup(entry->format ? entry->format : "qcow2");
+    if (entry->encryption)
+        source->source_encryption = xml_type_copy(&domain_encryption_type, entry->encryption);
+    return source;
+}
+
 /* Lying on @disk's image, by name only; its size is that of the image, which a running guest's VMM
  * knows and does not let others read. */
 static bool
 overlay_make(DomainManager *manager, DomainRun *run, const SnapshotDisk *entry,
              const DomainDisk *disk, GError **err)
 {
-    g_autofree char *program = domain_image_program(manager);
     g_autofree char *node = run ? live_node(run, entry->name, domain_disk_path(disk)) : NULL;
-    uint64_t size = node ? live_size(run, node) : 0;
-    g_autofree char *digits = g_strdup_printf("%" PRIu64, size);
-    const char *const words[] = {
-        program,
-        "create",
-        "-q",
-        "-f",
-        entry->format ? entry->format : "qcow2",
-        "-F",
-        disk->format ? disk->format : "raw",
-        "-b",
-        domain_disk_path(disk),
-        size ? "-u" : snapshot_disk_path(entry),
-        size ? snapshot_disk_path(entry) : NULL,
-        digits,
-        NULL,
-    };
+    DomainDisk *image = domain_snapshot_source(entry);
+    bool ok = domain_image_create(manager, image, disk, node ? live_size(run, node) : 0, err);
 
-    return storage_run(words, -1, NULL, err);
+    xml_type_free(&domain_backing_type, image);
+    return ok;
 }
 
 bool
@@ -158,25 +157,34 @@ domain_snapshot_overlays(DomainManager *manager, DomainRun *run, const SnapshotD
     return true;
 }
 
-static void
-take(char **field, const char *value)
-{
-    g_free(*field);
-    *field = g_strdup(value);
-}
-
+/* @disk uses the new image; what that lies on is left to the image. */
 static void
 disk_follow(DomainDisk *disk, const SnapshotDisk *entry)
 {
-    disk->type = entry->type == DOMAIN_DISK_BLOCK ? DOMAIN_DISK_BLOCK : DOMAIN_DISK_FILE;
-    take(&disk->file, disk->type == DOMAIN_DISK_FILE ? entry->file : NULL);
-    take(&disk->dev, disk->type == DOMAIN_DISK_BLOCK ? entry->dev : NULL);
-    take(&disk->format, entry->format ? entry->format : "qcow2");
+    DomainDisk *source = domain_snapshot_source(entry);
+
+    domain_disk_take_source(disk, source);
+    xml_type_free(&domain_backing_type, source);
     g_clear_pointer(&disk->backing_store, g_free);
 }
 
-void
-domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot)
+/* What an image says of another is no help when that is encrypted, and not asked where the
+ * definition says what there is. */
+static bool
+def_disk_follow(DomainDisk *disk, const SnapshotDisk *entry, GError **err)
+{
+    g_autofree char *under = NULL;
+
+    if ((disk->backing_store || domain_disk_encryption(disk)) &&
+        !(under = argv_chain_under(disk, err)))
+        return false;
+    disk_follow(disk, entry);
+    disk->backing_store = g_steal_pointer(&under);
+    return true;
+}
+
+bool
+domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot, GError **err)
 {
     for (guint i = 0; i < snapshot->disks->len; i++) {
         const SnapshotDisk *entry = snapshot->disks->pdata[i];
@@ -184,25 +192,14 @@ domain_snapshot_follow(DomainDef *def, const SnapshotDef *snapshot)
         DomainDisk *disk = domain_def_disk(def, entry->name);
 
         if (entry->location == SNAPSHOT_EXTERNAL && disk && old &&
-            g_strcmp0(domain_disk_path(disk), domain_disk_path(old)) == 0)
-            disk_follow(disk, entry);
+            g_strcmp0(domain_disk_path(disk), domain_disk_path(old)) == 0 &&
+            !def_disk_follow(disk, entry, err))
+            return false;
     }
+    return true;
 }
 
 /* --- a running guest goes over ---------------------------------------------------------------- */
-
-/* The images that @disk of the live definition lies on from now on: its own of before, and those
- * behind that. */
-static char *
-chain_with_own(const DomainDisk *disk, GError **err)
-{
-    g_autoptr(GPtrArray) layers = argv_chain_parse(disk, err);
-
-    if (!layers)
-        return NULL;
-    g_ptr_array_insert(layers, 0, argv_chain_layer_of(disk));
-    return argv_chain_xml(layers, 0);
-}
 
 /* Opens the new image in the VMM, lying on nothing, and makes @disk, of the definition to be, use
  * it. */
@@ -211,7 +208,7 @@ overlay_open(DomainPlug *plug, DomainDisk *disk, const SnapshotDisk *entry, Json
              GError **err)
 {
     Argv *argv = domain_plug_argv(plug);
-    g_autofree char *chain = chain_with_own(disk, err), *node = NULL;
+    g_autofree char *chain = argv_chain_under(disk, err), *node = NULL;
     g_autofree char *old = g_strdup_printf("libvirt-%" PRIu64 "-format", disk->source_index);
     JsonObject *action, *data;
 
@@ -221,7 +218,8 @@ overlay_open(DomainPlug *plug, DomainDisk *disk, const SnapshotDisk *entry, Json
     disk->backing_store = g_strdup("<backingStore/>");
     if (!argv_disk_image(argv, disk, argv->next_node++, &node, err))
         return false;
-    take(&disk->backing_store, chain);
+    g_free(disk->backing_store);
+    disk->backing_store = g_steal_pointer(&chain);
     action = json_object_new();
     data = json_object_new();
     json_object_set_string_member(data, "node", old);
@@ -265,11 +263,8 @@ domain_snapshot_switch(DomainRun *run, const SnapshotDef *snapshot, GError **err
         return false;
     }
     domain_live_replace(domain, g_steal_pointer(&live));
-    if (config) {
-        domain_snapshot_follow(config, snapshot);
-        return domain_config_replace(domain, g_steal_pointer(&config), err);
-    }
-    return true;
+    return !config || (domain_snapshot_follow(config, snapshot, err) &&
+                       domain_config_replace(domain, g_steal_pointer(&config), err));
 }
 
 /* --- the variable store ----------------------------------------------------------------------- */

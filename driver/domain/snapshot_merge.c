@@ -205,10 +205,11 @@ merge_running(Domain *domain, const Merge *m, GError **err)
 static bool
 merge_stopped(Domain *domain, const Merge *m, GError **err)
 {
-    g_autofree char *program = domain_image_program(domain->manager);
-    const char *const words[] = { program, "commit", "-q", "-d", "-f", "qcow2", m->over, NULL };
+    DomainDisk *image = domain_snapshot_source(m->entry);
+    bool ok = domain_image_commit(domain->manager, image, m->base, err);
 
-    return storage_run(words, -1, NULL, err);
+    xml_type_free(&domain_backing_type, image);
+    return ok;
 }
 
 /* What lay on the new image lies on the old one, in the images that the VMM has not told so. */
@@ -216,7 +217,7 @@ static bool
 move_followers(Domain *domain, const Merge *m, GError **err)
 {
     g_autofree char *program = domain_image_program(domain->manager);
-    const char *format = m->base->format ? m->base->format : "raw";
+    const char *format = argv_image_driver(m->base);
 
     for (guint i = 0; i < m->followers->len; i++) {
         const char *path = m->followers->pdata[i];
@@ -235,15 +236,22 @@ move_followers(Domain *domain, const Merge *m, GError **err)
     return true;
 }
 
-/* Disks of @def that have the new image get the old one. */
+/* Disks of @def that have the new image get the old one, and those that are said to lie on it lie
+ * on the old one. */
 static bool
 def_follow(DomainDef *def, const Merge *m)
 {
     DomainDisk *disk = def ? domain_def_disk(def, m->entry->name) : NULL;
 
-    if (!disk || g_strcmp0(domain_disk_path(disk), m->over) != 0)
+    if (!disk)
         return false;
+    if (g_strcmp0(domain_disk_path(disk), m->over) != 0)
+        return argv_chain_remove(disk, m->over);
     domain_disk_take_source(disk, m->base);
+    if (disk->backing_store) {
+        g_free(disk->backing_store);
+        disk->backing_store = g_strdup(m->base->backing_store);
+    }
     return true;
 }
 

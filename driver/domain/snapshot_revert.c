@@ -80,10 +80,8 @@ fork_images(Domain *domain, SnapshotDef *def, DomainDef *one, DomainDef *other, 
             unlink(made->pdata[i]);
         return false;
     }
-    domain_snapshot_follow(one, fork);
-    if (other)
-        domain_snapshot_follow(other, fork);
-    return true;
+    return domain_snapshot_follow(one, fork, err) &&
+           (!other || domain_snapshot_follow(other, fork, err));
 }
 
 /* The guest's memory as it was; -2 when the snapshot has none, -1 with @err. */

@@ -108,6 +108,10 @@ bool storage_run(const char *const *words, int input, char **ret_out, GError **e
 JsonObject *storage_run_json(const char *const *words, int input, GError **err);
 /* The same, for one that reads @text. */
 bool storage_run_told(const char *const *words, const char *text, GError **err);
+/* The same, for one that has @fds (int) open, the first as STORAGE_FD_FIRST. They are taken, and
+ * the list is empty then. */
+enum { STORAGE_FD_FIRST = 10 };
+bool storage_run_given(const char *const *words, GArray *fds, GError **err);
 /* Whether such a program is installed. */
 bool storage_has_program(const char *name);
 

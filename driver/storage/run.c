@@ -34,8 +34,9 @@ storage_has_program(const char *name)
     return path != NULL;
 }
 
-bool
-storage_run(const char *const *words, int input, char **ret_out, GError **err)
+/* @fds as storage_run_given() has them, or NULL. */
+static bool
+run(const char *const *words, int input, GArray *fds, char **ret_out, GError **err)
 {
     g_autoptr(GSubprocessLauncher) launcher =
         g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
@@ -46,6 +47,11 @@ storage_run(const char *const *words, int input, char **ret_out, GError **err)
 
     if (input >= 0)
         g_subprocess_launcher_take_stdin_fd(launcher, input);
+    for (guint i = 0; fds && i < fds->len; i++)
+        g_subprocess_launcher_take_fd(launcher, g_array_index(fds, int, i),
+                                      STORAGE_FD_FIRST + (int)i);
+    if (fds)
+        g_array_set_size(fds, 0);
     if (!program)
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                               "it takes the program '%s', which is not installed", words[0]);
@@ -63,6 +69,18 @@ storage_run(const char *const *words, int input, char **ret_out, GError **err)
     if (ret_out)
         *ret_out = g_steal_pointer(&out);
     return true;
+}
+
+bool
+storage_run(const char *const *words, int input, char **ret_out, GError **err)
+{
+    return run(words, input, NULL, ret_out, err);
+}
+
+bool
+storage_run_given(const char *const *words, GArray *fds, GError **err)
+{
+    return run(words, -1, fds, NULL, err);
 }
 
 JsonObject *

@@ -442,10 +442,11 @@ def wrong_ones_are_refused():
         assert "by-virsh" in one.daemon.virsh("snapshot-list", "snap", scheme="qemu", read_only=True)
 
 
-with event_loop():
-    tests = [stopped_guests_go_back_and_forth, trees_are_listed_and_pruned, what_is_known_outlives_the_daemon,
-             running_guests_keep_their_memory, running_guests_go_on, disks_go_over_to_new_images,
-             new_images_are_merged_when_their_snapshot_is_deleted, images_in_the_middle_are_merged,
-             stopped_guests_get_new_images,
-             variable_stores_come_along, wrong_ones_are_refused]
-    run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])
+if __name__ == "__main__":
+    with event_loop():
+        tests = [stopped_guests_go_back_and_forth, trees_are_listed_and_pruned, what_is_known_outlives_the_daemon,
+                 running_guests_keep_their_memory, running_guests_go_on, disks_go_over_to_new_images,
+                 new_images_are_merged_when_their_snapshot_is_deleted, images_in_the_middle_are_merged,
+                 stopped_guests_get_new_images,
+                 variable_stores_come_along, wrong_ones_are_refused]
+        run([test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]])

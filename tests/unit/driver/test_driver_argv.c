@@ -341,6 +341,44 @@ test_hyperv_refusals(void **state)
     }
 }
 
+/* What an image says of the one it lies on goes on being asked where it was. */
+static void
+test_what_new_images_lie_on(void **state)
+{
+    static const struct {
+        const char *behind, *under;
+    } cases[] = {
+        { "", "<backingStore type='file'>\n  <format type='qcow2'/>\n  <source file='/a'/>\n"
+              "</backingStore>" },
+        { "<backingStore/>",
+          "<backingStore type='file'>\n  <format type='qcow2'/>\n  <source file='/a'/>\n"
+          "  <backingStore/>\n</backingStore>" },
+        { "<backingStore type='file'><format type='qcow2'/><source file='/b'/></backingStore>",
+          "<backingStore type='file'>\n  <format type='qcow2'/>\n  <source file='/a'/>\n"
+          "  <backingStore type='file'>\n    <format type='qcow2'/>\n    <source file='/b'/>\n"
+          "  </backingStore>\n</backingStore>" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = g_strdup_printf(
+            "<domain type='kvm'><name>x</name><memory>65536</memory><os>"
+            "<type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file'>"
+            "<driver type='qcow2'/><source file='/a'/>%s<target dev='vda'/></disk></devices>"
+            "</domain>",
+            cases[i].behind);
+        g_autoptr(DomainDef) def = parse(xml);
+        g_autofree char *under = argv_chain_under(def->disks->pdata[0], NULL);
+
+        assert_non_null(under);
+        assert_string_equal(g_strchomp(under), cases[i].under);
+        assert_false(argv_chain_remove(def->disks->pdata[0], "/c"));
+        assert_int_equal(argv_chain_remove(def->disks->pdata[0], "/b"),
+                         strstr(cases[i].behind, "/b") != NULL);
+        assert_false(argv_chain_remove(def->disks->pdata[0], "/b"));
+    }
+}
+
 int
 main(void)
 {
@@ -348,6 +386,7 @@ main(void)
         cmocka_unit_test(test_golden_files),
         cmocka_unit_test(test_refusals_name_what_is_missing),
         cmocka_unit_test(test_hyperv_refusals),
+        cmocka_unit_test(test_what_new_images_lie_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

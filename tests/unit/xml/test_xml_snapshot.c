@@ -20,6 +20,9 @@ static const DomainDefaults defaults = { .emulator = "/usr/bin/kiln-vmm" };
     "<disk type='file'><driver type='qcow2'/><source file='/i/b'/><target dev='vdb'/></disk>"      \
     "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>"                       \
     "</devices></domain>"
+#define SEALED                                                                                     \
+    "<encryption format='luks'><secret type='passphrase' "                                         \
+    "uuid='0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f'/></encryption>"
 #define EXISTING(more)                                                                             \
     "<domainsnapshot><name>s1</name><state>shutoff</state><creationTime>5</creationTime>" more     \
         GUEST "</domainsnapshot>"
@@ -147,6 +150,26 @@ test_wrong_disks_are_refused(void **state)
     refuse_disks(EXISTING("<disks><disk name='vda' snapshot='internal'><source file='/x'/></disk>"
                           "</disks>"),
                  SNAPSHOT_INTERNAL, "requires use of external");
+    refuse_disks(EXISTING("<disks><disk name='vda' snapshot='internal'><source>" SEALED "</source>"
+                          "</disk></disks>"),
+                 SNAPSHOT_INTERNAL, "<encryption> for disk 'vda' requires use of external");
+}
+
+static void
+test_new_images_may_be_encrypted(void **state)
+{
+    g_autoptr(SnapshotDef) def = existing(
+        EXISTING("<disks><disk name='vda' snapshot='external' type='file'><driver type='qcow2'/>"
+                 "<source file='/i/new'>" SEALED "</source></disk></disks>"));
+    g_autofree char *text = NULL;
+
+    (void)state;
+    assert_true(snapshot_def_align(def, SNAPSHOT_INTERNAL, true, NULL));
+    assert_int_equal(entry(def, 0)->encryption->format, DOMAIN_ENCRYPTION_LUKS);
+    assert_int_equal(entry(def, 0)->encryption->secrets->len, 1);
+    assert_null(entry(def, 1)->encryption);
+    text = snapshot_def_format(def, DOMAIN_FORMAT_INACTIVE);
+    assert_non_null(strstr(text, "<encryption format='luks'>"));
 }
 
 int
@@ -158,6 +181,7 @@ main(void)
         cmocka_unit_test(test_bad_ones_are_refused),
         cmocka_unit_test(test_disks_follow_the_guest),
         cmocka_unit_test(test_wrong_disks_are_refused),
+        cmocka_unit_test(test_new_images_may_be_encrypted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "network/macs.h"
 #include "network/macvtap.h"
 #include "network/netlink.h"
+#include "network/ports.h"
 #include "network/tap.h"
 #include "network/tc.h"
 #include "util/error.h"
@@ -177,25 +178,34 @@ port_plug(const NetworkDef *live, const Port *port)
                      : g_strdup_printf("type='network' bridge='%s'", name);
 }
 
-/* Tells the hook of a port, in the form of libvirt's <networkport>. */
+/* In the form of libvirt's <networkport>. */
+static char *
+port_format(const NetworkDef *live, const Port *port)
+{
+    g_autofree char *id = kiln_uuid_format(port->id);
+    g_autofree char *owner = xml_escape(port->domain ? port->domain : "");
+    g_autofree char *plug = port_plug(live, port);
+
+    return g_strdup_printf("<networkport>\n"
+                           "  <uuid>%s</uuid>\n"
+                           "  <owner>\n"
+                           "    <name>%s</name>\n"
+                           "    <uuid>%s</uuid>\n"
+                           "  </owner>\n"
+                           "  <mac address='%s'/>\n"
+                           "  <plug %s/>\n"
+                           "</networkport>\n",
+                           id, owner, port->domain_uuid, port->mac, plug);
+}
+
+/* Tells the hook of a port. */
 static bool
 run_port_hook(Network *network, const Port *port, const char *operation, const char *sub_operation,
               GError **err)
 {
     g_autofree char *net = network_def_format(network->live);
-    g_autofree char *id = kiln_uuid_format(port->id);
-    g_autofree char *owner = xml_escape(port->domain ? port->domain : "");
-    g_autofree char *plug = port_plug(network->live, port);
-    g_autofree char *xml = g_strdup_printf("%s<networkport>\n"
-                                           "  <uuid>%s</uuid>\n"
-                                           "  <owner>\n"
-                                           "    <name>%s</name>\n"
-                                           "    <uuid>%s</uuid>\n"
-                                           "  </owner>\n"
-                                           "  <mac address='%s'/>\n"
-                                           "  <plug %s/>\n"
-                                           "</networkport>\n",
-                                           net, id, owner, port->domain_uuid, port->mac, plug);
+    g_autofree char *own = port_format(network->live, port);
+    g_autofree char *xml = g_strconcat(net, own, NULL);
 
     return hook_run(network->manager->hook_program, network->object.name, operation, sub_operation,
                     xml, err);
@@ -708,4 +718,82 @@ network_port_stats(const char *ifname, NetworkPortStats *ret, GError **err)
         *ret = (NetworkPortStats){ ret->tx_bytes, ret->tx_packets, ret->tx_errs, ret->tx_drop,
                                    ret->rx_bytes, ret->rx_packets, ret->rx_errs, ret->rx_drop };
     return true;
+}
+
+/* --- ports as clients see them ------------------------------------------------------------ */
+
+static gint
+compare_ids(gconstpointer a, gconstpointer b)
+{
+    return memcmp(a, b, sizeof(NetworkPortId));
+}
+
+GArray *
+network_ports(Network *network)
+{
+    NetworkManager *m = network->manager;
+    GArray *ids = g_array_new(FALSE, FALSE, sizeof(NetworkPortId));
+    GHashTableIter iter;
+    gpointer value;
+
+    g_mutex_lock(&m->registry.lock);
+    g_hash_table_iter_init(&iter, m->ports);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Port *port = value;
+
+        if (g_strcmp0(port->network, network->object.name) == 0)
+            g_array_append_vals(ids, port->id, 1);
+    }
+    g_mutex_unlock(&m->registry.lock);
+    g_array_sort(ids, compare_ids);
+    return ids;
+}
+
+/* With `lock` held. */
+static const Port *
+find_port(Network *network, const uint8_t id[16], GError **err)
+{
+    g_autofree char *uuid = NULL;
+    GHashTableIter iter;
+    gpointer value;
+
+    if (!network->live) {
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
+                       network->object.name);
+        return NULL;
+    }
+    g_hash_table_iter_init(&iter, network->manager->ports);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Port *port = value;
+
+        if (g_strcmp0(port->network, network->object.name) == 0 && memcmp(port->id, id, 16) == 0)
+            return port;
+    }
+    uuid = kiln_uuid_format(id);
+    kiln_error_set(err, VIR_ERR_NO_NETWORK_PORT, "Network port with UUID %s does not exist", uuid);
+    return NULL;
+}
+
+bool
+network_has_port(Network *network, const uint8_t id[16], GError **err)
+{
+    bool has;
+
+    g_mutex_lock(&network->manager->registry.lock);
+    has = find_port(network, id, err) != NULL;
+    g_mutex_unlock(&network->manager->registry.lock);
+    return has;
+}
+
+char *
+network_port_xml(Network *network, const uint8_t id[16], GError **err)
+{
+    const Port *port;
+    char *xml;
+
+    g_mutex_lock(&network->manager->registry.lock);
+    port = find_port(network, id, err);
+    xml = port ? port_format(network->live, port) : NULL;
+    g_mutex_unlock(&network->manager->registry.lock);
+    return xml;
 }

@@ -1,10 +1,12 @@
-/* network_list.c - the calls that list networks and leases.
+/* network_list.c - the calls that list networks, leases and ports.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
+#include <string.h>
 
 #include "driver/calls/handlers.h"
 #include "network/network.h"
+#include "network/ports.h"
 
 enum {
     LIST_FLAGS = VIR_CONNECT_LIST_NETWORKS_ACTIVE | VIR_CONNECT_LIST_NETWORKS_INACTIVE |
@@ -126,4 +128,57 @@ call_network_get_dhcp_leases(Call *call, const NetworkGetDhcpLeasesArgs *args,
         to->client_id = wire_opt_string(from->client_id);
     }
     return true;
+}
+
+/* ---- ports ---- */
+
+static void
+port_set(const Call *call, const uint8_t id[16], WireNetworkPort *wire)
+{
+    wire_network_set(&wire->net, network_name(call->network), network_uuid(call->network));
+    memcpy(wire->uuid, id, sizeof(wire->uuid));
+}
+
+bool
+call_network_list_all_ports(Call *call, const NetworkListAllPortsArgs *args,
+                            NetworkListAllPortsRet *ret, GError **err)
+{
+    g_autoptr(GArray) ids = NULL;
+
+    if (!call_check_flags(args->flags, 0, "virNetworkListAllPorts", err))
+        return false;
+    ids = network_ports(call->network);
+    if (ids->len > WIRE_NETWORK_PORTS_MAX)
+        return kiln_error_set(err, VIR_ERR_RPC, "Too many ports '%u' for limit '%d'", ids->len,
+                              WIRE_NETWORK_PORTS_MAX);
+    ret->count = ids->len;
+    if (!args->need_results)
+        return true;
+    ret->ports.ports_val = g_new0(WireNetworkPort, ids->len);
+    ret->ports.ports_len = ids->len;
+    for (guint i = 0; i < ids->len; i++)
+        port_set(call, g_array_index(ids, NetworkPortId, i).id, &ret->ports.ports_val[i]);
+    return true;
+}
+
+bool
+call_network_port_lookup_by_uuid(Call *call, const NetworkPortLookupArgs *args, NetworkPortRet *ret,
+                                 GError **err)
+{
+    const uint8_t *id = (const uint8_t *)args->uuid;
+
+    if (!network_has_port(call->network, id, err))
+        return false;
+    port_set(call, id, &ret->port);
+    return true;
+}
+
+bool
+call_network_port_get_xml_desc(Call *call, const NetworkPortFlagsArgs *args, StringRet *ret,
+                               GError **err)
+{
+    if (!call_check_flags(args->flags, 0, "virNetworkPortGetXMLDesc", err))
+        return false;
+    ret->value = network_port_xml(call->network, (const uint8_t *)args->port.uuid, err);
+    return ret->value != NULL;
 }

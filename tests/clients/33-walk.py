@@ -402,6 +402,36 @@ def networks():
     return None
 
 
+def ports():
+    """A guest's interface on a network is a port of it."""
+    if os.geteuid() != 0:
+        return "networks need root"
+    with Daemon() as daemon:
+        conn = L.open(daemon.uri("qemu"))
+        net = conn.networkCreateXML(NET.format(name="walk", n=232))
+        assert right(list, net.listAllPorts) == []
+        dom = conn.createXML(DOMAIN.format(name="walk", disk=image(daemon, "walk.qcow2")), L.VIR_DOMAIN_START_PAUSED)
+        port, = net.listAllPorts()
+        assert "portid='%s'" % port.UUIDString() in dom.XMLDesc()
+        xml = right(str, port.XMLDesc)
+        for text in ("<uuid>%s</uuid>" % port.UUIDString(), "<name>walk</name>", "<uuid>%s</uuid>" % dom.UUIDString(),
+                     "<mac address='%s'/>" % MAC, "<plug type='network' bridge='kilnwalk'/>"):
+            assert text in xml, xml
+        assert right(L.virNetworkPort, net.portLookupByUUID, port.UUID()).UUID() == port.UUID()
+        assert port.network().name() == "walk"
+        assert port.UUIDString() in daemon.virsh("net-port-list", "walk", scheme="qemu")
+        wrong(L.VIR_ERR_NO_NETWORK_PORT, net.portLookupByUUID, bytes(16))
+        for call in (port.delete, port.parameters):
+            wrong(L.VIR_ERR_NO_SUPPORT, call)
+        dom.destroy()
+        wait_for("the port to go", lambda: net.listAllPorts() == [])
+        wrong(L.VIR_ERR_NO_NETWORK_PORT, port.XMLDesc)
+        net.destroy()
+        conn.close()
+    BOOK.settle("ports")
+    return None
+
+
 def pools_and_volumes():
     with Daemon() as daemon:
         conn = L.open(daemon.uri("qemu"))
@@ -496,7 +526,7 @@ GIVEN = {"iothread_id": 1, "backupXML": "<domainbackup/>", "checkpointXML": None
 
 
 def what_is_not_there_is_refused():
-    """Methods of filters, ports and checkpoints need an object that nothing makes here."""
+    """Methods of filters and checkpoints need an object that nothing makes here."""
     with Daemon() as daemon:
         conn = L.open(daemon.uri("qemu"))
         things = {"virConnect": conn, "virDomain": conn.defineXML(DOMAIN.format(name="walk", disk=daemon.root + "/a")),
@@ -590,5 +620,5 @@ if __name__ == "__main__":
     L.registerErrorHandler(lambda *_: None, None)
     with event_loop():
         run([connection_and_host, events, domains_that_are_off, domains_that_run, saved_and_restored, snapshots, agent,
-             networks, pools_and_volumes, devices_and_secrets, what_is_not_there_is_refused,
+             networks, ports, pools_and_volumes, devices_and_secrets, what_is_not_there_is_refused,
              what_is_gone_is_refused, nothing_is_left_out])

@@ -176,7 +176,7 @@ with Daemon():
         check(code(link.defineXML, "<domain type='kvm'><name>x</name></domain>")
               in (libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR,
                   libvirt.VIR_ERR_OS_TYPE), "incomplete")
-        check(code(link.listAllInterfaces) == libvirt.VIR_ERR_NO_SUPPORT, "what is not there is 3")
+        check(code(link.changeBegin) == libvirt.VIR_ERR_NO_SUPPORT, "what is not there is 3")
         domain = link.defineXML(guest_xml("codes"))
         check(code(domain.shutdown) == libvirt.VIR_ERR_OPERATION_INVALID, "not running")
         check(code(domain.destroy) == libvirt.VIR_ERR_OPERATION_INVALID, "not running")

@@ -14,7 +14,12 @@
 #include "util/cpumap.h"
 #include "util/error.h"
 
-enum { LEAF_XSAVE = 0xd, LEAF_PMU = 0xa, LEAF_SGX = 0x12, LEAF_PT = 0x14, XSAVE_COMPONENTS = 63 };
+enum { LEAF_XSAVE = 0xd, LEAF_PMU = 0xa, LEAF_SGX = 0x12, LEAF_PT = 0x14 };
+enum {
+    XSAVE_COMPONENTS = 63,
+    XSAVE_LEAST = 576, /* x87, SSE and the header */
+    XSAVES = 1 << 3,
+};
 #define LEAF_KVM 0x40000000u
 #define LEAF_KVM_BITS 0x40000001u
 #define LEAF_EXT 0x80000001u
@@ -39,7 +44,8 @@ static const struct {
     { "kvmclock-stable-bit", 1u << 24 },
 };
 
-/* XSAVE components that come with a feature: leaf, subleaf, register, bit → bits of XCR0. */
+/* XSAVE components that come with a feature (Intel SDM volume 1, 13.1): leaf, subleaf, register, bit →
+ * bits of XCR0, or of IA32_XSS, which are others. */
 static const struct {
     uint32_t leaf, subleaf;
     int reg;
@@ -49,8 +55,14 @@ static const struct {
     { 1, 0, CPUMAP_ECX, 1u << 28, 1u << 2 },  /* AVX */
     { 7, 0, CPUMAP_EBX, 1u << 14, 3u << 3 },  /* MPX */
     { 7, 0, CPUMAP_EBX, 1u << 16, 7u << 5 },  /* AVX-512F */
+    { 7, 0, CPUMAP_EBX, 1u << 25, 1u << 8 },  /* PT */
     { 7, 0, CPUMAP_ECX, 1u << 3, 1u << 9 },   /* PKU */
+    { 7, 0, CPUMAP_ECX, 1u << 7, 3u << 11 },  /* CET: shadow stacks */
+    { 7, 0, CPUMAP_EDX, 1u << 20, 3u << 11 }, /* CET: branch targets */
+    { 7, 0, CPUMAP_EDX, 1u << 5, 1u << 14 },  /* user interrupts */
+    { 7, 0, CPUMAP_EDX, 1u << 19, 1u << 15 }, /* architectural LBR */
     { 7, 0, CPUMAP_EDX, 1u << 24, 3u << 17 }, /* AMX-TILE */
+    { 7, 1, CPUMAP_EDX, 1u << 21, 1u << 19 }, /* APX */
 };
 
 void
@@ -333,18 +345,11 @@ cpu_apply_model(CpuDefinition *d, const Cpuid *supported, const CpuMap *map,
     cpuid_remove(&d->cpuid, LEAF_PT);
 }
 
-/* Sizes and components of XSAVE follow the features. */
-static void
-cpu_trim_xsave(CpuDefinition *d)
+static uint64_t
+cpu_xsave_allowed(CpuDefinition *d)
 {
     uint64_t allowed = 3; /* x87 and SSE */
-    struct kvm_cpuid_entry2 *one = cpuid_find(&d->cpuid, 1, 0);
-    struct kvm_cpuid_entry2 *e = cpuid_find(&d->cpuid, LEAF_XSAVE, 0);
 
-    if (!one || !(one->ecx & 1u << 26)) {
-        cpuid_remove(&d->cpuid, LEAF_XSAVE);
-        return;
-    }
     for (size_t i = 0; i < G_N_ELEMENTS(xsave_parts); i++) {
         struct kvm_cpuid_entry2 *f =
             cpuid_find(&d->cpuid, xsave_parts[i].leaf, xsave_parts[i].subleaf);
@@ -352,13 +357,40 @@ cpu_trim_xsave(CpuDefinition *d)
         if (f && (*cpuid_register(f, xsave_parts[i].reg) & xsave_parts[i].mask))
             allowed |= xsave_parts[i].components;
     }
-    if (e) {
-        e->eax &= (uint32_t)allowed;
-        e->edx &= allowed >> 32;
+    return allowed;
+}
+
+/* Components of XSAVE follow the features, sizes the components (Intel SDM volume 2A, CPUID leaf 0xd).
+ * The sizes of what is switched on just now KVM puts in itself, whenever the guest changes that. */
+static void
+cpu_trim_xsave(CpuDefinition *d)
+{
+    uint64_t allowed = cpu_xsave_allowed(d), user = 0, supervisor = 0;
+    struct kvm_cpuid_entry2 *one = cpuid_find(&d->cpuid, 1, 0);
+    struct kvm_cpuid_entry2 *head = cpuid_find(&d->cpuid, LEAF_XSAVE, 0);
+    struct kvm_cpuid_entry2 *more = cpuid_find(&d->cpuid, LEAF_XSAVE, 1);
+
+    if (!one || !(one->ecx & 1u << 26) || !head) {
+        cpuid_remove(&d->cpuid, LEAF_XSAVE);
+        return;
     }
+    head->eax &= (uint32_t)allowed;
+    head->edx &= allowed >> 32;
+    user = head->eax | (uint64_t)head->edx << 32;
+    if (more) {
+        more->ecx &= more->eax & XSAVES ? (uint32_t)allowed : 0;
+        more->edx &= more->eax & XSAVES ? allowed >> 32 : 0;
+        supervisor = more->ecx | (uint64_t)more->edx << 32;
+    }
+    head->ecx = XSAVE_LEAST;
     for (unsigned i = 2; i < XSAVE_COMPONENTS; i++) {
-        e = cpuid_find(&d->cpuid, LEAF_XSAVE, i);
-        if (e && e->index == i && !(e->ecx & 1) && !(allowed >> i & 1))
+        struct kvm_cpuid_entry2 *e = cpuid_find(&d->cpuid, LEAF_XSAVE, i);
+
+        if (!e)
+            continue;
+        if (user >> i & 1)
+            head->ecx = MAX(head->ecx, e->ebx + e->eax);
+        else if (!(supervisor >> i & 1))
             e->eax = e->ebx = e->ecx = e->edx = 0;
     }
 }

@@ -307,8 +307,9 @@ state_write_nested(VcpuState *s, GError **err)
     memcpy(&head, s->nested->data, sizeof(head));
     if (head.size > s->nested->len)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "its nested state is damaged");
-    if (head.flags == 0 && head.size == sizeof(head))
-        return true; /* nothing in it */
+    /* Nothing in it. AMD's without flags says that interrupts are held back (CLGI). */
+    if (head.format == KVM_STATE_NESTED_FORMAT_VMX && head.flags == 0 && head.size == sizeof(head))
+        return true;
     return STATE_IOCTL(s, KVM_SET_NESTED_STATE, s->nested->data, err);
 }
 

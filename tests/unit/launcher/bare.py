@@ -467,7 +467,7 @@ class Save(Session):
         """The running guest in a file; the process ends."""
         self.command("qmp_capabilities")
         self.command("cont")
-        self.assertEqual(self.process.stdout.read(5), b"keep\n")
+        self.assertEqual(self.process.stdout.read(len(self.WORD) + 1), b"%s\n" % self.WORD.encode())
         self.dots()
         file = tempfile.TemporaryFile()
         self.send_fd("file", file.fileno())
@@ -505,6 +505,15 @@ class Save(Session):
             while self.process.stdout.read(1) != b"k":
                 pass
             self.assertEqual(self.process.stdout.read(4), b"eep\n")
+            self.dots()
+
+    def test_a_local_timer_goes_on(self):
+        self.end()
+        self.WORD = "local"
+        self.begin("-S")
+        with self.save() as file:
+            self.assertEqual(self.load(file)["status"], "completed")
+            self.command("cont")
             self.dots()
 
     def test_what_is_damaged_is_refused(self):

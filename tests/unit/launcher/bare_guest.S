@@ -8,6 +8,7 @@
  *   k  keeps what it has: fills memory, then looks again and again that memory and registers are
  *      as they were and that the PIT's interrupts come; prints a dot for each look, or what is not
  *      as it was (M, R, T) and ends as e
+ *   l  as k, with the periodic timer of the local APIC in the PIT's place
  *   d  dirties memory for ever: each round adds one to the first and the last word of 512 pages,
  *      all of which must hold the round before; prints a dot for each, or M and ends as e
  *   m  reads and writes an MSR that there is not, which reads as zero, then as e
@@ -50,6 +51,8 @@ start:  mov $stack_end, %esp
         cmp $'w', %al
         je wake
         cmp $'k', %al
+        je keep
+        cmp $'l', %al
         je keep
         cmp $'d', %al
         je dirty
@@ -200,6 +203,11 @@ ap_code_end:
         .set KEPT, 0x400000
         .set KEPT_WORDS, 0x4000         /* 64 KiB, and as many zeroes behind them */
         .set TICKS, 0x3ff000
+        .set LAPIC_EOI, 0xfee000b0      /* Intel SDM volume 3, table 10-1 */
+        .set LAPIC_SPURIOUS, 0xfee000f0
+        .set LAPIC_TIMER, 0xfee00320
+        .set LAPIC_COUNT, 0xfee00380
+        .set LAPIC_DIVIDE, 0xfee003e0
 keep:   mov $KEPT, %edi
         mov $0x12345678, %eax
         mov $KEPT_WORDS, %ecx
@@ -239,13 +247,22 @@ keep:   mov $KEPT, %edi
         outb %al, $0x21
         mov $0xff, %al
         outb %al, $0xa1
+        cmpb $'l', (%ebp)
+        je 21f
         mov $0x34, %al                  /* PIT: rate generator, 100 a second */
         outb %al, $0x43
         mov $0x9c, %al
         outb %al, $0x40
         mov $0x2e, %al
         outb %al, $0x40
-        mov $0x5eed0001, %ebx
+        jmp 22f
+21:     mov $0xff, %al
+        outb %al, $0x21
+        movl $0x120, LAPIC_SPURIOUS     /* switched on */
+        movl $0xb, LAPIC_DIVIDE         /* by one: KVM counts nanoseconds */
+        movl $0x20020, LAPIC_TIMER      /* periodic, 100 a second */
+        movl $10000000, LAPIC_COUNT
+22:     mov $0x5eed0001, %ebx
         mov $0x5eed0002, %ebp
         mov %ebx, %dr0
         mov $0x5eed0003, %eax
@@ -297,6 +314,7 @@ tick:   push %eax
         incl TICKS
         mov $0x20, %al
         outb %al, $0x20
+        movl $0, LAPIC_EOI
         pop %eax
         pushl 8(%esp)                   /* not iret, which a software KVM may not know */
         popf

@@ -42,9 +42,14 @@ host(const char *vendor)
     put(c, 0xa, 0, false, 0x7300405, 0, 0, 0);
     put(c, 0xb, 0, true, 1, 2, 0x100, 77);
     put(c, 0xb, 1, true, 6, 64, 0x201, 77);
-    put(c, 0xd, 0, true, 0x602e7, 0, 0, 0);
-    put(c, 0xd, 1, true, ~0u, 0, 0, 0);
+    put(c, 0xd, 0, true, 0x602e7, 0x240, 0x2b00, 0);
+    put(c, 0xd, 1, true, ~0u, 0, 0x1900, 0);
+    put(c, 0xd, 2, true, 0x100, 0x240, 0, 0);
+    put(c, 0xd, 8, true, 0x80, 0, 1, 0);
     put(c, 0xd, 9, true, 8, 0xa80, 0, 0);
+    put(c, 0xd, 11, true, 0x10, 0, 1, 0);
+    put(c, 0xd, 12, true, 0x18, 0, 1, 0);
+    put(c, 0xd, 18, true, 0x2000, 0xb00, 6, 0);
     put(c, 0x14, 0, true, 1, 0xf, 7, 0);
     put(c, 0x40000000, 0, false, 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d);
     put(c, 0x40000001, 0, false, 0x01007efb, 0, 0, 0);
@@ -152,6 +157,33 @@ test_xsave_follows_features(void **state)
     (void)state;
     assert_int_equal(cpuid_find(&d->cpuid, 0xd, 0)->eax & ~(3u << 3), 7);
     assert_int_equal(cpuid_find(&d->cpuid, 0xd, 9)->eax, 0);
+    assert_int_equal(cpuid_find(&d->cpuid, 0xd, 18)->ecx, 0);
+    /* the size of all that is left, and the supervisor's parts as they were */
+    assert_int_equal(cpuid_find(&d->cpuid, 0xd, 0)->ecx, 0x340);
+    assert_int_equal(cpuid_find(&d->cpuid, 0xd, 1)->ecx, 0x1900);
+    assert_int_equal(cpuid_find(&d->cpuid, 0xd, 11)->eax, 0x10);
+}
+
+static void
+test_xsave_of_the_supervisor_follows_features(void **state)
+{
+    g_autofree Cpuid *h = host("GenuineIntel");
+    g_autoptr(GPtrArray) missing = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(CpuDefinition) no_pt = define("host,-intel-pt", h, missing, NULL);
+    g_autoptr(CpuDefinition) no_xsaves = define("host,-xsaves", h, missing, NULL);
+    g_autoptr(CpuDefinition) model = define("Haswell", h, missing, NULL);
+
+    (void)state;
+    assert_int_equal(cpuid_find(&no_pt->cpuid, 0xd, 1)->ecx, 0x1800);
+    assert_int_equal(cpuid_find(&no_pt->cpuid, 0xd, 8)->eax, 0);
+    assert_int_equal(cpuid_find(&no_xsaves->cpuid, 0xd, 1)->ecx, 0);
+    assert_int_equal(cpuid_find(&no_xsaves->cpuid, 0xd, 11)->ecx, 0);
+    assert_int_equal(cpuid_find(&no_xsaves->cpuid, 0xd, 0)->ecx, 0x2b00);
+    /* of a model that has AVX and nothing beyond it */
+    assert_int_equal(cpuid_find(&model->cpuid, 0xd, 0)->eax, 7);
+    assert_int_equal(cpuid_find(&model->cpuid, 0xd, 0)->ecx, 0x340);
+    assert_int_equal(cpuid_find(&model->cpuid, 0xd, 1)->ecx, 0);
+    assert_int_equal(cpuid_find(&model->cpuid, 0xd, 12)->eax, 0);
 }
 
 static void
@@ -429,6 +461,7 @@ main(void)
         cmocka_unit_test(test_switches),
         cmocka_unit_test(test_named_model),
         cmocka_unit_test(test_xsave_follows_features),
+        cmocka_unit_test(test_xsave_of_the_supervisor_follows_features),
         cmocka_unit_test(test_place_intel),
         cmocka_unit_test(test_place_amd_and_dies),
         cmocka_unit_test(test_physical_bits),

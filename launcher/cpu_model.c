@@ -44,8 +44,8 @@ static const struct {
     { "kvmclock-stable-bit", 1u << 24 },
 };
 
-/* XSAVE components that come with a feature (Intel SDM volume 1, 13.1): leaf, subleaf, register, bit →
- * bits of XCR0, or of IA32_XSS, which are others. */
+/* XSAVE components that come with a feature (Intel SDM volume 1, 13.1): leaf, subleaf, register,
+ * bit → bits of XCR0, or of IA32_XSS, which are others. */
 static const struct {
     uint32_t leaf, subleaf;
     int reg;
@@ -360,8 +360,9 @@ cpu_xsave_allowed(CpuDefinition *d)
     return allowed;
 }
 
-/* Components of XSAVE follow the features, sizes the components (Intel SDM volume 2A, CPUID leaf 0xd).
- * The sizes of what is switched on just now KVM puts in itself, whenever the guest changes that. */
+/* Components of XSAVE follow the features, sizes the components (Intel SDM volume 2A, CPUID leaf
+ * 0xd). The sizes of what is switched on just now KVM puts in itself, whenever the guest changes
+ * that. */
 static void
 cpu_trim_xsave(CpuDefinition *d)
 {

@@ -59,8 +59,6 @@ check_virtio(const DomainVirtioOptions *v, const char *what, GError **err)
         return refuse(err, "iommu='on' of %s", what);
     if (v->ats == TRISTATE_ON)
         return refuse(err, "ats='on' of %s", what);
-    if (v->packed == TRISTATE_ON)
-        return refuse(err, "packed='on' of %s", what);
     return true;
 }
 

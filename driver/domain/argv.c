@@ -92,6 +92,8 @@ argv_text(GString *out, const char *name, const char *value)
 void
 argv_virtio(GString *out, const DomainVirtioOptions *options)
 {
+    if (options->packed == TRISTATE_ON)
+        argv_switch(out, "packed", TRISTATE_ON);
     if (options->page_per_vq == TRISTATE_ON)
         argv_switch(out, "page-per-vq", TRISTATE_ON);
 }

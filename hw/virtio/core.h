@@ -24,7 +24,8 @@ typedef struct {
     uint32_t id, len;
 } VringUsedElem;
 
-/* Pointers into guest RAM, whose contents may change at any moment. */
+/* Pointers into guest RAM, whose contents may change at any moment. Of a packed queue: descriptors,
+ * the driver's and the device's event structure. */
 struct Vring {
     VringDesc *desc;
     uint16_t *avail; /* flags, index, ring[size], used event */
@@ -58,6 +59,14 @@ vring_used_bytes(unsigned size)
 int virt_queue_map(VirtQueue *queue);
 void virt_queue_unmap(VirtQueue *queue);
 
+/* Nonsense from the driver: breaks the device. -EPROTO. */
+int virt_queue_nonsense(VirtQueue *queue);
+/* An empty chain, keeping its memory; and one buffer more: usually one piece, more where RAM is not
+ * contiguous. False: not in RAM, too many, or one to read behind one to write. */
+void virt_chain_begin(VirtChain *chain, uint16_t head);
+bool virt_chain_add(const GuestMemory *memory, VirtChain *chain, uint64_t addr, uint32_t len,
+                    bool write);
+
 /* Takes back what is deferred for the queue. In its loop; @queue is a VirtQueue. */
 void virt_queue_forget(void *queue);
 
@@ -71,6 +80,8 @@ void virtio_start(VirtioDevice *dev);
 void virtio_stop(VirtioDevice *dev);
 void virtio_clear(VirtioDevice *dev);
 void virtio_queue_enable(VirtQueue *queue);
+/* Whether the driver may choose @size: a power of two, unless the queues are packed. */
+bool virtio_queue_size_good(const VirtQueue *queue, uint64_t size);
 /* Stops the queue and puts its registers back (2.6.1). */
 void virtio_queue_clear(VirtQueue *queue);
 /* VIRTIO_NO_VECTOR is taken instead of a vector that cannot be had. */

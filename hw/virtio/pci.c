@@ -231,7 +231,7 @@ queue_write(VirtioDevice *dev, VirtQueue *q, uint64_t offset, uint64_t value, un
         return; /* 4.1.4.3.2: set up before it is enabled, and not after */
     switch (offset) {
     case REG_QUEUE_SIZE:
-        if (value == 0 || value > q->max_size || (value & (value - 1)))
+        if (!virtio_queue_size_good(q, value))
             virtio_device_break(dev);
         else
             q->size = (uint16_t)value;

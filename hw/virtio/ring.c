@@ -1,13 +1,14 @@
-/* ring.c - split virtqueues (virtio 1.2, section 2.7) with indirect descriptors and event index.
+/* ring.c - virtqueues for models, and split ones (virtio 1.2, section 2.7) with indirect
+ * descriptors and event index. Packed ones are in packed.c.
  *
  * The rings lie in guest RAM and the guest may change them while they are read: every value is
  * loaded once, checked, and used from the copy. A chain is bounded by the queue's size, an indirect
  * table and the chain with it by VIRTIO_QUEUE_MAX, so no walk is longer than that.
  *
- * Leaves out: packed rings (section 2.8), VIRTIO_F_IN_ORDER, VIRTIO_F_ACCESS_PLATFORM.
+ * Leaves out: VIRTIO_F_IN_ORDER, VIRTIO_F_ACCESS_PLATFORM.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hw/virtio/core.h"
+#include "hw/virtio/packed.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -73,19 +74,26 @@ virt_chain_clear(VirtChain *chain)
 
 /* ---- mapping ---- */
 
+static int
+split_map(VirtQueue *q, Vring *ret_ring)
+{
+    const GuestMemory *memory = virtio_base(q->dev)->machine->memory;
+
+    if ((q->size & (q->size - 1)) || (q->desc & 15) || (q->avail & 1) || (q->used & 3))
+        return -EFAULT;
+    ret_ring->desc = guest_memory_pointer(memory, q->desc, vring_desc_bytes(q->size));
+    ret_ring->avail = guest_memory_pointer(memory, q->avail, vring_avail_bytes(q->size));
+    ret_ring->used = guest_memory_pointer(memory, q->used, vring_used_bytes(q->size));
+    return ret_ring->desc && ret_ring->avail && ret_ring->used ? 0 : -EFAULT;
+}
+
 int
 virt_queue_map(VirtQueue *q)
 {
-    const GuestMemory *memory = virtio_base(q->dev)->machine->memory;
     Vring ring;
 
-    if (q->size == 0 || q->size > q->max_size || (q->size & (q->size - 1)) || (q->desc & 15) ||
-        (q->avail & 1) || (q->used & 3))
-        return -EFAULT;
-    ring.desc = guest_memory_pointer(memory, q->desc, vring_desc_bytes(q->size));
-    ring.avail = guest_memory_pointer(memory, q->avail, vring_avail_bytes(q->size));
-    ring.used = guest_memory_pointer(memory, q->used, vring_used_bytes(q->size));
-    if (!ring.desc || !ring.avail || !ring.used)
+    if (q->size == 0 || q->size > q->max_size ||
+        (q->packed ? packed_map(q, &ring) : split_map(q, &ring)) < 0)
         return -EFAULT;
     q->ring = g_new(Vring, 1);
     *q->ring = ring;
@@ -116,8 +124,8 @@ virt_queue_reload_used(VirtQueue *q)
 
 /* ---- taking ---- */
 
-static int
-queue_nonsense(VirtQueue *q)
+int
+virt_queue_nonsense(VirtQueue *q)
 {
     virtio_device_break(q->dev);
     return -EPROTO;
@@ -135,13 +143,22 @@ chain_room(VirtChain *chain, unsigned n)
     return true;
 }
 
-/* Adds the buffer of one descriptor: usually one piece, more where RAM is not contiguous. */
-static bool
-chain_add(const GuestMemory *memory, VirtChain *chain, uint64_t addr, uint32_t len, bool write)
+void
+virt_chain_begin(VirtChain *chain, uint16_t head)
+{
+    chain->head = head;
+    chain->n_out = chain->n_in = 0;
+    chain->out_len = chain->in_len = 0;
+}
+
+bool
+virt_chain_add(const GuestMemory *memory, VirtChain *chain, uint64_t addr, uint32_t len, bool write)
 {
     unsigned n = chain->n_out + chain->n_in;
     int pieces;
 
+    if (!write && chain->n_in > 0)
+        return false;
     if (len == 0)
         return true;
     for (;;) {
@@ -175,9 +192,7 @@ chain_walk(VirtQueue *q, uint16_t head, VirtChain *chain)
     unsigned size = q->size, left = q->size, i = head;
     bool in_table = false;
 
-    chain->head = head;
-    chain->n_out = chain->n_in = 0;
-    chain->out_len = chain->in_len = 0;
+    virt_chain_begin(chain, head);
     for (;;) {
         VringDesc d;
         uint64_t addr;
@@ -204,9 +219,7 @@ chain_walk(VirtQueue *q, uint16_t head, VirtChain *chain)
             i = 0;
             continue;
         }
-        if (!(flags & VRING_DESC_WRITE) && chain->n_in > 0)
-            return false;
-        if (!chain_add(memory, chain, addr, len, flags & VRING_DESC_WRITE))
+        if (!virt_chain_add(memory, chain, addr, len, flags & VRING_DESC_WRITE))
             return false;
         if (!(flags & VRING_DESC_NEXT))
             return true;
@@ -222,7 +235,7 @@ queue_look(VirtQueue *q)
 {
     q->avail_seen = GUINT16_FROM_LE(__atomic_load_n(q->ring->avail + 1, __ATOMIC_ACQUIRE));
     if ((uint16_t)(q->avail_seen - q->last_avail) > q->size)
-        return queue_nonsense(q);
+        return virt_queue_nonsense(q);
     return 0;
 }
 
@@ -251,7 +264,7 @@ queue_pop_again(VirtQueue *q, VirtChain *chain)
     head_mark(q->again, head, false);
     q->n_again--;
     if (!chain_walk(q, head, chain))
-        return queue_nonsense(q);
+        return virt_queue_nonsense(q);
     q->taken++;
     q->last_head = head;
     q->last_again = true;
@@ -261,6 +274,8 @@ queue_pop_again(VirtQueue *q, VirtChain *chain)
 bool
 virt_queue_load_held(VirtQueue *q)
 {
+    if (q->enabled && virtio_has_feature(q->dev, VIRTIO_F_RING_PACKED_BIT))
+        return packed_load(q);
     q->n_again = 0;
     for (uint16_t head = 0; head < VIRTIO_QUEUE_MAX; head++) {
         if (head_is_marked(q->held, head) && head >= q->size)
@@ -286,6 +301,8 @@ virt_queue_pop(VirtQueue *q, VirtChain *chain)
 
     if (virtio_device_broken(q->dev))
         return -EPROTO;
+    if (q->packed)
+        return packed_pop(q, chain);
     if (q->n_again > 0)
         return queue_pop_again(q, chain);
     if (q->avail_seen == q->last_avail && queue_look(q) < 0)
@@ -294,7 +311,7 @@ virt_queue_pop(VirtQueue *q, VirtChain *chain)
         return 0;
     head = avail_entry(q, q->last_avail);
     if (head >= q->size || q->taken >= q->size || !chain_walk(q, head, chain))
-        return queue_nonsense(q);
+        return virt_queue_nonsense(q);
     q->last_avail++;
     q->taken++;
     head_mark(q->held, head, true);
@@ -306,6 +323,10 @@ virt_queue_pop(VirtQueue *q, VirtChain *chain)
 void
 virt_queue_unpop(VirtQueue *q)
 {
+    if (q->packed) {
+        packed_unpop(q);
+        return;
+    }
     q->taken--;
     if (q->last_again) {
         head_mark(q->again, q->last_head, true);
@@ -321,6 +342,8 @@ virt_queue_pending(VirtQueue *q)
 {
     if (virtio_device_broken(q->dev))
         return false;
+    if (q->packed)
+        return packed_pending(q);
     if (q->n_again > 0)
         return true;
     return q->avail_seen != q->last_avail || (queue_look(q) == 0 && q->avail_seen != q->last_avail);
@@ -329,6 +352,10 @@ virt_queue_pending(VirtQueue *q)
 void
 virt_queue_disable_notify(VirtQueue *q)
 {
+    if (q->packed) {
+        packed_disable_notify(q);
+        return;
+    }
     /* with event index the driver stays quiet by itself until the event is moved */
     if (q->notify_enabled && !q->event_idx)
         ring_store16(q->ring->used, VRING_USED_NO_NOTIFY);
@@ -338,6 +365,8 @@ virt_queue_disable_notify(VirtQueue *q)
 bool
 virt_queue_enable_notify(VirtQueue *q)
 {
+    if (q->packed)
+        return packed_enable_notify(q) && !virtio_device_broken(q->dev);
     q->notify_enabled = true;
     if (q->event_idx)
         ring_store16(used_avail_event(q), q->last_avail);
@@ -353,6 +382,8 @@ virt_queue_await_more(VirtQueue *q)
 {
     uint16_t seen = q->avail_seen;
 
+    if (q->packed)
+        return packed_await_more(q);
     q->notify_enabled = true;
     if (q->event_idx)
         ring_store16(used_avail_event(q), seen);
@@ -422,8 +453,13 @@ virt_queue_schedule_remote(VirtQueue *q)
 void
 virt_queue_fill(VirtQueue *q, uint16_t head, uint64_t written, unsigned n)
 {
-    VringUsedElem *entry = used_entry(q, (uint16_t)(q->used_idx + n));
+    VringUsedElem *entry;
 
+    if (q->packed) {
+        packed_fill(q, head, written, n);
+        return;
+    }
+    entry = used_entry(q, (uint16_t)(q->used_idx + n));
     head_mark(q->held, head, false);
     __atomic_store_n(&entry->id, GUINT32_TO_LE(head), __ATOMIC_RELAXED);
     __atomic_store_n(&entry->len, GUINT32_TO_LE((uint32_t)written), __ATOMIC_RELAXED);
@@ -435,8 +471,8 @@ queue_flush(void *opaque)
     virt_queue_flush(opaque);
 }
 
-void
-virt_queue_publish(VirtQueue *q, unsigned n)
+static void
+split_publish(VirtQueue *q, unsigned n)
 {
     uint16_t old = q->used_idx;
 
@@ -446,6 +482,15 @@ virt_queue_publish(VirtQueue *q, unsigned n)
     /* a whole round since the last interrupt: the comparison of indexes says nothing any more */
     if ((uint16_t)(q->used_idx - q->signalled_used) < (uint16_t)n)
         q->signalled_valid = false;
+}
+
+void
+virt_queue_publish(VirtQueue *q, unsigned n)
+{
+    if (q->packed)
+        packed_publish(q, n);
+    else
+        split_publish(q, n);
     if (!q->flush_scheduled) {
         q->flush_scheduled = true;
         io_loop_defer(q->loop, queue_flush, q);
@@ -461,7 +506,7 @@ virt_queue_push(VirtQueue *q, uint16_t head, uint64_t written)
 
 /* Section 2.7.7.2: whether the driver wants an interrupt for what was published since the last. */
 static bool
-queue_wants_interrupt(VirtQueue *q)
+split_wants_interrupt(VirtQueue *q)
 {
     uint16_t old = q->signalled_used, event;
     bool valid = q->signalled_valid;
@@ -482,7 +527,7 @@ virt_queue_flush(VirtQueue *q)
 {
     if (q->flush_scheduled) {
         q->flush_scheduled = false;
-        if (q->ring && queue_wants_interrupt(q))
+        if (q->ring && (q->packed ? packed_wants_interrupt(q) : split_wants_interrupt(q)))
             virtio_queue_interrupt(q);
     }
 }
@@ -503,12 +548,12 @@ static const SavedField virt_queue_fields[] = {
     SAVED(VirtQueue, desc, 1),       SAVED(VirtQueue, avail, 1),
     SAVED(VirtQueue, used, 1),       SAVED(VirtQueue, saved_vector, 1),
     SAVED(VirtQueue, last_avail, 1), SAVED(VirtQueue, used_idx, 1),
-    SAVED_BYTES(VirtQueue, held, 1),
+    SAVED_BYTES(VirtQueue, held, 1), SAVED_BLOB(VirtQueue, packed_held, PACKED_HELD_MAX, 2),
 };
 
 const SavedTable virt_queue_saved = {
     .name = "virtqueue",
-    .version = 1,
+    .version = 2,
     .oldest = 1,
     .fields = virt_queue_fields,
     .n_fields = G_N_ELEMENTS(virt_queue_fields),

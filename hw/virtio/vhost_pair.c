@@ -14,6 +14,7 @@ vhost_pair_init(VhostPair *pair, int fd, uint64_t *ret_features)
 
     if (r == 0)
         r = vhost_net_features(fd, ret_features);
+    *ret_features &= ~VIRTIO_F(VIRTIO_F_RING_PACKED_BIT);
     if (r == 0 && !(*ret_features & VIRTIO_F(VIRTIO_F_VERSION_1_BIT)))
         r = -EOPNOTSUPP;
     for (unsigned i = 0; r == 0 && i < 2; i++)

@@ -2,7 +2,7 @@
  * (virtio 1.2, section 2 and 3.1).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hw/virtio/core.h"
+#include "hw/virtio/packed.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,6 +34,7 @@ virtio_queue_add(VirtioDevice *dev, unsigned size, IoLoop *loop, void (*handle)(
         .max_size = (uint16_t)size,
         .size = (uint16_t)size,
         .vector = VIRTIO_NO_VECTOR,
+        .packed_held = g_byte_array_new(),
     };
     return q;
 }
@@ -167,12 +168,21 @@ virtio_stop(VirtioDevice *dev)
     dev->started = false;
 }
 
+bool
+virtio_queue_size_good(const VirtQueue *q, uint64_t size)
+{
+    return size > 0 && size <= q->max_size &&
+           (virtio_has_feature(q->dev, VIRTIO_F_RING_PACKED_BIT) || (size & (size - 1)) == 0);
+}
+
 void
 virtio_queue_enable(VirtQueue *q)
 {
     LoopCall call = { .dev = q->dev, .loop = q->loop, .only = q, .start = true };
 
     q->enabled = true;
+    if (virtio_has_feature(q->dev, VIRTIO_F_RING_PACKED_BIT))
+        packed_new(q);
     if (q->dev->started && !q->external)
         io_loop_run_sync(q->loop, loop_call, &call);
 }
@@ -267,6 +277,7 @@ virtio_queue_clear(VirtQueue *q)
     q->desc = q->avail = q->used = 0;
     q->last_avail = q->used_idx = 0;
     virt_queue_drop_held(q);
+    packed_free(q);
 }
 
 static bool
@@ -321,7 +332,6 @@ props_check(VirtioDevice *dev, GError **err)
         const char *name;
         size_t offset;
     } unbuilt[] = {
-        { "packed", offsetof(VirtioDevice, packed) },
         { "iommu_platform", offsetof(VirtioDevice, iommu_platform) },
         { "ats", offsetof(VirtioDevice, ats) },
     };
@@ -331,6 +341,9 @@ props_check(VirtioDevice *dev, GError **err)
             return device_error(virtio_base(dev), err, VIR_ERR_CONFIG_UNSUPPORTED,
                                 "property '%s' is not supported and must be off", unbuilt[i].name);
     }
+    if (dev->packed && dev->disable_modern)
+        return device_error(virtio_base(dev), err, VIR_ERR_CONFIG_UNSUPPORTED,
+                            "packed=on needs the modern interface: set disable-modern=off");
     return true;
 }
 
@@ -382,6 +395,8 @@ virtio_realize(Device *device, GError **err)
         dev->host_features |= VIRTIO_F(VIRTIO_F_EVENT_IDX_BIT);
     if (dev->use_indirect)
         dev->host_features |= VIRTIO_F(VIRTIO_F_INDIRECT_DESC_BIT);
+    if (dev->packed)
+        dev->host_features |= VIRTIO_F(VIRTIO_F_RING_PACKED_BIT);
     if (!dev->class->realize(dev, err))
         return false;
     for (unsigned i = 0; i < dev->n_queues; i++) {
@@ -413,6 +428,8 @@ virtio_unrealize(Device *device)
         virtio_queue_set_vector(&dev->queues[i], VIRTIO_NO_VECTOR);
         io_loop_run_sync(dev->queues[i].loop, virt_queue_forget, &dev->queues[i]);
         io_notifier_fini(&dev->queues[i].kick);
+        packed_free(&dev->queues[i]);
+        g_byte_array_unref(dev->queues[i].packed_held);
     }
     virtio_config_set_vector(dev, VIRTIO_NO_VECTOR);
     g_clear_pointer(&dev->queues, g_free);
@@ -453,8 +470,10 @@ virtio_before_save(void *state)
     dev->saved_status = (uint32_t)virtio_status(dev);
     dev->saved_isr = (uint32_t)g_atomic_int_get(&dev->isr);
     dev->saved_config_vector = dev->config_vector;
-    for (unsigned i = 0; i < dev->n_queues; i++)
+    for (unsigned i = 0; i < dev->n_queues; i++) {
         dev->queues[i].saved_vector = dev->queues[i].vector;
+        packed_save(&dev->queues[i]);
+    }
 }
 
 /* Every number here comes from outside. */
@@ -474,7 +493,7 @@ virtio_after_load(void *state, GError **err)
     for (unsigned i = 0; i < dev->n_queues; i++) {
         VirtQueue *q = &dev->queues[i];
 
-        if (q->size > q->max_size || (q->size & (q->size - 1)))
+        if (!virtio_queue_size_good(q, q->size))
             return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                                   "queue %u has %u descriptors, at most %u can be had", i, q->size,
                                   q->max_size);
@@ -524,7 +543,7 @@ static const DeviceProp virtio_props[] = {
       .help = "offer event index" },
     { "indirect_desc", PROP_BOOL, offsetof(VirtioDevice, use_indirect), "on",
       .help = "offer indirect descriptors" },
-    { "packed", PROP_BOOL, offsetof(VirtioDevice, packed), "off", .help = "must be off" },
+    { "packed", PROP_BOOL, offsetof(VirtioDevice, packed), "off", .help = "offer packed queues" },
     { "iommu_platform", PROP_BOOL, offsetof(VirtioDevice, iommu_platform), "off",
       .help = "must be off" },
     { "ats", PROP_BOOL, offsetof(VirtioDevice, ats), "off", .help = "must be off" },

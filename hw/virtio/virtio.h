@@ -25,6 +25,7 @@
 typedef struct VirtioDevice VirtioDevice;
 typedef struct VirtQueue VirtQueue;
 typedef struct Vring Vring;
+typedef struct PackedRing PackedRing;
 
 enum {
     VIRTIO_QUEUE_MAX = 1024,     /* most descriptors of a queue, and of one chain */
@@ -52,6 +53,7 @@ enum {
     VIRTIO_F_INDIRECT_DESC_BIT = 28,
     VIRTIO_F_EVENT_IDX_BIT = 29,
     VIRTIO_F_VERSION_1_BIT = 32,
+    VIRTIO_F_RING_PACKED_BIT = 34,
     VIRTIO_F_RING_RESET_BIT = 40,
 };
 
@@ -125,6 +127,10 @@ struct VirtQueue {
     unsigned n_again;
     uint16_t last_head; /* taken last */
     bool last_again;    /* it was one of those */
+    /* Of a packed queue, from its enabling to its reset; last_avail, avail_seen and used_idx then
+     * have the wrap counter in bit 15. */
+    PackedRing *packed;
+    GByteArray *packed_held; /* saved state's copy of what is held of it */
 };
 
 /* A model of a virtio device. Functions may be NULL. */

@@ -6,13 +6,18 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_machine.h"
 
+#include "block/block.h"
 #include "hw/acpi/cpu_hotplug.h"
 #include "hw/char/chardev.h"
 #include "hw/core/bytes.h"
 #include "hw/firmware/firmware.h"
 #include "hw/pci/board.h"
 
-enum { RECORD = 8, RAM = 2 << 20 };
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { RECORD = 8, RAM = 2 << 20, FLASH = 64 << 10 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,6 +31,38 @@ add_chardev(FakeMachine *fake, const char *id)
     g_hash_table_insert(props, (char *)"backend", (char *)"null");
     machine_object_add(fake->machine, OBJECT_CHARDEV, id, chardev_new(fake->machine, props, &err),
                        (GDestroyNotify)chardev_free, &err);
+}
+
+static int
+open_flash(void *opaque, const char *filename, int flags, GError **err)
+{
+    (void)opaque;
+    (void)err;
+    return open(filename, flags | O_CLOEXEC);
+}
+
+/* A flash chip or a ROM below 4 GiB; returns the descriptor of its image. */
+static int
+add_firmware(FakeMachine *fake, bool rom)
+{
+    const BlockOpenOps ops = { .open_file = open_flash };
+    g_autoptr(JsonNode) options =
+        json_from_string("{\"driver\":\"file\",\"node-name\":\"f\"}", NULL);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *path = NULL;
+    int fd = memfd_create("firmware", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, FLASH) < 0)
+        g_error("no memory for a firmware image");
+    path = g_strdup_printf("/proc/self/fd/%d", fd);
+    json_object_set_string_member(json_node_get_object(options), "filename", path);
+    machine_object_add(fake->machine, OBJECT_BLOCK_NODE, "f",
+                       block_node_open(json_node_get_object(options), &ops, NULL),
+                       (GDestroyNotify)block_node_unref, NULL);
+    if (rom ? !device_new_board(fake->machine, "system-rom", &err, "file", path, NULL)
+            : !device_new_board(fake->machine, "cfi.pflash01", &err, "drive", "f", NULL))
+        g_error("%s", err->message);
+    return fd;
 }
 
 static void
@@ -70,7 +107,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
     bool write = r[1] & 4;
     uint32_t value = bytes_load32(r + 4);
 
-    switch (r[0] % 15) {
+    switch (r[0] % 16) {
     case 0:
         touch_port(fake, (uint16_t)offset, size, write, value);
         break;
@@ -117,6 +154,9 @@ run_record(FakeMachine *fake, const uint8_t *r)
     case 14:
         touch_bar(fake, r[1] >> 3, offset, size, write, value);
         break;
+    case 15:
+        touch_memory(fake, (UINT64_C(4) << 30) - FLASH + offset, size, write, value);
+        break;
     case 10:
         if (value == 0)
             machine_reset(fake->machine);
@@ -134,7 +174,7 @@ run_record(FakeMachine *fake, const uint8_t *r)
 
 /* Either board, with everything that it can have. */
 static FakeMachine *
-new_machine(bool pc)
+new_machine(bool pc, int *ret_firmware)
 {
     MachineCpu cpus[3] = { { .present = true } };
     MachineConfig config = { .ram_below_4g = RAM,
@@ -152,6 +192,7 @@ new_machine(bool pc)
     if (!board_create(fake->machine, pc ? &board_pc : &board_q35, &err) ||
         !firmware_create(fake->machine, &err))
         g_error("%s", err->message);
+    *ret_firmware = add_firmware(fake, pc);
     add_chardev(fake, "c");
     add_chardev(fake, "d");
     add_chardev(fake, "e");
@@ -171,13 +212,15 @@ new_machine(bool pc)
     fake_device(fake, "i6300esb", "addr", "5", NULL);
     fake_device(fake, "pvpanic-pci", "addr", "6", NULL);
     fake_device(fake, "bochs-display", "addr", "7", NULL);
+    fake_device(fake, "secondary-vga", "addr", "8", "vgamem_mb", "1", NULL);
     return fake;
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    FakeMachine *fake = new_machine(size > 0 && (data[0] & 0x80));
+    int firmware;
+    FakeMachine *fake = new_machine(size > 0 && (data[0] & 0x80), &firmware);
     g_autoptr(GError) err = NULL;
     uint64_t rsdp;
 
@@ -188,5 +231,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         run_record(fake, data + at);
     machine_set_running(fake->machine, false);
     fake_machine_free(fake);
+    close(firmware);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* fuzz_hw_virtio.c - a driver that writes anything to the rings and registers of a virtio device.
  *
- * The first byte chooses the device, the next eight the features; then records of 12 bytes: what to
- * do, queue, index, flags, a number of 32 and one of 16 bits, next.
+ * The first byte chooses the device, the next eight the features, packed queues among them; then
+ * records of 12 bytes: what to do, queue, index, flags, a number of 32 and one of 16 bits, next.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/virtio_driver.h"
@@ -12,11 +12,22 @@
 #include "hw/virtio/rng.h"
 #include "net/net.h"
 
+#include <linux/vhost.h>
+#include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { RECORD = 12, RAM = 2 << 20, QUEUES = 6, SIZE = 16, DISK = 64 << 10, PORT = 0xc000 };
+enum {
+    RECORD = 12,
+    RAM = 2 << 20,
+    QUEUES = 6,
+    SIZE = 16,
+    DISK = 64 << 10,
+    PORT = 0xc000,
+    KINDS = 12
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -67,6 +78,36 @@ props(const char *type, const char *type_value, const char *id, const char *more
     return table;
 }
 
+/* The kernel's device, as far as starting and stopping goes: nobody takes anything off its rings.
+ * The linker puts this in ioctl's place. */
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int
+__wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    void *argument;
+
+    va_start(args, request);
+    argument = va_arg(args, void *);
+    va_end(args);
+    if (_IOC_TYPE(request) != VHOST_VIRTIO)
+        return __real_ioctl(fd, request, argument);
+    if (request == VHOST_GET_FEATURES)
+        *(uint64_t *)argument = UINT64_MAX;
+    return 0;
+}
+
+static const char *
+vhost_fd(void)
+{
+    static char number[12];
+
+    g_snprintf(number, sizeof(number), "%d", memfd_create("vhost", MFD_CLOEXEC));
+    return number;
+}
+
 static Device *
 make_device(FakeMachine *fake, unsigned kind)
 {
@@ -74,6 +115,7 @@ make_device(FakeMachine *fake, unsigned kind)
     NetOpenOps net_ops = { 0 };
     Device *dev;
 
+    g_setenv("KILN_TEST_PACKED", "offered", TRUE); /* offered by each; the features choose it */
     switch (kind) {
     case 0:
         add_disk(fake);
@@ -107,6 +149,12 @@ make_device(FakeMachine *fake, unsigned kind)
         return fake_device(fake, "virtio-tablet-pci", NULL);
     case 8:
         return fake_device(fake, "virtio-keyboard-pci", NULL);
+    case 9:
+        return fake_device(fake, "virtio-mouse-pci", NULL);
+    case 10:
+        return fake_device(fake, "virtio-vga", NULL);
+    case 11:
+        return fake_device(fake, "vhost-vsock-pci", "guest-cid", "3", "vhostfd", vhost_fd(), NULL);
     default:
         table = props("qom-type", "rng-builtin", "r", NULL, NULL);
         rng_object_add(fake->machine, table, NULL);
@@ -158,7 +206,7 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
     uint16_t len = bytes_load16(r + 8), next = r[10];
     uint64_t at = number % (RAM + 0x1000);
 
-    switch (r[0] % 10) {
+    switch (r[0] % 12) {
     case 0:
         virtio_driver_desc(drv, q, r[2] % SIZE, number, len, r[3], next);
         break;
@@ -193,6 +241,14 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
     case 9:
         begin_legacy(drv, features);
         break;
+    case 10: /* of a packed queue: whatever it looks like, it is the next one */
+        virtio_driver_packed(drv, q, at, len, next, r[3] & 7);
+        if (r[2] & 1)
+            virtio_driver_kick(drv, q);
+        break;
+    case 11:
+        virtio_driver_packed(drv, q, number, len, next, (uint16_t)(r[3] | r[2] << 8));
+        break;
     }
 }
 
@@ -207,7 +263,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     fake = fake_machine_new_q35(RAM);
     features = bytes_load64(data + 1);
-    virtio_driver_init(&drv, fake, make_device(fake, data[0] % 9));
+    virtio_driver_init(&drv, fake, make_device(fake, data[0] % KINDS));
     pci_config_write(fake->machine->pci, drv.bdf, PCI_BASE_ADDRESS_0, 4, PORT);
     pci_config_write(fake->machine->pci, drv.bdf, PCI_COMMAND, 2,
                      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);

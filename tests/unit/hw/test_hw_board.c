@@ -685,17 +685,79 @@ test_pvpanic(void **state)
     fake_machine_free(fake);
 }
 
+static bool
+board_makes(const Board *board, const char *name)
+{
+    for (unsigned i = 0; i < board->n_devices; i++) {
+        if (!strcmp(board->devices[i].driver, name))
+            return true;
+    }
+    return false;
+}
+
+/* By its name in a fuzz target, or by a board: fuzz_hw_access.c makes both. */
+static bool
+class_is_made(const DeviceClass *class, const char *sources)
+{
+    g_autofree char *quoted = g_strdup_printf("\"%s\"", class->name);
+
+    return board_makes(&board_q35, class->name) || board_makes(&board_pc, class->name) ||
+           strstr(sources, quoted);
+}
+
+/* Every class that a guest can reach is fuzzed, or one that differs from it by numbers only. */
+static void
+test_every_class_is_fuzzed(void **state)
+{
+    g_autofree char *folder = g_build_filename(g_getenv("KILN_SOURCE_ROOT"), "tests/fuzz", NULL);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    g_autoptr(GString) sources = g_string_new(NULL);
+    const char *name;
+    unsigned missing = 0;
+    size_t n;
+    const DeviceClass *const *classes = device_class_list(&n);
+
+    (void)state;
+    assert_non_null(dir);
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(folder, name, NULL), *text = NULL;
+
+        if (g_str_has_suffix(name, ".c") && g_file_get_contents(path, &text, NULL, NULL))
+            g_string_append(sources, text);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool made = classes[i]->abstract || class_is_made(classes[i], sources->str);
+
+        for (size_t j = 0; !made && classes[i]->realize && j < n; j++)
+            made = classes[j]->realize == classes[i]->realize &&
+                   class_is_made(classes[j], sources->str);
+        if (!made)
+            print_error("no fuzz target makes '%s'\n", classes[i]->name);
+        missing += !made;
+    }
+    assert_int_equal(missing, 0);
+    assert_true(n > 50);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shadow),          cmocka_unit_test(test_direct_boot_sees_ram),
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_pc_routing),
-        cmocka_unit_test(test_hotplug),         cmocka_unit_test(test_hotplug_interrupt),
-        cmocka_unit_test(test_unplug_by_reset), cmocka_unit_test(test_hotplug_refusals),
-        cmocka_unit_test(test_boot_order),      cmocka_unit_test(test_smbios),
-        cmocka_unit_test(test_flash),           cmocka_unit_test(test_hpet),
-        cmocka_unit_test(test_bridges),         cmocka_unit_test(test_pvpanic),
+        cmocka_unit_test(test_shadow),
+        cmocka_unit_test(test_direct_boot_sees_ram),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_pc_routing),
+        cmocka_unit_test(test_hotplug),
+        cmocka_unit_test(test_hotplug_interrupt),
+        cmocka_unit_test(test_unplug_by_reset),
+        cmocka_unit_test(test_hotplug_refusals),
+        cmocka_unit_test(test_boot_order),
+        cmocka_unit_test(test_smbios),
+        cmocka_unit_test(test_flash),
+        cmocka_unit_test(test_hpet),
+        cmocka_unit_test(test_bridges),
+        cmocka_unit_test(test_pvpanic),
+        cmocka_unit_test(test_every_class_is_fuzzed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

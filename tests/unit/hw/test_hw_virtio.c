@@ -106,7 +106,9 @@ test_refused_props(void **state)
     Fixture *f = *state;
 
     add_source(f->fake, "rng-builtin", "r1");
-    fake_device_refused(f->fake, "packed", "virtio-rng-pci", "rng", "r1", "packed", "on", NULL);
+    fake_device_refused(f->fake, "ats", "virtio-rng-pci", "rng", "r1", "ats", "on", NULL);
+    fake_device_refused(f->fake, "modern interface", "virtio-rng-pci", "rng", "r1", "packed", "on",
+                        "disable-modern", "on", "disable-legacy", "off", NULL);
 }
 
 static void

@@ -123,6 +123,8 @@ virtio_driver_negotiate(VirtioDriver *drv, uint64_t features)
     assert_int_equal(virtio_driver_status(drv), 0);
     virtio_driver_set_status(drv, VIRTIO_STATUS_ACKNOWLEDGE);
     virtio_driver_set_status(drv, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    if (!g_strcmp0(g_getenv("KILN_TEST_PACKED"), "1"))
+        features |= VIRTIO_F(VIRTIO_F_RING_PACKED_BIT);
     for (unsigned i = 0; i < 2; i++) {
         fake_write(drv->fake, drv->common + 8, 4, i);
         fake_write(drv->fake, drv->common + 0xc, 4, (uint32_t)(features >> (32 * i)));
@@ -140,6 +142,9 @@ virtio_driver_queue(VirtioDriver *drv, unsigned i, uint16_t size)
     FakeMachine *fake = drv->fake;
 
     *q = (DriverQueue){ .index = (uint16_t)i, .size = size };
+    q->packed = drv->features & VIRTIO_F(VIRTIO_F_RING_PACKED_BIT);
+    if (q->packed)
+        q->next_desc = q->used_seen = PACKED_WRAP;
     q->desc = virtio_driver_alloc(drv, 16 * size);
     q->avail = virtio_driver_alloc(drv, 6 + 2 * size);
     q->used = virtio_driver_alloc(drv, 6 + 8 * size);
@@ -208,6 +213,77 @@ virtio_driver_kick(VirtioDriver *drv, DriverQueue *q)
     fake_write(drv->fake, drv->notify + q->index * (uint64_t)drv->notify_step, 2, q->index);
 }
 
+static uint16_t
+packed_after(const DriverQueue *q, uint16_t at, unsigned count)
+{
+    unsigned to = (at & ~PACKED_WRAP) + count, wrap = at & PACKED_WRAP;
+
+    return (uint16_t)(to >= q->size ? (to - q->size) | (wrap ^ PACKED_WRAP) : to | wrap);
+}
+
+/* Without the first descriptor's flags, which make a chain available. */
+static uint16_t
+packed_put(VirtioDriver *drv, DriverQueue *q, uint64_t addr, uint32_t len, uint16_t id,
+           uint16_t flags, bool first)
+{
+    uint16_t at = q->next_desc;
+    uint64_t desc = q->desc + 16 * (uint64_t)(at & ~PACKED_WRAP);
+
+    flags |= at & PACKED_WRAP ? PACKED_AVAIL : PACKED_USED;
+    store(drv, desc, &addr, 8);
+    store(drv, desc + 8, &len, 4);
+    store(drv, desc + 12, &id, 2);
+    if (!first)
+        store(drv, desc + 14, &flags, 2);
+    q->next_desc = packed_after(q, at, 1);
+    return flags;
+}
+
+static void
+packed_show(VirtioDriver *drv, DriverQueue *q, uint16_t at, uint16_t flags)
+{
+    __atomic_store_n(
+        (uint16_t *)virtio_driver_memory(drv, q->desc + 16 * (uint64_t)(at & ~PACKED_WRAP) + 14),
+        flags, __ATOMIC_RELEASE);
+}
+
+void
+virtio_driver_packed(VirtioDriver *drv, DriverQueue *q, uint64_t addr, uint32_t len, uint16_t id,
+                     uint16_t flags)
+{
+    uint16_t at = q->next_desc;
+
+    packed_show(drv, q, at, packed_put(drv, q, addr, len, id, flags, true));
+}
+
+static uint16_t
+packed_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers, unsigned n,
+           bool indirect)
+{
+    uint16_t first = q->next_desc, first_flags = 0, id = q->next_id++;
+    DriverQueue table = { .desc = 0, .size = (uint16_t)n };
+
+    if (indirect) {
+        table.desc = virtio_driver_alloc(drv, 16 * n);
+        for (unsigned i = 0; i < n; i++)
+            virtio_driver_desc(drv, &table, (uint16_t)i, buffers[i].addr, buffers[i].len, 0,
+                               buffers[i].write ? DESC_WRITE : 0);
+        first_flags = packed_put(drv, q, table.desc, 16 * n, id, DESC_INDIRECT, true);
+    }
+    for (unsigned i = 0; !indirect && i < n; i++) {
+        uint16_t flags = packed_put(
+            drv, q, buffers[i].addr, buffers[i].len, i + 1 < n ? (uint16_t)0xdead : id,
+            (uint16_t)((buffers[i].write ? DESC_WRITE : 0) | (i + 1 < n ? DESC_NEXT : 0)), i == 0);
+
+        if (i == 0)
+            first_flags = flags;
+    }
+    q->counts[id] = (uint16_t)(indirect ? 1 : n);
+    packed_show(drv, q, first, first_flags);
+    virtio_driver_kick(drv, q);
+    return id;
+}
+
 uint16_t
 virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers, unsigned n,
                   bool indirect)
@@ -215,6 +291,8 @@ virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers
     DriverQueue table = { .desc = 0, .size = (uint16_t)n };
     uint16_t head = q->next_desc;
 
+    if (q->packed)
+        return packed_add(drv, q, buffers, n, indirect);
     if (indirect)
         table.desc = virtio_driver_alloc(drv, 16 * n);
     for (unsigned i = 0; i < n; i++) {
@@ -237,9 +315,41 @@ virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers
     return head;
 }
 
+static bool
+packed_has_used(VirtioDriver *drv, DriverQueue *q)
+{
+    const uint16_t *place =
+        virtio_driver_memory(drv, q->desc + 16 * (uint64_t)(q->used_seen & ~PACKED_WRAP) + 14);
+    uint16_t flags = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    bool wrap = q->used_seen & PACKED_WRAP;
+
+    return !!(flags & PACKED_AVAIL) == wrap && !!(flags & PACKED_USED) == wrap;
+}
+
+static uint32_t
+packed_take_used(VirtioDriver *drv, DriverQueue *q, uint32_t *ret_len)
+{
+    const uint8_t *desc =
+        virtio_driver_memory(drv, q->desc + 16 * (uint64_t)(q->used_seen & ~PACKED_WRAP));
+    uint16_t id, flags;
+    uint32_t len;
+
+    memcpy(&len, desc + 8, 4);
+    memcpy(&id, desc + 12, 2);
+    memcpy(&flags, desc + 14, 2);
+    assert_in_range(id, 0, G_N_ELEMENTS(q->counts) - 1);
+    assert_int_equal(!!(flags & DESC_WRITE), len > 0);
+    q->used_seen = packed_after(q, q->used_seen, q->counts[id]);
+    if (ret_len)
+        *ret_len = len;
+    return id;
+}
+
 bool
 virtio_driver_has_used(VirtioDriver *drv, DriverQueue *q)
 {
+    if (q->packed)
+        return packed_has_used(drv, q);
     return __atomic_load_n((uint16_t *)virtio_driver_memory(drv, q->used + 2), __ATOMIC_ACQUIRE) !=
            q->used_seen;
 }
@@ -255,6 +365,8 @@ virtio_driver_wait(VirtioDriver *drv, DriverQueue *q, uint32_t *ret_len)
         fake_iterate(drv->fake);
         g_usleep(1000);
     }
+    if (q->packed)
+        return packed_take_used(drv, q, ret_len);
     memcpy(entry, virtio_driver_memory(drv, q->used + 4 + 8 * (uint64_t)(q->used_seen % q->size)),
            sizeof(entry));
     q->used_seen++;

@@ -14,6 +14,9 @@ enum {
     DESC_NEXT = 1,
     DESC_WRITE = 2,
     DESC_INDIRECT = 4,
+    PACKED_AVAIL = 1 << 7,
+    PACKED_USED = 1 << 15,
+    PACKED_WRAP = 1 << 15,
 };
 
 typedef struct {
@@ -21,6 +24,11 @@ typedef struct {
     uint64_t desc, avail, used; /* guest physical */
     uint16_t next_desc;         /* next free descriptor; they are used in a circle */
     uint16_t avail_idx, used_seen;
+    /* Of a packed queue: desc is its ring, avail and used the driver's and the device's event
+     * structures, next_desc and used_seen places in the ring with the wrap counter in bit 15. */
+    bool packed;
+    uint8_t next_id;
+    uint16_t counts[256]; /* descriptors of the chain with an id */
 } DriverQueue;
 
 typedef struct {
@@ -61,10 +69,14 @@ void virtio_driver_start(VirtioDriver *drv, uint64_t features, unsigned queues, 
 /* One descriptor; the rest is the caller's. */
 void virtio_driver_desc(VirtioDriver *drv, DriverQueue *q, uint16_t i, uint64_t addr, uint32_t len,
                         uint16_t flags, uint16_t next);
+/* One descriptor of a packed queue, at its next place, available. */
+void virtio_driver_packed(VirtioDriver *drv, DriverQueue *q, uint64_t addr, uint32_t len,
+                          uint16_t id, uint16_t flags);
 /* Makes chain @head available; the device hears of it by kick. */
 void virtio_driver_offer(VirtioDriver *drv, DriverQueue *q, uint16_t head);
 void virtio_driver_kick(VirtioDriver *drv, DriverQueue *q);
-/* Adds a chain of @n buffers, by an indirect table if @indirect, and kicks. Returns its head. */
+/* Adds a chain of @n buffers, by an indirect table if @indirect, and kicks. Returns its head, of a
+ * packed queue its id. */
 uint16_t virtio_driver_add(VirtioDriver *drv, DriverQueue *q, const DriverBuffer *buffers,
                            unsigned n, bool indirect);
 /* Waits for the next used chain and returns its id; *ret_len may be NULL. Fails after 10 s. */

@@ -392,7 +392,7 @@ test_start(void **state)
         { BASE, "<parallel type='dev'><source path='/dev/parport0'/></parallel>",
           "type 'dev' of a parallel" },
         { BASE "<memtune><min_guarantee>500</min_guarantee></memtune>", "", "<min_guarantee>" },
-        { BASE, DISK("<target dev='vda'/><driver packed='on'/>"), "packed='on' of disk 'vda'" },
+        { BASE, DISK("<target dev='vda'/><driver ats='on'/>"), "ats='on' of disk 'vda'" },
         { BASE, "<video><driver iommu='on'/><model type='virtio'/></video>",
           "iommu='on' of video model 'virtio'" },
         { BASE, "<serial type='udp'><source mode='bind' host='::' service='9'/></serial>",

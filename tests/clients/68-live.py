@@ -203,6 +203,19 @@ def channels():
         assert log in one.vmm_files()
         assert one.find("channel/alias[@name='channel1']/../source").get("path").startswith("/dev/pts/")
         one.dom.detachDeviceAlias("channel1", LIVE)
+        one.expect(("removed", "channel1"))
+        # what kiln-vmm would have to open itself comes with the next start, and only with that
+        for number, source in enumerate(("type='udp'><source mode='connect' host='127.0.0.1' service='9'/>",
+                                         "type='pipe'><source path='%s'/>" % log,
+                                         "type='unix'><source mode='connect' path='%s'>"
+                                         "<reconnect enabled='yes' timeout='1'/></source>" % log)):
+            name = "org.example.later.%d" % number
+            channel = "<channel %s<target type='virtio' name='%s'/></channel>" % (source, name)
+            refused(UNSUPPORTED, one.dom.attachDeviceFlags, channel, LIVE | CONFIG)
+            assert one.find("channel/target[@name='%s']" % name) is None, channel
+            assert one.find("channel/target[@name='%s']" % name, config=True) is None, channel
+            one.dom.attachDeviceFlags(channel, CONFIG)
+            assert one.find("channel/target[@name='%s']" % name, config=True) is not None, channel
         assert log not in one.vmm_files()
 
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "block/open.h"
@@ -161,6 +162,17 @@ create_default_size(const char *filename, GHashTable *options, const BlockImageO
     return true;
 }
 
+/* What could not be made whole is not left to be taken for an image of another format. */
+static void
+remove_file(BlockNode *file)
+{
+    struct stat st;
+
+    if (strcmp(file->driver->name, "file") == 0 && !g_str_has_prefix(file->filename, "/dev/fd") &&
+        file->fd >= 0 && fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode))
+        unlink(file->filename);
+}
+
 bool
 block_image_create(const char *filename, const char *format, GHashTable *options,
                    const BlockImageOptions *image, GError **err)
@@ -178,8 +190,12 @@ block_image_create(const char *filename, const char *format, GHashTable *options
         !create_default_size(filename, options, image, err))
         return false;
     file = create_file(filename, image, err);
-    if (!file || !driver->create(file, options, image, err))
+    if (!file)
         return false;
+    if (!driver->create(file, options, image, err)) {
+        remove_file(file);
+        return false;
+    }
     r = block_node_flush(file);
     return r == 0 ||
            block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "cannot flush '%s'", filename);

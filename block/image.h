@@ -112,7 +112,7 @@ bool block_format_can_compress(const char *format);
 
 /* Makes an image. @options maps names (of the rows above, "size" among them in bytes,
  * "backing_file", "backing_fmt") to texts; what is not known is refused by name. An existing file
- * is overwritten. */
+ * is overwritten; one that could not be made whole is removed. */
 bool block_image_create(const char *filename, const char *format, GHashTable *options,
                         const BlockImageOptions *image, GError **err);
 

@@ -8,7 +8,8 @@
 
 #include "util/error.h"
 
-enum { SPARSE_DEFAULT = 4096, THREADS_DEFAULT = 16, THREADS_MAX = 16 };
+enum { SPARSE_DEFAULT = 4096, SPARSE_UNIT = 512, SPARSE_MAX = 16 << 20 };
+enum { THREADS_DEFAULT = 16, THREADS_MAX = 16 };
 
 typedef struct {
     ImgArgs *args;
@@ -53,6 +54,9 @@ refused(const Converting *c)
         return "--target-image-opts requires use of -n flag";
     if (args->target_image_opts && args->out_format)
         return "--target-image-opts and -O are mutually exclusive";
+    if (sparse && (args->sparse % SPARSE_UNIT != 0 || args->sparse > SPARSE_MAX))
+        return "Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 "
+               "up to 16777216. Select 0 to disable sparse detection (fully allocates output).";
     if (args->compress && args->copy_offload)
         return "Cannot enable copy offloading when -c is used";
     if (sparse && args->copy_offload)
@@ -282,8 +286,12 @@ copy_all(const Converting *c, GError **err)
 static bool
 convert(Converting *c, GError **err)
 {
-    return open_sources(c, err) && make_target(c, err) && img_sandbox_enter(err) &&
-           copy_all(c, err) && img_flush(c->target, err);
+    if (!open_sources(c, err))
+        return false;
+    if (c->args->bitmaps && strcmp(block_node_driver(c->sources->pdata[0]), "qcow2") != 0)
+        return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "Source lacks bitmap support");
+    return make_target(c, err) && img_sandbox_enter(err) && copy_all(c, err) &&
+           img_flush(c->target, err);
 }
 
 static int

@@ -99,6 +99,8 @@ create_run(ImgArgs *args)
         return img_fail("Unexpected argument: %s\nTry 'kiln-img --help' for more information",
                         args->files[2]);
     if (args->n_files == 2) {
+        if (g_hash_table_contains(options, "size"))
+            return img_fail("%s: The image size must be specified only once", args->files[0]);
         if (!img_size_parse(args->files[1], &size))
             return img_fail("Invalid image size specified: '%s'. It is a number of bytes from 0 to "
                             "%" PRId64 "; use k, M, G, T, P or E for 1024 and its powers",

@@ -43,6 +43,8 @@ snapshot_run(ImgArgs *args)
     node = img_open(args, args->files[0], NULL, how, NULL, &err);
     if (!node || !img_sandbox_enter(&err))
         return img_fail_error(err);
+    if (!changes && !args->list) /* it can be opened, and that is all */
+        return IMG_OK;
     if (!changes) {
         g_autoptr(GPtrArray) list = block_image_snapshots(node);
 

@@ -105,6 +105,12 @@ class Beside(unittest.TestCase):
             info c.raw
             dd bs=7 count=9 skip=2 if=base.raw of=d.raw
             dd bs=1M skip=100 if=base.raw of=e.raw
+            convert -S 3 base.raw bad.raw
+            convert -S 32M base.raw bad.raw
+            convert --bitmaps -O qcow2 base.raw bad.qcow2
+            create -f qcow2 -o size=3M bad.qcow2 1M
+            create -f qcow2 -o cluster_size=1000 bad.qcow2 1M
+            info bad.qcow2
             convert base.raw base.raw two.raw
             info two.raw
             compare two.raw base.raw
@@ -158,6 +164,7 @@ class Beside(unittest.TestCase):
             snapshot -c second a.qcow2
             convert -l first -O raw a.qcow2 first.raw
             convert -l snapshot.name=second -O raw a.qcow2 second.raw
+            snapshot a.qcow2
             compare second.raw base.raw
             compare first.raw base.raw
             snapshot -a first a.qcow2

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
+#include <unistd.h>
 
 #include "driver/calls/domain_reply.h"
 #include "driver/calls/handlers.h"
@@ -160,6 +161,27 @@ call_qemu_domain_monitor_command(Call *call, const QemuDomainMonitorCommandArgs 
 {
     if (!call_check_flags(args->flags, 1, "virDomainQemuMonitorCommand", err))
         return false;
-    ret->value = domain_monitor_command(call->domain, args->command, args->flags & 1, err);
+    ret->value = domain_monitor_command(call->domain, args->command, -1, args->flags & 1, err);
+    return ret->value != NULL;
+}
+
+bool
+call_qemu_domain_monitor_command_with_files(Call *call, const QemuDomainMonitorCommandArgs *args,
+                                            StringRet *ret, GError **err)
+{
+    int fd, more;
+
+    if (!call_check_flags(args->flags, 1, "virDomainQemuMonitorCommandWithFiles", err))
+        return false;
+    fd = call_take_fd(call, 0);
+    more = call_take_fd(call, 1);
+    if (more >= 0)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "at most 1 fd can be passed along with a command");
+    else
+        ret->value = domain_monitor_command(call->domain, args->command, fd, args->flags & 1, err);
+    if (fd >= 0)
+        close(fd);
+    if (more >= 0)
+        close(more);
     return ret->value != NULL;
 }

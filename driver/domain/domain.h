@@ -315,9 +315,9 @@ bool domain_inject_nmi(Domain *domain, GError **err);
  * beginning; the caller's. *ret_mime is constant. -1 with @err. */
 int domain_screenshot(Domain *domain, unsigned screen, const char **ret_mime, GError **err);
 
-/* Sends a line to the guest's QMP (@hmp: as human-monitor-command) and returns the whole answer as
- * text. g_free() the result. */
-char *domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **err);
+/* Sends a line to the guest's QMP (@hmp: as human-monitor-command), with @fd unless that is -1, and
+ * returns the whole answer as text. g_free() the result. */
+char *domain_monitor_command(Domain *domain, const char *command, int fd, bool hmp, GError **err);
 
 /* --- console -------------------------------------------------------------------------------- */
 

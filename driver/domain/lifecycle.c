@@ -312,14 +312,14 @@ domain_pm_wakeup(Domain *domain, GError **err)
 
 /* A line for the human monitor; what it says, with lines ended as virsh prints them. */
 static char *
-human_command(DomainRun *run, const char *command, GError **err)
+human_command(DomainRun *run, const char *command, int fd, GError **err)
 {
     JsonObject *args = json_object_new();
     g_autoptr(JsonNode) value = NULL;
     g_autoptr(GString) text = NULL;
 
     json_object_set_string_member(args, "command-line", command);
-    value = qmp_execute(run->qmp, "human-monitor-command", args, DOMAIN_QMP_SECONDS, err);
+    value = qmp_execute_fd(run->qmp, "human-monitor-command", args, fd, DOMAIN_QMP_SECONDS, err);
     if (!value)
         return NULL;
     text = g_string_new(JSON_NODE_HOLDS_VALUE(value) ? json_node_get_string(value) : "");
@@ -328,7 +328,7 @@ human_command(DomainRun *run, const char *command, GError **err)
 }
 
 char *
-domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **err)
+domain_monitor_command(Domain *domain, const char *command, int fd, bool hmp, GError **err)
 {
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     g_autoptr(JsonObject) request = NULL;
@@ -338,14 +338,14 @@ domain_monitor_command(Domain *domain, const char *command, bool hmp, GError **e
     if (!run)
         return NULL;
     if (hmp)
-        return human_command(run, command, err);
+        return human_command(run, command, fd, err);
     if (!(request = qmp_parse_object(command, strlen(command), err)))
         return NULL;
     if (!json_object_has_member(request, "execute")) {
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "a QMP command needs a member 'execute'");
         return NULL;
     }
-    reply = qmp_execute_raw(run->qmp, request, DOMAIN_QMP_SECONDS, err);
+    reply = qmp_execute_raw(run->qmp, request, fd, DOMAIN_QMP_SECONDS, err);
     if (!reply)
         return NULL;
     node = json_node_new(JSON_NODE_OBJECT);

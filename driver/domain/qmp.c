@@ -379,9 +379,9 @@ execute(Qmp *qmp, JsonObject *command, int fd, unsigned seconds, GError **err)
 }
 
 JsonObject *
-qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err)
+qmp_execute_raw(Qmp *qmp, JsonObject *command, int fd, unsigned seconds, GError **err)
 {
-    return execute(qmp, command, -1, seconds, err);
+    return execute(qmp, command, fd, seconds, err);
 }
 
 JsonNode *

@@ -45,9 +45,9 @@ JsonNode *qmp_execute_fd(Qmp *qmp, const char *command, JsonObject *arguments, i
 bool qmp_command(Qmp *qmp, const char *command, JsonObject *arguments, unsigned seconds,
                  GError **err);
 
-/* Sends a whole command object (its "id" is replaced) and returns the whole reply, refusals
- * included. The caller unrefs. */
-JsonObject *qmp_execute_raw(Qmp *qmp, JsonObject *command, unsigned seconds, GError **err);
+/* Sends a whole command object (its "id" is replaced), with @fd unless that is -1, and returns the
+ * whole reply, refusals included. The caller unrefs. */
+JsonObject *qmp_execute_raw(Qmp *qmp, JsonObject *command, int fd, unsigned seconds, GError **err);
 
 bool qmp_is_open(Qmp *qmp);
 

@@ -73,6 +73,18 @@ def viewer_and_tray():
         wait_for("another's", lambda: told[3:] == [("STOP", None)])
         dom.resume()
 
+        # a file goes along with a command
+        command = '{"execute": "%s", "arguments": {"fdname": "word"}}'
+        with open(image, "rb") as stream:
+            answer, files = libvirt_qemu.qemuMonitorCommandWithFiles(dom, command % "getfd", [stream.fileno()], 0)
+            assert json.loads(answer)["return"] == {} and files == [], (answer, files)
+            refused(libvirt.VIR_ERR_INVALID_ARG, libvirt_qemu.qemuMonitorCommandWithFiles, dom, command % "getfd",
+                    [stream.fileno()] * 2, 0)
+        answer, _ = libvirt_qemu.qemuMonitorCommandWithFiles(dom, command % "closefd", [], 0)
+        assert "return" in json.loads(answer), answer
+        answer, _ = libvirt_qemu.qemuMonitorCommandWithFiles(dom, command % "closefd", [], 0)
+        assert "error" in json.loads(answer), answer
+
         tuned = []
         ids.append(conn.domainEventRegisterAny(
             dom, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, lambda _, __, params, ___: tuned.append(params), None))

@@ -255,7 +255,7 @@ harness_tell(Domain *domain, const char *command)
 {
     g_autofree char *line = g_strdup_printf("{\"execute\":\"%s\"}", command);
     g_autoptr(GError) err = NULL;
-    g_autofree char *reply = domain_monitor_command(domain, line, false, &err);
+    g_autofree char *reply = domain_monitor_command(domain, line, -1, false, &err);
 
     if (!reply)
         fail_msg("%s", err->message);

@@ -823,7 +823,7 @@ test_vcpu_goes_late(void **state)
     assert_true(domain_set_vcpus(domain, 3, LIVE, NULL));
     refuse_vcpus(domain, 2, LIVE, VIR_ERR_OPERATION_TIMEOUT, "timed out");
     assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 3);
-    g_free(domain_monitor_command(domain, "{\"execute\":\"x-unstick\"}", false, NULL));
+    g_free(domain_monitor_command(domain, "{\"execute\":\"x-unstick\"}", -1, false, NULL));
     for (int i = 0; i < 500 && domain_vcpu_count(domain, LIVE, NULL) == 3; i++)
         g_usleep(10000);
     assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 2);

@@ -127,6 +127,28 @@ def clones():
         host.close()
 
 
+def clones_of_uefi():
+    """A variable store with a name of its own is copied with its bytes; a chosen one is made anew."""
+    with Daemon(wrap=LOOPBACK) as daemon:
+        host = Host(daemon)
+        host.install("chosen", "--import", "--disk", "size=1", "--osinfo", "debian11", "--boot", "uefi").destroy()
+        store = os.path.join(daemon.root, "var/lib/kiln/nvram/%s_VARS.fd")
+        loader = "loader=/usr/share/OVMF/OVMF_CODE_4M.fd,loader.readonly=yes,loader.type=pflash,nvram="
+        host.install("named", "--import", "--disk", "size=1", "--osinfo", "debian11", "--boot",
+                     loader + store % "named" + ",nvram.template=/usr/share/OVMF/OVMF_VARS_4M.fd").destroy()
+        with open(store % "named", "r+b") as stream:
+            stream.write(b"mark")
+        for name in ("chosen", "named"):
+            host.do("virt-clone", "-o", name, "-n", name + "2", "--auto-clone")
+            clone = host.conn.lookupByName(name + "2")
+            clone.create()
+            assert store % (name + "2") in clone.XMLDesc(0), clone.XMLDesc(0)
+            clone.destroy()
+            with open(store % (name + "2"), "rb") as stream:
+                assert (stream.read(4) == b"mark") == (name == "named"), name
+        host.close()
+
+
 def edits():
     with Daemon(wrap=LOOPBACK) as daemon:
         host = Host(daemon)
@@ -228,7 +250,7 @@ def all_is_valid_xml():
 
 
 if __name__ == "__main__":
-    TESTS = [ways_to_install, clones, edits, other_ways_to_edit, all_is_valid_xml]
+    TESTS = [ways_to_install, clones, clones_of_uefi, edits, other_ways_to_edit, all_is_valid_xml]
     WHY = None
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         WHY = "no /dev/kvm for this user"

@@ -19,7 +19,10 @@
 
 #include "util/error.h"
 
-enum { HEADER_DEFAULT = 10 };
+enum {
+    HEADER_DEFAULT = 10, /* the least that the kernel knows */
+    BARE_IOV = 8,        /* parts of a packet of a card that knows no headers */
+};
 
 typedef struct {
     struct NetTap *tap;
@@ -37,6 +40,7 @@ typedef struct NetTap {
     unsigned opened; /* queues that have an fd */
     bool multi;      /* interface has IFF_MULTI_QUEUE */
     bool vhost;
+    bool bare; /* the interface has headers, the card none */
 } NetTap;
 
 static uint32_t
@@ -98,29 +102,56 @@ tap_want_packets(NetBackend *backend, unsigned queue, bool want)
     io_loop_modify_fd(q->loop, q->fd, tap_interest(q));
 }
 
+/* The interface's header before the packet's parts: the card neither gives nor takes one. */
+static int
+tap_put_header(const NetTap *tap, uint8_t header[HEADER_DEFAULT], const struct iovec *iov,
+               int n_iov, struct iovec all[1 + BARE_IOV])
+{
+    if (!tap->bare)
+        return 0;
+    if (n_iov > BARE_IOV)
+        return -EMSGSIZE;
+    memset(header, 0, HEADER_DEFAULT);
+    all[0] = (struct iovec){ header, HEADER_DEFAULT };
+    memcpy(all + 1, iov, (size_t)n_iov * sizeof(*iov));
+    return 1 + n_iov;
+}
+
 static ssize_t
 tap_receive(NetBackend *backend, unsigned queue, const struct iovec *iov, int n_iov)
 {
     const TapQueue *q = &((NetTap *)backend)->q[queue];
+    uint8_t header[HEADER_DEFAULT];
+    struct iovec all[1 + BARE_IOV];
+    int bare = tap_put_header(q->tap, header, iov, n_iov, all);
     ssize_t n;
 
+    if (bare < 0)
+        return bare;
     do
-        n = readv(q->fd, iov, n_iov);
+        n = readv(q->fd, bare ? all : iov, bare ? bare : n_iov);
     while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
+    if (n < 0)
+        return -errno;
+    return bare ? MAX(n - HEADER_DEFAULT, 0) : n;
 }
 
 static ssize_t
 tap_send(NetBackend *backend, unsigned queue, const struct iovec *iov, int n_iov)
 {
     TapQueue *q = &((NetTap *)backend)->q[queue];
+    uint8_t header[HEADER_DEFAULT];
+    struct iovec all[1 + BARE_IOV];
+    int bare = tap_put_header(q->tap, header, iov, n_iov, all);
     ssize_t n;
 
+    if (bare < 0)
+        return bare;
     do
-        n = writev(q->fd, iov, n_iov);
+        n = writev(q->fd, bare ? all : iov, bare ? bare : n_iov);
     while (n < 0 && errno == EINTR);
     if (n >= 0)
-        return n;
+        return bare ? MAX(n - HEADER_DEFAULT, 0) : n;
     if (errno == EAGAIN && !q->blocked) {
         q->blocked = true;
         io_loop_modify_fd(q->loop, q->fd, tap_interest(q));
@@ -132,7 +163,7 @@ static int
 tap_set_header_len(NetBackend *backend, unsigned len)
 {
     NetTap *tap = (NetTap *)backend;
-    int size = (int)len;
+    int size = len ? (int)len : HEADER_DEFAULT;
 
     if (!(backend->caps & NET_CAP_HEADER))
         return len == 0 ? 0 : -ENOTSUP;
@@ -140,6 +171,7 @@ tap_set_header_len(NetBackend *backend, unsigned len)
         if (ioctl(tap->q[i].fd, TUNSETVNETHDRSZ, &size) < 0)
             return -errno;
     }
+    tap->bare = len == 0;
     return 0;
 }
 

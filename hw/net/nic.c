@@ -163,6 +163,8 @@ static const NetFrontend nic_frontend = {
 bool
 nic_init(Nic *nic, Device *device, const NicOps *ops, GError **err)
 {
+    int ret;
+
     nic->device = device;
     nic->ops = ops;
     if (nic->mac_given && (nic->mac[0] & 1))
@@ -177,8 +179,15 @@ nic_init(Nic *nic, Device *device, const NicOps *ops, GError **err)
     if (!nic->loop || !net_backend_attach(nic->netdev.object, &nic_frontend, nic, err))
         return false;
     nic->backend = nic->netdev.object;
-    net_backend_set_header_len(nic->backend, 0);
-    net_backend_use_queues(nic->backend, 1);
+    ret = net_backend_set_header_len(nic->backend, 0);
+    if (ret == 0)
+        ret = net_backend_set_offload(nic->backend, 0);
+    if (ret == 0)
+        ret = net_backend_use_queues(nic->backend, 1);
+    if (ret < 0)
+        return device_error(device, err, VIR_ERR_SYSTEM_ERROR,
+                            "netdev '%s' cannot be set up for bare frames: %s",
+                            net_backend_id(nic->backend), g_strerror(-ret));
     nic->buffer = g_malloc(FRAME_MAX);
     return true;
 }

@@ -4,7 +4,7 @@ dnsmasq. By virtio: a script, and by it a stock kernel with its initial RAM disk
 installer of Debian up to its first question, where the package debian-installer-12-netboot-amd64 is
 there. By the other cards: a script.
 
-The first one here; all, or those that begin with some words, by
+The first one and e1000 here; all, or those that begin with some words, by
     run-suites 31-network-boot -- --env KILN_WHOLE=1
     run-suites 31-network-boot -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc, rtl8139"
 
@@ -91,10 +91,9 @@ def by_ipxe():
         shutil.copy(os.path.join(guest_files(), name), tftp)
     virsh("net-create", write("boot.xml", NETWORK % (tftp, "boot.ipxe")))
     boot("a stock kernel by iPXE", "q35", "virtio", 1, ["KILN-PXE-SCRIPT", "KILN-GUEST-READY"])
-    if WHOLE:
-        scripted = (("pc", "virtio"), ("pc", "e1000"), ("q35", "e1000e"), ("pc", "rtl8139"))
-        for number, (machine, model) in enumerate(scripted, 2):
-            boot("iPXE runs a script from TFTP", machine, model, number, ["KILN-PXE-SCRIPT", "iPXE>"])
+    scripted = (("pc", "e1000"), ("pc", "virtio"), ("q35", "e1000e"), ("pc", "rtl8139"))
+    for number, (machine, model) in enumerate(scripted if WHOLE else scripted[:1], 2):
+        boot("iPXE runs a script from TFTP", machine, model, number, ["KILN-PXE-SCRIPT", "iPXE>"])
     virsh("net-destroy", "boot")
 
 

@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/isa/parallel.h"
 
-#include "hw/char/chardev.h"
+#include "hw/isa/port.h"
 #include "util/error.h"
 
 enum {
@@ -28,31 +28,24 @@ enum {
 };
 
 typedef struct {
-    Device device;
-    PropObject chardev;
-    int32_t index;
-    uint16_t iobase;
-    uint8_t irq;
-
+    IsaPort port; /* first */
     uint8_t data, control;
     uint8_t waiting; /* byte that the character device did not take yet */
     bool busy;       /* there is one */
     bool interrupt;  /* a byte was acknowledged since the status was read */
-    GsiSource line;
-    IoRegion region;
 } Parallel;
 
 static void
 parallel_update(Parallel *p)
 {
-    gsi_source_set(&p->line, p->interrupt && (p->control & CONTROL_INTERRUPT));
+    gsi_source_set(&p->port.line, p->interrupt && (p->control & CONTROL_INTERRUPT));
 }
 
 /* Offers the byte; once taken it is acknowledged. */
 static void
 parallel_print(Parallel *p)
 {
-    p->busy = chardev_write(p->chardev.object, &p->waiting, 1) == 0;
+    p->busy = chardev_write(p->port.chardev.object, &p->waiting, 1) == 0;
     if (!p->busy)
         p->interrupt = (p->control & CONTROL_INTERRUPT) != 0;
 }
@@ -111,11 +104,11 @@ parallel_writable(void *opaque)
 {
     Parallel *p = opaque;
 
-    g_mutex_lock(&p->device.lock);
+    g_mutex_lock(&p->port.device.lock);
     if (p->busy)
         parallel_print(p);
     parallel_update(p);
-    g_mutex_unlock(&p->device.lock);
+    g_mutex_unlock(&p->port.device.lock);
 }
 
 static const ChardevFrontend parallel_frontend = { .writable = parallel_writable };
@@ -133,62 +126,24 @@ parallel_reset(Device *dev)
     g_mutex_unlock(&dev->lock);
 }
 
-/* The place of LPT1 to LPT3, as firmware looks for them. */
-static bool
-parallel_choose(Parallel *p, GError **err)
-{
-    static const uint16_t bases[] = { 0x378, 0x278, 0x3bc };
-    static const uint8_t irqs[] = { 7, 5, 7 };
-    const GPtrArray *devices = p->device.machine->devices;
-    unsigned used = 0;
+/* LPT1 to LPT3 */
+static const uint16_t parallel_bases[] = { 0x378, 0x278, 0x3bc };
+static const uint8_t parallel_irqs[] = { 7, 5, 7 };
 
-    for (guint i = 0; i < devices->len; i++) {
-        const Parallel *other = g_ptr_array_index(devices, i);
-
-        if (other != p && other->device.class == p->device.class)
-            used |= 1u << other->index;
-    }
-    if (p->index < 0)
-        p->index = __builtin_ctz(~used);
-    if (p->index >= PARALLEL_PORTS || (used & 1u << p->index))
-        return device_error(&p->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "there are parallel ports 0 to %d, each once: not %d",
-                            PARALLEL_PORTS - 1, p->index);
-    if (!p->iobase)
-        p->iobase = bases[p->index];
-    if (!p->irq)
-        p->irq = irqs[p->index];
-    return true;
-}
+static const IsaPortKind parallel_kind = {
+    .name = "parallel",
+    .bases = parallel_bases,
+    .irqs = parallel_irqs,
+    .n = G_N_ELEMENTS(parallel_bases),
+    .registers = PARALLEL_REGISTERS,
+    .ops = &parallel_ops,
+    .frontend = &parallel_frontend,
+};
 
 static bool
 parallel_realize(Device *dev, GError **err)
 {
-    Parallel *p = (Parallel *)dev;
-
-    if (!parallel_choose(p, err))
-        return false;
-    p->line = (GsiSource){ dev->machine, p->irq, false };
-    p->region = (IoRegion){ "parallel", &parallel_ops,      p,
-                            &dev->lock, PARALLEL_REGISTERS, IO_PRIORITY_BOARD };
-    parallel_reset(dev);
-    if (!chardev_attach(p->chardev.object, &parallel_frontend, p, err))
-        return false;
-    chardev_set_frontend_open(p->chardev.object, true);
-    address_map_add(dev->machine->pio, &p->region, p->iobase);
-    return true;
-}
-
-static void
-parallel_unrealize(Device *dev)
-{
-    Parallel *p = (Parallel *)dev;
-
-    address_map_remove(dev->machine->pio, &p->region);
-    address_map_synchronize(dev->machine->pio);
-    if (p->line.machine)
-        chardev_detach(p->chardev.object, p);
-    gsi_source_disconnect(&p->line);
+    return isa_port_realize((IsaPort *)dev, &parallel_kind, err);
 }
 
 static bool
@@ -197,10 +152,10 @@ parallel_after_load(void *state, GError **err)
     Parallel *p = state;
 
     (void)err;
-    g_mutex_lock(&p->device.lock);
+    g_mutex_lock(&p->port.device.lock);
     p->control &= CONTROL_MASK;
     parallel_update(p);
-    g_mutex_unlock(&p->device.lock);
+    g_mutex_unlock(&p->port.device.lock);
     parallel_writable(p);
     return true;
 }
@@ -220,13 +175,13 @@ static const SavedTable parallel_saved = {
 };
 
 static const DeviceProp parallel_props[] = {
-    { "chardev", PROP_CHARDEV, offsetof(Parallel, chardev), .required = true,
+    { "chardev", PROP_CHARDEV, offsetof(Parallel, port.chardev), .required = true,
       .help = "what prints" },
-    { "index", PROP_INT32, offsetof(Parallel, index), "-1",
+    { "index", PROP_INT32, offsetof(Parallel, port.index), "-1",
       .help = "0 for LPT1 to 2 for LPT3; by default the first that is free" },
-    { "iobase", PROP_UINT16, offsetof(Parallel, iobase), .min = 8, .max = 0xfffc,
+    { "iobase", PROP_UINT16, offsetof(Parallel, port.iobase), .min = 8, .max = 0xfffc,
       .help = "first port" },
-    { "irq", PROP_UINT8, offsetof(Parallel, irq), .min = 3, .max = 15, .help = "interrupt" },
+    { "irq", PROP_UINT8, offsetof(Parallel, port.irq), .min = 3, .max = 15, .help = "interrupt" },
 };
 
 const DeviceClass isa_parallel_class = {
@@ -239,7 +194,7 @@ const DeviceClass isa_parallel_class = {
     .saved = &parallel_saved,
     .realize = parallel_realize,
     .reset = parallel_reset,
-    .unrealize = parallel_unrealize,
+    .unrealize = isa_port_unrealize,
 };
 
 bool
@@ -249,6 +204,6 @@ parallel_port(const Device *dev, ParallelPort *ret)
 
     if (dev->class != &isa_parallel_class)
         return false;
-    *ret = (ParallelPort){ (unsigned)p->index, p->iobase, p->irq };
+    *ret = (ParallelPort){ (unsigned)p->port.index, p->port.iobase, p->port.irq };
     return true;
 }

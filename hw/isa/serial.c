@@ -10,7 +10,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/isa/serial.h"
 
-#include "hw/char/chardev.h"
+#include "hw/isa/port.h"
 #include "util/error.h"
 
 #include <string.h>
@@ -64,19 +64,12 @@ enum {
 };
 
 typedef struct {
-    Device device;
-    PropObject chardev;
-    int32_t index;
-    uint16_t iobase;
-    uint8_t irq;
-
+    IsaPort port; /* first */
     uint8_t ier, fcr, lcr, mcr, lsr, msr, scratch;
     uint16_t divisor;
     bool transmit_pending; /* transmitter-empty interrupt is due */
     uint8_t rx[SERIAL_FIFO], tx[SERIAL_FIFO];
     uint8_t rx_len, tx_len;
-    GsiSource line;
-    IoRegion region;
 } Serial;
 
 static unsigned
@@ -111,7 +104,7 @@ serial_cause(const Serial *s)
 static void
 serial_update(Serial *s)
 {
-    gsi_source_set(&s->line, serial_cause(s) != IIR_NONE);
+    gsi_source_set(&s->port.line, serial_cause(s) != IIR_NONE);
 }
 
 static void
@@ -129,7 +122,7 @@ serial_receive_byte(Serial *s, uint8_t byte)
 static void
 serial_transmit(Serial *s)
 {
-    size_t taken = chardev_write(s->chardev.object, s->tx, s->tx_len);
+    size_t taken = chardev_write(s->port.chardev.object, s->tx, s->tx_len);
 
     s->tx_len -= (uint8_t)taken;
     memmove(s->tx, s->tx + taken, s->tx_len);
@@ -165,7 +158,7 @@ serial_read_data(Serial *s)
     memmove(s->rx, s->rx + 1, s->rx_len);
     if (s->rx_len == 0) {
         s->lsr &= (uint8_t)~LSR_READY;
-        chardev_accept_input(s->chardev.object);
+        chardev_accept_input(s->port.chardev.object);
     }
     return byte;
 }
@@ -193,7 +186,7 @@ serial_write_fcr(Serial *s, uint8_t value)
     if (value & FCR_CLEAR_RX) {
         s->rx_len = 0;
         s->lsr &= (uint8_t)~LSR_READY;
-        chardev_accept_input(s->chardev.object);
+        chardev_accept_input(s->port.chardev.object);
     }
     if (value & FCR_CLEAR_TX) {
         s->tx_len = 0;
@@ -279,7 +272,7 @@ serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
     case REG_MCR:
         s->mcr = byte & MCR_MASK;
         serial_set_modem_lines(s);
-        chardev_accept_input(s->chardev.object);
+        chardev_accept_input(s->port.chardev.object);
         break;
     case REG_SCRATCH:
         s->scratch = byte;
@@ -294,7 +287,7 @@ static size_t
 serial_can_read(void *opaque)
 {
     Serial *s = opaque;
-    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->port.device.lock);
 
     return s->mcr & MCR_LOOP ? 0 : serial_depth(s) - MIN(s->rx_len, serial_depth(s));
 }
@@ -303,7 +296,7 @@ static void
 serial_read_input(void *opaque, const uint8_t *data, size_t len)
 {
     Serial *s = opaque;
-    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->port.device.lock);
 
     for (size_t i = 0; i < len; i++)
         serial_receive_byte(s, data[i]);
@@ -314,7 +307,7 @@ static void
 serial_writable(void *opaque)
 {
     Serial *s = opaque;
-    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->port.device.lock);
 
     if (s->tx_len == 0)
         return;
@@ -327,7 +320,7 @@ static void
 serial_line_break(void *opaque)
 {
     Serial *s = opaque;
-    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->device.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->port.device.lock);
 
     if (s->mcr & MCR_LOOP)
         return;
@@ -357,71 +350,27 @@ serial_reset(Device *dev)
     s->rx_len = s->tx_len = 0;
     serial_update(s);
     g_mutex_unlock(&dev->lock);
-    chardev_accept_input(s->chardev.object);
+    chardev_accept_input(s->port.chardev.object);
 }
 
-/* COM1 to COM4; the first that no other port has, unless one is named. */
-static bool
-serial_choose(Serial *s, GError **err)
-{
-    static const uint16_t bases[] = { 0x3f8, 0x2f8, 0x3e8, 0x2e8 };
-    static const uint8_t irqs[] = { 4, 3, 4, 3 };
-    const GPtrArray *devices = s->device.machine->devices;
-    unsigned used = 0;
+/* COM1 to COM4 */
+static const uint16_t serial_bases[] = { 0x3f8, 0x2f8, 0x3e8, 0x2e8 };
+static const uint8_t serial_irqs[] = { 4, 3, 4, 3 };
 
-    for (guint i = 0; i < devices->len; i++) {
-        const Serial *other = g_ptr_array_index(devices, i);
-
-        if (other != s && other->device.class == s->device.class)
-            used |= 1u << other->index;
-    }
-    if (s->index > 3)
-        return device_error(&s->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "index %d is not between 0 and 3", s->index);
-    if (s->index < 0) {
-        if (used == 0xf)
-            return device_error(&s->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                "there are four serial ports already, which is the limit");
-        s->index = __builtin_ctz(~used);
-    }
-    if (used & 1u << s->index)
-        return device_error(&s->device, err, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "serial port %d is there already: give another index", s->index);
-    if (!s->iobase)
-        s->iobase = bases[s->index];
-    if (!s->irq)
-        s->irq = irqs[s->index];
-    return true;
-}
+static const IsaPortKind serial_kind = {
+    .name = "serial",
+    .bases = serial_bases,
+    .irqs = serial_irqs,
+    .n = G_N_ELEMENTS(serial_bases),
+    .registers = SERIAL_REGISTERS,
+    .ops = &serial_ops,
+    .frontend = &serial_frontend,
+};
 
 static bool
 serial_realize(Device *dev, GError **err)
 {
-    Serial *s = (Serial *)dev;
-
-    if (!serial_choose(s, err))
-        return false;
-    s->line = (GsiSource){ dev->machine, s->irq, false };
-    s->region =
-        (IoRegion){ "serial", &serial_ops, s, &dev->lock, SERIAL_REGISTERS, IO_PRIORITY_BOARD };
-    serial_reset(dev);
-    if (!chardev_attach(s->chardev.object, &serial_frontend, s, err))
-        return false;
-    chardev_set_frontend_open(s->chardev.object, true);
-    address_map_add(dev->machine->pio, &s->region, s->iobase);
-    return true;
-}
-
-static void
-serial_unrealize(Device *dev)
-{
-    Serial *s = (Serial *)dev;
-
-    address_map_remove(dev->machine->pio, &s->region);
-    address_map_synchronize(dev->machine->pio);
-    if (s->line.machine)
-        chardev_detach(s->chardev.object, s);
-    gsi_source_disconnect(&s->line);
+    return isa_port_realize((IsaPort *)dev, &serial_kind, err);
 }
 
 static bool
@@ -433,11 +382,11 @@ serial_after_load(void *state, GError **err)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
                               "the FIFOs hold %u and %u bytes, at most %d fit", s->rx_len,
                               s->tx_len, SERIAL_FIFO);
-    g_mutex_lock(&s->device.lock);
+    g_mutex_lock(&s->port.device.lock);
     s->ier &= IER_MASK;
     s->mcr &= MCR_MASK;
     serial_update(s);
-    g_mutex_unlock(&s->device.lock);
+    g_mutex_unlock(&s->port.device.lock);
     serial_writable(s);
     return true;
 }
@@ -460,13 +409,13 @@ static const SavedTable serial_saved = {
 };
 
 static const DeviceProp serial_props[] = {
-    { "chardev", PROP_CHARDEV, offsetof(Serial, chardev), .required = true,
+    { "chardev", PROP_CHARDEV, offsetof(Serial, port.chardev), .required = true,
       .help = "what it is connected to" },
-    { "index", PROP_INT32, offsetof(Serial, index), "-1",
+    { "index", PROP_INT32, offsetof(Serial, port.index), "-1",
       .help = "0 for COM1 to 3 for COM4; by default the first that is free" },
-    { "iobase", PROP_UINT16, offsetof(Serial, iobase), .min = 8, .max = 0xfff8,
+    { "iobase", PROP_UINT16, offsetof(Serial, port.iobase), .min = 8, .max = 0xfff8,
       .help = "first port" },
-    { "irq", PROP_UINT8, offsetof(Serial, irq), .min = 3, .max = 15, .help = "interrupt" },
+    { "irq", PROP_UINT8, offsetof(Serial, port.irq), .min = 3, .max = 15, .help = "interrupt" },
 };
 
 const DeviceClass isa_serial_class = {
@@ -479,7 +428,7 @@ const DeviceClass isa_serial_class = {
     .saved = &serial_saved,
     .realize = serial_realize,
     .reset = serial_reset,
-    .unrealize = serial_unrealize,
+    .unrealize = isa_port_unrealize,
 };
 
 bool
@@ -489,6 +438,6 @@ serial_port(const Device *dev, SerialPort *ret)
 
     if (dev->class != &isa_serial_class)
         return false;
-    *ret = (SerialPort){ (unsigned)s->index, s->iobase, s->irq };
+    *ret = (SerialPort){ (unsigned)s->port.index, s->port.iobase, s->port.irq };
     return true;
 }

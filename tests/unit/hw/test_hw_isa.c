@@ -265,11 +265,11 @@ test_serial_ports(void **state)
     fake_device(fake, "isa-serial", "chardev", "c1", NULL);
     fake_device_refused(fake, "serial port 1 is there", "isa-serial", "chardev", "c2", "index", "1",
                         NULL);
-    fake_device_refused(fake, "index 4", "isa-serial", "chardev", "c2", "index", "4", NULL);
+    fake_device_refused(fake, "not 4", "isa-serial", "chardev", "c2", "index", "4", NULL);
     fake_device_refused(fake, "in use by device 'isa-serial", "isa-serial", "chardev", "c0", NULL);
     fake_device(fake, "isa-serial", "chardev", "c2", NULL);
     fake_device(fake, "isa-serial", "chardev", "c3", NULL);
-    fake_device_refused(fake, "four serial ports", "isa-serial", "chardev", "c4", NULL);
+    fake_device_refused(fake, "serial ports 0 to 3", "isa-serial", "chardev", "c4", NULL);
     assert_int_equal(fake_in(fake, 0x3f8 + 5, 1), 0x60);
     assert_int_equal(fake_in(fake, 0x2f8 + 5, 1), 0x60);
     assert_int_equal(fake_in(fake, 0x2e8 + 5, 1), 0x60);

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Every virtio device of kiln-vmm under a stock kernel's drivers, with and without vhost.
+"""Every virtio device of kiln-vmm under a stock kernel's drivers: with split rings, with vhost, with
+packed rings.
 
 # timeout: 900
 
@@ -39,6 +40,7 @@ say disk-queues "$(ls /sys/block/vda/mq | wc -l)"
 say disk-cache "$(cat /sys/block/vda/queue/write_cache)"
 rm /mnt/data; sync; fstrim /mnt && say disk-trim ok
 say disk2-ro "$(cat /sys/block/vdb/ro)"
+say packed "$(cut -c35 /sys/bus/virtio/devices/*/features | tr -d '\n')"
 say rng "$(cat /sys/class/misc/hw_random/rng_current) $(head -c 1000 /dev/hwrng | wc -c)"
 say net-queues "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
 say net-mtu "$(cat /sys/class/net/eth0/mtu)"
@@ -129,7 +131,8 @@ class Peer:
 
 
 class Guest:
-    def __init__(self, name, vhost):
+    def __init__(self, name):
+        vhost = name == "vhost"
         self.base = os.path.join(TMP, name)
         self.disk, self.serial = self.base + ".img", self.base + ".serial"
         files = guest_files()
@@ -173,6 +176,8 @@ class Guest:
                  "-device", "virtio-rng-pci,rng=r0,id=rng0,bus=pci.4,addr=0x0",
                  "-device", "virtio-balloon-pci,id=balloon0,bus=pci.5,addr=0x0,deflate-on-oom=on,"
                  "free-page-reporting=on"]
+        if name == "packed":
+            argv = [word + ",packed=on" if re.match("virtio-.*-pci,", word) else word for word in argv]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         text=True)
         try:
@@ -281,10 +286,11 @@ def ports(guest):
         guest.read_until(guest.hvc, b"hvc-42")
 
 
-def whole_guest(vhost):
-    kind = "with vhost" if vhost else "without vhost"
+def whole_guest(name):
+    kind = {"plain": "without vhost", "vhost": "with vhost", "packed": "packed rings"}[name]
+    vhost = name == "vhost"
     peer.received = None
-    with Guest("vhost" if vhost else "plain", vhost) as guest:
+    with Guest(name) as guest:
         with test("a disk holds what was written, on all its queues (%s)" % kind):
             guest.expect("disk-verify", "ok")
             guest.expect("disk-parallel", "ok")
@@ -296,6 +302,8 @@ def whole_guest(vhost):
             used = os.stat(guest.disk).st_blocks * 512
             check(used < 16 << 20, "the image still takes %d bytes" % used)
             guest.expect("disk2-ro", "1")
+        with test("the rings are as they were asked for (%s)" % kind):
+            guest.expect("packed", "1{6}" if name == "packed" else "0{6}")
         with test("the entropy device serves (%s)" % kind):
             guest.expect("rng", r"virtio_rng\.\d+ 1000")
         with test("the card has two queue pairs and reaches the host (%s)" % kind):
@@ -330,7 +338,8 @@ def whole_guest(vhost):
 
 
 peer = Peer()
-whole_guest(vhost=False)
-whole_guest(vhost=True)
+whole_guest("plain")
+whole_guest("vhost")
+whole_guest("packed")
 peer.dnsmasq.terminate()
 run("ip", "link", "del", TAP)

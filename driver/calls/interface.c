@@ -10,12 +10,11 @@
 static bool
 reply_interface(NodeInterface *interface, InterfaceRet *ret)
 {
-    g_autoptr(NodeInterface) owned = interface;
-
     if (!interface)
         return false;
     ret->iface.name = g_steal_pointer(&interface->name);
     ret->iface.mac = g_steal_pointer(&interface->mac);
+    node_interface_free(interface);
     return true;
 }
 

@@ -233,6 +233,11 @@ open_dynamic(BlockNode *node, GError **err)
         if (at != VPC_FREE)
             v->end = MAX(v->end, (uint64_t)at * BLOCK_SECTOR + v->bitmap + block);
     }
+    if (v->end > node->file->size)
+        return mapped_refuse(node, err,
+                             "its blocks reach to byte %" G_GUINT64_FORMAT
+                             ", but the file ends at %" G_GUINT64_FORMAT ": it has been cut off",
+                             v->end, node->file->size);
     return true;
 }
 

@@ -156,6 +156,15 @@ class TwoWays(unittest.TestCase):
         run(KILN, "compare", "-f", "vmdk", "-F", "raw", "top.vmdk", "disk")
         self.assertEqual(run(KILN, "info", "top.vmdk"), run(QEMU, "info", "top.vmdk"))
 
+    def test_cut_off(self):
+        """A vpc whose blocks the file no longer has is opened by neither."""
+        with open("disk", "wb") as stream:
+            stream.write(b"data" * (1 << 20))
+        run(QEMU, "convert", "-f", "raw", "-O", "vpc", "disk", "image")
+        os.truncate("image", os.path.getsize("image") // 2)
+        for tool in (QEMU, KILN):
+            run(tool, "info", "-f", "vpc", "image", ok=(1,))
+
     def test_log_of_vhdx(self):
         """What is only in the log is carried out, and not looked at without."""
         with open("disk", "wb") as stream:

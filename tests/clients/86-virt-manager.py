@@ -225,7 +225,11 @@ def network_and_pool_by_dialogs():
     press(adding, "push button", "Finish")
     wait_for("the network", lambda: "byhand" in [net.name() for net in USER.conn.listAllNetworks(
         libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)])
-    press(host, "table cell", "byhand")
+    # the list is made anew when the network has started, and forgets what was chosen in it
+    for _ in range(6):
+        choose(host, "table cell", "byhand")
+        if soon(lambda: look(host, "push button", "net-stop") and usable(look(host, "push button", "net-stop"))):
+            break
     press(host, "push button", "net-stop")
     press_and_agree(APP, host, "net-delete")
     wait_for("its end", lambda: "byhand" not in [net.name() for net in USER.conn.listAllNetworks()])
@@ -310,7 +314,7 @@ def why_not():
 if __name__ == "__main__":
     try:
         import desktop
-        from desktop import agree, click, find, look, menu, press, press_and_agree, text_of, write
+        from desktop import agree, choose, click, find, look, menu, press, press_and_agree, soon, text_of, usable, write
         REASON = why_not()
     except ImportError as problem:
         REASON = "no %s here" % problem.name

@@ -23,17 +23,6 @@
 #define RESOLVER "/etc/resolv.conf"
 enum { RESOLVER_MAX = 64 * 1024 };
 
-static bool
-root_write(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
 /* Keeps user and group what they are: only the capabilities over our own namespaces are new. */
 static bool
 root_unshare_user(int flags)
@@ -41,8 +30,10 @@ root_unshare_user(int flags)
     g_autofree char *uid = g_strdup_printf("%u %u 1\n", geteuid(), geteuid());
     g_autofree char *gid = g_strdup_printf("%u %u 1\n", getegid(), getegid());
 
-    return unshare(CLONE_NEWUSER | flags) == 0 && root_write("/proc/self/setgroups", "deny") &&
-           root_write("/proc/self/uid_map", uid) && root_write("/proc/self/gid_map", gid);
+    return unshare(CLONE_NEWUSER | flags) == 0 &&
+           file_put_setting("/proc/self/setgroups", "deny") == 0 &&
+           file_put_setting("/proc/self/uid_map", uid) == 0 &&
+           file_put_setting("/proc/self/gid_map", gid) == 0;
 }
 
 /* Makes an empty network namespace and returns to the host's, so that taps and sockets can still be

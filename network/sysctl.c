@@ -4,9 +4,9 @@
 #include "network/sysctl.h"
 
 #include "util/error.h"
+#include "util/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,21 +14,14 @@ static bool
 sysctl_write(const char *path, const char *value, GError **err)
 {
     g_autofree char *now = NULL;
-    int fd, saved;
+    int ret;
 
     /* A read-only /proc/sys is no obstacle to a setting that is right already. */
     if (g_file_get_contents(path, &now, NULL, NULL) && strcmp(g_strstrip(now), value) == 0)
         return true;
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value)) {
-        close(fd);
-        return true;
-    }
-    saved = errno;
-    if (fd >= 0)
-        close(fd);
-    return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, saved, "cannot write %s to '%s'", value,
-                                path);
+    ret = file_put_setting(path, value);
+    return ret == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,
+                                            "cannot write %s to '%s'", value, path);
 }
 
 bool

@@ -55,6 +55,17 @@ file_write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
+int
+file_put_setting(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int ret = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
+
+    if (fd >= 0)
+        close(fd);
+    return ret;
+}
+
 bool
 file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, GError **err)
 {

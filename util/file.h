@@ -34,6 +34,10 @@ char *file_read_limited(const char *path, size_t limit, size_t *ret_len, GError 
 /* Writes all of @data at the place where @fd is. 0 or -errno. */
 int file_write_all(int fd, const void *data, size_t len);
 
+/* Writes @text to @path, which must exist, in one go: a setting of the kernel in /proc, /sys or a
+ * control group. 0 or -errno: what the kernel says of the path or of the value. Any thread. */
+int file_put_setting(const char *path, const char *text);
+
 /* Moves @fd beyond the numbers that select(2) can name (FD_SETSIZE), for descriptors that come in
  * thousands: libraries that wait by select (libnftables) end the process when they are given a
  * higher one. The new number, or @fd itself when there is none. Close-on-exec. */

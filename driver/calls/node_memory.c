@@ -5,10 +5,7 @@
  * (libvirt-host.h).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-#include <fcntl.h>
 #include <libvirt/libvirt.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "driver/calls/handlers.h"
@@ -140,11 +137,8 @@ static bool
 write_number(const char *path, uint64_t value, GError **err)
 {
     g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, value);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int ret = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
+    int ret = file_put_setting(path, text);
 
-    if (fd >= 0)
-        close(fd);
     return ret == 0 ||
            kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret, "failed to set %s", path);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/file.h"
 
 #define CGROUP_PARENT "kiln"
 enum { CGROUP_WEIGHT_MAX = 10000, CGROUP_REMOVE_TRIES = 100, CGROUP_REMOVE_WAIT_US = 10000 };
@@ -27,15 +28,10 @@ bool
 cgroup_put(const char *dir, const char *file, const char *text, GError **err)
 {
     g_autofree char *path = g_build_filename(dir, file, NULL);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+    int ret = file_put_setting(path, text);
 
-    if (n < 0)
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot write '%s' to '%s'", text,
-                             path);
-    if (fd >= 0)
-        close(fd);
-    return n >= 0;
+    return ret == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,
+                                            "cannot write '%s' to '%s'", text, path);
 }
 
 char *

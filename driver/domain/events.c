@@ -3,26 +3,28 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/domain/private.h"
 
+/* Sends @event, to which it adds whose it is; @id is the domain's when it happened. */
 static void
-event_send(Domain *domain, const DomainEvent *event)
+event_send(Domain *domain, int id, DomainEvent *event)
 {
     DomainManager *manager = domain->manager;
+    g_autofree char *name = NULL;
 
-    if (manager->ops && manager->ops->event)
-        manager->ops->event(manager->opaque, event);
+    if (!manager->ops || !manager->ops->event)
+        return;
+    name = domain_dup_name(domain);
+    event->name = name;
+    event->uuid = domain->uuid;
+    event->domain_id = id;
+    manager->ops->event(manager->opaque, event);
 }
 
 void
 domain_event_lifecycle_id(Domain *domain, int id, int event, int detail)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = id,
-                                       .event = event,
-                                       .detail = detail });
+    event_send(
+        domain, id,
+        &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_LIFECYCLE, .event = event, .detail = detail });
 }
 
 void
@@ -35,44 +37,29 @@ void
 domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t value,
                   const char *text)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = event_id,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain),
-                                       .event = event,
-                                       .detail = detail,
-                                       .value = value,
-                                       .text = text });
+    event_send(
+        domain, domain_id(domain),
+        &(DomainEvent){
+            .id = event_id, .event = event, .detail = detail, .value = value, .text = text });
 }
 
 void
 domain_event_io_error(Domain *domain, const char *source, const char *alias, int action,
                       const char *reason)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_IO_ERROR,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain),
-                                       .event = action,
-                                       .text = alias,
-                                       .source = source,
-                                       .reason = reason });
+    event_send(domain, domain_id(domain),
+               &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_IO_ERROR,
+                               .event = action,
+                               .text = alias,
+                               .source = source,
+                               .reason = reason });
 }
 
 void
 domain_event_graphics(Domain *domain, const DomainEventGraphics *graphics)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_GRAPHICS,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain),
-                                       .graphics = graphics });
+    event_send(domain, domain_id(domain),
+               &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_GRAPHICS, .graphics = graphics });
 }
 
 void
@@ -99,57 +86,38 @@ domain_event_monitor(Domain *domain, const char *name, JsonObject *data)
 void
 domain_event_tunable(Domain *domain, const DomainParam *params, unsigned n)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_TUNABLE,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain),
-                                       .params = params,
-                                       .n_params = n });
+    event_send(
+        domain, domain_id(domain),
+        &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_TUNABLE, .params = params, .n_params = n });
 }
 
 void
 domain_event_job(Domain *domain, const DomainJobProgress *job)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain),
-                                       .job = job });
+    event_send(domain, domain_id(domain),
+               &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, .job = job });
 }
 
 void
 domain_event_disk_missing(DomainRun *run, const char *alias, const char *old, int reason)
 {
     Domain *domain = run->domain;
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = run->id,
-                                       .event = reason,
-                                       .text = alias,
-                                       .source = old });
+    event_send(
+        domain, run->id,
+        &(DomainEvent){
+            .id = VIR_DOMAIN_EVENT_ID_DISK_CHANGE, .event = reason, .text = alias, .source = old });
 }
 
 void
 domain_event_threshold(Domain *domain, const char *dev, const char *path, uint64_t bytes,
                        uint64_t excess)
 {
-    g_autofree char *name = domain_dup_name(domain);
-
-    event_send(domain, &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
-                                       .name = name,
-                                       .uuid = domain->uuid,
-                                       .domain_id = domain_id(domain),
-                                       .value = bytes,
-                                       .text = dev,
-                                       .path = path,
-                                       .excess = excess });
+    event_send(domain, domain_id(domain),
+               &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
+                               .value = bytes,
+                               .text = dev,
+                               .path = path,
+                               .excess = excess });
 }
 
 void

@@ -5,10 +5,7 @@
  * what programs of the host want to be told before it sleeps (pm-utils, logind).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-#include <fcntl.h>
 #include <libvirt/libvirt.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "driver/node/suspend.h"
@@ -83,12 +80,8 @@ static int
 tell(const char *root, const char *file, const char *text)
 {
     g_autofree char *path = g_strconcat(root, file, NULL);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int ret = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
 
-    if (fd >= 0)
-        close(fd);
-    return ret;
+    return file_put_setting(path, text);
 }
 
 static void

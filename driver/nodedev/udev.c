@@ -5,7 +5,6 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <glib-unix.h>
 #include <libudev.h>
 #include <string.h>
@@ -159,13 +158,8 @@ udev_free(DeviceSource *source)
 static int
 udev_write(DeviceSource *source, const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int ret = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
-
     (void)source;
-    if (fd >= 0)
-        close(fd);
-    return ret;
+    return file_put_setting(path, text);
 }
 
 static bool

@@ -12,6 +12,14 @@
 
 enum { SECONDS_MIN = 1, SECONDS_MAX = 60 };
 
+void
+domain_dirty_rate_ordered(DomainRun *run)
+{
+    g_mutex_lock(&run->domain->lock);
+    run->rate_orders++;
+    g_mutex_unlock(&run->domain->lock);
+}
+
 bool
 domain_start_dirty_rate(Domain *domain, int seconds, unsigned flags, GError **err)
 {
@@ -33,6 +41,8 @@ domain_start_dirty_rate(Domain *domain, int seconds, unsigned flags, GError **er
         arguments = json_object_new();
         json_object_set_int_member(arguments, "calc-time", seconds);
     }
+    if (run)
+        domain_dirty_rate_ordered(run);
     ok = run && qmp_command(run->qmp, "calc-dirty-rate", arguments, DOMAIN_QMP_SECONDS, err);
     domain_job_end(domain);
     return ok;
@@ -47,10 +57,23 @@ domain_dirty_rate(Domain *domain, DomainDirtyRate *ret, GError **err)
         [VIR_DOMAIN_DIRTYRATE_MEASURED] = "measured",
     };
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
-    g_autoptr(JsonNode) answer =
-        run ? qmp_execute(run->qmp, "query-dirty-rate", NULL, DOMAIN_QMP_SECONDS, err) : NULL;
+    g_autoptr(JsonNode) answer = NULL;
     JsonObject *info;
+    unsigned orders;
+    bool unstarted;
 
+    if (!run)
+        return false;
+    g_mutex_lock(&domain->lock);
+    orders = run->rate_orders;
+    unstarted = run->rate_unstarted == orders + 1;
+    g_mutex_unlock(&domain->lock);
+    /* bulk statistics ask of every guest, and hardly any has ever been measured */
+    if (unstarted) {
+        *ret = (DomainDirtyRate){ .status = VIR_DOMAIN_DIRTYRATE_UNSTARTED };
+        return true;
+    }
+    answer = qmp_execute(run->qmp, "query-dirty-rate", NULL, DOMAIN_QMP_SECONDS, err);
     if (!answer)
         return false;
     info = JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
@@ -63,6 +86,11 @@ domain_dirty_rate(Domain *domain, DomainDirtyRate *ret, GError **err)
     for (int i = 0; i < (int)G_N_ELEMENTS(states); i++)
         if (strcmp(qmp_text(info, "status"), states[i]) == 0)
             ret->status = i;
+    if (ret->status == VIR_DOMAIN_DIRTYRATE_UNSTARTED) {
+        g_mutex_lock(&domain->lock);
+        run->rate_unstarted = orders + 1;
+        g_mutex_unlock(&domain->lock);
+    }
     return ret->status >= 0 || kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                               "the VMM's answer to query-dirty-rate is malformed");
 }

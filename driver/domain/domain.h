@@ -108,15 +108,16 @@ typedef struct {
 } DomainOps;
 
 /* @ops, @opaque and @networks (NULL: guests with taps are refused) must outlive the manager; each
- * callback may be NULL. Starts the manager's I/O thread; touches no file. */
+ * callback may be NULL. Touches no file. */
 DomainManager *domain_manager_new(const DomainConfig *config, NetworkManager *networks,
                                   const DomainOps *ops, void *opaque);
 
-/* Reads the definitions, takes up the guests that a former daemon left running, clears up after
- * those that died or were half started, and on the host's first start of the daemon since boot
- * starts what is marked autostart (in a thread of the manager; the call does not wait for it). A
- * bad definition is told through warn() and passed over; false only when the directories cannot be
- * used. Call once, before anything else but domain_manager_new(), after the networks are loaded. */
+/* Starts the manager's I/O thread, reads the definitions, takes up the guests that a former daemon
+ * left running, clears up after those that died or were half started, and on the host's first start
+ * of the daemon since boot starts what is marked autostart (in a thread of the manager; the call
+ * does not wait for it). A bad definition is told through warn() and passed over; false only when
+ * the thread cannot be started or the directories cannot be used. Call once, before anything else
+ * but domain_manager_new(), after the networks are loaded. */
 bool domain_manager_load(DomainManager *manager, GError **err);
 
 /* Stops the manager's threads; guests go on running. */

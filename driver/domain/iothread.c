@@ -272,9 +272,18 @@ domain_iothread_stats(Domain *domain, GError **err)
 {
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     g_autoptr(JsonNode) owner = NULL;
-    JsonArray *list = run ? qmp_execute_list(run->qmp, "query-iothreads", NULL, &owner, err) : NULL;
-    GArray *stats = list ? g_array_new(FALSE, FALSE, sizeof(DomainIothreadStats)) : NULL;
+    JsonArray *list = NULL;
+    GArray *stats;
+    bool any;
 
+    if (!run)
+        return NULL;
+    g_mutex_lock(&domain->lock);
+    any = domain->live && domain->live->iothread_ids->len > 0;
+    g_mutex_unlock(&domain->lock);
+    if (any && !(list = qmp_execute_list(run->qmp, "query-iothreads", NULL, &owner, err)))
+        return NULL;
+    stats = g_array_new(FALSE, FALSE, sizeof(DomainIothreadStats));
     for (guint i = 0; list && i < json_array_get_length(list); i++) {
         JsonObject *thread = qmp_element(list, i);
         DomainIothreadStats entry = {

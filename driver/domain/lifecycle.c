@@ -337,6 +337,7 @@ domain_monitor_command(Domain *domain, const char *command, int fd, bool hmp, GE
 
     if (!run)
         return NULL;
+    domain_dirty_rate_ordered(run); /* who knows */
     if (hmp)
         return human_command(run, command, fd, err);
     if (!(request = qmp_parse_object(command, strlen(command), err)))

@@ -33,21 +33,16 @@ work_run(gpointer data, gpointer opaque)
 void
 domain_run_post(DomainRun *run, void (*handler)(DomainRun *run))
 {
-    DomainWork *work = g_new(DomainWork, 1);
+    DomainManager *manager = run->domain->manager;
+    DomainWork *work;
 
-    *work = (DomainWork){ domain_run_ref(run), handler };
-    g_thread_pool_push(run->domain->manager->workers, work, NULL);
-}
-
-static gpointer
-io_main(gpointer opaque)
-{
-    DomainManager *manager = opaque;
-
-    g_main_context_push_thread_default(manager->context);
-    g_main_loop_run(manager->loop);
-    g_main_context_pop_thread_default(manager->context);
-    return NULL;
+    g_mutex_lock(&manager->workers_lock);
+    if (manager->workers) {
+        work = g_new(DomainWork, 1);
+        *work = (DomainWork){ domain_run_ref(run), handler };
+        g_thread_pool_push(manager->workers, work, NULL);
+    }
+    g_mutex_unlock(&manager->workers_lock);
 }
 
 static void
@@ -91,10 +86,8 @@ domain_manager_new(const DomainConfig *config, NetworkManager *networks, const D
     manager->opaque = opaque;
     find_user(manager, config->vmm_user);
     domain_registry_init(manager);
-    manager->context = g_main_context_new();
-    manager->loop = g_main_loop_new(manager->context, FALSE);
+    g_mutex_init(&manager->workers_lock);
     manager->workers = g_thread_pool_new(work_run, NULL, DOMAIN_WORKERS, FALSE, NULL);
-    manager->io_thread = g_thread_new("domains", io_main, manager);
     return manager;
 }
 
@@ -110,45 +103,37 @@ domain_let_go(Domain *domain)
     g_mutex_unlock(&domain->lock);
     if (!run)
         return;
-    if (run->exit_source) {
-        g_source_destroy(run->exit_source);
-        g_clear_pointer(&run->exit_source, g_source_unref);
-    }
+    domain_run_unwatch(run);
     if (run->qmp)
         qmp_close(run->qmp);
     domain_run_unref(run);
 }
 
-static gboolean
-io_quit(gpointer opaque)
-{
-    g_main_loop_quit(opaque);
-    return G_SOURCE_REMOVE;
-}
-
 void
 domain_manager_free(DomainManager *manager)
 {
-    g_autoptr(GSource) quit = g_idle_source_new();
     g_autoptr(GPtrArray) all = NULL;
+    GThreadPool *workers;
 
     if (!manager)
         return;
     g_atomic_int_set(&manager->ending, 1);
     if (manager->autostart_thread)
         g_thread_join(manager->autostart_thread);
-    g_thread_pool_free(manager->workers, FALSE, TRUE);
-    /* From inside the loop: asked for before the thread is in it, its end would be forgotten. */
-    g_source_set_callback(quit, io_quit, manager->loop, NULL);
-    g_source_attach(quit, manager->context);
-    g_thread_join(manager->io_thread);
+    /* what happens from here on is the next daemon's to find */
+    g_mutex_lock(&manager->workers_lock);
+    workers = g_steal_pointer(&manager->workers);
+    g_mutex_unlock(&manager->workers_lock);
+    g_thread_pool_free(workers, FALSE, TRUE);
+    if (manager->loop)
+        io_loop_stop(manager->loop);
     all = domain_manager_list(manager, 0);
     for (guint i = 0; i < all->len; i++)
         domain_let_go(all->pdata[i]);
     g_clear_pointer(&all, g_ptr_array_unref);
     domain_registry_clear(manager);
-    g_main_loop_unref(manager->loop);
-    g_main_context_unref(manager->context);
+    io_loop_free(manager->loop);
+    g_mutex_clear(&manager->workers_lock);
     cgroup_host_free(manager->cgroups);
     g_free(manager->config_dir);
     g_free(manager->autostart_dir);
@@ -165,7 +150,8 @@ domain_manager_free(DomainManager *manager)
 bool
 domain_manager_load(DomainManager *manager, GError **err)
 {
-    if (!file_make_dirs(manager->config_dir, 0700, err) ||
+    if (!(manager->loop = io_loop_new("domains", err)) ||
+        !file_make_dirs(manager->config_dir, 0700, err) ||
         !file_make_dirs(manager->autostart_dir, 0700, err) ||
         !file_make_dirs(manager->run_dir, 0700, err) ||
         !file_make_dirs(manager->log_dir, 0700, err) || !domain_config_load_all(manager, err))

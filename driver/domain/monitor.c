@@ -6,7 +6,6 @@
  * block-core.json). What follows from them and may take time is done in a worker.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <glib-unix.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -575,22 +574,35 @@ monitor_closed(void *opaque, const char *reason)
 
 const QmpOps domain_monitor_ops = { .event = monitor_event, .closed = monitor_closed };
 
-static gboolean
-process_ended(int fd, GIOCondition condition, void *opaque)
+static void
+process_ended(void *opaque, uint32_t events)
 {
-    (void)fd;
-    (void)condition;
+    (void)events;
     domain_run_post(opaque, after_exit);
-    return G_SOURCE_REMOVE;
 }
 
 void
 domain_run_watch(DomainRun *run)
 {
-    run->exit_source = g_unix_fd_source_new(run->process.fd, G_IO_IN);
-    g_source_set_callback(run->exit_source, G_SOURCE_FUNC(process_ended), domain_run_ref(run),
-                          (GDestroyNotify)domain_run_unref);
-    g_source_attach(run->exit_source, run->domain->manager->context);
+    int r = io_loop_add_fd(run->domain->manager->loop, run->process.fd, EPOLLIN | EPOLLONESHOT,
+                           process_ended, domain_run_ref(run));
+
+    run->watched = r == 0;
+    if (r == 0)
+        return;
+    domain_manager_warn(run->domain->manager, "the end of process %d cannot be awaited: %s",
+                        (int)run->process.pid, g_strerror(-r));
+    domain_run_unref(run);
+}
+
+void
+domain_run_unwatch(DomainRun *run)
+{
+    if (!run->watched)
+        return;
+    run->watched = false;
+    io_loop_remove_fd(run->domain->manager->loop, run->process.fd);
+    domain_run_unref(run);
 }
 
 void

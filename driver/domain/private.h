@@ -57,7 +57,7 @@ typedef struct {
     GPtrArray *sockets; /* char *: unix sockets to unlink */
     GArray *masters;    /* int: our copies of the ptys' masters, see domain_console_drain() */
     Cgroup *cgroup;     /* NULL: none */
-    GSource *exit_source;
+    bool watched;       /* the loop looks for the process's end, and has a reference */
     DomainPerf *perf;   /* always there */
     DomainAgent *agent; /* always there, connected or not */
     bool reset_nvram;   /* the variable store is made anew */
@@ -79,6 +79,9 @@ typedef struct {
     int stop_reason;           /* virDomainShutoffReason for when the process is gone */
     int stop_detail;           /* virDomainEventStoppedDetailType */
     uint64_t balloon_kib;      /* memory the guest has now */
+    unsigned rate_orders;      /* what may have begun to measure the dirty rate; see dirty_rate.c */
+    unsigned
+        rate_unstarted; /* one more than the orders after which nothing had begun; 0: unknown */
 } DomainRun;
 
 /* How far a job has come that moves the guest's memory. */
@@ -142,10 +145,9 @@ struct DomainManager {
     const DomainOps *ops;
     void *opaque;
 
-    GMainContext *context; /* QMP sockets and process exits */
-    GMainLoop *loop;
-    GThread *io_thread;
-    GThreadPool *workers; /* what follows from events of guests */
+    IoLoop *loop; /* QMP sockets and process exits */
+    GMutex workers_lock;
+    GThreadPool *workers; /* what follows from events of guests; NULL at the end */
     GThread *autostart_thread;
     gint ending; /* atomic: domain_manager_free() has begun */
 
@@ -307,9 +309,14 @@ void domain_run_quit(DomainRun *run, int reason, int event_detail);
  * is for the guest's log. */
 void domain_run_release(DomainRun *run, const DomainDef *def, const char *reason);
 
-/* Watches the process from now on. */
+/* Watches for the process's end, told once to those who look after that; until the second. It
+ * waits for a callback of the loop that runs: no lock may be held. */
 void domain_run_watch(DomainRun *run);
+void domain_run_unwatch(DomainRun *run);
 extern const QmpOps domain_monitor_ops;
+
+/* Something may measure the guest's dirty rate from now on (dirty_rate.c). */
+void domain_dirty_rate_ordered(DomainRun *run);
 
 /* The monitor's run state as virDomainState and reason. VIR_DOMAIN_NOSTATE when it does not answer.
  */

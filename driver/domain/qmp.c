@@ -7,7 +7,6 @@
 #include "driver/domain/qmp.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
@@ -32,9 +31,10 @@ struct Qmp {
     const QmpOps *ops;
     void *opaque;
 
+    IoLoop *loop;
     GRecMutex callbacks;
-    QmpParser parser; /* the context's thread only */
-    GSource *source;  /* guarded by callbacks */
+    QmpParser parser; /* the loop's thread only */
+    bool watched;     /* guarded by callbacks; the loop has a reference then */
 
     GMutex write_lock; /* keeps commands of several threads apart on the socket */
 
@@ -89,22 +89,33 @@ qmp_fail(Qmp *qmp, const char *reason)
     return was_open;
 }
 
-static void
-qmp_drop_source(Qmp *qmp)
+/* No callback begins from here on. True when the loop must let go of the socket, which waits for a
+ * callback that runs: not with the lock of callbacks held. */
+static bool
+qmp_stop_watching(Qmp *qmp)
 {
-    if (qmp->source) {
-        g_source_destroy(qmp->source);
-        g_clear_pointer(&qmp->source, g_source_unref);
-    }
+    bool watched;
+
+    g_rec_mutex_lock(&qmp->callbacks);
+    watched = qmp->watched;
+    qmp->watched = false;
+    g_rec_mutex_unlock(&qmp->callbacks);
+    return watched;
+}
+
+static void
+qmp_let_go(Qmp *qmp)
+{
+    io_loop_remove_fd(qmp->loop, qmp->socket);
+    qmp_unref(qmp);
 }
 
 void
 qmp_close(Qmp *qmp)
 {
     qmp_fail(qmp, "the monitor was closed");
-    g_rec_mutex_lock(&qmp->callbacks);
-    qmp_drop_source(qmp);
-    g_rec_mutex_unlock(&qmp->callbacks);
+    if (qmp_stop_watching(qmp))
+        qmp_let_go(qmp);
 }
 
 bool
@@ -159,7 +170,7 @@ qmp_message(void *opaque, JsonObject *message)
     const char *event = member_string(message, "event");
 
     if (event) {
-        if (qmp->source)
+        if (qmp->watched)
             qmp->ops->event(qmp->opaque, event, member_object(message, "data"));
     } else if (json_object_has_member(message, "QMP")) {
         g_mutex_lock(&qmp->lock);
@@ -171,41 +182,40 @@ qmp_message(void *opaque, JsonObject *message)
     }
 }
 
-static gboolean
-qmp_readable(int fd, GIOCondition condition, void *opaque)
+static void
+qmp_readable(void *opaque, uint32_t events)
 {
     g_autoptr(Qmp) qmp = qmp_ref(opaque);
     g_autoptr(GError) err = NULL;
     char part[QMP_READ_SIZE];
-    gboolean more = G_SOURCE_CONTINUE;
+    bool ended = false;
 
-    (void)condition;
+    (void)events;
     g_rec_mutex_lock(&qmp->callbacks);
-    for (int i = 0; i < QMP_READS_PER_WAKE && qmp->source; i++) {
-        ssize_t n = recv(fd, part, sizeof(part), MSG_DONTWAIT);
+    for (int i = 0; i < QMP_READS_PER_WAKE && qmp->watched && !ended; i++) {
+        ssize_t n = recv(qmp->socket, part, sizeof(part), MSG_DONTWAIT);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
             break;
-        if (n > 0 && qmp_parser_feed(&qmp->parser, part, n, qmp_message, qmp, &err))
-            continue;
-        more = G_SOURCE_REMOVE;
-        if (qmp_fail(qmp, err ? err->message : n < 0 ? g_strerror(errno) : "end of file"))
+        ended = n <= 0 || !qmp_parser_feed(&qmp->parser, part, n, qmp_message, qmp, &err);
+        if (ended && qmp_fail(qmp, err ? err->message : n < 0 ? g_strerror(errno) : "end of file"))
             qmp->ops->closed(qmp->opaque, qmp->failure);
-        break;
+        if (n < (ssize_t)sizeof(part))
+            break;
     }
-    if (more == G_SOURCE_REMOVE)
-        qmp_drop_source(qmp);
+    ended = ended && qmp_stop_watching(qmp);
     g_rec_mutex_unlock(&qmp->callbacks);
-    return more;
+    if (ended)
+        qmp_let_go(qmp);
 }
 
 Qmp *
-qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *opaque, GError **err)
+qmp_connect(const char *path, IoLoop *loop, const QmpOps *ops, void *opaque, GError **err)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd;
+    int fd, r;
     Qmp *qmp;
 
     if (g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >= sizeof(address.sun_path)) {
@@ -234,11 +244,16 @@ qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *op
     g_cond_init(&qmp->changed);
     qmp->waiters = g_hash_table_new(g_str_hash, g_str_equal);
     qmp_parser_init(&qmp->parser);
-    qmp->source = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
-    g_source_set_callback(qmp->source, G_SOURCE_FUNC(qmp_readable), qmp_ref(qmp),
-                          (GDestroyNotify)qmp_unref);
-    g_source_attach(qmp->source, context);
-    return qmp;
+    qmp->loop = loop;
+    qmp->watched = true;
+    r = io_loop_add_fd(loop, fd, EPOLLIN, qmp_readable, qmp_ref(qmp));
+    if (r == 0)
+        return qmp;
+    kiln_error_set_errno(err, VIR_ERR_INTERNAL_ERROR, r, "cannot watch the monitor socket '%s'",
+                         path);
+    qmp_unref(qmp);
+    qmp_unref(qmp);
+    return NULL;
 }
 
 /* Called with qmp->lock held. */

@@ -8,10 +8,12 @@
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
 
+#include "util/ioloop.h"
+
 /* Reference-counted; any thread may execute commands, several at once. */
 typedef struct Qmp Qmp;
 
-/* Both run in the thread of the context given to qmp_connect(), never at the same time, and must
+/* Both run in the thread of the loop given to qmp_connect(), never at the same time, and must
  * not execute commands. */
 typedef struct {
     /* @data is NULL when the event has none. */
@@ -20,10 +22,9 @@ typedef struct {
     void (*closed)(void *opaque, const char *reason);
 } QmpOps;
 
-/* Connects to the socket at @path; reading goes on in @context. Does not wait for the greeting.
- * @opaque must live until qmp_close() has returned. */
-Qmp *qmp_connect(const char *path, GMainContext *context, const QmpOps *ops, void *opaque,
-                 GError **err);
+/* Connects to the socket at @path; reading goes on in @loop, which must outlive it. Does not wait
+ * for the greeting. @opaque must live until qmp_close() has returned. */
+Qmp *qmp_connect(const char *path, IoLoop *loop, const QmpOps *ops, void *opaque, GError **err);
 
 /* Waits at most until @deadline (monotonic microseconds) for the greeting, then leaves the
  * negotiation. @cancel, which may be NULL, is asked every 50 ms and ends the wait when true (the

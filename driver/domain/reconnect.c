@@ -94,8 +94,8 @@ run_connect(DomainRun *run, const DomainDef *def, int *ret_state, int *ret_reaso
 {
     gint64 deadline = g_get_monotonic_time() + RECONNECT_SECONDS * (gint64)G_USEC_PER_SEC;
 
-    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops,
-                           run, err);
+    run->qmp =
+        qmp_connect(run->monitor_path, run->domain->manager->loop, &domain_monitor_ops, run, err);
     if (!run->qmp || !qmp_handshake(run->qmp, deadline, NULL, NULL, err) ||
         !check_identity(run, def, err) || !domain_monitor_threads(run, err))
         return false;

@@ -206,8 +206,8 @@ reach_monitor(DomainRun *run, off_t mark, GError **err)
     gint64 deadline = g_get_monotonic_time() + DOMAIN_START_SECONDS * (gint64)G_USEC_PER_SEC;
     GError *failure = NULL;
 
-    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->context, &domain_monitor_ops,
-                           run, &failure);
+    run->qmp = qmp_connect(run->monitor_path, run->domain->manager->loop, &domain_monitor_ops, run,
+                           &failure);
     if (run->qmp && qmp_handshake(run->qmp, deadline, run_is_dead, run, &failure) &&
         domain_monitor_threads(run, &failure))
         return true;

@@ -132,13 +132,21 @@ domain_block_stats(Domain *domain, bool chains, GError **err)
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     g_autoptr(JsonNode) answer = NULL;
     g_autoptr(JsonNode) blocks = NULL;
+    g_autoptr(GPtrArray) list = NULL;
     JsonArray *stats, *sizes;
-    GPtrArray *list;
+    bool any;
 
-    if (!run || !(stats = qmp_execute_list(run->qmp, "query-blockstats", NULL, &answer, err)))
+    if (!run)
+        return NULL;
+    list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
+    g_mutex_lock(&domain->lock);
+    any = domain->live && domain->live->disks->len > 0;
+    g_mutex_unlock(&domain->lock);
+    if (!any)
+        return g_steal_pointer(&list);
+    if (!(stats = qmp_execute_list(run->qmp, "query-blockstats", NULL, &answer, err)))
         return NULL;
     sizes = qmp_execute_list(run->qmp, "query-block", NULL, &blocks, NULL);
-    list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
     g_mutex_lock(&domain->lock);
     for (guint i = 0; domain->live && i < domain->live->disks->len; i++) {
         g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], stats, sizes));
@@ -148,7 +156,7 @@ domain_block_stats(Domain *domain, bool chains, GError **err)
     g_mutex_unlock(&domain->lock);
     for (guint i = 0; i < list->len; i++)
         add_sizes(list->pdata[i]);
-    return list;
+    return g_steal_pointer(&list);
 }
 
 GPtrArray *

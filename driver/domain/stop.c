@@ -37,10 +37,7 @@ domain_run_release(DomainRun *run, const DomainDef *def, const char *reason)
                             (int)run->process.pid, def->name);
     if (run->qmp)
         qmp_close(run->qmp);
-    if (run->exit_source) {
-        g_source_destroy(run->exit_source);
-        g_clear_pointer(&run->exit_source, g_source_unref);
-    }
+    domain_run_unwatch(run);
     if (ran && run->log_path)
         domain_log_end(run->log_path, reason);
     domain_hook_run(manager, def->name, "stopped", "end", def, NULL);

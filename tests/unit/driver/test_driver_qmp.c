@@ -94,9 +94,7 @@ test_endless_messages_are_refused(void **state)
 typedef struct {
     char *dir, *path;
     int listener, peer;
-    GMainContext *context;
-    GMainLoop *loop;
-    GThread *thread;
+    IoLoop *loop;
     Qmp *qmp;
     gint events, closed;
 } Talk;
@@ -122,13 +120,6 @@ on_closed(void *opaque, const char *reason)
 
 static const QmpOps ops = { on_event, on_closed };
 
-static gpointer
-loop_thread(gpointer loop)
-{
-    g_main_loop_run(loop);
-    return NULL;
-}
-
 static int
 talk_setup(void **state)
 {
@@ -141,10 +132,9 @@ talk_setup(void **state)
     talk->listener = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(talk->listener, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(talk->listener, 1), 0);
-    talk->context = g_main_context_new();
-    talk->loop = g_main_loop_new(talk->context, FALSE);
-    talk->thread = g_thread_new("loop", loop_thread, talk->loop);
-    talk->qmp = qmp_connect(talk->path, talk->context, &ops, talk, NULL);
+    talk->loop = io_loop_new("loop", NULL);
+    assert_non_null(talk->loop);
+    talk->qmp = qmp_connect(talk->path, talk->loop, &ops, talk, NULL);
     assert_non_null(talk->qmp);
     talk->peer = accept(talk->listener, NULL, NULL);
     *state = talk;
@@ -157,11 +147,8 @@ talk_teardown(void **state)
     Talk *talk = *state;
 
     qmp_close(talk->qmp);
-    g_main_loop_quit(talk->loop);
-    g_thread_join(talk->thread);
+    io_loop_free(talk->loop);
     qmp_unref(talk->qmp);
-    g_main_loop_unref(talk->loop);
-    g_main_context_unref(talk->context);
     if (talk->peer >= 0)
         close(talk->peer);
     close(talk->listener);

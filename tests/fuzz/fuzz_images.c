@@ -1,9 +1,9 @@
-/* fuzz_images.c - libFuzzer target: the image formats that others made.
+/* fuzz_images.c - libFuzzer targets: the image formats that others made, one for each FUZZ_FORMAT.
  *
- * The first byte says the format, the rest is the file. It is opened, looked at, read, written
- * where the format is, and checked. Nothing may crash, wait for ever, or take more memory than is
- * stated. What has a checksum gets a right one, and the parts of a vhdx follow each other in the
- * input. Seeds: tests/unit/block/made_images.py.
+ * The first byte says whether it is only read, the rest is the file. It is opened, looked at, read,
+ * written where the format is, and checked. Nothing may crash, wait for ever, or take more memory
+ * than is stated. What has a checksum gets a right one, and the parts of a vhdx follow each other
+ * in the input. Seeds: tests/unit/block/made_images.py.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stddef.h>
@@ -89,15 +89,15 @@ put_vpc_sum(uint8_t *data, size_t length, size_t sum_at)
 }
 
 static void
-put_image(int fd, const char *format, const uint8_t *data, size_t size)
+put_image(int fd, const uint8_t *data, size_t size)
 {
     g_autofree uint8_t *copy = g_memdup2(data, size);
 
-    if (strcmp(format, "vhdx") == 0) {
+    if (strcmp(FUZZ_FORMAT, "vhdx") == 0) {
         put_vhdx(fd, data, size);
         return;
     }
-    if (strcmp(format, "vpc") == 0 && size >= 1536) {
+    if (strcmp(FUZZ_FORMAT, "vpc") == 0 && size >= 1536) {
         put_vpc_sum(copy, 512, 64);
         put_vpc_sum(copy + 512, 1024, 36);
     }
@@ -143,8 +143,6 @@ change(BlockNode *node)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const formats[] = { "vdi",       "vpc",   "vhdx",  "vmdk", "qed",
-                                           "parallels", "bochs", "cloop", "dmg",  "qcow" };
     g_autoptr(JsonObject) object = json_object_new();
     g_autoptr(GError) err = NULL;
     BlockImageOptions options = { 0 };
@@ -158,13 +156,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     fd = memfd_create("image", MFD_CLOEXEC);
-    put_image(fd, formats[data[0] % G_N_ELEMENTS(formats)], data + 1, size - 1);
+    put_image(fd, data + 1, size - 1);
     options.ops = (BlockOpenOps){ .opaque = &fd, .open_file = open_file };
     options.force_share = true;
     options.read_only = data[0] & 0x80;
     json_object_set_string_member(file, "driver", "file");
     json_object_set_string_member(file, "filename", "image");
-    json_object_set_string_member(object, "driver", formats[data[0] % G_N_ELEMENTS(formats)]);
+    json_object_set_string_member(object, "driver", FUZZ_FORMAT);
     json_object_set_object_member(object, "file", file);
     node = block_image_open_options(object, &options, &err);
     if (node) {

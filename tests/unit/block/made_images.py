@@ -119,11 +119,8 @@ def vhdx_with_log(image):
     return bytes(image)
 
 
-FORMATS = ["vdi", "vpc", "vhdx", "vmdk", "qed", "parallels", "bochs", "cloop", "dmg", "qcow"]
-
-
 def seeds(kiln_img):
-    """(name, bytes) of small images; the first byte says the format, see fuzz_images.c."""
+    """(name, format, bytes) of small images, as fuzz_images.c wants them."""
     disk = b"boot" * 128 + bytes(4096) + bytes(range(256)) * 16
     with tempfile.TemporaryDirectory() as where:
         raw = os.path.join(where, "raw")
@@ -167,10 +164,11 @@ def seeds(kiln_img):
 
 def main():
     directory, kiln_img = sys.argv[1:]
-    os.makedirs(directory, exist_ok=True)
     for name, kind, data in seeds(kiln_img):
-        with open(os.path.join(directory, name), "wb") as stream:
-            stream.write(bytes([FORMATS.index(kind)]) + data)
+        corpus = os.path.join(directory, "image_" + kind)
+        os.makedirs(corpus, exist_ok=True)
+        with open(os.path.join(corpus, name), "wb") as stream:
+            stream.write(b"\0" + data)  # to be written, too
 
 
 if __name__ == "__main__":

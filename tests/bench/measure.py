@@ -17,6 +17,7 @@ import time
 import libvirt
 
 import screen
+from crowd import crowd
 
 NAME = "bench"
 RAM_MIB, FIRMWARE_RAM_MIB = 256, 512   # GRUB under OVMF has too little in 256
@@ -289,10 +290,10 @@ class Bench:
         self.virsh("destroy", NAME)
         self.virsh("undefine", NAME, *more)
 
-    def private_memory(self):
+    def private_memory(self, name=NAME):
         """Bytes of the guest's process that nobody else has, but for the guest's RAM."""
         total = 0
-        with open("/proc/%d/smaps" % self.guest_pid(), encoding="utf-8") as smaps:
+        with open("/proc/%d/smaps" % self.guest_pid(name), encoding="utf-8") as smaps:
             skip = False
             for line in smaps:
                 if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
@@ -301,16 +302,16 @@ class Bench:
                     total += int(line.split()[1]) * 1024
         return total
 
-    def guest_pid(self):
+    def guest_pid(self, name=NAME):
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open("/proc/%s/cmdline" % pid, "rb") as stream:
                     words = stream.read().split(b"\0")
             except OSError:
                 continue
-            if b"-name" in words and any(word.startswith(b"guest=" + NAME.encode()) for word in words):
+            if b"-name" in words and any(word.startswith(b"guest=" + name.encode()) for word in words):
                 return int(pid)
-        raise BenchError("no process of the guest")
+        raise BenchError("no process of the guest '%s'" % name)
 
     def show_log(self):
         """What the guest's process said, for the one who must find out why."""
@@ -429,7 +430,8 @@ class Bench:
         for name, function in (("cold", self.cold_start), ("many", self.many), ("boot", self.boot),
                                ("blk", self.blk), ("net", self.net), ("firmware", self.firmware),
                                ("desktop", self.desktop), ("disks", self.disks), ("nics", self.nics),
-                               ("vnc", self.vnc)):
+                               ("vnc", self.vnc),
+                               ("crowd", lambda: crowd(self, self.options.running))):
             if self.options.only and name not in self.options.only:
                 continue
             try:
@@ -454,6 +456,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--domains", type=int, default=1000)
+    parser.add_argument("--running", type=int, default=50)
     parser.add_argument("--only", action="append", default=[])
     options = parser.parse_args()
     libvirt.registerErrorHandler(lambda *unused: None, None)

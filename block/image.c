@@ -93,9 +93,7 @@ create_open_file(void *opaque, const char *filename, int flags, GError **err)
     int fd = open(filename, flags | O_CREAT | O_CLOEXEC, 0644);
 
     (void)opaque;
-    if (fd < 0)
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot create '%s'", filename);
-    return fd;
+    return fd < 0 ? block_open_failed(errno, "create", filename, flags, err) : fd;
 }
 
 /* The file that the image will lie in, locked and emptied. */

@@ -116,6 +116,13 @@ class Beside(unittest.TestCase):
             compare two.raw base.raw
         """)
 
+    def test_no_direct(self):
+        """A file system without O_DIRECT is named as what it is, also when images are made there."""
+        told = self.both("convert -T none -f raw -O raw /proc/version a.raw", status=1)
+        self.assertIn("cannot open '/proc/version' past the page cache", told.stderr)
+        told = self.both("convert -n -t none -f raw -O raw base.raw /proc/self/comm", status=1)
+        self.assertIn("cannot open '/proc/self/comm' past the page cache", told.stderr)
+
     def test_qcow2(self):
         self.lines("""
             create -f qcow2 a.qcow2 5M

@@ -79,27 +79,31 @@ mirror_run(BlockJob *job)
     }
 }
 
-/* The device's claim goes from the root to the target, which may take over what the root lies on.
- */
+/* A target that gets only what the root has of its own lies on what the root lies on, from the
+ * beginning: parts of its clusters are filled up from there, and zeroes have to hide it. */
+static void
+target_attach(BlockJob *job)
+{
+    job->attached = !job->base && job->sync != BLOCK_SYNC_FULL && !job->target->backing &&
+                    job->target->driver->has_backing && job->root->backing;
+    if (job->attached)
+        job->target->backing = block_node_ref(job->root->backing);
+}
+
+/* The device's claim goes from the root to the target. */
 static bool
 mirror_pivot(BlockJob *job, GError **err)
 {
     const BlockNode *protocol = block_node_protocol(job->root);
     bool claimed = protocol->claims > 0, share = protocol->claims_share;
-    bool attach = !job->base && job->sync != BLOCK_SYNC_FULL && !job->target->backing &&
-                  job->target->driver->has_backing && job->root->backing;
 
     if (job->target_claimed)
         block_node_release(job->target);
     job->target_claimed = false;
     if (claimed)
         block_node_release(job->root);
-    if (attach)
-        job->target->backing = block_node_ref(job->root->backing);
     if (!claimed || block_node_claim(job->target, true, share, err))
         return true;
-    if (attach)
-        g_clear_pointer(&job->target->backing, block_node_unref);
     block_node_claim(job->root, true, share, NULL);
     return false;
 }
@@ -138,6 +142,8 @@ mirror_clean(BlockJob *job)
     if (job->target_claimed)
         block_node_release(job->target);
     job->target_claimed = false;
+    if (job->attached && !job->pivoted)
+        g_clear_pointer(&job->target->backing, block_node_unref);
     if (job->base_opened && !job->pivoted)
         job_set_access(job, job->base, false, NULL);
     job->base_opened = false;
@@ -195,6 +201,7 @@ block_job_mirror(BlockJobs *jobs, const BlockJobOptions *options, BlockNode *tar
     job->target = block_node_ref(target);
     job->sync = sync == BLOCK_SYNC_TOP && !job->root->backing ? BLOCK_SYNC_FULL : sync;
     job->repeat = repeat;
+    target_attach(job);
     job->target_claimed = block_node_claim(target, true, false, err);
     return job->target_claimed ? mirror_start(job, granularity, err) : job_give_up(job);
 }

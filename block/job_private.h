@@ -53,6 +53,7 @@ struct BlockJob {
     BlockNode *target;
     BlockJobSync sync;
     bool repeat;
+    bool attached; /* mirror: the target lies on what the root lies on */
     bool pivoted;
     bool base_opened, node_opened; /* could not be written before */
     bool target_claimed;

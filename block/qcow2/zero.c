@@ -12,6 +12,14 @@ enum { ZERO_CLUSTERS = 1024 }; /* done before others get the lock */
 
 #define ALL_SUBCLUSTERS UINT64_C(0xffffffff)
 
+/* Whether what is not in the image may be another's, now or when it is opened with the backing file
+ * that its header names: zeroes have to be entered then. */
+static bool
+lies_on_another(const BlockNode *node)
+{
+    return node->backing || node->backing_filename;
+}
+
 static bool
 entry_is_invalid(const Qcow2 *q, Qcow2Entry e)
 {
@@ -36,7 +44,7 @@ entry_zero(const Qcow2 *q, bool unallocated)
 static int
 cluster_zero(Qcow2 *q, uint64_t cluster, bool keep, bool discard)
 {
-    bool backing = q->node->backing != NULL, own;
+    bool own;
     Qcow2Entry e, zero;
     int r = qcow2_entry_get(q, cluster, &e);
 
@@ -44,7 +52,7 @@ cluster_zero(Qcow2 *q, uint64_t cluster, bool keep, bool discard)
         return r;
     if (entry_is_invalid(q, e))
         return qcow2_mark_corrupt(q);
-    if (e.entry == 0 && e.bitmap == 0 && !backing)
+    if (e.entry == 0 && e.bitmap == 0 && !lies_on_another(q->node))
         return 0;
     own = qcow2_entry_has_cluster(q, e) && e.entry & QCOW2_COPIED;
     zero = entry_zero(q, q->header.version < 3);
@@ -91,7 +99,8 @@ part_zero(BlockNode *node, uint64_t offset, uint64_t length)
 
     if (r < 0 || length == 0)
         return r;
-    if (s.flags & BLOCK_STATUS_ZERO && s.length == length)
+    if (s.flags & BLOCK_STATUS_ZERO && s.length == length &&
+        (s.flags & BLOCK_STATUS_ALLOCATED || node->backing || !lies_on_another(node)))
         return 0;
     zeroes = g_try_malloc0(length);
     return zeroes ? qcow2_pwrite(node, offset, zeroes, length, 0) : -ENOMEM;
@@ -146,7 +155,7 @@ qcow2_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags
     int r;
 
     /* version 2 has no zero clusters: only what has no backing file can be given up */
-    if (q->header.version < 3 && (node->backing || !(flags & BLOCK_UNMAP)))
+    if (q->header.version < 3 && (lies_on_another(node) || !(flags & BLOCK_UNMAP)))
         return -ENOTSUP;
     qcow2_bitmaps_dirty(node, offset, length);
     if (q->header.autoclear & QCOW2_AUTOCLEAR_RAW_DATA_FILE) {
@@ -171,7 +180,7 @@ qcow2_discard(BlockNode *node, uint64_t offset, uint64_t length)
     uint64_t first = (offset + unit - 1) / unit * unit, last = whole_end(q, offset + length, unit);
 
     /* version 2 would show what the backing file has */
-    if (first >= last || (q->header.version < 3 && node->backing))
+    if (first >= last || (q->header.version < 3 && lies_on_another(node)))
         return 0;
     qcow2_bitmaps_dirty(node, first, last - first);
     if (q->has_data_file) {

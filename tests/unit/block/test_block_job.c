@@ -475,11 +475,12 @@ test_commit_cancelled(void **state)
 /* ---- mirrors and backups ---- */
 
 static BlockNode *
-target_open(Rig *rig, const char *name, const char *format)
+target_open(Rig *rig, const char *name, const char *format, const char *backing)
 {
     JsonObject *object;
 
-    qcow2_fixture_run(rig->files, "qemu-img create -q -f %s %s %d", format, name, SIZE);
+    qcow2_fixture_run(rig->files, "qemu-img create -q -f %s %s%s %s %d", format,
+                      backing ? "-u -F qcow2 -b " : "", backing ? backing : "", name, SIZE);
     object = node_options(rig->files, name, format, true);
     if (strcmp(format, "qcow2") == 0)
         json_object_set_null_member(object, "backing");
@@ -491,7 +492,7 @@ check_mirror(const char *format, BlockJobSync sync, bool repeat, bool pivot)
 {
     Rig *rig = rig_new("qcow2");
     BlockJobOptions options = rig_options(rig);
-    BlockNode *target = target_open(rig, "copy", format);
+    BlockNode *target = target_open(rig, "copy", format, sync == BLOCK_SYNC_TOP ? "mid" : NULL);
     g_autoptr(GError) err = NULL;
     BlockJob *job;
 
@@ -526,6 +527,15 @@ test_mirror_full(void **state)
     check_mirror("qcow2", BLOCK_SYNC_FULL, true, true);
 }
 
+/* The target has clusters larger than what the guest writes, and the root zeroes of its own. */
+static void
+test_mirror_top(void **state)
+{
+    (void)state;
+    check_mirror("qcow2", BLOCK_SYNC_TOP, false, true);
+    check_mirror("qcow2", BLOCK_SYNC_TOP, true, true);
+}
+
 static void
 test_mirror_not_moved(void **state)
 {
@@ -539,7 +549,7 @@ test_backup(void **state)
 {
     Rig *rig = rig_new("qcow2");
     BlockJobOptions options = rig_options(rig);
-    BlockNode *target = target_open(rig, "copy", "qcow2");
+    BlockNode *target = target_open(rig, "copy", "qcow2", NULL);
     g_autofree char *then = qcow2_fixture_path(rig->files, "then");
     g_autoptr(GError) err = NULL;
     BlockJob *job;
@@ -572,7 +582,7 @@ test_backup_incremental(void **state)
 {
     Rig *rig = rig_new("qcow2");
     BlockJobOptions options = rig_options(rig);
-    BlockNode *first = target_open(rig, "copy", "raw"), *second;
+    BlockNode *first = target_open(rig, "copy", "raw", NULL), *second;
     g_autofree char *now = qcow2_fixture_path(rig->files, "now");
     g_autoptr(GError) err = NULL;
 
@@ -618,7 +628,7 @@ test_snapshot(void **state)
 
     (void)state;
     qcow2_fixture_run(rig->files, "qemu-img create -q -f qcow2 -u -b top -F qcow2 new %d", SIZE);
-    overlay = target_open(rig, "short", "qcow2");
+    overlay = target_open(rig, "short", "qcow2", NULL);
     assert_int_equal(block_image_resize(overlay, SIZE / 2, BLOCK_PREALLOC_OFF, true, &err), true);
     assert_false(block_jobs_snapshot(rig->jobs, &old, &overlay, 1, &err));
     g_clear_error(&err);
@@ -792,6 +802,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_commit_of_the_active),
         cmocka_unit_test(test_commit_cancelled),
         cmocka_unit_test(test_mirror_full),
+        cmocka_unit_test(test_mirror_top),
         cmocka_unit_test(test_mirror_not_moved),
         cmocka_unit_test(test_backup),
         cmocka_unit_test(test_backup_incremental),

@@ -200,6 +200,23 @@ class Jobs(unittest.TestCase):
         self.assertEqual(self.ask("query-jobs"), [])
         self.end("copy", "top")
 
+    def test_shallow_copies_keep_zeroes(self):
+        """Zeroes of the top image hide what lies below, in copies of it alone as well."""
+        subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -z 0 500k", "-c", "write -z 1M 70k",
+                        self.path("top")], check=True, stdout=subprocess.DEVNULL)
+        img("convert", "-O", "raw", self.path("top"), self.path("expect"))
+        self.start("-sandbox", "off", *self.drive())
+        self.ask("drive-backup", job_id="b", device="disk", target=self.path("backup"), sync="top",
+                 format="qcow2")
+        self.assertNotIn("error", self.wait("BLOCK_JOB_COMPLETED"))
+        self.ask("drive-mirror", job_id="m", device="disk", target=self.path("copy"), sync="top",
+                 format="qcow2")
+        self.wait("BLOCK_JOB_READY")
+        self.ask("block-job-complete", device="m")
+        self.assertNotIn("error", self.wait("BLOCK_JOB_COMPLETED"))
+        self.end("backup", "copy")
+        self.assertEqual(self.backing("copy"), self.path("mid"))
+
     def kill_in(self, command, **arguments):
         """Begins a job, and kills the VMM at some moment of it, or of its end."""
         self.make()

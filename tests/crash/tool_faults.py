@@ -12,17 +12,17 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
+
+from faults import Wrong, judge_words, try_faults, try_killing
 
 FAULTY, KILN = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 POINTS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 RNG = random.Random(int(sys.argv[4]) if len(sys.argv) > 4 else 4)
 SIZE = 3 << 20
-CAUSES = {"io": "Input/output error", "space": "No space left on device"}
+FILES = "base|base2|other|over|leaky|new"
 
 # what it is, words, the image it changes (or None), image whose content must be the same afterwards,
 # whether the target is made anew (then it may be of no use after a failure)
@@ -57,10 +57,6 @@ CASES = (
     ("info", "info over.qcow2", None, "over.qcow2", False),
     ("measure", "measure -O qcow2 over.qcow2", None, "over.qcow2", False),
 )
-
-
-class Wrong(Exception):
-    """What is said about a case that came out wrong."""
 
 
 def qemu(directory, line):
@@ -133,43 +129,10 @@ def check_image(directory, name, fresh):
                                                             done.stdout, done.stderr))
 
 
-def run(directory, words, fault):
-    environment = dict(os.environ, KILN_FAULT=fault)
-    return subprocess.run([FAULTY, *words], cwd=directory, env=environment, check=False, timeout=300,
-                          capture_output=True, text=True)
-
-
-def count_calls(directory, words, calls):
-    reading, writing = os.pipe()
-    environment = dict(os.environ, KILN_FAULT=calls + ":0:count", KILN_FAULT_FD=str(writing))
-    done = subprocess.run([FAULTY, *words], cwd=directory, env=environment, check=False, timeout=300,
-                          capture_output=True, text=True, pass_fds=[writing])
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        text = stream.read()
-    if not text.strip():
-        raise Wrong("no count: status %d, %s" % (done.returncode, done.stderr))
-    return int(text)
-
-
 def judge(directory, case, what, done):
     """The outcome of one run."""
     _, words, image, same, fresh = case
-    if done.returncode not in (0, 1, 9 if what == "kill" else 0,
-                               2 if words.startswith(("check", "compare")) else 0):
-        raise Wrong("status %d: %s" % (done.returncode, done.stderr))
-    if what in CAUSES and done.returncode == 0 and CAUSES[what] in done.stderr:
-        raise Wrong("an error, and status 0: %s" % done.stderr)
-    if what in CAUSES and done.returncode != 0:
-        if CAUSES[what] not in done.stderr:
-            raise Wrong("the cause is not named: %s" % done.stderr)
-        if not re.search(r"\b(base|base2|other|over|leaky|new)\.[a-z0-9]+", done.stderr):
-            raise Wrong("no file is named: %s" % done.stderr)
-        # what changes a file's size, and a flush, have none
-        if not re.search(r"\bat byte \d+|\bto \d+ bytes|\bflush", done.stderr):
-            raise Wrong("no place is named: %s" % done.stderr)
-    if what == "short" and done.returncode not in (0, 1 if words.startswith("compare") else 0):
-        raise Wrong("a short read or write made it fail: %s" % done.stderr)
+    judge_words(words, what, done, FILES)
     if image:
         check_image(directory, image, fresh)
     if same and content(directory, same) != content(os.path.join(directory, "..", "before"), same):
@@ -182,50 +145,12 @@ def judge(directory, case, what, done):
             raise Wrong("status 0, and the copy has another content")
 
 
-def try_case(root, case):
-    """Runs @case with each fault; the number of runs, and complaints."""
-    before, now = os.path.join(root, "before"), os.path.join(root, "now")
-    words = case[1].split()
-    runs, wrong = 0, []
-    for calls, what in (("rwsz", "kill"), ("r", "io"), ("wsz", "io"), ("wz", "space"), ("rw", "short")):
-        shutil.rmtree(now, ignore_errors=True)
-        shutil.copytree(before, now)
-        n = count_calls(now, words, calls)
-        points = range(1, n + 1)
-        if POINTS and n > POINTS:
-            points = sorted(RNG.sample(points, POINTS))
-        for point in points:
-            shutil.rmtree(now, ignore_errors=True)
-            shutil.copytree(before, now)
-            fault = "%s:%d:%s" % (calls, point, what)
-            done = run(now, words, fault)
-            runs += 1
-            try:
-                judge(now, case, what, done)
-            except Wrong as reason:
-                wrong.append("%s, KILN_FAULT=%s of %d: %s" % (case[0], fault, n, reason))
-    return runs, wrong
-
-
-def try_killing(root, case, times):
-    """Real SIGKILLs at random moments."""
-    before, now = os.path.join(root, "before"), os.path.join(root, "now")
-    wrong = []
-    for _ in range(times):
-        shutil.rmtree(now, ignore_errors=True)
-        shutil.copytree(before, now)
-        with subprocess.Popen([KILN, *case[1].split()], cwd=now, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL) as process:
-            time.sleep(RNG.uniform(0, 0.03))
-            process.send_signal(signal.SIGKILL)
-        try:
-            if case[2]:
-                check_image(now, case[2], case[4])
-            if case[3] and content(now, case[3]) != content(before, case[3]):
-                raise Wrong("%s has another content" % case[3])
-        except Wrong as reason:
-            wrong.append("%s, killed: %s" % (case[0], reason))
-    return wrong
+def judge_killed(directory, case):
+    if case[2]:
+        check_image(directory, case[2], case[4])
+    if case[3] and content(directory, case[3]) != content(os.path.join(directory, "..", "before"),
+                                                          case[3]):
+        raise Wrong("%s has another content" % case[3])
 
 
 def main():
@@ -238,8 +163,8 @@ def main():
         os.mkdir(os.path.join(root, "before"))
         template(os.path.join(root, "before"))
         for case in CASES:
-            n, found = try_case(root, case)
-            found += try_killing(root, case, POINTS or 10)
+            n, found = try_faults(FAULTY, root, case, POINTS, RNG, judge)
+            found += try_killing(KILN, root, case, POINTS or 10, RNG, judge_killed)
             runs += n + (POINTS or 10)
             wrong += found
             for line in found:

@@ -17,6 +17,7 @@ typedef struct Bench Bench;
 typedef struct {
     Bench *bench;
     struct iovec iov;
+    uint64_t at;
 } Slot;
 
 struct Bench {
@@ -27,6 +28,7 @@ struct Bench {
     uint64_t flush_every, until_flush;
     bool write, flushing, drain;
     int failed;
+    char *where; /* what failed */
     GMutex lock; /* done, for the main thread */
     GCond over;
     bool done;
@@ -45,6 +47,19 @@ bench_end(Bench *b)
     g_mutex_unlock(&b->lock);
 }
 
+/* The first failure is told of; @slot: NULL for a flush. */
+static void
+bench_fail(Bench *b, const Slot *slot, int r)
+{
+    if (r >= 0 || b->failed < 0)
+        return;
+    b->failed = r;
+    b->where = !slot
+                   ? g_strdup("flush")
+                   : g_strdup_printf("%s %zu bytes at byte %" PRIu64,
+                                     b->write ? "writing" : "reading", slot->iov.iov_len, slot->at);
+}
+
 static void
 bench_flushed(void *opaque, int r)
 {
@@ -52,8 +67,7 @@ bench_flushed(void *opaque, int r)
 
     b->flushing = false;
     b->in_flight--;
-    if (r < 0)
-        b->failed = r;
+    bench_fail(b, NULL, r);
     /* drained: all slots stand still */
     for (uint64_t i = 0; b->drain && i < b->depth; i++)
         bench_issue(&b->slots[i]);
@@ -68,8 +82,7 @@ bench_completed(void *opaque, int r)
     Bench *b = slot->bench;
 
     b->in_flight--;
-    if (r < 0 && b->failed == 0)
-        b->failed = r;
+    bench_fail(b, slot, r);
     if (b->failed == 0 && b->flush_every > 0 && b->until_flush == 0 && !b->flushing &&
         (!b->drain || b->in_flight == 0)) {
         b->until_flush = b->flush_every;
@@ -93,6 +106,7 @@ bench_issue(Slot *slot)
         return; /* until the flush is done */
     b->left--;
     b->in_flight++;
+    slot->at = b->at;
     if (b->until_flush > 0)
         b->until_flush--;
     if (b->write)
@@ -187,8 +201,13 @@ bench_do(ImgArgs *args, BlockNode *node)
     g_mutex_clear(&b.lock);
     g_free(b.slots);
     g_aligned_free(memory);
-    if (b.failed < 0)
-        return img_fail("Failed request on '%s': %s", name, g_strerror(-b.failed));
+    if (b.failed < 0) {
+        int status =
+            img_fail("Failed request on '%s' (%s): %s", name, b.where, g_strerror(-b.failed));
+
+        g_free(b.where);
+        return status;
+    }
     return IMG_OK;
 }
 

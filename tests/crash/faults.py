@@ -60,25 +60,29 @@ def judge_words(words, what, done, files):
         raise Wrong("a short read or write made it fail: %s" % done.stderr)
 
 
-def copy_anew(before, now):
+def copy_anew(before, now, names):
+    """@names: of what is to be copied; all without."""
     shutil.rmtree(now, ignore_errors=True)
-    shutil.copytree(before, now)
+    os.mkdir(now)
+    for name in names or os.listdir(before):
+        shutil.copy(os.path.join(before, name), now)
 
 
-def try_faults(tool, root, case, points, rng, judge):
+def try_faults(tool, root, case, points, rng, judge, names=()):
     """Runs @case (its name and words first) with each fault at @points calls (0: every one), and asks
-    judge(now, case, what, done). The number of runs, and complaints."""
+    judge(now, case, what, done). The number of runs, and complaints. @names: the files it needs; all
+    without."""
     before, now = os.path.join(root, "before"), os.path.join(root, "now")
     words = case[1].split()
     runs, wrong = 0, []
     for calls, what in FAULTS:
-        copy_anew(before, now)
+        copy_anew(before, now, names)
         n = count_calls(tool, now, words, calls)
         chosen = range(1, n + 1)
         if points and n > points:
             chosen = sorted(rng.sample(chosen, points))
         for point in chosen:
-            copy_anew(before, now)
+            copy_anew(before, now, names)
             fault = "%s:%d:%s" % (calls, point, what)
             done = run(tool, now, words, fault)
             runs += 1
@@ -89,12 +93,12 @@ def try_faults(tool, root, case, points, rng, judge):
     return runs, wrong
 
 
-def try_killing(tool, root, case, times, rng, judge):
+def try_killing(tool, root, case, times, rng, judge, names=()):
     """Real SIGKILLs at random moments; judge(now, case) looks at the images."""
     before, now = os.path.join(root, "before"), os.path.join(root, "now")
     wrong = []
     for _ in range(times):
-        copy_anew(before, now)
+        copy_anew(before, now, names)
         with subprocess.Popen([tool, *case[1].split()], cwd=now, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL) as process:
             time.sleep(rng.uniform(0, 0.03))

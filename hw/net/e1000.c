@@ -147,6 +147,8 @@ e1000e_realize(Device *device, GError **err)
     pci_msi_init(&card->pci, 1);
     if (!pci_msix_init(&card->pci, MSIX_VECTORS, 3, 0, MSIX_PBA, err))
         return false;
+    pci_power_add(&card->pci, PCI_PM_1_1 | PCI_PM_OWN_INIT,
+                  PCI_PM_CONTROL_STATE | PCI_PM_CONTROL_PME | PCI_PM_CONTROL_DATA);
     for (unsigned i = 0; i < MSIX_VECTORS; i++) {
         int r = pci_msix_use(&card->pci, i);
 
@@ -161,14 +163,20 @@ e1000e_realize(Device *device, GError **err)
 }
 
 static void
-card_reset(Device *device)
+card_function_reset(PciDevice *dev)
 {
-    E1000 *card = (E1000 *)device;
+    E1000 *card = (E1000 *)dev;
 
-    g_mutex_lock(&device->lock);
     card->io_address = 0;
     e1000_phy_reset(card);
     e1000_registers_reset(card);
+}
+
+static void
+card_reset(Device *device)
+{
+    g_mutex_lock(&device->lock);
+    card_function_reset(pci_device(device));
     g_mutex_unlock(&device->lock);
 }
 
@@ -315,6 +323,7 @@ static const PciDetails e1000e_details = {
     .subsystem_vendor = 0x8086,
     .class_code = 0x020000,
     .rom = "efi-e1000e.rom",
+    .function_reset = card_function_reset,
 };
 
 const DeviceClass e1000e_class = {

@@ -206,6 +206,8 @@ pci_bar_update(PciDevice *dev, unsigned n)
             address |= (uint64_t)pci_config_get(dev, at + 4, 4) << 32;
         decode = command & PCI_COMMAND_MEMORY;
     }
+    if (pci_asleep(dev))
+        decode = false;
     last = address + (bar->size - 1);
     /* A 32-bit BAR full of ones is being sized, not placed. */
     if (address == 0 || last < address || (bar->kind != PCI_BAR_MEM64 && last >= UINT32_MAX) ||

@@ -57,7 +57,10 @@ pcie_to_pci_bridge_realize(Device *device, GError **err)
         return device_error(device, err, VIR_ERR_CONFIG_UNSUPPORTED,
                             "it goes into a PCI Express machine; on this one use pci-bridge");
     pci_express_add(&bridge->pci, EXPRESS_TYPE_TO_PCI, 0);
-    return bridge_add_bus(bridge, err);
+    if (!bridge_add_bus(bridge, err))
+        return false;
+    pci_power_add(&bridge->pci, PCI_PM_1_2, 0);
+    return true;
 }
 
 static void

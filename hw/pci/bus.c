@@ -160,8 +160,8 @@ pci_intx_wire(PciDevice *dev)
 void
 pci_intx_update(PciDevice *dev)
 {
-    bool level =
-        dev->intx_level && !(pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+    bool level = dev->intx_level && !pci_asleep(dev) &&
+                 !(pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
 
     if (!dev->intx.machine)
         return;

@@ -82,7 +82,8 @@ pci_range_touches(unsigned offset, unsigned size, unsigned first, unsigned end)
 static bool
 pci_write_moves(const PciDevice *dev, unsigned offset, unsigned size)
 {
-    if (pci_range_touches(offset, size, PCI_COMMAND, PCI_COMMAND + 2))
+    if (pci_range_touches(offset, size, PCI_COMMAND, PCI_COMMAND + 2) ||
+        pci_power_touched(dev, offset, size) || pci_express_reset_touched(dev, offset, size))
         return true;
     if (!dev->secondary)
         return pci_range_touches(offset, size, PCI_BASE_ADDRESS_0,
@@ -94,6 +95,8 @@ pci_write_moves(const PciDevice *dev, unsigned offset, unsigned size)
 static void
 pci_device_config_write(PciDevice *dev, unsigned offset, unsigned size, uint32_t value)
 {
+    bool was_asleep = pci_asleep(dev);
+
     for (unsigned i = 0; i < size; i++) {
         uint8_t byte = (uint8_t)(value >> (8 * i));
         uint8_t *at = &dev->config[offset + i];
@@ -109,6 +112,8 @@ pci_device_config_write(PciDevice *dev, unsigned offset, unsigned size, uint32_t
     pci_msix_config_written(dev, offset, size);
     if (dev->details && dev->details->config_written)
         dev->details->config_written(dev, offset, size);
+    pci_power_config_written(dev, offset, size, was_asleep);
+    pci_express_config_written(dev, offset, size, value);
 }
 
 /* The bus numbered @number at or behind @bus. Bridges' bus numbers are the guest's: they may be

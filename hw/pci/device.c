@@ -111,6 +111,23 @@ pci_device_unrealize(Device *device)
     pci_msix_fini(dev);
 }
 
+/* Byte by byte: threads of the device may look at enable bits meanwhile. */
+static void
+pci_registers_reset(PciDevice *dev)
+{
+    for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
+        __atomic_store_n(&dev->config[i], dev->initial[i], __ATOMIC_RELAXED);
+    pci_intx_set(dev, false);
+    pci_msix_reset(dev);
+}
+
+void
+pci_function_reset(PciDevice *dev)
+{
+    dev->details->function_reset(dev);
+    pci_registers_reset(dev);
+}
+
 static void
 pci_device_reset(Device *device)
 {
@@ -119,9 +136,7 @@ pci_device_reset(Device *device)
 
     g_mutex_lock(&root->lock);
     g_mutex_lock(&device->lock);
-    memcpy(dev->config, dev->initial, sizeof(dev->config));
-    pci_intx_set(dev, false);
-    pci_msix_reset(dev);
+    pci_registers_reset(dev);
     g_mutex_unlock(&device->lock);
     pci_update_mappings(dev);
     g_mutex_unlock(&root->lock);
@@ -155,6 +170,7 @@ pci_device_after_load(void *state, GError **err)
 
         dev->config[i] = (uint8_t)((dev->config[i] & ~taken) | (dev->saved_config[i] & taken));
     }
+    pci_power_loaded(dev);
     if (dev->details && dev->details->config_loaded)
         dev->details->config_loaded(dev);
     pci_intx_set(dev, dev->intx_level);
@@ -202,7 +218,7 @@ static const SavedField pci_device_fields[] = {
 
 static const SavedTable pci_device_saved = {
     .name = "pci",
-    .version = 1,
+    .version = 2, /* 2: saved_config may have the power state D3hot */
     .oldest = 1,
     .fields = pci_device_fields,
     .n_fields = G_N_ELEMENTS(pci_device_fields),

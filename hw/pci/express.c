@@ -12,8 +12,10 @@ enum {
     EXPRESS_ROLE_ERRORS = 1 << 15,
     EXPRESS_CONTROL = 0x00ff & ~0x08 & ~0xe0, /* error enables, relaxed order, no-snoop off */
     EXPRESS_NO_SNOOP = 1 << 11,
-    LINK_SPEED = 4,     /* 16 GT/s */
-    LINK_SPEEDS = 0x1e, /* 2.5 to 16 GT/s, as LNKCAP2 counts */
+    EXPRESS_CAN_RESET = 1 << 28, /* DEVCAP */
+    EXPRESS_RESET = 0x80,        /* DEVCTL's upper byte: reads as zero */
+    LINK_SPEED = 4,              /* 16 GT/s */
+    LINK_SPEEDS = 0x1e,          /* 2.5 to 16 GT/s, as LNKCAP2 counts */
     LINK_WIDTH = 16,
     LINK_ACTIVE_REPORTING = 1 << 20,
     LINK_ACTIVE = 1 << 13,
@@ -47,6 +49,34 @@ pci_express_add(PciDevice *dev, unsigned type, uint8_t port)
     pci_config_set(dev, at + PCI_EXP_LNKCTL2, 2, LINK_SPEED);
     pci_config_mask(dev, at + PCI_EXP_LNKCTL2, 2, 0x000f);
     return at;
+}
+
+void
+pci_express_add_reset(PciDevice *dev)
+{
+    unsigned at = dev->express_cap + PCI_EXP_DEVCAP;
+
+    g_return_if_fail(dev->express_cap && dev->details && dev->details->function_reset);
+    pci_config_set(dev, at, 4, pci_config_get(dev, at, 4) | EXPRESS_CAN_RESET);
+}
+
+bool
+pci_express_reset_touched(const PciDevice *dev, unsigned offset, unsigned size)
+{
+    unsigned at = dev->express_cap + PCI_EXP_DEVCTL + 1;
+
+    return dev->express_cap && offset <= at && at < offset + size &&
+           (pci_config_get(dev, dev->express_cap + PCI_EXP_DEVCAP, 4) & EXPRESS_CAN_RESET);
+}
+
+void
+pci_express_config_written(PciDevice *dev, unsigned offset, unsigned size, uint32_t value)
+{
+    unsigned at = dev->express_cap + PCI_EXP_DEVCTL + 1;
+
+    if (pci_express_reset_touched(dev, offset, size) &&
+        (value >> (8 * (at - offset)) & EXPRESS_RESET))
+        pci_function_reset(dev);
 }
 
 void

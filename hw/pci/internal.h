@@ -10,6 +10,11 @@
 void pci_express_set_slot(PciDevice *dev, unsigned slot);
 void pci_express_set_present(PciDevice *dev, bool present);
 
+/* Whether [offset, offset + size) holds the bit that resets the function; after a write of @value
+ * there, which may do so. Root's and device's lock held; mappings are the caller's. */
+bool pci_express_reset_touched(const PciDevice *dev, unsigned offset, unsigned size);
+void pci_express_config_written(PciDevice *dev, unsigned offset, unsigned size, uint32_t value);
+
 /* root_port.c: the registers of the windows that every bridge forwards. */
 void pci_bridge_add_windows(PciDevice *dev);
 
@@ -33,6 +38,21 @@ void pci_msix_fini(PciDevice *dev);
 /* Before a save: what is pending goes into the table's state. After a load, which filled it. */
 void pci_msix_before_save(PciDevice *dev);
 void pci_msix_loaded(PciDevice *dev);
+
+/* After a change of what holds them back: brings the vectors in step. Device's lock held. */
+void pci_msix_update(PciDevice *dev);
+
+/* power.c: whether [offset, offset + size) holds the power state. */
+bool pci_power_touched(const PciDevice *dev, unsigned offset, unsigned size);
+/* After a write to configuration space, before which the function was asleep or not. Root's and
+ * device's lock held; mappings are the caller's. */
+void pci_power_config_written(PciDevice *dev, unsigned offset, unsigned size, bool was_asleep);
+/* After saved state has filled configuration space: leaves only states that there are. */
+void pci_power_loaded(PciDevice *dev);
+
+/* device.c: puts the function, and nothing behind it, into the state after power-on. Root's and
+ * device's lock held; mappings are the caller's. */
+void pci_function_reset(PciDevice *dev);
 
 /* bus.c: after a change of the command register or of routing. */
 void pci_intx_wire(PciDevice *dev);

@@ -56,7 +56,7 @@ pci_msi_notify(PciDevice *dev, unsigned vector)
     unsigned at = dev->msi_cap;
     uint32_t bit;
 
-    if (!pci_msi_enabled(dev))
+    if (!pci_msi_enabled(dev) || pci_asleep(dev))
         return;
     vector &= pci_msi_vectors(dev) - 1;
     bit = 1u << vector;
@@ -73,7 +73,8 @@ pci_msi_config_written(PciDevice *dev, unsigned offset, unsigned size)
     unsigned at = dev->msi_cap;
     uint32_t ready;
 
-    if (!at || offset + size <= at || offset >= at + PCI_MSI_SIZE_64_MASK || !pci_msi_enabled(dev))
+    if (!at || offset + size <= at || offset >= at + PCI_MSI_SIZE_64_MASK ||
+        !pci_msi_enabled(dev) || pci_asleep(dev))
         return;
     ready = pci_config_get(dev, at + PCI_MSI_PENDING_64, 4) &
             ~pci_config_get(dev, at + PCI_MSI_MASK_64, 4);

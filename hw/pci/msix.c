@@ -232,18 +232,27 @@ pci_msix_init(PciDevice *dev, unsigned vectors, unsigned n, uint64_t table, uint
 }
 
 void
-pci_msix_config_written(PciDevice *dev, unsigned offset, unsigned size)
+pci_msix_update(PciDevice *dev)
 {
     PciMsix *msix = dev->msix;
     unsigned flags;
 
-    if (!msix || offset + size <= msix->cap + PCI_MSIX_FLAGS || offset >= msix->cap + 4)
+    if (!msix)
         return;
     flags = pci_config_get(dev, msix->cap + PCI_MSIX_FLAGS, 2);
     g_mutex_lock(&msix->lock);
-    msix->live = (flags & PCI_MSIX_ENABLE) && !(flags & PCI_MSIX_MASKALL);
+    msix->live = (flags & PCI_MSIX_ENABLE) && !(flags & PCI_MSIX_MASKALL) && !pci_asleep(dev);
     msix_sync(dev, 0, msix->n);
     g_mutex_unlock(&msix->lock);
+}
+
+void
+pci_msix_config_written(PciDevice *dev, unsigned offset, unsigned size)
+{
+    const PciMsix *msix = dev->msix;
+
+    if (msix && offset + size > msix->cap + PCI_MSIX_FLAGS && offset < msix->cap + 4)
+        pci_msix_update(dev);
 }
 
 bool
@@ -373,7 +382,7 @@ pci_msix_loaded(PciDevice *dev)
 
         bytes_store(control, control[0] & PCI_MSIX_ENTRY_MASKED, 4);
     }
-    pci_msix_config_written(dev, msix->cap, 4);
+    pci_msix_update(dev);
 }
 
 void

@@ -44,10 +44,25 @@ typedef struct {
     void (*config_loaded)(PciDevice *dev);
     /* Optional. Before a read of such bytes: bring them up to date. */
     void (*config_read)(PciDevice *dev, unsigned offset, unsigned size);
+    /* Optional, but not with pci_power_add() or pci_express_add_reset(). Puts what is the model's
+     * own into the state after power-on, and ends what it does in memory: when the function falls
+     * asleep, wakes, or is reset by itself. Root's and device's lock held. */
+    void (*function_reset)(PciDevice *dev);
     /* Optional. The file that the expansion ROM holds when firmware boots the machine and the
      * property romfile says nothing else: a name in the folders of pci_rom_open(). */
     const char *rom;
 } PciDetails;
+
+enum {
+    /* PMC of pci_power_add() */
+    PCI_PM_1_1 = 0x0002,
+    PCI_PM_1_2 = 0x0003,
+    PCI_PM_OWN_INIT = 0x0020, /* needs its driver after waking */
+    /* PMCSR */
+    PCI_PM_CONTROL_STATE = 0x0003,
+    PCI_PM_CONTROL_PME = 0x0100,
+    PCI_PM_CONTROL_DATA = 0x1e00,
+};
 
 typedef enum { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM } PciBarKind;
 
@@ -89,6 +104,7 @@ struct PciDevice {
     uint64_t rom_size;
     unsigned caps_end;    /* next free byte for a capability */
     unsigned express_cap; /* offset, 0 when there is none */
+    unsigned power_cap;   /* offset, 0 when there is none */
     GsiSource intx, intx_pic;
     bool intx_level;
     unsigned msi_cap; /* offset, 0 when there is none */
@@ -151,6 +167,17 @@ unsigned pci_capability_add(PciDevice *dev, uint8_t id, unsigned size);
 /* Adds the PCI Express capability: @type is PCI_EXP_TYPE_*. An endpoint on the root bus becomes a
  * root-complex integrated endpoint. */
 unsigned pci_express_add(PciDevice *dev, unsigned type, uint8_t port);
+
+/* Lets the guest reset an endpoint by itself, through that capability, which is there already. */
+void pci_express_add_reset(PciDevice *dev);
+
+/* Adds the capability for power management: @capabilities is its PMC register, @control the bits
+ * of PMCSR that the guest can write (0: it stays in D0). Returns its offset, 0 without room. It
+ * should be a function's last, so that older saved state finds the others in their places. */
+unsigned pci_power_add(PciDevice *dev, uint16_t capabilities, uint16_t control);
+
+/* True while the guest has the function in D3hot, where it is to do nothing. Any thread. */
+bool pci_asleep(const PciDevice *dev);
 
 void pci_config_set(PciDevice *dev, unsigned offset, unsigned size, uint32_t value);
 uint32_t pci_config_get(const PciDevice *dev, unsigned offset, unsigned size);

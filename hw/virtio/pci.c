@@ -381,8 +381,10 @@ window_touched(const VirtioDevice *dev, unsigned offset, unsigned size)
 {
     unsigned data = dev->window + CAP_EXTRA;
 
-    /* more than a register at once is a restore, not the guest */
-    return dev->window && size <= 4 && offset < data + 4 && offset + size > data;
+    /* more than a register at once is a restore, not the guest; registers behind a BAR are not
+     * there in D3hot */
+    return dev->window && !pci_asleep(&dev->pci) && size <= 4 && offset < data + 4 &&
+           offset + size > data;
 }
 
 static void
@@ -546,6 +548,11 @@ virtio_pci_realize(VirtioDevice *dev, GError **err)
             goto full;
         modern_realize(dev);
     }
+    if (pci->express_cap) {
+        pci_express_add_reset(pci);
+        if (!pci_power_add(pci, PCI_PM_1_2, PCI_PM_CONTROL_STATE))
+            goto full;
+    }
     return true;
 full:
     return device_error(device, err, VIR_ERR_INTERNAL_ERROR, "no room for a capability");
@@ -566,7 +573,14 @@ virtio_pci_unrealize(VirtioDevice *dev)
         io_loop_cancel(dev->intx_loop, intx_update, dev);
 }
 
+static void
+virtio_pci_function_reset(PciDevice *pci)
+{
+    virtio_clear((VirtioDevice *)pci);
+}
+
 const PciDetails virtio_pci_details = {
+    .function_reset = virtio_pci_function_reset,
     .config_read = virtio_pci_config_read,
     .config_written = virtio_pci_config_written,
 };

@@ -1,7 +1,8 @@
 /* fuzz_hw_virtio.c - a driver that writes anything to the rings and registers of a virtio device.
  *
- * The first byte chooses the device, the next eight the features, packed queues among them; then
- * records of 12 bytes: what to do, queue, index, flags, a number of 32 and one of 16 bits, next.
+ * The first byte chooses the device, some behind a port, the next eight the features, packed queues
+ * among them; then records of 12 bytes: what to do, queue, index, flags, a number of 32 and one of
+ * 16 bits, next.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/virtio_driver.h"
@@ -26,7 +27,10 @@ enum {
     SIZE = 16,
     DISK = 64 << 10,
     PORT = 0xc000,
-    KINDS = 12
+    KINDS = 14,
+    PORT_BDF = 1 << 3,
+    POWER_CONTROL = 4, /* places in capabilities */
+    FUNCTION_RESET = 9,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -108,6 +112,24 @@ vhost_fd(void)
     return number;
 }
 
+/* A port with bus 1 and windows around all that virtio_driver_init() places. */
+static void
+add_port(FakeMachine *fake)
+{
+    static const struct {
+        unsigned reg;
+        uint32_t value;
+    } registers[] = {
+        { PCI_PRIMARY_BUS, 0x010100 }, { PCI_MEMORY_BASE, 0xcff0c000 },
+        { PCI_PREF_BASE, 0xfff10001 }, { PCI_PREF_BASE_UPPER, 2 },
+        { PCI_PREF_LIMIT_UPPER, 2 },   { PCI_COMMAND, 7 },
+    };
+
+    fake_device(fake, "pcie-root-port", "id", "p", "addr", "1", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(registers); i++)
+        pci_config_write(fake->machine->pci, PORT_BDF, registers[i].reg, 4, registers[i].value);
+}
+
 static Device *
 make_device(FakeMachine *fake, unsigned kind)
 {
@@ -155,11 +177,33 @@ make_device(FakeMachine *fake, unsigned kind)
         return fake_device(fake, "virtio-vga", NULL);
     case 11:
         return fake_device(fake, "vhost-vsock-pci", "guest-cid", "3", "vhostfd", vhost_fd(), NULL);
+    case 12: /* which has power states there */
+        add_disk(fake);
+        add_port(fake);
+        return fake_device(fake, "virtio-blk-pci", "drive", "d", "num-queues", "3", "bus", "p",
+                           NULL);
+    case 13:
+        add_port(fake);
+        return fake_device(fake, "virtio-gpu-pci", "bus", "p", NULL);
     default:
         table = props("qom-type", "rng-builtin", "r", NULL, NULL);
         rng_object_add(fake->machine, table, NULL);
         return fake_device(fake, "virtio-rng-pci", "rng", "r", NULL);
     }
+}
+
+/* Whatever became of the function: it is awake, and its registers are in their places. */
+static void
+place(VirtioDriver *drv, FakeMachine *fake, VirtioDevice *dev)
+{
+    uint16_t bdf = pci_requester_id(&dev->pci);
+
+    if (dev->pci.power_cap)
+        pci_config_write(fake->machine->pci, bdf, dev->pci.power_cap + POWER_CONTROL, 2, 0);
+    virtio_driver_init(drv, fake, virtio_base(dev));
+    pci_config_write(fake->machine->pci, bdf, PCI_BASE_ADDRESS_0, 4, PORT);
+    pci_config_write(fake->machine->pci, bdf, PCI_COMMAND, 2,
+                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
 static void
@@ -206,7 +250,7 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
     uint16_t len = bytes_load16(r + 8), next = r[10];
     uint64_t at = number % (RAM + 0x1000);
 
-    switch (r[0] % 12) {
+    switch (r[0] % 14) {
     case 0:
         virtio_driver_desc(drv, q, r[2] % SIZE, number, len, r[3], next);
         break;
@@ -232,6 +276,7 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
         fake_read(drv->fake, drv->config + r[2], 1u << (r[3] & 3));
         break;
     case 7:
+        place(drv, drv->fake, drv->dev);
         begin(drv, features);
         break;
     case 8:
@@ -249,6 +294,18 @@ run_record(VirtioDriver *drv, const uint8_t *r, uint64_t features)
     case 11:
         virtio_driver_packed(drv, q, number, len, next, (uint16_t)(r[3] | r[2] << 8));
         break;
+    case 12:
+        pci_config_write(drv->fake->machine->pci, drv->bdf, r[2] & ~3u, 4, number);
+        pci_config_read(drv->fake->machine->pci, drv->bdf, r[3] & ~3u, 4);
+        break;
+    case 13: /* D3hot and back, or the function's reset */
+        if (r[3] & 4)
+            pci_config_write(drv->fake->machine->pci, drv->bdf,
+                             drv->dev->pci.express_cap + FUNCTION_RESET, 1, r[2]);
+        else
+            pci_config_write(drv->fake->machine->pci, drv->bdf,
+                             drv->dev->pci.power_cap + POWER_CONTROL, 2, r[3] & 3);
+        break;
     }
 }
 
@@ -263,10 +320,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     fake = fake_machine_new_q35(RAM);
     features = bytes_load64(data + 1);
-    virtio_driver_init(&drv, fake, make_device(fake, data[0] % KINDS));
-    pci_config_write(fake->machine->pci, drv.bdf, PCI_BASE_ADDRESS_0, 4, PORT);
-    pci_config_write(fake->machine->pci, drv.bdf, PCI_COMMAND, 2,
-                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    place(&drv, fake, virtio_device(make_device(fake, data[0] % KINDS)));
     begin(&drv, features);
     for (size_t at = 9; at + RECORD <= size; at += RECORD)
         run_record(&drv, data + at, features);

@@ -41,7 +41,63 @@ ahci_update_irq(Ahci *ahci, bool raised)
     if (!pci_msi_enabled(&ahci->pci))
         pci_intx_set(&ahci->pci, level);
     else if (level && (raised || ahci->is != old))
-        pci_msi_notify(&ahci->pci, 0);
+        ahci->message = true;
+}
+
+void
+ahci_lock(Ahci *ahci)
+{
+    g_mutex_lock(&ahci->pci.device.lock);
+}
+
+/* Takes what is due, with the lock held. The guest may have served the interrupt meanwhile. */
+static bool
+ahci_take_message(Ahci *ahci, MsiMessage *ret)
+{
+    bool due = ahci->message && (ahci->ghc & GHC_IE) && ahci->is;
+
+    ahci->message = false;
+    return due && pci_msi_take(&ahci->pci, 0, ret);
+}
+
+void
+ahci_unlock(Ahci *ahci)
+{
+    Machine *machine = ahci->pci.device.machine;
+    uint32_t called = ahci->called;
+    MsiMessage msg;
+    bool send = ahci_take_message(ahci, &msg);
+
+    ahci->called = 0;
+    g_mutex_unlock(&ahci->pci.device.lock);
+    if (send)
+        (void)machine->ops->msi_send(machine->host, &msg);
+    for (; called; called &= called - 1)
+        io_loop_defer(ahci->loop, ahci_port_run, &ahci->ports[__builtin_ctz(called)]);
+}
+
+static void
+ahci_settle(void *opaque)
+{
+    Ahci *ahci = opaque;
+    uint32_t called;
+
+    ahci->settling = false;
+    ahci_lock(ahci);
+    called = ahci->called;
+    ahci->called = 0;
+    ahci_unlock(ahci);
+    for (; called; called &= called - 1)
+        ahci_port_run(&ahci->ports[__builtin_ctz(called)]);
+}
+
+void
+ahci_settle_later(Ahci *ahci)
+{
+    if (ahci->settling)
+        return;
+    ahci->settling = true;
+    io_loop_defer(ahci->loop, ahci_settle, ahci);
 }
 
 void
@@ -134,17 +190,41 @@ ahci_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
     }
 }
 
-static const IoOps ahci_ops = { ahci_read, ahci_write, .sizes = 4, .split = true };
+static uint64_t
+ahci_bar_read(void *opaque, uint64_t offset, unsigned size)
+{
+    uint64_t value;
+
+    ahci_lock(opaque);
+    value = ahci_read(opaque, offset, size);
+    ahci_unlock(opaque);
+    return value;
+}
+
+static void
+ahci_bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    ahci_lock(opaque);
+    ahci_write(opaque, offset, value, size);
+    ahci_unlock(opaque);
+}
+
+static const IoOps ahci_ops = { ahci_bar_read, ahci_bar_write, .sizes = 4, .split = true };
 
 /* The index-data pair (AHCI 1.3.1, 10.14): the same registers by ports. */
 static uint64_t
 ahci_pair_read(void *opaque, uint64_t offset, unsigned size)
 {
     Ahci *ahci = opaque;
+    uint64_t value = 0;
 
+    ahci_lock(ahci);
     if (offset == PAIR_INDEX)
-        return ahci->index;
-    return offset == PAIR_DATA ? ahci_read(ahci, ahci->index, size) : 0;
+        value = ahci->index;
+    else if (offset == PAIR_DATA)
+        value = ahci_read(ahci, ahci->index, size);
+    ahci_unlock(ahci);
+    return value;
 }
 
 static void
@@ -152,10 +232,12 @@ ahci_pair_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     Ahci *ahci = opaque;
 
+    ahci_lock(ahci);
     if (offset == PAIR_INDEX)
         ahci->index = (uint32_t)value & (ABAR_SIZE - 4);
     else if (offset == PAIR_DATA)
         ahci_write(ahci, ahci->index, value, size);
+    ahci_unlock(ahci);
 }
 
 static const IoOps ahci_pair_ops = { ahci_pair_read, ahci_pair_write, .sizes = 4 };
@@ -167,9 +249,9 @@ port_changed(AtaBus *bus)
 {
     AhciPort *port = (AhciPort *)((uint8_t *)bus - offsetof(AhciPort, bus));
 
-    g_mutex_lock(&port->ahci->pci.device.lock);
+    ahci_lock(port->ahci);
     ahci_port_reset(port);
-    g_mutex_unlock(&port->ahci->pci.device.lock);
+    ahci_unlock(port->ahci);
 }
 
 static bool
@@ -183,9 +265,9 @@ ahci_realize(Device *device, GError **err)
     if (!ahci->loop)
         return false;
     pci_bar_add(dev, 4, PCI_BAR_IO, false, PAIR_SIZE);
-    pci_bar_add_region(dev, 4, 0, PAIR_SIZE, &ahci_pair_ops, ahci, &device->lock, "ahci-idp");
+    pci_bar_add_region(dev, 4, 0, PAIR_SIZE, &ahci_pair_ops, ahci, NULL, "ahci-idp");
     pci_bar_add(dev, 5, PCI_BAR_MEM32, false, ABAR_SIZE);
-    pci_bar_add_region(dev, 5, 0, ABAR_SIZE, &ahci_ops, ahci, &device->lock, "ahci");
+    pci_bar_add_region(dev, 5, 0, ABAR_SIZE, &ahci_ops, ahci, NULL, "ahci");
     pci_intx_init(dev);
     pci_msi_init(dev, 1);
     sata = pci_capability_add(dev, CAP_SATA, 8);
@@ -220,15 +302,15 @@ ahci_reset_call(void *opaque)
         AhciPort *port = &ahci->ports[i];
         AtaDrive *drive = port->bus.drives[0];
 
-        g_mutex_lock(&ahci->pci.device.lock);
+        ahci_lock(ahci);
         port->cmd &= ~(uint32_t)PX_CMD_ST;
         ahci_port_reset(port);
-        g_mutex_unlock(&ahci->pci.device.lock);
+        ahci_unlock(ahci);
         if (drive)
             ata_drive_reset(drive, true); /* ends what runs; the port hears of it */
-        g_mutex_lock(&ahci->pci.device.lock);
+        ahci_lock(ahci);
         port_power_on(port);
-        g_mutex_unlock(&ahci->pci.device.lock);
+        ahci_unlock(ahci);
     }
 }
 
@@ -252,6 +334,8 @@ ahci_pause_call(void *opaque)
         if (ahci->ports[i].bus.drives[0])
             drive_pause(&ahci->ports[i].bus.drives[0]->drive);
     }
+    /* An interrupt that is due belongs to the state that may be saved now. */
+    ahci_settle(ahci);
 }
 
 static void
@@ -263,9 +347,9 @@ ahci_resume_call(void *opaque)
         AhciPort *port = &ahci->ports[i];
 
         /* What was loaded may wait for the end of what ran where it was saved. */
-        g_mutex_lock(&ahci->pci.device.lock);
+        ahci_lock(ahci);
         ahci_port_rest(port);
-        g_mutex_unlock(&ahci->pci.device.lock);
+        ahci_unlock(ahci);
         if (port->bus.drives[0])
             drive_resume(&port->bus.drives[0]->drive);
         ahci_port_run(port);
@@ -294,6 +378,7 @@ ahci_cancel_call(void *opaque)
 
     for (unsigned i = 0; i < AHCI_PORTS; i++)
         io_loop_cancel(ahci->loop, ahci_port_run, &ahci->ports[i]);
+    io_loop_cancel(ahci->loop, ahci_settle, ahci);
 }
 
 static void

@@ -5,6 +5,10 @@
  * with the lock held: a port that is stopped or reset says so in its registers (PxCMD.CR, PxSSTS,
  * GHC.HR) only when nothing of it is under way any more.
  *
+ * What wakes somebody is done without the lock, since who is woken takes it at once: a message
+ * interrupt, and calling the loop for a command. Both are noted under the lock and carried out by
+ * ahci_unlock(). Interrupts of what ends in one turn of the loop become one message.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_HW_ATA_AHCI_H
 #define KILN_HW_ATA_AHCI_H
@@ -82,6 +86,11 @@ struct Ahci {
     uint32_t ghc, is;
     uint32_t index; /* of the index-data pair */
     bool buses;
+    /* the device's lock; what ahci_unlock() does */
+    uint32_t called; /* ports whose commands the loop is to take, a bit each */
+    bool message;    /* an MSI is due */
+    /* the loop's thread */
+    bool settling; /* ahci_settle() is deferred to the end of this turn */
 };
 
 /* ahci_port.c; with the device's lock held unless noted */
@@ -95,6 +104,12 @@ void ahci_port_rest(AhciPort *port);
 void ahci_port_run(void *opaque);
 /* Frees the slots; nothing runs. */
 void ahci_port_clear(AhciPort *port);
+
+/* ahci.c: the device's lock, and on its release what was noted under it. */
+void ahci_lock(Ahci *ahci);
+void ahci_unlock(Ahci *ahci);
+/* In the loop: the same at the end of its turn. */
+void ahci_settle_later(Ahci *ahci);
 
 /* ahci.c: brings IS and the interrupt in step; with the lock held. @raised: a bit of a PxIS was
  * set. */

@@ -51,6 +51,13 @@ port_drive(AhciPort *port)
     return port->bus.drives[0];
 }
 
+/* The loop is to look for commands, once the lock is free. */
+static void
+port_call(AhciPort *port)
+{
+    port->ahci->called |= 1u << port->number;
+}
+
 static void
 port_raise(AhciPort *port, uint32_t bits)
 {
@@ -333,12 +340,14 @@ ahci_slot_step(AtaRequest *req)
 {
     AhciSlot *slot = (AhciSlot *)req;
     AhciPort *port = slot->port;
-    GMutex *lock = &port->ahci->pci.device.lock;
 
-    g_mutex_lock(lock);
+    g_mutex_lock(&port->ahci->pci.device.lock);
     slot_advance(slot);
-    g_mutex_unlock(lock);
-    io_loop_defer(port->ahci->loop, ahci_port_run, port);
+    /* A command may have waited for this one; and what it has begun is to be handed on. */
+    if ((port->ci & ~port->started) || slot->active)
+        port_call(port);
+    g_mutex_unlock(&port->ahci->pci.device.lock);
+    ahci_settle_later(port->ahci);
 }
 
 /* ---- commands ---- */
@@ -452,14 +461,13 @@ void
 ahci_port_run(void *opaque)
 {
     AhciPort *port = opaque;
-    GMutex *lock = &port->ahci->pci.device.lock;
+    AtaDrive *drive = port_drive(port);
     bool again = true;
 
-    g_mutex_lock(lock);
+    ahci_lock(port->ahci);
     while (again) {
         again = false;
         for (unsigned i = 0; i < AHCI_SLOTS; i++) {
-            AtaDrive *drive = port_drive(port);
             bool ready = (port->cmd & PX_CMD_ST) && !port->halted && !port->resetting &&
                          !(drive && drive->drive.paused);
 
@@ -467,9 +475,9 @@ ahci_port_run(void *opaque)
                 again |= port_take(port, i);
         }
     }
-    if (port_drive(port))
-        drive_submit(&port_drive(port)->drive);
-    g_mutex_unlock(lock);
+    ahci_unlock(port->ahci);
+    if (drive)
+        drive_submit(&drive->drive);
 }
 
 /* ---- registers ---- */
@@ -516,7 +524,7 @@ port_write_cmd(AhciPort *port, uint32_t value)
     }
     if ((port->cmd & PX_CMD_ST) && !(old & PX_CMD_ST)) {
         port->cmd |= PX_CMD_CR;
-        io_loop_defer(port->ahci->loop, ahci_port_run, port);
+        port_call(port);
     } else if (!(port->cmd & PX_CMD_ST) && (old & PX_CMD_ST)) {
         port_orphan_all(port);
         port->ci = port->sact = 0;
@@ -590,7 +598,7 @@ ahci_port_write(AhciPort *port, unsigned offset, uint32_t value)
         if (!(port->cmd & PX_CMD_ST))
             break;
         port->ci |= value;
-        io_loop_defer(port->ahci->loop, ahci_port_run, port);
+        port_call(port);
         break;
     default:
         break;

@@ -36,35 +36,55 @@ pci_msi_vectors(const PciDevice *dev)
 }
 
 static void
-pci_msi_send(PciDevice *dev, unsigned vector)
+pci_msi_compose(const PciDevice *dev, unsigned vector, MsiMessage *ret)
 {
-    Machine *machine = dev->device.machine;
     unsigned at = dev->msi_cap;
-    MsiMessage msg = {
+
+    *ret = (MsiMessage){
         .address = bytes_load64(dev->config + at + PCI_MSI_ADDRESS),
         .data =
             (pci_config_get(dev, at + PCI_MSI_DATA_64, 2) & ~(pci_msi_vectors(dev) - 1)) | vector,
         .devid = pci_requester_id(dev),
     };
+}
 
+static void
+pci_msi_send(PciDevice *dev, unsigned vector)
+{
+    Machine *machine = dev->device.machine;
+    MsiMessage msg;
+
+    pci_msi_compose(dev, vector, &msg);
     (void)machine->ops->msi_send(machine->host, &msg);
 }
 
-void
-pci_msi_notify(PciDevice *dev, unsigned vector)
+bool
+pci_msi_take(PciDevice *dev, unsigned vector, MsiMessage *ret)
 {
     unsigned at = dev->msi_cap;
     uint32_t bit;
 
     if (!pci_msi_enabled(dev) || pci_asleep(dev))
-        return;
+        return false;
     vector &= pci_msi_vectors(dev) - 1;
     bit = 1u << vector;
-    if (pci_config_get(dev, at + PCI_MSI_MASK_64, 4) & bit)
+    if (pci_config_get(dev, at + PCI_MSI_MASK_64, 4) & bit) {
         pci_config_set(dev, at + PCI_MSI_PENDING_64, 4,
                        pci_config_get(dev, at + PCI_MSI_PENDING_64, 4) | bit);
-    else
-        pci_msi_send(dev, vector);
+        return false;
+    }
+    pci_msi_compose(dev, vector, ret);
+    return true;
+}
+
+void
+pci_msi_notify(PciDevice *dev, unsigned vector)
+{
+    Machine *machine = dev->device.machine;
+    MsiMessage msg;
+
+    if (pci_msi_take(dev, vector, &msg))
+        (void)machine->ops->msi_send(machine->host, &msg);
 }
 
 void

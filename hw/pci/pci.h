@@ -203,6 +203,10 @@ void pci_msi_init(PciDevice *dev, unsigned vectors);
 bool pci_msi_enabled(const PciDevice *dev);
 /* Raises a vector, or makes it pending while masked; device's lock held. */
 void pci_msi_notify(PciDevice *dev, unsigned vector);
+/* The same for who sends by itself, without the lock, so that the guest's answer does not meet a
+ * lock: true with the message for MachineOps.msi_send in *ret, false when there is nothing to send.
+ */
+bool pci_msi_take(PciDevice *dev, unsigned vector, MsiMessage *ret);
 
 /* MSI-X with @vectors (1 to 2048); table and pending bits at the given offsets of BAR @n, which is
  * already declared and large enough. In realize. */

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "hw/ata/ahci.h"
 #include "hw/block/drive.h"
 #include "hw/core/bytes.h"
 #include "hw/pci/pci.h"
@@ -224,6 +225,187 @@ test_queued(void **state)
     assert_int_equal(reg(f, PX_TFD) & ERR, 0);
     for (unsigned i = 0; i < 32; i++)
         assert_int_equal(f->fake->ram[DATA + i * 0x1000], (i * 4 + 1) & 0xff);
+}
+
+/* ---- message interrupts ---- */
+
+enum { MSI_DATA = 0x4000 };
+
+/* Keeps a loop in one call until it is released. */
+typedef struct {
+    int entered, go; /* atomic */
+} Held;
+
+static void
+held_call(void *opaque)
+{
+    Held *held = opaque;
+
+    g_atomic_int_set(&held->entered, true);
+    while (!g_atomic_int_get(&held->go))
+        g_usleep(100);
+}
+
+static void
+hold_loop(IoLoop *loop, Held *held)
+{
+    io_loop_defer(loop, held_call, held);
+    while (!g_atomic_int_get(&held->entered))
+        g_usleep(100);
+}
+
+static void
+release_loop(Held *held)
+{
+    g_atomic_int_set(&held->go, true);
+}
+
+static void
+nothing(void *opaque)
+{
+    (void)opaque;
+}
+
+/* Stands in for the host: notes what comes, and whether who is woken by it would meet the lock. */
+typedef struct {
+    MachineOps ops;
+    const MachineOps *old;
+    PciDevice *dev;
+    int messages, met_lock; /* atomic */
+} Listener;
+
+static Listener listener;
+
+static int
+listener_take(void *host, const MsiMessage *msg)
+{
+    GMutex *lock = &listener.dev->device.lock;
+
+    (void)host;
+    assert_int_equal(msg->data, MSI_DATA);
+    if (g_mutex_trylock(lock))
+        g_mutex_unlock(lock);
+    else
+        g_atomic_int_inc(&listener.met_lock);
+    g_atomic_int_inc(&listener.messages);
+    return 1;
+}
+
+static void
+listen_to_messages(Fixture *f)
+{
+    PciDevice *dev = pci_device(f->hd->bus->owner);
+    PciRoot *root = f->fake->machine->pci;
+    uint16_t bdf = pci_requester_id(dev);
+
+    listener = (Listener){ *f->fake->machine->ops, f->fake->machine->ops, dev, 0, 0 };
+    listener.ops.msi_send = listener_take;
+    f->fake->machine->ops = &listener.ops;
+    pci_config_write(root, bdf, dev->msi_cap + PCI_MSI_ADDRESS, 4, 0xfee00000);
+    pci_config_write(root, bdf, dev->msi_cap + PCI_MSI_DATA_64, 2, MSI_DATA);
+    pci_config_write(root, bdf, dev->msi_cap + PCI_MSI_FLAGS, 2, PCI_MSI_ENABLE);
+}
+
+static bool
+message_came(void *opaque)
+{
+    (void)opaque;
+    return g_atomic_int_get(&listener.messages) > 0;
+}
+
+/* Queued reads in the first @n slots, all given at once. */
+static void
+give_queued(Fixture *f, unsigned n)
+{
+    uint32_t slots = (uint32_t)((UINT64_C(1) << n) - 1);
+
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t fis[20];
+
+        lba_fis(fis, 0x60, i, (uint16_t)(i << 3));
+        fis[3] = 1; /* one sector */
+        prepare(f, i, fis, 0, DATA + i * 512, 512);
+    }
+    set(f, PX_IS, 0xffffffff);
+    fake_write(f->fake, ABAR + 8, 4, 0xffffffff);
+    g_atomic_int_set(&listener.messages, 0);
+    set(f, PX_SACT, slots);
+    set(f, PX_CI, slots);
+}
+
+/* Whoever is woken by a message reads registers at once: nobody holds their lock any more. */
+static void
+test_message_without_lock(void **state)
+{
+    Fixture *f = *state;
+
+    listen_to_messages(f);
+    for (unsigned i = 0; i < 50; i++) {
+        give_queued(f, 1);
+        fake_wait(f->fake, message_came, f);
+        fake_wait(f->fake, settled, f);
+    }
+    /* one of a register write: the interrupt is enabled while it is due */
+    set(f, 0x14, 0);
+    give_queued(f, 1);
+    fake_wait(f->fake, settled, f);
+    assert_int_equal(g_atomic_int_get(&listener.messages), 0);
+    set(f, 0x14, 0xffffffff);
+    assert_int_equal(g_atomic_int_get(&listener.messages), 1);
+    assert_int_equal(g_atomic_int_get(&listener.met_lock), 0);
+    f->fake->machine->ops = listener.old;
+}
+
+static void
+end_of_all(void *opaque)
+{
+    Fixture *f = opaque;
+    AtaDrive *drive = (AtaDrive *)f->hd;
+
+    ahci_port_run(&((Ahci *)f->hd->bus->owner)->ports[0]);
+    drive_drain(&drive->drive);
+}
+
+/* What ends in one turn of the loop is told by one message. */
+static void
+test_message_for_many(void **state)
+{
+    Fixture *f = *state;
+    Ahci *ahci = (Ahci *)f->hd->bus->owner;
+    Held held = { 0 };
+
+    listen_to_messages(f);
+    hold_loop(ahci->loop, &held);
+    give_queued(f, 32);
+    /* the loop's calls are ours, then the controller's: all commands end within one */
+    io_loop_defer(ahci->loop, end_of_all, f);
+    release_loop(&held);
+    fake_wait(f->fake, settled, f);
+    io_loop_run_sync(ahci->loop, nothing, NULL);
+    io_loop_run_sync(ahci->loop, nothing, NULL);
+    assert_int_equal(g_atomic_int_get(&listener.messages), 1);
+    for (unsigned i = 0; i < 32; i++)
+        assert_int_equal(f->fake->ram[DATA + i * 512], i + 1);
+    f->fake->machine->ops = listener.old;
+}
+
+/* The message of what ended as the guest was paused comes before its state is saved. */
+static void
+test_message_before_pause(void **state)
+{
+    Fixture *f = *state;
+
+    listen_to_messages(f);
+    for (unsigned i = 0; i < 20; i++) {
+        give_queued(f, 4);
+        machine_set_running(f->fake->machine, false);
+        assert_true(g_atomic_int_get(&listener.messages) > 0);
+        g_atomic_int_set(&listener.messages, 0);
+        io_loop_run_sync(((Ahci *)f->hd->bus->owner)->loop, nothing, NULL);
+        assert_int_equal(g_atomic_int_get(&listener.messages), 0);
+        machine_set_running(f->fake->machine, true);
+    }
+    f->fake->machine->ops = listener.old;
 }
 
 static void
@@ -503,6 +685,9 @@ main(void)
         TEST(test_identify),
         TEST(test_read_write),
         TEST(test_queued),
+        TEST(test_message_without_lock),
+        TEST(test_message_for_many),
+        TEST(test_message_before_pause),
         TEST(test_queued_error_log),
         TEST(test_out_of_range),
         TEST(test_dma_to_mmio),

@@ -4,7 +4,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -160,6 +162,20 @@ create_default_size(const char *filename, GHashTable *options, const BlockImageO
     return true;
 }
 
+/* Copying by the file system costs an image twice; where it cannot be turned off nothing is lost.
+ */
+static void
+file_set_nocow(const BlockNode *file)
+{
+    int flags;
+
+    if (file->fd >= 0 && ioctl(file->fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        if (ioctl(file->fd, FS_IOC_SETFLAGS, &flags) < 0)
+            g_debug("no FS_NOCOW_FL on '%s'", block_node_filename(file));
+    }
+}
+
 /* What could not be made whole is not left to be taken for an image of another format. */
 static void
 remove_file(BlockNode *file)
@@ -190,6 +206,8 @@ block_image_create(const char *filename, const char *format, GHashTable *options
     file = create_file(filename, image, err);
     if (!file)
         return false;
+    if (g_strcmp0(g_hash_table_lookup(options, "nocow"), "on") == 0)
+        file_set_nocow(file);
     if (!driver->create(file, options, image, err)) {
         remove_file(file);
         return false;

@@ -105,6 +105,12 @@ typedef struct {
     bool only_amend; /* and not be said when the image is made */
 } BlockCreateOption;
 
+/* The row of what concerns the file, not the format: block_image_create() carries it out. */
+#define BLOCK_CREATE_OPTION_NOCOW                                                                  \
+    {                                                                                              \
+        "nocow", "No copy-on-write by the file system (btrfs)", NULL, BLOCK_OPTION_BOOL, false     \
+    }
+
 /* Every format's rows; NULL for an unknown format, an empty list for one that cannot be created. */
 const BlockCreateOption *block_format_create_options(const char *format);
 char **block_format_names(void); /* NULL-terminated, sorted; for g_strfreev() */
@@ -148,7 +154,8 @@ bool block_image_is_dirty(const BlockNode *node);
 
 typedef struct {
     char *id, *name;
-    uint64_t vm_state_size, disk_size, icount;
+    uint64_t vm_state_size, disk_size;
+    uint64_t icount; /* instructions run, UINT64_MAX when not known */
     int64_t date_sec;
     uint32_t date_nsec;
     uint64_t vm_clock_nsec;

@@ -165,6 +165,7 @@ block_jobs_snapshot_internal(BlockJobs *jobs, BlockNode *root, const char *name,
         .name = (char *)name,
         .date_sec = now / G_USEC_PER_SEC,
         .date_nsec = (uint32_t)(now % G_USEC_PER_SEC * 1000),
+        .icount = UINT64_MAX,
     };
     BlockPause *pause;
     bool ok;

@@ -156,17 +156,24 @@ block_options_take_bool(BlockOptions *opts, const char *key, bool *ret, GError *
 bool
 block_options_take_size(BlockOptions *opts, const char *key, uint64_t *ret, GError **err)
 {
+    static const char units[] = "bkmgtpe";
     g_autofree char *text = block_options_take(opts, key);
+    size_t length = text ? strlen(text) : 0;
+    const char *unit = length > 1 ? strchr(units, g_ascii_tolower(text[length - 1])) : NULL;
+    unsigned shift = unit ? (unsigned)(unit - units) * 10 : 0;
+    char last = unit ? text[length - 1] : '\0';
     guint64 n;
 
     if (!text)
         return true;
-    if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &n, NULL))
+    if (unit)
+        text[length - 1] = '\0';
+    if (!g_ascii_string_to_unsigned(text, 10, 0, (guint64)G_MAXINT64 >> shift, &n, NULL))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "block option '%s' is a number of bytes up to %" G_GINT64_FORMAT
-                              ", not '%s'",
-                              key, G_MAXINT64, text);
-    *ret = n;
+                              " or one with k, M, G, T, P or E, not '%s%s'",
+                              key, G_MAXINT64, text, unit ? (char[]){ last, '\0' } : "");
+    *ret = n << shift;
     return true;
 }
 

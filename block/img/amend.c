@@ -17,6 +17,21 @@ can_amend(const char *format)
     return row && row->name;
 }
 
+/* Another name would make another disk of it: that is rebase's, which looks first. */
+static bool
+backing_check(BlockNode *node, GHashTable *options, GError **err)
+{
+    const char *name = g_hash_table_lookup(options, "backing_file");
+    const char *format = g_hash_table_lookup(options, "backing_fmt");
+
+    if ((!name && !format) || (g_strcmp0(name, block_node_backing_filename(node)) == 0 &&
+                               g_strcmp0(format, block_node_backing_format(node)) == 0))
+        return true;
+    return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                          "Cannot amend the backing file of '%s'; use 'kiln-img rebase' instead",
+                          block_node_filename(node));
+}
+
 static int
 amend_run(ImgArgs *args)
 {
@@ -49,8 +64,10 @@ amend_run(ImgArgs *args)
         img_create_options_print_help(format, true);
         return IMG_OK;
     }
-    if (!img_create_options_check(format, options, true, &err) || !img_sandbox_enter(&err))
+    if (!img_create_options_check(format, options, true, &err) ||
+        !backing_check(node, options, &err) || !img_sandbox_enter(&err))
         return img_fail_error(err);
+    img_create_options_settle(format, options);
     if (args->force) /* amending a key slot that is the last, or in use */
         g_hash_table_insert(options, g_strdup("force"), g_strdup("on"));
     progress = img_progress_new(args->progress && !args->quiet);

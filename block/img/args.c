@@ -112,6 +112,10 @@ img_options(const ImgArgs *args, bool *ret_help, GError **err)
 
         for (unsigned j = 0; words[j]; j++)
             help |= strcmp(words[j], "help") == 0 || strcmp(words[j], "?") == 0;
+        if (*text == '\0') {
+            kiln_error_set(err, VIR_ERR_INVALID_ARG, "Invalid option list: it is empty");
+            return NULL;
+        }
         if (!tool_keyval_parse(text, all, err)) {
             g_prefix_error(err, "Invalid option list '%s': ", text);
             return NULL;

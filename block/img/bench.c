@@ -140,16 +140,13 @@ bench_wait(Bench *b, IoLoop *loop)
 }
 
 static void
-bench_announce(const ImgArgs *args, const Bench *b, uint64_t buffer)
+bench_announce(const Bench *b, uint64_t buffer)
 {
-    if (args->quiet)
-        return;
     printf("Sending %" PRIu64 " %s requests, %" PRIu64 " bytes each, %" PRIu64
            " in parallel (starting at offset %" PRIu64 ", step size %" PRIu64 ")\n",
            b->left, b->write ? "write" : "read", buffer, b->depth, b->at, b->step);
     if (b->flush_every > 0)
-        printf("Sending flush every %" PRIu64 " %srequests\n", b->flush_every,
-               b->drain ? "" : "non-drained ");
+        printf("Sending flush every %" PRIu64 " requests\n", b->flush_every);
 }
 
 static int
@@ -166,7 +163,7 @@ bench_do(ImgArgs *args, BlockNode *node)
         .left = args->count == IMG_UNSET ? COUNT : args->count,
         .depth = args->depth == IMG_UNSET ? DEPTH : args->depth,
         .at = args->offset == IMG_UNSET ? 0 : args->offset,
-        .step = args->step == IMG_UNSET ? buffer : args->step,
+        .step = args->step == IMG_UNSET || args->step == 0 ? buffer : args->step,
         .size = block_node_size(node),
         .write = args->write,
         .drain = !args->no_drain,
@@ -189,11 +186,11 @@ bench_do(ImgArgs *args, BlockNode *node)
             (Slot){ .bench = &b, .iov = { .iov_base = memory + i * buffer, .iov_len = buffer } };
     g_mutex_init(&b.lock);
     g_cond_init(&b.over);
-    bench_announce(args, &b, buffer);
+    bench_announce(&b, buffer);
     began = g_get_monotonic_time();
     if (b.left > 0)
         bench_wait(&b, loop);
-    if (b.failed == 0 && !args->quiet)
+    if (b.failed == 0)
         printf("Run completed in %3.3f seconds.\n",
                (double)(g_get_monotonic_time() - began) / G_USEC_PER_SEC);
     block_queue_free(b.queue);
@@ -243,6 +240,9 @@ bench_run(ImgArgs *args)
         !g_strv_contains((const char *[]){ "threads", "native", "io_uring", NULL }, args->aio))
         return img_fail("Invalid aio option: '%s'; there are threads, native and io_uring",
                         args->aio);
+    if (args->write && args->force_share)
+        return img_fail("Could not open '%s': -U is only for images that are not written",
+                        args->files[0]);
     node = img_open(args, args->files[0], args->format,
                     IMG_OPEN_CHAIN | (args->write ? IMG_OPEN_WRITE : 0) |
                         (args->image_opts ? IMG_OPEN_OPTIONS : 0),

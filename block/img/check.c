@@ -25,11 +25,11 @@ add_nonzero(JsonObject *o, const char *name, uint64_t value)
 }
 
 static void
-print_json(BlockNode *node, const BlockCheck *check)
+print_json(const char *name, BlockNode *node, const BlockCheck *check)
 {
     JsonObject *o = json_object_new();
 
-    json_object_set_string_member(o, "filename", block_node_filename(node));
+    json_object_set_string_member(o, "filename", name);
     json_object_set_string_member(o, "format", block_node_driver(node));
     json_object_set_int_member(o, "check-errors", (gint64)check->errors);
     add_nonzero(o, "image-end-offset", check->image_end_offset);
@@ -112,6 +112,9 @@ check_run(ImgArgs *args)
     if (args->n_files != 1)
         return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
                         "information");
+    if (fix && args->force_share)
+        return img_fail("Could not open '%s': -U is only for images that are not written",
+                        args->files[0]);
     how |= (fix ? IMG_OPEN_WRITE : 0) | (args->image_opts ? IMG_OPEN_OPTIONS : 0);
     node = img_open(args, args->files[0], args->format, how, args->src_cache, &err);
     if (!node || !img_sandbox_enter(&err))
@@ -134,7 +137,7 @@ check_run(ImgArgs *args)
         check.corruptions_fixed = corruptions_fixed;
     }
     if (json)
-        print_json(node, &check);
+        print_json(args->files[0], node, &check);
     else if (!args->quiet)
         print_human(&check);
     if (fix && !img_flush(node, &err))

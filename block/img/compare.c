@@ -22,16 +22,19 @@ typedef struct {
     uint64_t differs; /* offset, or UINT64_MAX */
     bool status_differs;
     GError *failed;
+    int failed_code;
 } Comparing;
 
 static void
-compare_fail(Comparing *c, BlockNode *node, uint64_t at, int r)
+compare_fail(Comparing *c, BlockNode *node, uint64_t at, int code, int r)
 {
     g_mutex_lock(&c->lock);
-    if (!c->failed)
+    if (!c->failed) {
         block_error_set(&c->failed, VIR_ERR_SYSTEM_ERROR, r, node,
                         "Error while reading offset %" PRIu64 " of %s", at,
                         block_node_filename(node));
+        c->failed_code = code;
+    }
     g_mutex_unlock(&c->lock);
 }
 
@@ -69,7 +72,7 @@ next_piece(Comparing *c, uint64_t *ret_at, size_t *ret_length)
 
             if (r < 0) {
                 g_mutex_unlock(&c->lock);
-                compare_fail(c, c->node[i], at, r);
+                compare_fail(c, c->node[i], at, IMG_COMPARE_STATUS_FAILED, r);
                 return false;
             }
             length = MIN(length, range[i].length);
@@ -117,7 +120,7 @@ worker(gpointer opaque)
         for (unsigned i = 0; i < 2 && r == 0; i++) {
             r = read_padded(c->node[i], at, buf[i], length);
             if (r < 0)
-                compare_fail(c, c->node[i], at, r);
+                compare_fail(c, c->node[i], at, IMG_COMPARE_READ_FAILED, r);
         }
         if (r == 0 && memcmp(buf[0], buf[1], length) != 0) {
             size_t sector = 0;
@@ -155,7 +158,7 @@ compare_tell(const ImgArgs *args, const Comparing *c, uint64_t common)
 
     if (c->failed) {
         img_fail_error(c->failed);
-        return IMG_COMPARE_FAILED;
+        return c->failed_code;
     }
     if (!args->quiet && sizes_differ && (c->differs == UINT64_MAX || c->differs >= common))
         puts("Warning: Image size mismatch!");

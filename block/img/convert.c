@@ -21,25 +21,6 @@ typedef struct {
     bool target_backed;
 } Converting;
 
-/* "snapshot.id=1,snapshot.name=x" or a bare id or name. */
-static char *
-snapshot_name(const char *text, GError **err)
-{
-    g_autoptr(GHashTable) keys = tool_keyval_new();
-    const char *found;
-
-    if (!g_str_has_prefix(text, "snapshot."))
-        return g_strdup(text);
-    if (!tool_keyval_parse(text, keys, err))
-        return NULL;
-    found = g_hash_table_lookup(keys, "snapshot.id");
-    if (!found)
-        found = g_hash_table_lookup(keys, "snapshot.name");
-    if (!found)
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Failed in parsing snapshot param '%s'", text);
-    return g_strdup(found);
-}
-
 static const char *
 refused(const Converting *c)
 {
@@ -52,6 +33,8 @@ refused(const Converting *c)
         return "--target-is-zero requires use of -n flag";
     if (args->target_image_opts && !args->no_create)
         return "--target-image-opts requires use of -n flag";
+    if (args->no_create && args->options->len > 0)
+        return "-o has no effect when skipping image creation; leave it out";
     if (args->target_image_opts && args->out_format)
         return "--target-image-opts and -O are mutually exclusive";
     if (sparse && (args->sparse % SPARSE_UNIT != 0 || args->sparse > SPARSE_MAX))
@@ -97,9 +80,7 @@ open_sources(Converting *c, GError **err)
         g_ptr_array_add(c->sources, node);
         c->size += block_node_size(node);
         if (args->snapshot) {
-            g_autofree char *name = snapshot_name(args->snapshot, err);
-
-            if (!name || !block_image_snapshot_show(node, name, err)) {
+            if (!tool_snapshot_show(node, args->snapshot, err)) {
                 g_prefix_error(err, "Failed to load snapshot: ");
                 return false;
             }
@@ -145,10 +126,7 @@ make_target(Converting *c, GError **err)
     ImgArgs *args = c->args;
     uint64_t size = 0;
 
-    if (args->no_create) {
-        if (args->options->len > 0)
-            img_warn("-o has no effect when skipping image creation");
-    } else {
+    if (!args->no_create) {
         const char *text = g_hash_table_lookup(c->options, "size");
 
         if (text && (!img_size_parse(text, &size) || size < c->size))
@@ -312,8 +290,8 @@ convert_run(ImgArgs *args)
     if (!options)
         return img_fail_error(err);
     if (help) {
-        if (!block_format_create_options(c.format))
-            return img_fail("Unknown file format '%s'", c.format);
+        if (!img_create_format_check(c.format, &err))
+            return img_fail_error(err);
         img_create_options_print_help(c.format, false);
         return IMG_OK;
     }

@@ -235,6 +235,10 @@ next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
     if (state->range.length == 0)
         r = img_range(copy->source, copy->base, copy->source_offset + at,
                       MIN(left, (uint64_t)RANGE_MAX), &state->range);
+    if (r < 0 && copy->salvage) { /* reading tells what is lost, and zeroes stand in for it */
+        state->range = (ImgRange){ .kind = IMG_COPY_DATA, .length = MIN(left, SALVAGE_UNIT) };
+        r = 0;
+    }
     if (r < 0) {
         state->cursor = copy->length;
         g_mutex_unlock(&state->lock);

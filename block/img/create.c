@@ -18,7 +18,9 @@ backing_check(ImgArgs *args, const char *filename, GHashTable *options, GError *
     g_autoptr(BlockNode) node = NULL;
 
     if (args->unsafe)
-        return true;
+        return format || kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                                        "Backing file specified without backing format; add '-F "
+                                        "FORMAT'");
     /* asked for its size and no more: what is encrypted needs no secret for that */
     node = img_open(args, path, format, IMG_OPEN_CHAIN | IMG_OPEN_NO_IO, NULL, err);
     if (!node) {
@@ -58,10 +60,8 @@ print_formatting(const char *filename, const char *format, GHashTable *options)
 static bool
 create(ImgArgs *args, const char *filename, const char *format, GHashTable *options, GError **err)
 {
-    if (!block_format_create_options(format))
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%s: Unknown file format '%s'", filename,
-                              format);
-    if (!img_create_options_check(format, options, false, err) ||
+    if (!img_create_format_check(format, err) ||
+        !img_create_options_check(format, options, false, err) ||
         (g_hash_table_contains(options, "backing_file") &&
          !backing_check(args, filename, options, err))) {
         g_prefix_error(err, "%s: ", filename);
@@ -88,8 +88,8 @@ create_run(ImgArgs *args)
     if (!options)
         return img_fail_error(err);
     if (help) {
-        if (!block_format_create_options(format))
-            return img_fail("Unknown file format '%s'", format);
+        if (!img_create_format_check(format, &err))
+            return img_fail_error(err);
         img_create_options_print_help(format, false);
         return IMG_OK;
     }

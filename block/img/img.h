@@ -19,6 +19,7 @@
 #include "block/tools/keyval.h"
 #include "block/tools/objects.h"
 #include "block/tools/sandbox.h"
+#include "block/tools/snapshot.h"
 
 /* Exit codes that qemu-img documents. */
 enum {
@@ -29,6 +30,8 @@ enum {
     IMG_CHECK_UNSUPPORTED = 63,
     IMG_COMPARE_DIFFERENT = 1,
     IMG_COMPARE_FAILED = 2,
+    IMG_COMPARE_STATUS_FAILED = 3, /* where there is data cannot be told */
+    IMG_COMPARE_READ_FAILED = 4,
 };
 
 #define IMG_UNSET UINT64_MAX /* a number that was not given */
@@ -128,6 +131,10 @@ bool img_create(const ImgArgs *args, const char *filename, const char *format, G
                 GError **err);
 /* Checks names and values of @options against the format's rows and makes sizes plain numbers. */
 bool img_create_options_check(const char *format, GHashTable *options, bool amend, GError **err);
+/* Writes what was checked as the formats have it: "on" and "off" for "yes", "false" and others. */
+void img_create_options_settle(const char *format, GHashTable *options);
+/* Whether images of @format can be made. */
+bool img_create_format_check(const char *format, GError **err);
 void img_create_options_print_help(const char *format, bool amend);
 
 /* print.c */

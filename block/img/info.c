@@ -8,12 +8,23 @@
 
 #include "util/error.h"
 
+/* Whether the image lies on a server, which does not tell what it takes there. */
+static bool
+is_remote(const BlockNode *node)
+{
+    while (block_node_file(node))
+        node = block_node_file(node);
+    return strcmp(block_node_driver(node), "nbd") == 0;
+}
+
 /* qemu-img has no "driver info" for these: neither cluster size nor dirty flag is printed. */
 static bool
 has_driver_info(const BlockNode *node)
 {
     static const char *const without[] = { "parallels", "bochs", "cloop", "dmg", NULL };
 
+    if (strcmp(block_node_driver(node), "raw") == 0 && is_remote(node))
+        return false;
     return !g_strv_contains(without, block_node_driver(node));
 }
 
@@ -52,7 +63,8 @@ info_json(BlockNode *node)
     json_object_set_string_member(o, "filename", filename);
     json_object_set_string_member(o, "format", block_node_driver(node));
     json_object_set_int_member(o, "virtual-size", (gint64)block_node_size(node));
-    json_object_set_int_member(o, "actual-size", (gint64)block_node_host_bytes(node));
+    if (!is_remote(node))
+        json_object_set_int_member(o, "actual-size", (gint64)block_node_host_bytes(node));
     if (has_driver_info(node)) {
         if (block_node_cluster_size(node) > 0)
             json_object_set_int_member(o, "cluster-size", block_node_cluster_size(node));
@@ -84,7 +96,8 @@ info_print(BlockNode *node)
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);
     g_autofree char *size = img_size_text(block_node_size(node));
-    g_autofree char *host = img_size_text(block_node_host_bytes(node));
+    g_autofree char *host =
+        is_remote(node) ? g_strdup("unavailable") : img_size_text(block_node_host_bytes(node));
 
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
            filename, block_node_driver(node), size, block_node_size(node), host);

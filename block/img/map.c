@@ -98,7 +98,10 @@ map_print(BlockNode *node, uint64_t at, uint64_t end, bool json, GError **err)
         }
         at += range.length;
     }
-    if (now.length > 0 && !entry_print(&now, json, first, err))
+    /* of nothing at all there is one entry, without length, as qemu-img has it */
+    if (now.length == 0)
+        now.start = at;
+    if ((now.length > 0 || first) && !entry_print(&now, json, first, err))
         return false;
     if (json)
         puts("]");
@@ -123,9 +126,8 @@ map_run(ImgArgs *args)
     if (!node || !img_sandbox_enter(&err))
         return img_fail_error(err);
     end = block_node_size(node);
-    start = MIN(start, end);
     if (args->max_length != IMG_UNSET)
-        end = MIN(end, start + MIN(args->max_length, end));
+        end = start >= end ? end : MIN(end, start + MIN(args->max_length, end));
     return map_print(node, start, end, json, &err) ? IMG_OK : img_fail_error(err);
 }
 

@@ -28,6 +28,8 @@ measure_run(ImgArgs *args)
         img_create_options_print_help(format, false);
         return IMG_OK;
     }
+    if (args->n_files == 0 && (args->image_opts || args->format || args->snapshot))
+        return img_fail("--image-opts, -f, and -l require a filename argument.");
     if (args->n_files > 1)
         return img_fail("At most one filename argument is allowed.");
     if (args->n_files == 1 && args->size != IMG_UNSET)
@@ -37,14 +39,16 @@ measure_run(ImgArgs *args)
     if (args->n_files == 1) {
         source = img_open(args, args->files[0], args->format,
                           IMG_OPEN_CHAIN | (args->image_opts ? IMG_OPEN_OPTIONS : 0), NULL, &err);
-        if (!source || (args->snapshot && !block_image_snapshot_show(source, args->snapshot, &err)))
+        if (!source || (args->snapshot && !tool_snapshot_show(source, args->snapshot, &err)))
             return img_fail_error(err);
     }
     g_hash_table_replace(
         options, g_strdup("size"),
         g_strdup_printf("%" PRIu64, source ? block_node_size(source) : args->size));
-    if (!img_create_options_check(format, options, false, &err) || !img_sandbox_enter(&err) ||
-        !block_image_measure(format, options, source, &measure, &err))
+    if (!img_create_options_check(format, options, false, &err) || !img_sandbox_enter(&err))
+        return img_fail_error(err);
+    img_create_options_settle(format, options);
+    if (!block_image_measure(format, options, source, &measure, &err))
         return img_fail_error(err);
     if (json) {
         JsonObject *o = json_object_new();

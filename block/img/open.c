@@ -46,7 +46,7 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
         .ops = { .opaque = (void *)args, .secret = secret_get, .tls = tls_get },
         .read_only = !(how & IMG_OPEN_WRITE),
         .follow_backing = how & IMG_OPEN_CHAIN,
-        .force_share = args->force_share,
+        .force_share = args->force_share && !(how & IMG_OPEN_WRITE),
         .no_flush = cache && strcmp(cache, "unsafe") == 0,
         .direct = cache && (strcmp(cache, "none") == 0 || strcmp(cache, "off") == 0 ||
                             strcmp(cache, "directsync") == 0),
@@ -112,6 +112,25 @@ row_find(const BlockCreateOption *rows, const char *name)
     return NULL;
 }
 
+/* Ways to write off and on; the formats know the first ones. */
+static const char *const bool_words[2][5] = { { "off", "no", "false", "n", NULL },
+                                              { "on", "yes", "true", "y", NULL } };
+
+void
+img_create_options_settle(const char *format, GHashTable *options)
+{
+    for (const BlockCreateOption *row = block_format_create_options(format); row && row->name;
+         row++) {
+        const char *value = g_hash_table_lookup(options, row->name);
+
+        for (unsigned i = 0; i < 2 && value && row->kind == BLOCK_OPTION_BOOL; i++)
+            if (g_strv_contains(bool_words[i], value)) {
+                g_hash_table_replace(options, g_strdup(row->name), g_strdup(bool_words[i][0]));
+                break;
+            }
+    }
+}
+
 static bool
 value_check(const BlockCreateOption *row, char **value, GError **err)
 {
@@ -128,7 +147,7 @@ value_check(const BlockCreateOption *row, char **value, GError **err)
         *value = g_strdup_printf("%" PRIu64, number);
         return true;
     case BLOCK_OPTION_BOOL:
-        if (strcmp(*value, "on") != 0 && strcmp(*value, "off") != 0)
+        if (!g_strv_contains(bool_words[0], *value) && !g_strv_contains(bool_words[1], *value))
             return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                                   "Parameter '%s' expects 'on' or 'off', not '%s'", row->name,
                                   *value);
@@ -208,20 +227,43 @@ img_create_options_print_help(const char *format, bool amend)
 }
 
 bool
+img_create_format_check(const char *format, GError **err)
+{
+    const BlockCreateOption *rows = block_format_create_options(format);
+
+    if (!rows)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "Unknown file format '%s'", format);
+    return rows->name || kiln_error_set(err, VIR_ERR_NO_SUPPORT,
+                                        "images of format '%s' are only read, not made", format);
+}
+
+/* A disk has whole sectors: a size between two is the next one, whatever the format. */
+static void
+size_round(GHashTable *options)
+{
+    const char *text = g_hash_table_lookup(options, "size");
+    uint64_t size = text ? g_ascii_strtoull(text, NULL, 10) : 0;
+
+    if (size % BLOCK_SECTOR != 0 && size <= G_MAXINT64 - BLOCK_SECTOR) {
+        size += BLOCK_SECTOR - size % BLOCK_SECTOR;
+        g_hash_table_replace(options, g_strdup("size"), g_strdup_printf("%" PRIu64, size));
+    }
+}
+
+bool
 img_create(const ImgArgs *args, const char *filename, const char *format, GHashTable *options,
            GError **err)
 {
     BlockImageOptions image;
 
-    if (!block_format_create_options(format))
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%s: Unknown file format '%s'", filename,
-                              format);
-    if (!block_format_create_options(format)->name)
-        return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
-                              "%s: images of format '%s' are only read, not made", filename,
-                              format);
-    if (!img_create_options_check(format, options, false, err) ||
-        !img_image_options(args, IMG_OPEN_WRITE, NULL, &image, err) ||
+    if (!img_create_format_check(format, err) ||
+        !img_create_options_check(format, options, false, err)) {
+        g_prefix_error(err, "%s: ", filename);
+        return false;
+    }
+    size_round(options);
+    img_create_options_settle(format, options);
+    if (!img_image_options(args, IMG_OPEN_WRITE, NULL, &image, err) ||
         !block_image_create(filename, format, options, &image, err)) {
         g_prefix_error(err, "%s: ", filename);
         return false;

@@ -150,8 +150,12 @@ rebase_run(ImgArgs *args)
     if (args->n_files != 1)
         return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
                         "information");
-    if (!args->backing)
+    if (!args->backing && !args->unsafe)
         return img_fail("Must specify backing file (-b) or use simple rebase mode (-u)");
+    if (!args->backing) /* -u alone takes the name away */
+        args->backing = "";
+    if (args->format2 && !block_format_create_options(args->format2))
+        return img_fail("Invalid format name: '%s'", args->format2);
     top = img_open(args, args->files[0], args->format, how, args->cache, &err);
     if (!top)
         return img_fail_error(err);

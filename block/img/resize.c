@@ -61,7 +61,7 @@ resize_run(ImgArgs *args)
     size = sign == '+' ? old + size : sign == '-' ? old - size : size;
     if (size == 0)
         return img_fail("New image size must be positive");
-    if (size < old && prealloc != BLOCK_PREALLOC_OFF)
+    if (size <= old && prealloc != BLOCK_PREALLOC_OFF)
         return img_fail("Preallocation can only be used for growing images");
     if (size < old && !args->shrink) {
         img_warn("shrinking '%s' from %" PRIu64 " to %" PRIu64 " bytes deletes what lies beyond",

@@ -6,6 +6,7 @@
 #include "block/img/img.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "util/error.h"
 
@@ -18,9 +19,26 @@ make(BlockNode *node, const char *name, GError **err)
         .name = (char *)name,
         .date_sec = now / G_USEC_PER_SEC,
         .date_nsec = (uint32_t)(now % G_USEC_PER_SEC * 1000),
+        .icount = 0, /* no instruction was run */
     };
 
     return block_image_snapshot_create(node, &snapshot, err);
+}
+
+/* Only a name: an id could be another one's name. */
+static bool
+remove_by_name(BlockNode *node, const char *name, GError **err)
+{
+    g_autoptr(GPtrArray) list = block_image_snapshots(node);
+
+    for (guint i = 0; list && i < list->len; i++) {
+        const BlockSnapshot *snapshot = list->pdata[i];
+
+        if (strcmp(snapshot->name, name) == 0)
+            return block_image_snapshot_delete(node, snapshot->id, err);
+    }
+    return kiln_error_set(err, VIR_ERR_INVALID_ARG, "image '%s' has no snapshot of this name",
+                          block_node_filename(node));
 }
 
 static int
@@ -40,6 +58,9 @@ snapshot_run(ImgArgs *args)
     if (args->n_files != 1)
         return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
                         "information");
+    if (changes && args->force_share)
+        return img_fail("Could not open '%s': -U is only for images that are not written",
+                        args->files[0]);
     node = img_open(args, args->files[0], NULL, how, NULL, &err);
     if (!node || !img_sandbox_enter(&err))
         return img_fail_error(err);
@@ -63,7 +84,7 @@ snapshot_run(ImgArgs *args)
     } else {
         what = "delete";
         name = args->snapshot_delete;
-        done = block_image_snapshot_delete(node, name, &err);
+        done = remove_by_name(node, name, &err);
     }
     if (!done)
         return img_fail("Could not %s snapshot '%s': %s", what, name, err->message);

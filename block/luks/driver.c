@@ -178,6 +178,7 @@ static const BlockCreateOption create_options[] = {
     { "hash-alg", "Hash of passphrases: sha256, sha1, sha512, …", NULL, BLOCK_OPTION_STRING,
       false },
     { "iter-time", "Milliseconds that trying a passphrase takes", NULL, BLOCK_OPTION_NUMBER, true },
+    BLOCK_CREATE_OPTION_NOCOW,
     { "preallocation", "What is allocated at once: off, falloc, full", NULL, BLOCK_OPTION_STRING,
       false },
     { "keyslot", "Key slot to change, 0 to 7", NULL, BLOCK_OPTION_NUMBER, true, true },

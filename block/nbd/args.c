@@ -293,6 +293,15 @@ args_check(NbdArgs *args, int n_files)
             "--connect serves the kernel of this host: without --port, --bind and --tls-creds");
         return false;
     }
+    if (args->tls_hostname && !args->tls_creds) {
+        nbd_fail("--tls-hostname is not permitted without --tls-creds");
+        return false;
+    }
+    if ((args->export_name && strlen(args->export_name) > NBD_STRING_MAX) ||
+        (args->description && strlen(args->description) > NBD_STRING_MAX)) {
+        nbd_fail("--export-name and --description have at most %d bytes each", NBD_STRING_MAX);
+        return false;
+    }
     if (args->format && args->image_opts) {
         nbd_fail("--image-opts names the format as driver=…: leave --format out");
         return false;

@@ -8,6 +8,7 @@
 #include "block/nbd/serve.h"
 #include "block/open.h"
 #include "block/tools/keyval.h"
+#include "block/tools/snapshot.h"
 #include "util/error.h"
 
 static NbdTls *
@@ -150,7 +151,7 @@ nbd_image_open(const NbdArgs *args, GError **err)
     }
     if (!node)
         return NULL;
-    if (args->load_snapshot && !block_image_snapshot_show(node, args->load_snapshot, err))
+    if (args->load_snapshot && !tool_snapshot_show(node, args->load_snapshot, err))
         return NULL;
     return image_window(args, node, err);
 }

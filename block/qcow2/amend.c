@@ -292,6 +292,10 @@ amend_all(Amend *a, GError **err)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "image '%s' has version 2 of qcow2; give compat=1.1 as well",
                               block_node_filename(a->node));
+    if (down && given(a, "refcount_bits") && a->o.refcount_order != V2_REFCOUNT_ORDER)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "image '%s': compat=0.10 has refcount_bits=16 only",
+                              block_node_filename(a->node));
     if (!tell(a, 0, err))
         return false;
     if (given(a, "refcount_bits") && a->o.refcount_order != h->refcount_order &&

@@ -7,9 +7,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <linux/fs.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "block/qcow2/layout.h"
 #include "block/qcow2/qcow2.h"
@@ -210,20 +208,6 @@ file_reach(BlockNode *file, uint64_t end, BlockPrealloc prealloc, GError **err)
     return block_image_resize(file, end, prealloc, false, err);
 }
 
-/* Copying by the file system costs an image twice; where it cannot be turned off nothing is lost.
- */
-static void
-file_set_nocow(const BlockNode *file)
-{
-    int flags;
-
-    if (file->fd >= 0 && ioctl(file->fd, FS_IOC_GETFLAGS, &flags) == 0) {
-        flags |= FS_NOCOW_FL;
-        if (ioctl(file->fd, FS_IOC_SETFLAGS, &flags) < 0)
-            g_debug("no FS_NOCOW_FL on '%s'", block_node_filename(file));
-    }
-}
-
 static bool
 data_file_create(const Qcow2CreateOptions *o, const BlockImageOptions *image, GError **err)
 {
@@ -261,8 +245,6 @@ qcow2_create(BlockNode *file, GHashTable *options, const BlockImageOptions *imag
                                     "the names of the backing file and the data file do not fit "
                                     "into a first cluster of %u bytes; give a larger cluster_size",
                                     1u << o.cluster_bits);
-    if (o.nocow)
-        file_set_nocow(file);
     if (o.data_file && !data_file_create(&o, image, err))
         return false;
     meta_end = p.prealloc && !o.data_file ? p.data_at : p.end;

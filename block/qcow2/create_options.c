@@ -239,7 +239,6 @@ qcow2_amend_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GError **e
         !parse_bool(table, "lazy_refcounts", &o.lazy_refcounts, err) ||
         !parse_bool(table, "extended_l2", &o.extended_l2, err) ||
         !parse_bool(table, "data_file_raw", &o.data_file_raw, err) ||
-        !parse_bool(table, "nocow", &o.nocow, err) ||
         !check_name_length("backing_file", o.backing_file, err) ||
         !check_name_length("data_file", o.data_file, err))
         return false;
@@ -299,6 +298,6 @@ const BlockCreateOption qcow2_create_options[] = {
     { "lazy_refcounts", "Write reference counts late; a check mends them", "off", BLOCK_OPTION_BOOL,
       true },
     { "refcount_bits", "Bits of one reference count, 1 to 64", "16", BLOCK_OPTION_NUMBER, true },
-    { "nocow", "No copy-on-write by the file system (btrfs)", NULL, BLOCK_OPTION_BOOL, false },
+    BLOCK_CREATE_OPTION_NOCOW,
     { NULL, NULL, NULL, BLOCK_OPTION_STRING, false },
 };

@@ -93,7 +93,9 @@ qcow2_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GError 
         return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, source,
                                "cannot find out where image '%s' has data",
                                block_node_filename(source));
-    if (o.prealloc == BLOCK_PREALLOC_FALLOC || o.prealloc == BLOCK_PREALLOC_FULL)
+    /* how much of a source's own chain the new one shares nobody knows: at worst nothing */
+    if (o.prealloc == BLOCK_PREALLOC_FALLOC || o.prealloc == BLOCK_PREALLOC_FULL ||
+        (source && o.backing_file))
         required = size;
     if (o.encrypted && !luks_options_payload(&o.luks, &luks, err))
         return false;

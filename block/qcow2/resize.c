@@ -269,6 +269,12 @@ refuse(BlockNode *node, uint64_t size, GError **err)
     if (block_node_read_only(node))
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "image '%s' is open for reading only",
                               name);
+    if (size % BLOCK_SECTOR != 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "%" G_GUINT64_FORMAT
+                              " bytes are no size for image '%s': the new size "
+                              "must be a multiple of %d",
+                              size, name, BLOCK_SECTOR);
     if (clusters_of(q, size) > limit || size > G_MAXINT64)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "%" G_GUINT64_FORMAT " bytes are more than image '%s' can have with "

@@ -196,7 +196,7 @@ create_locked(BlockNode *node, const BlockSnapshot *snapshot, GError **err)
         s->date_nsec = snapshot->date_nsec;
         s->vm_clock_nsec = snapshot->vm_clock_nsec;
         s->vm_state_size = snapshot->vm_state_size;
-        s->icount = snapshot->icount ? snapshot->icount : UINT64_MAX;
+        s->icount = snapshot->icount;
         s->disk_size = q->header.size;
         g_ptr_array_add(shadow.snapshots, s);
         shadow.l1_room = l1_of_disk(q, q->header.size);

@@ -30,7 +30,7 @@ bool qcow2_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GE
 typedef struct {
     uint64_t size;
     unsigned version, cluster_bits, refcount_order, compression_type;
-    bool has_size, lazy_refcounts, extended_l2, data_file_raw, nocow;
+    bool has_size, lazy_refcounts, extended_l2, data_file_raw;
     BlockPrealloc prealloc;
     const char *backing_file, *backing_format, *data_file;
     bool encrypted; /* by a LUKS volume inside, as @luks says */

@@ -137,6 +137,12 @@ def serves_bitmaps_snapshots_and_offsets():
                             (5 * MIB + 131072, 16 * MIB - 5 * MIB - 131072, 0)], out
         with server(d + "/s", "-f", "qcow2", "-t", "-l", "first", image):
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", uri(d + "/s"))
+            told = [run(tool, "info", *more, uri(d + "/s", "")) for tool in (IMG, "qemu-img")
+                    for more in ((), ("--output=json",))]
+            told = [re.sub("unix:/*", "unix:", text) for text in told]
+            assert told[:2] == told[2:], told
+        with server(d + "/s", "-f", "qcow2", "-t", "-l", "snapshot.name=first,snapshot.id=1", image):
+            run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", uri(d + "/s"))
         with server(d + "/s", "-f", "qcow2", "-r", "-o", str(5 * MIB), image):
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 3 0 128k", uri(d + "/s"))
 
@@ -386,6 +392,10 @@ def explains_what_is_wrong():
                            (["--object", "secret,id=s", image], "needs 'data' or 'file'"),
                            (["--object", "iothread,id=s", image], "tls-creds"),
                            (["--tls-creds", "t", "-f", "raw", image], "id=t"),
+                           (["--tls-hostname", "x", "-f", "raw", image], "--tls-creds"),
+                           (["-x", "x" * 4097, "-k", d + "/s", "-f", "raw", image], "at most 4096"),
+                           (["-D", "x" * 4097, "-k", d + "/s", "-f", "raw", image], "at most 4096"),
+                           (["-l", "snapshot.id=1,snapshot.name=no", image], "no snapshot"),
                            (["-o", "99999999999", "-f", "raw", image], "behind")):
             done = subprocess.run([TOOL, *argv], capture_output=True, text=True, timeout=20, check=False)
             assert done.returncode == 1 and text in done.stderr, (argv, done.stderr)

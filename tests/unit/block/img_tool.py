@@ -57,7 +57,7 @@ class Beside(unittest.TestCase):
 
     def both(self, line, same_text=True, status=None):
         """Runs @line with both; their results must agree."""
-        words = line.split()
+        words = line.split() if isinstance(line, str) else line
         kiln, qemu = self.run_one(KILN, words), self.run_one(QEMU, words)
         told = "%s\nkiln-img: %s%s\nqemu-img: %s%s" % (line, kiln.stdout, kiln.stderr, qemu.stdout,
                                                       qemu.stderr)
@@ -289,12 +289,133 @@ class Beside(unittest.TestCase):
             with self.subTest(line=line.strip()):
                 self.both(line, same_text=False)
 
+    def same_image(self, name):
+        """What both made is an image of the same size that reads the same."""
+        told = [self.run_one(QEMU, ["info", "--output=json", os.path.join(self.at[tool], name)])
+                for tool in (KILN, QEMU)]
+        self.assertEqual(*[json.loads(t.stdout)["virtual-size"] for t in told], name)
+        subprocess.run([QEMU, "compare", "-q", *[os.path.join(at, name) for at in self.at.values()]],
+                       check=True)
+
+    def test_sizes(self):
+        """Sizes between two sectors are the next one; a qcow2 image is not resized to such."""
+        for line in ("create -f qcow2 a.qcow2 3000", "create -f raw a.raw 3000",
+                     "create -f vdi a.vdi 3000", "create -f vmdk a.vmdk 3000",
+                     "dd -O qcow2 if=base.raw of=b.qcow2 bs=1000 count=3",
+                     "dd -O qcow2 if=base.raw of=c.qcow2 bs=1000 count=999 skip=1",
+                     "dd if=base.raw of=b.raw bs=1000 count=3"):
+            self.both(line, status=0)
+            self.same_image(re.search(r"[abc]\.(qcow2|raw|vdi|vmdk)(?! of)", line.split("of=")[-1])[0])
+        self.assertEqual(os.path.getsize(os.path.join(self.at[KILN], "a.raw")), 3072)
+        self.lines("""
+            resize b.qcow2 +100
+            resize b.qcow2 5242881
+            resize --preallocation=full b.qcow2 3072
+            resize -f raw b.raw 5001
+            info --output=json b.qcow2
+            map --output=json -s 5M base.raw
+            map --output=json -s 6M base.raw
+            map -s 6M base.raw
+            map --output=json -l 0 base.raw
+            map --image-opts --output=json driver=raw,offset=1M,size=2M,file.filename=base.raw
+            convert --image-opts driver=raw,offset=1M,size=1M,file.filename=base.raw w.raw
+            measure --image-opts --size 1G -O qcow2
+            measure -f raw --size 1G
+            measure -l one --size 1G
+        """)
+        self.same_image("w.raw")
+
+    def test_option_values(self):
+        self.lines("""
+            create -f raw -o nocow=on a.raw 1M
+            create -f raw -o nocow=on,preallocation=full b.raw 1M
+            create -f vdi -o nocow=on a.vdi 1M
+            create -f qcow2 -o nocow=on,lazy_refcounts=yes a.qcow2 1M
+            info a.qcow2
+            create -f qcow2 -o lazy_refcounts=n b.qcow2 1M
+            create -f qcow2 -o lazy_refcounts=perhaps c.qcow2 1M
+            amend -o lazy_refcounts=true b.qcow2
+            amend -o refcount_bits=8,compat=0.10 b.qcow2
+            info b.qcow2
+            create -f bochs -o help
+            create -u -f qcow2 -b nothing c.qcow2 1M
+            convert -n -O qcow2 -o size=10M base.raw b.qcow2
+        """)
+        self.both(["create", "-f", "qcow2", "-o", "", "c.qcow2", "1M"], status=1)
+        self.both(["amend", "-o", "", "b.qcow2"], status=1)
+
+    def test_backing_names(self):
+        """amend changes no backing file, rebase -u alone takes it away, formats have to be known."""
+        for where in self.at.values():
+            subprocess.run([QEMU, "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw",
+                            "o.qcow2"], cwd=where, check=True)
+        self.lines("""
+            amend -o backing_file=e.raw,backing_fmt=raw o.qcow2
+            amend -o backing_file= o.qcow2
+            amend -o backing_fmt=raw o.qcow2
+            info o.qcow2
+            amend -o backing_file=base.raw,backing_fmt=raw o.qcow2
+            measure -O qcow2 -o backing_file=base.raw o.qcow2
+            rebase -u -b e.raw -F nothing o.qcow2
+            info o.qcow2
+            rebase -u o.qcow2
+            info o.qcow2
+        """)
+
+    def test_snapshot_names(self):
+        """-d takes names only, -l ids, names or both; a new one ran no instruction."""
+        for words in (["create", "-q", "-f", "qcow2", "a.qcow2", "5M"], ["snapshot", "-c", "one", "a.qcow2"],
+                      ["snapshot", "-c", "1", "a.qcow2"]):
+            for tool in self.at:
+                self.assertEqual(self.run_one(tool, words).returncode, 0)
+        self.lines("""
+            snapshot -l a.qcow2
+            info --output=json a.qcow2
+            measure -O qcow2 -l snapshot.name=one a.qcow2
+            measure -O qcow2 -l snapshot.id=2 a.qcow2
+            measure -O qcow2 -l snapshot.id=1,snapshot.name=1 a.qcow2
+            convert -l snapshot.id=1,snapshot.name=one a.qcow2 a.raw
+            convert -l snapshot.id=2,snapshot.name=one a.qcow2 b.raw
+            convert -l snapshot.nothing=2 a.qcow2 b.raw
+            snapshot -d 2 a.qcow2
+            snapshot -d 1 a.qcow2
+            snapshot -l a.qcow2
+            snapshot -U -c x a.qcow2
+            snapshot -U -l a.qcow2
+            check -U -r all a.qcow2
+            bench -U -w -c 2 a.qcow2
+            check --output=json --image-opts driver=qcow2,file.filename=a.qcow2
+        """)
+
+    def test_broken_table(self):
+        """An entry that points between clusters: compare's exit code, and what --salvage leaves."""
+        for where in self.at.values():
+            path = os.path.join(where, "a.qcow2")
+            subprocess.run([QEMU, "convert", "-O", "qcow2", os.path.join(where, "base.raw"), path],
+                           check=True)
+            with open(path, "r+b") as image:
+                image.seek(40)
+                image.seek(int.from_bytes(image.read(8), "big"))
+                table = int.from_bytes(image.read(8), "big") & 0x00fffffffffffe00
+                image.seek(table)
+                entries = [int.from_bytes(image.read(8), "big") for _ in range(SIZE >> 16)]
+                broken = [i for i, entry in enumerate(entries) if entry][1]
+                image.seek(table + 8 * broken)
+                image.write((entries[broken] + 512).to_bytes(8, "big"))
+        self.both("compare a.qcow2 base.raw", status=3)
+        self.both("convert a.qcow2 b.raw", status=1)
+        self.both("convert --salvage a.qcow2 c.raw", same_text=False, status=0)
+        self.same_image("c.raw")
+
     def test_bench(self):
         for line in ("bench -f raw -c 100 -d 4 base.raw",
-                     "bench -w -f raw -c 500 --flush-interval 64 --pattern 3 base.raw"):
+                     "bench -w -f raw -c 500 --flush-interval 64 --pattern 3 base.raw",
+                     "bench -q -S 0 -f raw -c 10 base.raw",
+                     "bench -w -f raw -c 9 -d 2 --flush-interval 4 --no-drain base.raw"):
             first = self.both(line, same_text=False, status=0).stdout.splitlines()
             self.assertRegex(first[0], r"^Sending \d+ (read|write) requests, 4096 bytes each")
             self.assertRegex(first[-1], r"^Run completed in [0-9.]+ seconds\.$")
+            self.assertEqual(first[:-1], self.run_one(QEMU, line.split()).stdout.splitlines()[:-1])
         self.both("compare base.raw base.raw")
 
     def test_secrets(self):

@@ -104,15 +104,57 @@ tls_add(ToolObjects *objects, const char *kind, GHashTable *keys, GError **err)
     return fine;
 }
 
+/* {"qom-type": "secret", "id": …} as libvirt writes it, into @keys; returns the type. */
+static char *
+object_from_json(const char *text, GHashTable *keys, GError **err)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GList) names = NULL;
+    JsonObject *object;
+    char *kind;
+
+    if (!json_parser_load_from_data(parser, text, -1, err) ||
+        !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+        g_clear_error(err);
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "--object is not JSON of the form {\"qom-type\": …, \"id\": …}");
+        return NULL;
+    }
+    object = json_node_get_object(json_parser_get_root(parser));
+    names = json_object_get_members(object);
+    for (const GList *l = names; l; l = l->next) {
+        JsonNode *node = json_object_get_member(object, l->data);
+
+        if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING)
+            g_hash_table_replace(keys, g_strdup(l->data), g_strdup(json_node_get_string(node)));
+        else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN)
+            g_hash_table_replace(keys, g_strdup(l->data),
+                                 g_strdup(json_node_get_boolean(node) ? "on" : "off"));
+        else {
+            kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                           "--object: the member '%s' is neither a text nor true or false",
+                           (const char *)l->data);
+            return NULL;
+        }
+    }
+    kind = g_strdup(g_hash_table_lookup(keys, "qom-type"));
+    if (!kind)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "--object: the JSON has no member 'qom-type'");
+    g_hash_table_remove(keys, "qom-type");
+    return kind;
+}
+
 bool
 tool_objects_add(ToolObjects *objects, const char *text, GError **err)
 {
     static const BlockOpenOps ops = { 0 };
     g_autoptr(GHashTable) keys = tool_keyval_new();
-    const char *rest = strchr(text, ',');
-    g_autofree char *kind = g_strndup(text, strcspn(text, ","));
+    bool json = *text == '{';
+    const char *rest = json ? NULL : strchr(text, ',');
+    g_autofree char *kind =
+        json ? object_from_json(text, keys, err) : g_strndup(text, strcspn(text, ","));
 
-    if (rest && !tool_keyval_parse(rest + 1, keys, err))
+    if (!kind || (rest && !tool_keyval_parse(rest + 1, keys, err)))
         return false;
     if (strcmp(kind, "secret") == 0)
         return block_secrets_add(objects->secrets, keys, &ops, err);

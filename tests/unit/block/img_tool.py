@@ -423,6 +423,9 @@ class Beside(unittest.TestCase):
                      "info --object secret,data=x base.raw", "info --object secret,id=a base.raw",
                      "info --object nothing,id=a base.raw"):
             self.both(line)
+        for text in ('{"qom-type":"secret","id":"a","data":"x"}', '{"qom-type": "secret", "id": "a"}',
+                     '{"id": "a", "data": "x"}', '{"qom-type": "secret", "id": "a", "data": 5}', "{"):
+            self.both(["info", "--object", text, "base.raw"])
 
     def test_progress(self):
         """-p ends at 100; SIGUSR1 tells how far it is."""

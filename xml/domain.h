@@ -3,9 +3,9 @@
  * What is legal libvirt XML but not understood stands whole in the kept lists, is printed again in
  * its place, and is named by domain_def_unsupported() when the guest is to be started.
  *
- * Automatic choices that differ from libvirt's QEMU driver: an <interface> without a model is
- * virtio, a guest without a machine type gets the q35 board, a USB controller without a model is
- * the board's usual one (qemu-xhci on q35), and hubs are not added when USB ports run out.
+ * Automatic choices that differ from libvirt's QEMU driver: a guest without a machine type gets the
+ * q35 board, a USB controller without a model is the board's usual one (qemu-xhci on q35), a SCSI
+ * controller without one is virtio-scsi, and hubs are not added when USB ports run out.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_H
@@ -129,6 +129,7 @@ typedef struct {
 #define DOMAIN_MACHINE_Q35 "kiln-q35-1.0"
 #define DOMAIN_MACHINE_PC "kiln-pc-1.0"
 #define DOMAIN_DEFAULT_MACHINE DOMAIN_MACHINE_Q35
+#define DOMAIN_DEFAULT_CPU "qemu64"
 
 typedef enum {
     DOMAIN_PARSE_VALIDATE = 1 << 0, /* check against the schema first */
@@ -163,6 +164,17 @@ bool domain_def_equal(const DomainDef *a, const DomainDef *b);
  * addresses, MACs. Done by domain_def_parse(); call it again after changing a definition. What is
  * already chosen stays. Then runs every check. */
 bool domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError **err);
+
+/* Of a complete definition that a client wants to define or create now: refuses what libvirt
+ * refuses only then (VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR), and gives it the processor
+ * model that QEMU has without -cpu when it names none, unless @keep_cpu. What is stored without one
+ * runs on the host's. */
+bool domain_def_as_new(DomainDef *def, bool keep_cpu, GError **err);
+bool domain_def_names_cpu(const DomainDef *def);
+
+/* The model of an interface that names none: rtl8139. For one that is to come to @running (else
+ * NULL), a q35, it is virtio: a card of that age finds no slot there while the guest runs. */
+void domain_interface_give_model(DomainInterface *net, const DomainDef *running);
 
 /* Refuses, by name (VIR_ERR_CONFIG_UNSUPPORTED), the first thing that Kiln keeps but cannot give a
  * guest. To be asked before starting. */

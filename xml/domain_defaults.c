@@ -107,9 +107,8 @@ complete_video(DomainVideo *video)
         [DOMAIN_VIDEO_BOCHS] = 16384, [DOMAIN_VIDEO_RAMFB] = 0,
     };
 
-    /* libvirt would take cirrus; the standard VGA has more modes and is mapped more often. */
     if (!video->model)
-        video->model = DOMAIN_VIDEO_VGA;
+        video->model = DOMAIN_VIDEO_CIRRUS;
     if (video->model == DOMAIN_VIDEO_NONE)
         return;
     if (video->vram == XML_UNSET && vram[video->model])
@@ -249,10 +248,12 @@ domain_add_board_controllers(DomainDef *def, GError **err)
     DomainController *c = domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 0);
 
     for (guint i = 0; i < def->controllers->len; i++) {
-        DomainController *usb = def->controllers->pdata[i];
+        DomainController *usual = def->controllers->pdata[i];
 
-        if (usb->type == DOMAIN_CONTROLLER_USB && !usb->usb_model)
-            usb->usb_model = pc ? DOMAIN_USB_PIIX3_UHCI : DOMAIN_USB_QEMU_XHCI;
+        if (usual->type == DOMAIN_CONTROLLER_USB && !usual->usb_model)
+            usual->usb_model = pc ? DOMAIN_USB_PIIX3_UHCI : DOMAIN_USB_QEMU_XHCI;
+        if (usual->type == DOMAIN_CONTROLLER_SCSI && !usual->scsi_model)
+            usual->scsi_model = DOMAIN_SCSI_VIRTIO;
     }
     if (!domain_def_controller(def, DOMAIN_CONTROLLER_USB, 0))
         domain_add_controller(def, DOMAIN_CONTROLLER_USB, 0)->usb_model =

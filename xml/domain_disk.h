@@ -114,6 +114,12 @@ typedef enum {
 } DomainEncryptionFormat;
 extern const char *const domain_encryption_formats[];
 
+typedef enum {
+    DOMAIN_ENCRYPTION_ENGINE_ABSENT,
+    DOMAIN_ENCRYPTION_ENGINE_QEMU,
+    DOMAIN_ENCRYPTION_ENGINE_LIBRBD,
+} DomainEncryptionEngine;
+
 /* Which of libvirt's secrets: one of the two strings is set. */
 typedef struct {
     char *type; /* "passphrase" */
@@ -122,7 +128,7 @@ typedef struct {
 
 typedef struct {
     int format; /* DomainEncryptionFormat */
-    int engine;
+    int engine; /* DomainEncryptionEngine; of a disk set after completion */
     GPtrArray *secrets; /* DomainDiskSecret */
     GPtrArray *kept;    /* XmlKept */
 } DomainEncryption;

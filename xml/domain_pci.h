@@ -14,6 +14,7 @@ typedef struct {
     unsigned bridge_slot;               /* of bus 0: PIIX3 or LPC */
     uint8_t used[PCI_BUSES][PCI_SLOTS]; /* bit per function */
     uint8_t ports_only[PCI_SLOTS];      /* bus 0: root ports only in this slot */
+    GHashTable *given;                  /* DomainAddress, by pci_map_place() */
     GError **err;
 } PciMap;
 

@@ -2,7 +2,8 @@
  *
  * q35: root ports fill the functions of pcie.0's slots from 1 (2 if a video card sits in slot 1),
  * eight to a slot; each PCI Express device gets a root port of its own; conventional PCI devices go
- * behind a pcie-to-pci-bridge. pc: everything sits on bus 0 from slot 2 or 3 on.
+ * behind a pcie-to-pci-bridge. pc: everything sits on bus 0 from slot 2 on. Addresses are given
+ * twice: the first time tells which bridges and ports are needed, which then come first.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_pci.h"
@@ -40,6 +41,7 @@ give(Map *map, DomainDeviceInfo *info, unsigned bus, unsigned slot, unsigned fun
     a->slot = slot;
     a->function = function;
     map->used[bus][slot] |= (uint8_t)(1 << function);
+    g_hash_table_add(map->given, a);
 }
 
 static bool
@@ -154,11 +156,8 @@ place(Map *map, DomainDeviceInfo *info, bool conventional)
 {
     if (info->address)
         return true;
-    if (map->pc) {
-        if (!map->used[0][VIDEO_SLOT_PC])
-            map->used[0][VIDEO_SLOT_PC] = 1; /* kept for a video card that may come later */
+    if (map->pc)
         return place_on_root(map, info);
-    }
     return conventional ? place_behind_bridge(map, info) : place_express(map, info);
 }
 
@@ -187,7 +186,7 @@ place_ich9_usb(Map *map, DomainController *c)
     }
     if (!slot && !map->pc)
         slot = !map->used[0][0x1d] ? 0x1d : !map->used[0][0x1a] ? 0x1a : 0;
-    for (unsigned s = map->pc ? 3 : 1; !slot && s < PCI_SLOTS; s++)
+    for (unsigned s = 1; !slot && s < PCI_SLOTS; s++)
         if (!map->used[0][s])
             slot = s;
     if (!slot)
@@ -227,7 +226,7 @@ place_usb(Map *map, DomainController *c)
             return place_beside_bridge(map, c, 2);
         G_GNUC_FALLTHROUGH;
     default:
-        return place_on_root(map, &c->info);
+        return place(map, &c->info, true);
     }
 }
 
@@ -241,7 +240,7 @@ place_controller(Map *map, DomainController *c)
         return !map->pc || c->index > 0 || place_beside_bridge(map, c, 1);
     case DOMAIN_CONTROLLER_SATA:
         return c->index == 0 && !map->pc ? place_beside_bridge(map, c, SATA_FUNCTION)
-                                         : place_on_root(map, &c->info);
+                                         : place(map, &c->info, true);
     case DOMAIN_CONTROLLER_USB:
         return place_usb(map, c);
     case DOMAIN_CONTROLLER_VIRTIO_SERIAL:
@@ -381,12 +380,12 @@ place_sound(Map *map, DomainSound *sound)
     for (guint i = 0; i < map->def->list->len; i++)                                                \
         for (T *name = map->def->list->pdata[i]; name; name = NULL)
 
-bool
-pci_map_place(Map *map)
+static bool
+place_all(Map *map)
 {
     DomainBalloon *balloon = map->def->balloon;
 
-    if (!place_video(map))
+    if (!place_video(map) || !place_pci_controllers(map))
         return false;
     EACH(interfaces, DomainInterface, net)
     if (!place(map, &net->info, is_old_model(net)))
@@ -411,7 +410,9 @@ pci_map_place(Map *map)
     if (watchdog->model == DOMAIN_WATCHDOG_I6300ESB && !place(map, &watchdog->info, true))
         return false;
     EACH(videos, DomainVideo, video)
-    if (i > 0 && video->model != DOMAIN_VIDEO_NONE && !place(map, &video->info, false))
+    if (i > 0 && video->model != DOMAIN_VIDEO_NONE &&
+        !place(map, &video->info,
+               video->model != DOMAIN_VIDEO_VIRTIO && video->model != DOMAIN_VIDEO_BOCHS))
         return false;
     EACH(inputs, DomainInput, input)
     if (input->bus == DOMAIN_INPUT_BUS_VIRTIO &&
@@ -423,5 +424,66 @@ pci_map_place(Map *map)
     if (map->def->vsock &&
         !place(map, &map->def->vsock->info, map->def->vsock->model == DOMAIN_VIRTIO_TRANSITIONAL))
         return false;
-    return place_pci_controllers(map);
+    return true;
+}
+
+static unsigned
+count_buses(const Map *map)
+{
+    unsigned n = 0;
+
+    for (guint i = 0; i < map->def->controllers->len; i++)
+        n += ((const DomainController *)map->def->controllers->pdata[i])->type ==
+             DOMAIN_CONTROLLER_PCI;
+    return n;
+}
+
+/* A guest that left its PCI Express ports to us gets one more, for a device to come. */
+static bool
+add_spare_port(Map *map, unsigned buses_before)
+{
+    DomainDeviceInfo spare = { 0 };
+    bool ok;
+
+    if (map->pc || buses_before > 1 || count_buses(map) == buses_before)
+        return true;
+    ok = place_express(map, &spare);
+    if (spare.address)
+        g_hash_table_remove(map->given, spare.address);
+    xml_type_free(&domain_address_type, spare.address);
+    return ok;
+}
+
+static bool
+take_back(const char *element, void *device, DomainDeviceInfo *info, void *opaque)
+{
+    Map *map = opaque;
+
+    (void)element;
+    (void)device;
+    if (g_hash_table_remove(map->given, info->address)) {
+        xml_type_free(&domain_address_type, info->address);
+        info->address = NULL;
+    }
+    return true;
+}
+
+bool
+pci_map_place(Map *map)
+{
+    g_autoptr(GHashTable) given = g_hash_table_new(NULL, NULL);
+    g_autofree Map *before = NULL;
+    unsigned buses = count_buses(map);
+    bool ok;
+
+    map->given = given;
+    before = g_memdup2(map, sizeof(*map));
+    ok = place_all(map) && add_spare_port(map, buses);
+    if (ok && count_buses(map) > buses) {
+        domain_def_each_device(map->def, take_back, map);
+        *map = *before;
+        ok = place_all(map);
+    }
+    map->given = NULL;
+    return ok;
 }

@@ -49,6 +49,8 @@ complete_os(DomainDef *def, const DomainDefaults *defaults, GError **err)
     }
     if (defaults && defaults->emulator)
         set_default(&def->emulator, defaults->emulator);
+    if (os->loader && !os->loader_type && !os->firmware)
+        os->loader_type = DOMAIN_LOADER_ROM;
     return true;
 }
 
@@ -172,9 +174,25 @@ complete_cpu(DomainDef *def)
         cpu->check = cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH || cpu->mode == DOMAIN_CPU_MAXIMUM
                          ? DOMAIN_CPU_CHECK_NONE
                          : DOMAIN_CPU_CHECK_PARTIAL;
-    if (!cpu->migratable &&
-        (cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH || cpu->mode == DOMAIN_CPU_MAXIMUM))
+    if (!cpu->migratable && cpu->mode == DOMAIN_CPU_HOST_PASSTHROUGH)
         cpu->migratable = TRISTATE_ON;
+}
+
+static void
+complete_features(DomainDef *def)
+{
+    DomainFeatures *none, *features = def->features;
+
+    if (!features)
+        return;
+    if (features->hap && !features->hap_state)
+        features->hap_state = TRISTATE_ON;
+    none = xml_type_new(&domain_features_type);
+    if (xml_type_equal(&domain_features_type, features, none)) {
+        xml_type_free(&domain_features_type, features);
+        def->features = NULL;
+    }
+    xml_type_free(&domain_features_type, none);
 }
 
 static void
@@ -231,6 +249,10 @@ complete_disk(DomainDisk *disk)
     set_default(&disk->format, "raw");
     if (disk->device == DOMAIN_DISK_DEVICE_CDROM)
         disk->readonly = 1;
+    if (disk->encryption && !disk->encryption->engine)
+        disk->encryption->engine = DOMAIN_ENCRYPTION_ENGINE_QEMU;
+    if (disk->source_encryption && !disk->source_encryption->engine)
+        disk->source_encryption->engine = DOMAIN_ENCRYPTION_ENGINE_QEMU;
 }
 
 void
@@ -247,12 +269,18 @@ domain_interface_give_mac(DomainInterface *net)
     net->mac = xml_mac_format(mac);
 }
 
+void
+domain_interface_give_model(DomainInterface *net, const DomainDef *running)
+{
+    if (net->type != DOMAIN_NET_HOSTDEV)
+        set_default(&net->model, !running || domain_def_is_pc(running) ? "rtl8139" : "virtio");
+}
+
 static void
 complete_interface(DomainInterface *net)
 {
     domain_interface_give_mac(net);
-    if (net->type != DOMAIN_NET_HOSTDEV)
-        set_default(&net->model, "virtio");
+    domain_interface_give_model(net, NULL);
     if (net->type == DOMAIN_NET_DIRECT && !net->source_mode)
         net->source_mode = DOMAIN_DIRECT_VEPA;
     for (guint i = 0; i < net->ips->len; i++) {
@@ -269,6 +297,9 @@ complete_source(DomainCharSource *source)
     if (source->type == DOMAIN_CHAR_TCP || (source->type == DOMAIN_CHAR_UNIX && source->path))
         if (!source->mode)
             source->mode = DOMAIN_CHAR_CONNECT;
+    /* a socket that is made up at start listens, without saying so */
+    if (source->type == DOMAIN_CHAR_UNIX && !source->path && source->mode == DOMAIN_CHAR_BIND)
+        source->mode = 0;
     if (source->type == DOMAIN_CHAR_TCP && !source->protocol)
         source->protocol =
             source->tls == TRISTATE_ON ? DOMAIN_CHAR_PROTOCOL_TLS : DOMAIN_CHAR_PROTOCOL_RAW;
@@ -388,7 +419,7 @@ complete_devices(DomainDef *def)
         DomainRng *rng = def->rngs->pdata[i];
 
         if (rng->backend == DOMAIN_RNG_RANDOM)
-            set_default(&rng->path, "/dev/urandom");
+            set_default(&rng->path, "/dev/random");
     }
     domain_complete_displays(def);
 }
@@ -499,6 +530,7 @@ domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError **err
     domain_blkiotune_tidy(&def->blkiotune);
     complete_iothreads(def);
     complete_cpu(def);
+    complete_features(def);
     complete_clock(def);
     complete_devices(def);
     complete_boot(def);

@@ -165,6 +165,8 @@ attach_both(Domain *domain, const DomainDevice *device, unsigned flags, GError *
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                               "%s attach of device '%s' is not supported",
                               live ? "live" : "persistent", device->kind->element);
+    if (device->kind->id == DEVICE_INTERFACE)
+        domain_interface_give_model(device->device, live);
     return (!config || attach_config(domain, config, device, err)) &&
            (!live || attach_live(domain, g_steal_pointer(&live), device, err)) &&
            (!config || domain_config_replace(domain, g_steal_pointer(&config), err));

@@ -30,6 +30,19 @@ domain_definition_replace(Domain *domain, DomainDef *def, GError **err)
     return true;
 }
 
+bool
+domain_definition_new(Domain *domain, DomainDef *def, GError **err)
+{
+    const DomainDef *old;
+    bool keep_cpu;
+
+    g_mutex_lock(&domain->lock);
+    old = domain->config ? domain->config : domain->live;
+    keep_cpu = old && !domain_def_names_cpu(old);
+    g_mutex_unlock(&domain->lock);
+    return domain_def_as_new(def, keep_cpu, err);
+}
+
 static bool
 has_config(Domain *domain)
 {
@@ -57,7 +70,10 @@ domain_manager_define(DomainManager *manager, const char *xml, unsigned flags, G
     }
     g_mutex_lock(&manager->define_lock);
     was_persistent = has_config(domain);
-    ok = domain_definition_replace(domain, def, err);
+    if ((ok = domain_definition_new(domain, def, err)))
+        ok = domain_definition_replace(domain, def, err);
+    else
+        domain_def_free(def);
     g_mutex_unlock(&manager->define_lock);
     /* a domain nobody could have seen before does not stay behind half defined */
     if (!ok && is_new)

@@ -167,7 +167,7 @@ domain_manager_to_native(DomainManager *manager, const char *format, const char 
         return NULL;
     }
     def = domain_def_parse(xml, 0, &manager->defaults, err);
-    if (!def || !domain_def_unsupported(def, err))
+    if (!def || !domain_def_as_new(def, false, err) || !domain_def_unsupported(def, err))
         return NULL;
     live = domain_live_new(def, NATIVE_ID);
     if (!domain_disks_resolve(manager, live, err))

@@ -449,6 +449,9 @@ void domain_migrate_client_gone(DomainRun *run, const void *client);
 /* define.c. In a job, with define_lock held: @def (taken over) becomes the persistent definition.
  */
 bool domain_definition_replace(Domain *domain, DomainDef *def, GError **err);
+/* domain_def_as_new() for what a client wants @domain to be now. A guest that had the host's
+ * processor without having asked keeps it. Any thread. */
+bool domain_definition_new(Domain *domain, DomainDef *def, GError **err);
 
 /* start.c: lets the vCPUs run; @reason: virDomainRunningReason. */
 bool domain_run_continue(DomainRun *run, int reason, GError **err);

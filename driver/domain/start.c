@@ -525,6 +525,9 @@ domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, c
         ok = kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain '%s' is already active",
                             def->name);
         domain_def_free(def);
+    } else if (!domain_definition_new(domain, def, err)) {
+        ok = false;
+        domain_def_free(def);
     } else {
         ok = domain_run_start(domain, def, flags, client, -1, err);
     }

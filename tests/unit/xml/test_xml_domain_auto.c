@@ -18,7 +18,8 @@ static const DomainDefaults defaults = { .emulator = "/vmm", .machine = "kiln-q3
 #define HEAD                                                                                       \
     "<domain type='kvm'><name>n</name><memory>65536</memory><os><type>hvm</type>"                  \
     "<kernel>/k</kernel></os>"
-#define NIC "<interface type='network'><source network='default'/></interface>"
+#define NIC                                                                                        \
+    "<interface type='network'><source network='default'/><model type='virtio'/></interface>"
 #define DISK "<disk type='file'><source file='/a'/><target dev='vda'/></disk>"
 
 static DomainDef *
@@ -105,12 +106,14 @@ test_addresses_stay(void **state)
 
     (void)state;
     net->type = DOMAIN_NET_USER;
+    net->model = g_strdup("virtio");
     g_ptr_array_insert(def->interfaces, 0, net);
     assert_true(domain_def_complete(def, &defaults, NULL));
     assert_int_equal(disk->info.address->bus, bus);
     assert_non_null(net->info.address);
     assert_int_not_equal(net->info.address->bus, bus);
-    assert_int_equal(def->controllers->len, before + 1);
+    /* the spare port is for this */
+    assert_int_equal(def->controllers->len, before);
 }
 
 static void
@@ -125,13 +128,13 @@ test_many_ports(void **state)
         g_string_append(devices, NIC);
     g_string_append(devices, "</devices>");
     def = parse(devices->str);
-    /* 20 interfaces, USB and the balloon: slots 1 and 2 are full, the rest is in slot 3. */
-    last = domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 22);
+    /* 20 interfaces, USB, the balloon, a spare: slots 1 and 2 are full, the rest is in slot 3. */
+    last = domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 23);
     assert_non_null(last);
-    assert_null(domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 23));
+    assert_null(domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 24));
     assert_int_equal(last->info.address->slot, 3);
-    assert_int_equal(last->info.address->function, 5);
-    assert_int_equal(last->port, 3 * 8 + 5);
+    assert_int_equal(last->info.address->function, 6);
+    assert_int_equal(last->port, 3 * 8 + 6);
     assert_int_equal(
         domain_def_controller(def, DOMAIN_CONTROLLER_PCI, 9)->info.address->multifunction,
         TRISTATE_ON);

@@ -76,6 +76,14 @@ ahci_unlock(Ahci *ahci)
         io_loop_defer(ahci->loop, ahci_port_run, &ahci->ports[__builtin_ctz(called)]);
 }
 
+/* Nothing is due because of a read: what is noted belongs to the loop, which is about to tell it
+ * together with what ends next. */
+static void
+ahci_unlock_read(Ahci *ahci)
+{
+    g_mutex_unlock(&ahci->pci.device.lock);
+}
+
 static void
 ahci_settle(void *opaque)
 {
@@ -197,7 +205,7 @@ ahci_bar_read(void *opaque, uint64_t offset, unsigned size)
 
     ahci_lock(opaque);
     value = ahci_read(opaque, offset, size);
-    ahci_unlock(opaque);
+    ahci_unlock_read(opaque);
     return value;
 }
 
@@ -223,7 +231,7 @@ ahci_pair_read(void *opaque, uint64_t offset, unsigned size)
         value = ahci->index;
     else if (offset == PAIR_DATA)
         value = ahci_read(ahci, ahci->index, size);
-    ahci_unlock(ahci);
+    ahci_unlock_read(ahci);
     return value;
 }
 

@@ -1,8 +1,8 @@
 /* domain_new.c - what is decided, and refused, only when a client defines or creates a guest: a
  * definition that is already stored goes on as it was.
  *
- * libvirt 9.0 behaves so for its QEMU driver (formatdomain: "CPU model and topology", "Events
- * configuration", "Memory Allocation").
+ * libvirt 9.0 behaves so for its QEMU driver (formatdomain: "CPU model and topology", "Memory
+ * Allocation").
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain_private.h"
@@ -43,16 +43,6 @@ give_cpu(DomainDef *def, GError **err)
 }
 
 static bool
-check_actions(const DomainDef *def, GError **err)
-{
-    if (def->on_poweroff == DOMAIN_ACTION_PRESERVE || def->on_reboot == DOMAIN_ACTION_PRESERVE)
-        return kiln_error_set(
-            err, VIR_ERR_CONFIG_UNSUPPORTED,
-            "the 'preserve' action for 'on_reboot'/'on_poweroff' is not supported");
-    return true;
-}
-
-static bool
 check_memory(const DomainDef *def, GError **err)
 {
     return def->max_memory == XML_UNSET || (def->cpu && def->cpu->numa) ||
@@ -89,6 +79,5 @@ check_devices(const DomainDef *def, GError **err)
 bool
 domain_def_as_new(DomainDef *def, bool keep_cpu, GError **err)
 {
-    return check_actions(def, err) && check_memory(def, err) && check_devices(def, err) &&
-           (keep_cpu || give_cpu(def, err));
+    return check_memory(def, err) && check_devices(def, err) && (keep_cpu || give_cpu(def, err));
 }

@@ -39,10 +39,10 @@ call_domain_get_job_info(Call *call, const DomainArgs *args, DomainGetJobInfoRet
     DomainJobProgress progress;
 
     (void)args;
-    (void)err;
     ret->type = VIR_DOMAIN_JOB_NONE;
-    /* an inactive domain has none */
-    if (!domain_job_progress(call->domain, &progress, NULL) || !progress.operation)
+    if (!domain_job_progress(call->domain, &progress, err))
+        return false;
+    if (!progress.operation)
         return true;
     ret->type = VIR_DOMAIN_JOB_UNBOUNDED;
     ret->time_elapsed = progress.elapsed_ms;
@@ -65,8 +65,8 @@ call_domain_get_job_stats(Call *call, const DomainFlagsArgs *args, DomainGetJobS
     ret->type = VIR_DOMAIN_JOB_NONE;
     if (args->flags & VIR_DOMAIN_JOB_STATS_COMPLETED)
         domain_job_finished(call->domain, args->flags & VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED, &job);
-    else if (!domain_job_progress(call->domain, &job, NULL))
-        return true;
+    else if (!domain_job_progress(call->domain, &job, err))
+        return false;
     if (!job.operation)
         return true;
     ret->type = job.completed ? VIR_DOMAIN_JOB_COMPLETED : VIR_DOMAIN_JOB_UNBOUNDED;
@@ -86,7 +86,11 @@ bool
 call_domain_abort_job_flags(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    /* the flag is for post-copy migration */
-    return call_check_flags(args->flags, 0, "virDomainAbortJobFlags", err) &&
-           domain_job_abort(call->domain, err);
+    if (!call_check_flags(args->flags, VIR_DOMAIN_ABORT_JOB_POSTCOPY, "virDomainAbortJobFlags",
+                          err))
+        return false;
+    if (args->flags & VIR_DOMAIN_ABORT_JOB_POSTCOPY)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "current job is not outgoing migration in post-copy mode");
+    return domain_job_abort(call->domain, err);
 }

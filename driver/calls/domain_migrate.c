@@ -257,12 +257,27 @@ call_domain_migrate_confirm3(Call *call, const MigrateConfirmArgs *args, WireVoi
 
 /* ---- limits ---- */
 
+static bool
+check_speed_flags(Call *call, unsigned flags, const char *function, GError **err)
+{
+    if (!call_check_flags(flags, VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY, function, err))
+        return false;
+    if (!flags)
+        return true;
+    if (!domain_is_active(call->domain))
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
+    return kiln_error_set(
+        err, VIR_ERR_OPERATION_UNSUPPORTED,
+        "post-copy migration, whose bandwidth VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY "
+        "is about, is not supported");
+}
+
 bool
 call_domain_migrate_set_max_speed(Call *call, const MigrateLimitArgs *args, WireVoid *ret,
                                   GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainMigrateSetMaxSpeed", err) &&
+    return check_speed_flags(call, args->flags, "virDomainMigrateSetMaxSpeed", err) &&
            domain_migrate_set_speed(call->domain, args->value, err);
 }
 
@@ -271,7 +286,7 @@ call_domain_migrate_get_max_speed(Call *call, const DomainFlagsArgs *args, Hyper
                                   GError **err)
 {
     ret->value = domain_migrate_speed(call->domain);
-    return call_check_flags(args->flags, 0, "virDomainMigrateGetMaxSpeed", err);
+    return check_speed_flags(call, args->flags, "virDomainMigrateGetMaxSpeed", err);
 }
 
 bool

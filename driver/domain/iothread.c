@@ -209,7 +209,7 @@ set_note(DomainDef *config, const DomainDef *live, void *opaque, GError **err)
     (void)live;
     if (thread && (params->poll_max_ns != XML_UNSET || params->poll_grow != XML_UNSET ||
                    params->poll_shrink != XML_UNSET))
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                               "configuring persistent polling values is not supported");
     return thread && pool_note(thread, params, err);
 }

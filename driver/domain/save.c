@@ -411,8 +411,11 @@ domain_managed_save_xml(Domain *domain, unsigned flags, GError **err)
     g_autofree char *name = domain_dup_name(domain);
     g_autofree char *path = domain_managed_save_path(domain->manager, name);
 
-    return check_managed(domain, err) ? domain_save_image_xml(domain->manager, path, flags, err)
-                                      : NULL;
+    if (!check_flags(flags, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE, "virDomainManagedSaveGetXMLDesc",
+                     err) ||
+        !check_managed(domain, err))
+        return NULL;
+    return domain_save_image_xml(domain->manager, path, flags, err);
 }
 
 bool

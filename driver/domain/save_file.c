@@ -131,8 +131,8 @@ save_file_open(const char *path, int flags, SaveHead *ret_head, GError **err)
     struct stat st;
 
     if (fd < 0) {
-        kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno,
-                             "cannot open the saved guest '%s'", path);
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open the saved guest '%s'",
+                             path);
         return -1;
     }
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {

@@ -51,7 +51,7 @@ check_flags(unsigned flags, GError **err)
             return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%s%s", rules[i].what,
                                   rules[i].needs ? "" : " exclude each other");
     return !(flags & VIR_DOMAIN_SNAPSHOT_CREATE_LIVE) ||
-           kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
+           kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                           "memory is saved while the guest stands still: "
                           "VIR_DOMAIN_SNAPSHOT_CREATE_LIVE is not supported");
 }

@@ -21,7 +21,7 @@ domain_vcpu_count(Domain *domain, unsigned flags, GError **err)
         return -1;
     }
     if (flags & VIR_DOMAIN_VCPU_GUEST) {
-        if (flags & VIR_DOMAIN_VCPU_CONFIG) {
+        if ((flags & VIR_DOMAIN_VCPU_CONFIG) || !domain_is_active(domain)) {
             kiln_error_set(err, VIR_ERR_INVALID_ARG,
                            "VIR_DOMAIN_VCPU_GUEST is about a running guest");
             return -1;

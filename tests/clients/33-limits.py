@@ -179,7 +179,7 @@ def iothreads():
         refused(invalid, "cannot find IOThread '9'", dom.delIOThread, 9, CONFIG)
         refused(invalid, dom.delIOThread, 7, 1 << 9)
         refused(invalid, dom.setIOThreadParams, 7, {"poll_max_ns": 1 << 40}, LIVE)
-        refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, dom.setIOThreadParams, 4,
+        refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, dom.setIOThreadParams, 4,
                 {"poll_max_ns": 5000}, CONFIG)
         refused(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, dom.setIOThreadParams, 7, {"other": 1}, LIVE)
         out = daemon.virsh("iothreadinfo", "limited", scheme="qemu")

@@ -306,7 +306,7 @@ def saved_and_restored():
         right(str, conn.saveImageGetXMLDesc, file)
         right((int, None), conn.saveImageDefineXML, file, dom.XMLDesc(), L.VIR_DOMAIN_SAVE_PAUSED)
         right((int, None), conn.restore, file)
-        wrong(L.VIR_ERR_OPERATION_FAILED, conn.restore, daemon.root + "/none")
+        wrong(L.VIR_ERR_SYSTEM_ERROR, conn.restore, daemon.root + "/none")
         right((int, None), dom.saveFlags, file, None, L.VIR_DOMAIN_SAVE_PAUSED)
         right((int, None), conn.restoreFlags, file, None, L.VIR_DOMAIN_SAVE_PAUSED)
         right((int, None), dom.saveParams, {L.VIR_DOMAIN_SAVE_PARAM_FILE: file}, L.VIR_DOMAIN_SAVE_PAUSED)

@@ -227,14 +227,14 @@ vdi_create(BlockNode *file, GHashTable *options, const BlockImageOptions *image,
     put_le32(h + AT_ALLOCATED, fixed ? (uint32_t)blocks : 0);
     for (unsigned i = 0; i < 16; i++)
         h[AT_UUID + i] = (uint8_t)g_random_int_range(0, 256);
-    if (!mapped_write(file, 0, h, sizeof(h), err) ||
-        !mapped_write(file, VDI_HEAD, map, map_size, err))
+    if (!mapped_write(file, VDI_HEAD, map, map_size, err))
         return false;
     r = fixed ? mapped_file_grow(file, VDI_HEAD + map_size + blocks * VDI_BLOCK) : 0;
     if (r < 0)
         return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, file, "'%s' cannot grow",
                                block_node_filename(file));
-    return true;
+    /* last: what is not all there is no image */
+    return mapped_write(file, 0, h, sizeof(h), err);
 }
 
 static bool

@@ -16,6 +16,7 @@
 
 #include "block/throttle.h"
 #include "util/error.h"
+#include "util/file.h"
 
 static BlockNode *node_open(BlockOptions *opts, BlockOpening *opening, bool protocol, GError **err);
 
@@ -334,6 +335,7 @@ block_open_failed(int errnum, const char *verb, const char *filename, int flags,
                        verb, filename);
     else
         kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot %s '%s'", verb, filename);
+    file_explain_denied(err, errnum, filename);
     return -1;
 }
 

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "util/error.h"
@@ -182,6 +184,39 @@ file_read_limited(const char *path, size_t limit, size_t *ret_len, GError **err)
         *ret_len = bytes->len;
     g_byte_array_append(bytes, (const guint8 *)"", 1);
     return (char *)g_byte_array_free(g_steal_pointer(&bytes), FALSE);
+}
+
+/* Whether @path, or the nearest directory of it that can be looked at, lies on NFS. */
+static bool
+is_on_nfs(const char *path)
+{
+    g_autofree char *at = g_strdup(path);
+    struct statfs fs;
+
+    while (statfs(at, &fs) < 0) {
+        char *parent = g_path_get_dirname(at);
+        bool top = strcmp(parent, at) == 0;
+
+        g_free(at);
+        at = parent;
+        if (top)
+            return false;
+    }
+    return fs.f_type == NFS_SUPER_MAGIC;
+}
+
+void
+file_explain_denied(GError **err, int errnum, const char *path)
+{
+    if (err && *err && (errnum == EACCES || errnum == EPERM) && geteuid() == 0 && is_on_nfs(path)) {
+        char *message = g_strdup_printf(
+            "%s; its NFS server takes root for nobody (root_squash): let others read and write the "
+            "file, or export it with no_root_squash",
+            (*err)->message);
+
+        g_free((*err)->message);
+        (*err)->message = message;
+    }
 }
 
 int

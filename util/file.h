@@ -38,6 +38,10 @@ int file_write_all(int fd, const void *data, size_t len);
  * control group. 0 or -errno: what the kernel says of the path or of the value. Any thread. */
 int file_put_setting(const char *path, const char *text);
 
+/* When @err says that @path could not be opened (@errnum) and the reason is a file server that
+ * takes root for nobody, adds that and what helps; else leaves it. Any thread. */
+void file_explain_denied(GError **err, int errnum, const char *path);
+
 /* Moves @fd beyond the numbers that select(2) can name (FD_SETSIZE), for descriptors that come in
  * thousands: libraries that wait by select (libnftables) end the process when they are given a
  * higher one. The new number, or @fd itself when there is none. Close-on-exec. */

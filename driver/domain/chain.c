@@ -18,6 +18,7 @@
 #include "driver/domain/private.h"
 #include "driver/domain/resources.h"
 #include "util/error.h"
+#include "util/file.h"
 
 enum { CHAIN_MAX = 200, BACKING_NAME_MAX = 4096 };
 
@@ -349,9 +350,13 @@ domain_image_probe(const DomainManager *manager, const char *path, const char *f
     JsonObject *object;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-    if (fd < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open image '%s'",
-                                    path);
+    if (fd < 0) {
+        int r = errno;
+
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "cannot open image '%s'", path);
+        file_explain_denied(err, r, path);
+        return false;
+    }
     out = reader_run(program, fd, format, err);
     if (!out) {
         g_prefix_error(err, "image '%s': ", path);

@@ -78,6 +78,7 @@ file_error(GError **err, int errnum, const char *path, int flags, const char *wh
             what, path);
     else
         kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot open %s '%s'", what, path);
+    file_explain_denied(err, errnum, path);
 }
 
 static int

@@ -227,6 +227,21 @@ def wait_ready(name, timeout=300, uri="qemu:///system"):
         terminal.wake(timeout)
 
 
+class GuestShell:
+    """The guest's shell on its console."""
+
+    def __init__(self, name, timeout=300):
+        self.console = console(name)
+        self.console.expect("Connected to domain", 120)
+        self.console.wake(timeout)
+
+    def run(self, command, status=0, timeout=120):
+        """What @command printed; fails unless it ended with @status."""
+        answer, got = self.console.command(command, timeout)
+        check(got == status, "'%s' ended with %d in the guest: %s" % (command, got, answer))
+        return answer.strip()
+
+
 def address(name, timeout=60):
     def find():
         out = subprocess.run(["virsh", "-c", "qemu:///system", "domifaddr", name],

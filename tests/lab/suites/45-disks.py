@@ -21,7 +21,7 @@ import sys
 import libvirt
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, TMP, check, console, gone, guest_xml, run, test, vmm_pid)  # noqa: E402
+from suite import (Daemon, GuestShell, TMP, check, gone, guest_xml, run, test, vmm_pid)  # noqa: E402
 
 MIB = 1 << 20
 SIZE, DATA = 16 * MIB, 2 * MIB
@@ -104,18 +104,8 @@ def prepare():
             file.truncate(SIZE)
 
 
-class Shell:
-    """The guest's shell on its console."""
-
-    def __init__(self, name):
-        self.console = console(name)
-        self.console.expect("Connected to domain", 30)
-        self.console.wake(240)
-
-    def run(self, command, status=0):
-        answer, got = self.console.command(command, 120)
-        check(got == status, "'%s' ended with %d in the guest: %s" % (command, got, answer))
-        return answer.strip()
+class Shell(GuestShell):
+    """The guest's shell, and what it does with its disks."""
 
     def write(self, name, at=0, more=""):
         """DATA bytes, past the guest's own cache, at @at MiB."""

@@ -5,7 +5,8 @@
  *
  * Automatic choices that differ from libvirt's QEMU driver: a guest without a machine type gets the
  * q35 board, a USB controller without a model is the board's usual one (qemu-xhci on q35), a SCSI
- * controller without one is virtio-scsi, and hubs are not added when USB ports run out.
+ * controller without one is virtio-scsi, virtio consoles get an address as channels do, and hubs
+ * are not added when USB ports run out. What is only kept gets no address.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_DOMAIN_H

@@ -237,7 +237,7 @@ test_damaged_heads(void **state)
     check_refused(domain_manager_restore(harness->manager, path, NULL, 0, &err), &err,
                   VIR_ERR_OPERATION_FAILED, "too short");
     check_refused(domain_manager_restore(harness->manager, "/nonexistent", NULL, 0, &err), &err,
-                  VIR_ERR_OPERATION_FAILED, "cannot open");
+                  VIR_ERR_SYSTEM_ERROR, "cannot open");
 }
 
 static void

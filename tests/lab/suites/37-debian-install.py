@@ -35,7 +35,7 @@ UNSIGNED = "/usr/lib/base-installer.d/01unsigned"
 PRESEED = """
 d-i preseed/early_command string (echo '#!/bin/sh'; echo "echo 'Acquire::AllowInsecureRepositories true;' \
 > /target/etc/apt/apt.conf.d/01unsigned") > %s; chmod 755 %s
-d-i debian-installer/locale string C.UTF-8
+d-i debian-installer/locale string en_US.UTF-8
 d-i keyboard-configuration/xkb-keymap select us
 d-i netcfg/choose_interface select auto
 d-i netcfg/hostname string kiln-installed
@@ -108,7 +108,7 @@ class Log:
 def install():
     begin = time.monotonic()
     command = ["virt-install", "--connect", "qemu:///system", "--name", NAME, "--memory", "1024",
-               "--osinfo", "debian11", "--disk", "size=4,format=qcow2,bus=virtio,cache=unsafe",
+               "--osinfo", "debian11", "--disk", "size=2,format=qcow2,bus=virtio,cache=unsafe",
                "--network", "network=default,model=virtio", "--graphics", "none",
                "--serial", "pty,log.file=" + LOG, "--location", TREE,
                "--initrd-inject", write("preseed.cfg", PRESEED), "--extra-args", WORDS,
@@ -178,5 +178,5 @@ else:
             volume()
             boots()
         virsh("destroy", NAME, check_status=False)
-        virsh("undefine", NAME, "--remove-all-storage")
+        virsh("undefine", NAME, "--remove-all-storage", check_status=False)
     os.unlink(os.path.join(WWW, "debian"))

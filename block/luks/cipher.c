@@ -108,7 +108,7 @@ luks_spec_parse(const char *cipher, const char *mode, size_t key_bytes, LuksSpec
     if (!name_find("cipher mode", mode_names, words[0] ? words[0] : "", &found, err))
         return false;
     spec.mode = found;
-    if (!name_find("generator of initial vectors", iv_names, iv[0], &found, err))
+    if (!name_find("generator of initial vectors", iv_names, iv[0] ? iv[0] : "", &found, err))
         return false;
     spec.iv = found;
     if (spec.iv == LUKS_IV_ESSIV && !(spec.iv_hash = luks_hash_parse(iv[1] ? iv[1] : "", err)))

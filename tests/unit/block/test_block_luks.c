@@ -209,6 +209,7 @@ specs_refused(void **state)
         { "aes", "cbc-essiv:", 32 },  { "aes", "cbc-essiv", 32 },
         { "aes", "cbc-benbi", 32 },   { "cast5", "cbc-plain", 16 },
         { "", "cbc-plain", 16 },      { "aes", "xts-plain64", 0 },
+        { "aes", "cbc-", 32 },        { "aes", "-", 32 },
     };
 
     (void)state;

@@ -138,6 +138,27 @@ send_frame(Fixture *f, const uint8_t *data, size_t len)
     io_loop_run_sync(f->loop, send_call, &call);
 }
 
+typedef struct {
+    Fixture *f;
+    bool want;
+} WantCall;
+
+static void
+want_call(void *opaque)
+{
+    const WantCall *call = opaque;
+
+    net_queue_want_packets(call->f->net, 0, call->want);
+}
+
+static void
+want_packets(Fixture *f, bool want)
+{
+    WantCall call = { f, want };
+
+    io_loop_run_sync(f->loop, want_call, &call);
+}
+
 /* Waits for a packet that @match likes. */
 static GBytes *
 wait_packet(Fixture *f, bool (*match)(const uint8_t *data, size_t len))
@@ -454,11 +475,11 @@ test_unread(void **state)
 
     f->net = open_user(NULL, NULL);
     start(f);
-    net_queue_want_packets(f->net, 0, false);
+    want_packets(f, false);
     for (int i = 0; i < 2000; i++)
         send_frame(f, frame, len);
     assert_int_equal(f->packets->len, 0);
-    net_queue_want_packets(f->net, 0, true);
+    want_packets(f, true);
     offer = wait_packet(f, is_offer);
     assert_true(f->packets->len < 1000);
 }

@@ -1,16 +1,9 @@
-/* writer_start.S - where writer.c begins: the PVH entry of an ELF (Xen's ELF notes, type 18).
+/* writer_start.S - where writer.c begins.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-        .section .note.Xen, "a", @note
-        .balign 4
-        .long 4, 4, 18
-        .asciz "Xen"
-        .long start
+#include "../unit/launcher/pvh_entry.inc"
 
-        .text
-        .code32
-        .globl start
-start:  mov $stack_end, %esp
+        mov $stack_end, %esp
         call writer_run
 1:      hlt
         jmp 1b

@@ -18,16 +18,9 @@
  *      asked to, prints '-', and waits anew
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-        .section .note.Xen, "a", @note
-        .balign 4
-        .long 4, 4, 18
-        .asciz "Xen"
-        .long start
+#include "pvh_entry.inc"
 
-        .text
-        .code32
-        .globl start
-start:  mov $stack_end, %esp
+        mov $stack_end, %esp
         mov 24(%ebx), %esi              /* hvm_start_info: cmdline_paddr */
         mov %esi, %ebp
 1:      lodsb

@@ -3,16 +3,9 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
         .set UPPER, 0xffff800000000000
-        .section .note.Xen, "a", @note
-        .balign 4
-        .long 4, 4, 18
-        .asciz "Xen"
-        .long start
+#include "pvh_entry.inc"
 
-        .text
-        .code32
-        .globl start
-start:  mov $stack_end, %esp
+        mov $stack_end, %esp
         movl $(pdpt + 3), pml4
         movl $(pdpt + 3), pml4 + 256 * 8
         movl $(pd + 3), pdpt

@@ -47,7 +47,8 @@ def file_systems_of_another_kernel():
         return "no guestfish here"
     with tempfile.TemporaryDirectory(prefix="kiln-guestfish-", dir="/var/tmp") as where:
         for name, form, options, size in IMAGES:
-            call(KILN_IMG, "create", "-q", "-f", form, "-o", options, name, *([size] if size else []), cwd=where)
+            call(KILN_IMG, "create", "-q", "-f", form, *(["-o", options] if options else []), name,
+                 *([size] if size else []), cwd=where)
         write_all(where)
         for name, form, _, _ in WRITTEN:
             if form != "vpc":           # which has nothing to check

@@ -112,7 +112,7 @@ def encrypted(daemon, conn):
     dom.create()
     boots(at["serial"])
     told_to_nobody("hidden")
-    assert dom.XMLDesc().count("<encryption format='luks'>") == 2, dom.XMLDesc()
+    assert dom.XMLDesc().count("<encryption format='luks'") == 2, dom.XMLDesc()
     assert dom.blockInfo("vdb")[0] >= int(size), dom.blockInfo("vdb")
 
     plug = disk("file", "raw", "vde", "<source file='%s'>%s</source>" % (at["plug"], BY_UUID))

@@ -53,6 +53,12 @@ block_secrets_free(BlockSecrets *secrets)
 }
 
 bool
+block_secrets_has(const BlockSecrets *secrets, const char *id)
+{
+    return g_hash_table_contains(secrets->by_id, id);
+}
+
+bool
 block_secrets_remove(BlockSecrets *secrets, const char *id)
 {
     return secrets && g_hash_table_remove(secrets->by_id, id);

@@ -23,6 +23,9 @@ void block_secrets_free(BlockSecrets *secrets); /* bytes are wiped */
 bool block_secrets_add(BlockSecrets *secrets, GHashTable *keys, const BlockOpenOps *ops,
                        GError **err);
 
+/* Whether there is a secret @id. */
+bool block_secrets_has(const BlockSecrets *secrets, const char *id);
+
 /* Forgets secret @id; false when there is none. @secrets may be NULL. */
 bool block_secrets_remove(BlockSecrets *secrets, const char *id);
 

@@ -144,6 +144,25 @@ object_from_json(const char *text, GHashTable *keys, GError **err)
     return kind;
 }
 
+/* An identifier of QEMU's, which no other object has; NULL is left to those who need one. */
+static bool
+id_check(const ToolObjects *objects, const char *id, GError **err)
+{
+    static const char letters[] = G_CSET_A_2_Z G_CSET_a_2_z;
+
+    if (!id)
+        return true;
+    if (!*id || !strchr(letters, *id) ||
+        id[strspn(id, G_CSET_DIGITS "-._" G_CSET_A_2_Z G_CSET_a_2_z)])
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "--object: id '%s' is no identifier: a letter, then letters, digits, "
+                              "'-', '.' and '_'",
+                              id);
+    return (!g_hash_table_contains(objects->by_id, id) &&
+            !block_secrets_has(objects->secrets, id)) ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG, "--object: there are two with id '%s'", id);
+}
+
 bool
 tool_objects_add(ToolObjects *objects, const char *text, GError **err)
 {
@@ -154,7 +173,8 @@ tool_objects_add(ToolObjects *objects, const char *text, GError **err)
     g_autofree char *kind =
         json ? object_from_json(text, keys, err) : g_strndup(text, strcspn(text, ","));
 
-    if (!kind || (rest && !tool_keyval_parse(rest + 1, keys, err)))
+    if (!kind || (rest && !tool_keyval_parse(rest + 1, keys, err)) ||
+        !id_check(objects, g_hash_table_lookup(keys, "id"), err))
         return false;
     if (strcmp(kind, "secret") == 0)
         return block_secrets_add(objects->secrets, keys, &ops, err);

@@ -252,6 +252,19 @@ class Beside(unittest.TestCase):
                               cwd=self.at[KILN], check=True, capture_output=True, text=True)
         self.assertNotIn("failed", done.stdout)
 
+    def test_quiet_check(self):
+        """What is wrong with an image is said all the same."""
+        for tool, where in self.at.items():
+            self.run_one(QEMU, ["create", "-q", "-f", "qcow2", os.path.join(where, "q.qcow2"), "8M"])
+            subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 1M", "q.qcow2"], cwd=where, check=True,
+                           stdout=subprocess.DEVNULL)
+            with open(os.path.join(where, "q.qcow2"), "r+b") as stream:
+                stream.seek(0x20008)    # a cluster's reference count
+                stream.write(b"\0\7")
+            done = self.run_one(tool, ["check", "-q", "q.qcow2"])
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn("ERROR", done.stderr)
+
     def test_refused(self):
         for line in """
             create
@@ -426,6 +439,12 @@ class Beside(unittest.TestCase):
         for text in ('{"qom-type":"secret","id":"a","data":"x"}', '{"qom-type": "secret", "id": "a"}',
                      '{"id": "a", "data": "x"}', '{"qom-type": "secret", "id": "a", "data": 5}', "{"):
             self.both(["info", "--object", text, "base.raw"])
+        for first, second in (("secret,id=a,data=x", "secret,id=a,data=y"),
+                              ("secret,id=a,data=x", "tls-creds-psk,id=a,dir=/"),
+                              ("secret,id=a,data=x", "secret,id=b.c-2_,data=y"),
+                              ("secret,id=1a,data=x", "secret,id=b,data=y"),
+                              ("secret,id=a b,data=x", "secret,id=b,data=y")):
+            self.both(["info", "--object", first, "--object", second, "base.raw"])
 
     def test_progress(self):
         """-p ends at 100; SIGUSR1 tells how far it is."""

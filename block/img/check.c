@@ -75,7 +75,7 @@ print_human(const BlockCheck *check)
 
 /* 0, or the exit code of a check that could not be done. */
 static int
-check_once(ImgArgs *args, BlockNode *node, unsigned fix, BlockCheck *ret)
+check_once(BlockNode *node, unsigned fix, BlockCheck *ret)
 {
     g_autoptr(GError) err = NULL;
 
@@ -117,7 +117,7 @@ check_run(ImgArgs *args)
     node = img_open(args, args->files[0], args->format, how, args->src_cache, &err);
     if (!node || !img_sandbox_enter(&err))
         return img_fail_error(err);
-    r = check_once(args, node, fix, &check);
+    r = check_once(node, fix, &check);
     if (r != 0)
         return r;
     if (check.corruptions_fixed > 0 || check.leaks_fixed > 0) {
@@ -128,7 +128,7 @@ check_run(ImgArgs *args)
                    "    %" PRIu64 " leaked clusters\n    %" PRIu64 " corruptions\n\n"
                    "Double checking the fixed image now...\n",
                    leaks_fixed, corruptions_fixed);
-        r = check_once(args, node, 0, &check);
+        r = check_once(node, 0, &check);
         if (r != 0)
             return r;
         check.leaks_fixed = leaks_fixed;

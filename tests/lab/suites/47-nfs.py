@@ -11,6 +11,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import contextlib
 import json
 import os
+import pwd
 import subprocess
 import sys
 
@@ -30,6 +31,19 @@ DISK = """<disk type='%s' device='disk'><driver name='qemu' type='%s' %s/><sourc
 
 def refused(*argv, expect):
     return fails("virsh", "-c", "qemu:///system", *argv, expect=expect)
+
+
+@contextlib.contextmanager
+def user():
+    """The one that guests run as, which may read none of the images by itself."""
+    made = not any(entry.pw_name == "kiln" for entry in pwd.getpwall())
+    if made:
+        run("useradd", "--system", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "kiln")
+    try:
+        yield
+    finally:
+        if made:
+            run("userdel", "kiln")
 
 
 @contextlib.contextmanager
@@ -269,8 +283,8 @@ def guest():
             fails("qemu-io", "-f", name.split(".")[1], "-c", "write 0 512", here(name), expect="[Ff]ailed to get")
         with open("/proc/%d/status" % pid, encoding="ascii") as status:
             uid = next(line for line in status if line.startswith("Uid:")).split()[1]
-        check(uid != "0" and os.stat(on_server("none.raw")).st_mode & 0o777 == 0o600,
-              "the guest's process is user %s" % uid)
+        check(uid == str(pwd.getpwnam("kiln").pw_uid), "the guest's process is user %s" % uid)
+        check(os.stat(on_server("none.raw")).st_mode & 0o777 == 0o600, "others may read the image")
     shell = GuestShell("on-nfs")
     with test("what a guest writes is what it reads again, and what is on the server"):
         want = shell.run("dd if=/dev/urandom of=/tmp/data bs=64k count=32 2>/dev/null; sha256sum /tmp/data")
@@ -351,7 +365,7 @@ def end():
         check(not os.path.exists(IMAGES), "the directory is left")
 
 
-with hosts(), server(), Daemon() as host:
+with user(), hosts(), server(), Daemon() as host:
     pools(host)
     images()
     locks()

@@ -158,12 +158,27 @@ call_domain_get_disk_errors(Call *call, const DomainGetDiskErrorsArgs *args,
                             DomainGetDiskErrorsRet *ret, GError **err)
 {
     g_autoptr(GPtrArray) list = NULL;
+    guint n = 0;
 
     if (!call_check_flags(args->flags, 0, "virDomainGetDiskErrors", err) ||
         !(list = domain_block_stats(call->domain, false, err)))
         return false;
     /* asked with 0: how many disks could have one */
-    ret->count = args->max == 0 ? (int)list->len : 0;
+    if (args->max == 0) {
+        ret->count = (int)list->len;
+        return true;
+    }
+    ret->errors.errors_val = g_new0(WireDiskError, list->len + 1);
+    for (guint i = 0; i < list->len && n < MIN((guint)args->max, WIRE_DISK_ERRORS_MAX); i++) {
+        const DomainBlockStats *stats = list->pdata[i];
+
+        if (stats->error == VIR_DOMAIN_DISK_ERROR_NONE)
+            continue;
+        ret->errors.errors_val[n].disk = g_strdup(stats->target);
+        ret->errors.errors_val[n++].error = stats->error;
+    }
+    ret->errors.errors_len = n;
+    ret->count = (int)n;
     return true;
 }
 

@@ -30,9 +30,9 @@ interface_free(void *data)
     g_free(info);
 }
 
-/* Member @name of the answer's entry whose device is @alias, or NULL. */
+/* The answer's entry whose device is @alias, or NULL. */
 static JsonObject *
-find_entry(JsonArray *list, const char *alias, const char *name)
+find_device(JsonArray *list, const char *alias)
 {
     for (guint i = 0; i < json_array_get_length(list); i++) {
         JsonNode *node = json_array_get_element(list, i);
@@ -40,14 +40,21 @@ find_entry(JsonArray *list, const char *alias, const char *name)
         const char *device =
             entry ? json_object_get_string_member_with_default(entry, "qdev", NULL) : NULL;
         const char *last = device ? strrchr(device, '/') : NULL;
-        JsonNode *member;
 
-        if (!device || strcmp(last ? last + 1 : device, alias) != 0)
-            continue;
-        member = json_object_get_member(entry, name);
-        return member && JSON_NODE_HOLDS_OBJECT(member) ? json_node_get_object(member) : NULL;
+        if (device && strcmp(last ? last + 1 : device, alias) == 0)
+            return entry;
     }
     return NULL;
+}
+
+/* Its member @name, or NULL. */
+static JsonObject *
+find_entry(JsonArray *list, const char *alias, const char *name)
+{
+    JsonObject *entry = find_device(list, alias);
+    JsonNode *member = entry ? json_object_get_member(entry, name) : NULL;
+
+    return member && JSON_NODE_HOLDS_OBJECT(member) ? json_node_get_object(member) : NULL;
 }
 
 static int64_t
@@ -66,6 +73,19 @@ capacity(const DomainDisk *disk, JsonArray *blocks)
     return image && JSON_NODE_HOLDS_OBJECT(image)
                ? count(json_node_get_object(image), "virtual-size")
                : -1;
+}
+
+/* What the disk fails with, by the same answer. */
+static int
+disk_error(const DomainDisk *disk, JsonArray *blocks)
+{
+    JsonObject *entry = blocks ? find_device(blocks, disk->info.alias) : NULL;
+    const char *status = entry ? qmp_text(entry, "io-status") : "";
+
+    if (strcmp(status, "nospace") == 0)
+        return VIR_DOMAIN_DISK_ERROR_NO_SPACE;
+    return strcmp(status, "failed") == 0 ? VIR_DOMAIN_DISK_ERROR_UNSPEC
+                                         : VIR_DOMAIN_DISK_ERROR_NONE;
 }
 
 /* What the host has of it. */
@@ -103,6 +123,7 @@ disk_stats(const DomainDisk *disk, JsonArray *answer, JsonArray *blocks)
     stats->wr_ns = count(entry, "wr_total_time_ns");
     stats->flush_ns = count(entry, "flush_total_time_ns");
     stats->capacity = capacity(disk, blocks);
+    stats->error = disk_error(disk, blocks);
     return stats;
 }
 

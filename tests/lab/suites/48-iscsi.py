@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Disks of a SAN: LUNs with sectors of 512 and of 4096 bytes, by tgt's target and Open-iSCSI, under
-kiln-img beside qemu-img and under a guest, past the host's cache.
+kiln-img beside qemu-img and under a guest, past the host's cache; and what becomes of the guest when
+the target goes away and comes back.
 
 # timeout: 900
 
@@ -13,18 +14,24 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+
+import libvirt
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, GuestShell, IMG, TMP, check, fails, guest_xml, run, test, virsh,  # noqa: E402
-                   wait_for, write)
+from suite import (Daemon, GuestShell, IMG, TMP, check, fails, guest_xml, run, state, test,  # noqa: E402
+                   virsh, vmm_pid, wait_for, write)
 
 MIB = 1 << 20
 FILES = os.path.join(TMP, "files")      # on ext4: the tmpfs of this kernel is without O_DIRECT
 SIZE = 64 * MIB
 PORTAL, TARGET = "127.0.0.1", "iqn.2026-01.test.kiln:disks"
+GIVEN_UP = 2                # seconds until the initiator reports an error to those who wait
 LUNS = (512, 4096, 512)     # the sectors of each
 DISK = """<disk type='block' device='disk'><driver name='qemu' type='%s' cache='none' %s/>
   <source dev='%s'/><target dev='%s' bus='virtio'/>%s</disk>"""
+libvirt.registerErrorHandler(lambda *unused: None, None)
 
 
 # --- the target and the initiator
@@ -89,6 +96,7 @@ def initiator():
         wait_for("a target is found", lambda: TARGET in subprocess.run(
             ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", PORTAL], capture_output=True,
             text=True, check=False).stdout, 30)
+        iscsiadm("-o", "update", "-n", "node.session.timeo.replacement_timeout", "-v", str(GIVEN_UP))
         iscsiadm("--login")
         yield [wait_for("LUN %d" % number, lambda number=number: device_of(number), 30)
                for number in range(len(LUNS))]
@@ -148,12 +156,32 @@ def images(devices):
 
 # --- a guest
 
+class Events:
+    """What the daemon tells of errors: (disk, action, reason), from a thread."""
+
+    def __init__(self):
+        self.seen = []
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=self._run, daemon=True).start()
+        self.link = libvirt.open("qemu:///system")
+        self.link.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._told, None)
+
+    @staticmethod
+    def _run():
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    def _told(self, _link, _domain, path, alias, action, reason, _opaque):
+        print("event:", path, alias, action, reason, flush=True)
+        self.seen.append((path, action, reason))
+
+
 def guest_devices(devices):
     plain, large, other = devices
     blockio = "<blockio logical_block_size='4096' physical_block_size='4096'/>"
-    return "".join((DISK % ("raw", "", plain, "vda", ""),
-                    DISK % ("raw", "io='native'", large, "vdb", ""),
-                    DISK % ("qcow2", "", other, "vdc", blockio)))
+    return "".join((DISK % ("raw", "error_policy='stop'", plain, "vda", ""),
+                    DISK % ("raw", "io='native' error_policy='report'", large, "vdb", ""),
+                    DISK % ("qcow2", "error_policy='stop' rerror_policy='report'", other, "vdc", blockio)))
 
 
 def contents(shell, devices):
@@ -189,18 +217,61 @@ def contents(shell, devices):
     with test("a LUN in use is refused to another guest"):
         xml = guest_xml("second", devices=DISK % ("raw", "", devices[0], "vda", ""))
         fails("virsh", "-c", "qemu:///system", "create", write("second.xml", xml),
-              expect="in use by another process")
+              expect="in use by domain 'on-lun'")
+        fails("qemu-io", "-f", "raw", "-c", "write 0 512", devices[0], expect="Failed to get")
+        fails(IMG, "info", "-f", "qcow2", devices[2], expect="in use by another process")
 
 
-def guest(devices):
+def gone_and_back(shell, devices, target, events):
+    pid = vmm_pid("on-lun")
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    with test("target away, error_policy=report: the guest gets the error, and goes on"):
+        target.kill()
+        time.sleep(GIVEN_UP)
+        shell.run("dd if=/tmp/data of=/dev/vdb bs=4096 count=1 oflag=direct 2>/dev/null", 1)
+        check(state("on-lun") == "running" and vmm_pid("on-lun") == pid, state("on-lun"))
+        wait_for("the event", lambda: (devices[1], libvirt.VIR_DOMAIN_EVENT_IO_ERROR_REPORT, "")
+                 in events.seen, 10)
+        shell.run("dd if=/dev/vdc of=/dev/null bs=4096 skip=300 count=1 iflag=direct 2>/dev/null", 1)
+        check(state("on-lun") == "running", "rerror_policy did not count")
+    with test("target away, error_policy=stop: the guest is paused, with the reason"):
+        shell.console.send("dd if=/tmp/data of=/dev/vda bs=64k seek=200 oflag=direct conv=fsync; echo done $?\n")
+        wait_for("the guest stops", lambda: state("on-lun") == "paused", 30)
+        check("paused (I/O error)" in virsh("domstate", "--reason", "on-lun"), "another reason")
+        wait_for("the event", lambda: (devices[0], libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE, "")
+                 in events.seen, 10)
+        out = virsh("domblkerror", "on-lun")
+        check("vda: unspecified error" in out and vmm_pid("on-lun") == pid, out)
+        virsh("resume", "on-lun")
+        wait_for("it stops again", lambda: state("on-lun") == "paused", 30)
+    with test("target back: the guest goes on from where it was, and nothing is lost"):
+        target.start()
+        wait_for("the session is back", lambda: "LOGGED_IN" in subprocess.run(
+            ["iscsiadm", "-m", "session", "-P", "3"], capture_output=True, text=True, check=False).stdout
+            and all(device_runs(device) for device in devices), 60)
+        virsh("resume", "on-lun")
+        shell.console.expect(r"done (\d+)", 60)
+        shell.run("dd if=/dev/vda bs=64k skip=200 count=32 iflag=direct 2>/dev/null | cmp - /tmp/data")
+        shell.run("dd if=/tmp/data of=/dev/vdb bs=4096 count=1 oflag=direct 2>/dev/null")
+        check(state("on-lun") == "running" and "No errors" in virsh("domblkerror", "on-lun"), "errors are left")
+
+
+def device_runs(device):
+    with open("/sys/block/%s/device/state" % os.path.basename(device), encoding="ascii") as file:
+        return file.read().strip() == "running"
+
+
+def guest(devices, target):
     run(IMG, "create", "-f", "qcow2", devices[2], "48M")
     for device in devices[:2]:
         run("blkdiscard", "-z", device)
     virsh("define", write("guest.xml", guest_xml("on-lun", devices=guest_devices(devices))))
+    events = Events()
     virsh("start", "on-lun")
     try:
         shell = GuestShell("on-lun")
         contents(shell, devices)
+        gone_and_back(shell, devices, target, events)
         shell.console.close()
     finally:
         virsh("destroy", "on-lun")
@@ -222,6 +293,6 @@ san = Target()
 san.start()
 with initiator() as disks, Daemon():
     images(disks)
-    guest(disks)
+    guest(disks, san)
 san.kill()
 run("umount", FILES)

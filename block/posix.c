@@ -160,10 +160,12 @@ block_posix_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t len
     return r;
 }
 
+/* Of fallocate(2); the last two are NFS's, see request.c. */
 static bool
 is_unsupported(int error)
 {
-    return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL;
+    return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL ||
+           error == EACCES || error == EPERM;
 }
 
 int

@@ -341,11 +341,14 @@ block_request_begin(BlockRequest *req)
     request_next_chunk(req);
 }
 
-/* A file system or device that cannot do what fallocate(2) asks. */
+/* A file system or device that cannot do what fallocate(2) asks. Linux' NFS client asks the server
+ * in the name of who calls, not of who has opened the file as for reading and writing: a guest's
+ * process is then denied it on an image that it may write to. */
 static bool
 result_is_unsupported(int64_t result)
 {
-    return result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV || result == -EINVAL;
+    return result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV || result == -EINVAL ||
+           result == -EACCES || result == -EPERM;
 }
 
 /* Whether a write that asked for it is not durable by its steps alone: its zeroes were made by

@@ -264,15 +264,25 @@ def descriptor_flags(pid, name):
     return check(False, "the process has not opened " + name)
 
 
+def discard(shell, target):
+    """A discard of the second MiB, and zeroes in the third."""
+    shell.run("blkdiscard -o %d -l %d /dev/%s" % (MIB, MIB, target))
+    shell.run("dd if=/dev/zero of=/dev/%s bs=1M seek=2 count=1 oflag=direct 2>/dev/null" % target)
+    out = shell.run("dd if=/dev/%s bs=1M skip=2 count=1 iflag=direct 2>/dev/null | tr -d '\\0' | wc -c" % target)
+    check(out.strip() == "0", out)
+
+
 def guest():
     for name, fmt in (("none.qcow2", "qcow2"), ("cached.qcow2", "qcow2"), ("none.raw", "raw"),
-                      ("trim.raw", "raw")):
+                      ("trim.raw", "raw"), ("kept.raw", "raw")):
         virsh("vol-create-as", "nfs", name, "32M", "--format", fmt, "--allocation", "0")
+    os.chmod(on_server("trim.raw"), 0o666)      # the server asks who discards, not who has opened the file
     devices = "".join((disk("qcow2", "cache='none'", "none.qcow2", "vda"),
                        disk("qcow2", "cache='writeback'", "cached.qcow2", "vdb"),
                        disk("raw", "cache='none' io='native'", "none.raw", "vdc"),
                        disk("raw", "cache='directsync' discard='unmap' detect_zeroes='unmap'", "trim.raw",
-                            "vdd")))
+                            "vdd"),
+                       disk("raw", "cache='none' discard='unmap' detect_zeroes='unmap'", "kept.raw", "vde")))
     virsh("define", write("guest.xml", guest_xml("on-nfs", devices=devices)))
     virsh("start", "on-nfs")
     pid, names = vmm_pid("on-nfs"), ("none.qcow2", "cached.qcow2", "none.raw", "trim.raw")
@@ -288,22 +298,24 @@ def guest():
     shell = GuestShell("on-nfs")
     with test("what a guest writes is what it reads again, and what is on the server"):
         want = shell.run("dd if=/dev/urandom of=/tmp/data bs=64k count=32 2>/dev/null; sha256sum /tmp/data")
-        for target in "abcd":
+        for target in "abcde":
             shell.run("dd if=/tmp/data of=/dev/vd%s bs=64k seek=16 oflag=direct conv=fsync 2>/dev/null" % target)
             # one sector, which is less than a page and than a block of the server
             shell.run("dd if=/tmp/data of=/dev/vd%s bs=512 count=1 seek=7 oflag=direct 2>/dev/null" % target)
-        for target in "abcd":
+        for target in "abcde":
             out = shell.run("dd if=/dev/vd%s bs=64k skip=16 count=32 iflag=direct 2>/dev/null | sha256sum"
                             % target)
             check(out.split()[0] == want.split()[0], "vd%s: %s" % (target, out))
     with test("discards and zeroes give space back on the server"):
         before = os.stat(on_server("trim.raw")).st_blocks * 512
-        shell.run("blkdiscard -o %d -l %d /dev/vdd" % (MIB, MIB))
-        shell.run("dd if=/dev/zero of=/dev/vdd bs=1M seek=2 count=1 oflag=direct 2>/dev/null")
+        discard(shell, "vdd")
         after = os.stat(on_server("trim.raw")).st_blocks * 512
         check(before - after >= 2 * MIB, "%d bytes before, %d after" % (before, after))
-        out = shell.run("dd if=/dev/vdd bs=1M skip=1 count=2 iflag=direct 2>/dev/null | tr -d '\\0' | wc -c")
-        check(out.strip() == "0", out)
+    with test("where the server denies the guest's user that, discards do nothing and zeroes are written"):
+        before = os.stat(on_server("kept.raw")).st_blocks * 512
+        discard(shell, "vde")
+        after = os.stat(on_server("kept.raw")).st_blocks * 512
+        check(before == after, "%d bytes before, %d after" % (before, after))
     with test("after the guest its images are whole, and their locks gone"):
         shell.console.close()
         virsh("destroy", "on-nfs")

@@ -375,12 +375,34 @@ def is_locked_in():
             children = run("pgrep", "-P", str(process.pid)).split()
             assert len(children) == 1, children
             peer = negotiate(d + "/s")
-            for task in os.listdir("/proc/%s/task" % children[0]):
-                with open("/proc/%s/task/%s/status" % (children[0], task), encoding="ascii") as stream:
-                    status = stream.read()
-                assert re.search(r"^Seccomp:\s+2$", status, re.M), status
-                assert re.search(r"^NoNewPrivs:\s+1$", status, re.M), status
+            assert locked_in(int(children[0]))
             peer.close()
+
+
+def locked_in(pid):
+    """Whether each thread of the process has its system calls filtered and can gain nothing."""
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/status" % (pid, task), encoding="ascii") as stream:
+            status = stream.read()
+        if not re.search(r"^Seccomp:\s+2$", status, re.M) or not re.search(r"^NoNewPrivs:\s+1$", status, re.M):
+            return False
+    return True
+
+
+def is_locked_in_as_the_image_tool_is():
+    with place() as d:
+        image = make_image(d + "/image")
+        for words in (("convert", "-r", "64k", "-W", "-f", "raw", "-O", "qcow2", image, d + "/copy"),
+                      ("bench", "-c", "100000000", "-f", "raw", image)):
+            tool = subprocess.Popen([IMG, *words], stdout=subprocess.DEVNULL)
+            try:
+                until = time.monotonic() + 30
+                while not locked_in(tool.pid):
+                    assert tool.poll() is None and time.monotonic() < until, "%s is never locked in" % words[0]
+                    time.sleep(0.01)
+            finally:
+                tool.kill()
+                tool.wait()
 
 
 def explains_what_is_wrong():
@@ -405,7 +427,7 @@ TESTS = (lists_as_qemu_nbd_does, is_copied_both_ways, tells_where_data_is, keeps
          serves_bitmaps_snapshots_and_offsets, lets_nobody_write_what_is_read_only,
          forgets_what_is_temporary, speaks_tls,
          is_a_client_of_other_servers, writes_parts_of_a_servers_blocks, ends_with_its_last_client,
-         holds_the_image_as_qemu_does, stands_nonsense, loses_nothing_of_a_client_that_dies, is_locked_in,
+         holds_the_image_as_qemu_does, stands_nonsense, loses_nothing_of_a_client_that_dies, is_locked_in, is_locked_in_as_the_image_tool_is,
          explains_what_is_wrong)
 
 

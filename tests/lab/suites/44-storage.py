@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import Daemon, TMP, check, fails, run, test, virsh, write  # noqa: E402
+from suite import Daemon, IMG, TMP, check, fails, run, test, virsh, write  # noqa: E402
 
 MIB = 1 << 20
 DISK = "/dev/vda"
@@ -210,15 +210,36 @@ def gpt():
         check(not os.path.exists("/dev/vda1"), "a partition is left")
 
 
+def shared_blocks():
+    """A file system that can share blocks between files is asked to by kiln-img."""
+    place = os.path.join(TMP, "btrfs")
+    source, copy = os.path.join(place, "source"), os.path.join(place, "copy")
+    with test("btrfs: a converted raw image shares its blocks with what it was made of"):
+        run("mkfs.btrfs", "-q", "-f", DISK)
+        os.mkdir(place)
+        run("mount", DISK, place)
+        try:
+            with open(source, "wb") as stream:
+                stream.write(os.urandom(24 << 20))
+            run("sync", "-f", source)
+            run(IMG, "convert", "-f", "raw", "-O", "raw", source, copy)
+            run("cmp", source, copy)
+            said = run("filefrag", "-v", copy)
+            check(said.count("shared") >= 1, said)
+        finally:
+            run("umount", place)
+
+
 # There is no udev here: LVM makes its devices and links by itself.
 os.environ["DM_DISABLE_UDEV"] = "1"
-for module in ("dm-mod", "dm-snapshot", "dm-thin-pool"):
+for module in ("btrfs", "dm-mod", "dm-snapshot", "dm-thin-pool"):
     run("modprobe", module)
 try:
     with Daemon() as host:
         partitions()
         groups(host)
         gpt()
+    shared_blocks()
 finally:
     subprocess.run(["vgremove", "-f", "kilnvg"], check=False, capture_output=True)
     subprocess.run(["wipefs", "--all", "--force", DISK], check=False, capture_output=True)

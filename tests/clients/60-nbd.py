@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 import certificates
@@ -24,6 +25,7 @@ BUILD = os.environ.get("KILN_BUILD") or os.path.join(os.path.dirname(os.path.rea
 TOOL = os.path.join(BUILD, "block/nbd/kiln-nbd")
 IMG = os.path.join(BUILD, "block/img/kiln-img")
 MIB = 1 << 20
+KILLED_BLOCKS = 2048
 OPTION_MAGIC, REPLY_MAGIC = b"IHAVEOPT", 0x0003e889045565a9
 
 
@@ -368,6 +370,59 @@ def loses_nothing_of_a_client_that_dies():
                 assert stream.read(4096) == bytes([turn + 1]) * 4096, turn
 
 
+def write_until_killed(peer, dice, blocks):
+    """Writes, trims and zeroes blocks of 4 KiB, and flushes now and then; @blocks has, by number, the
+    bytes that each may be filled with, one where it was flushed since. Ends with the server."""
+    while True:
+        for cookie in range(dice.randrange(1, 12)):
+            first, count, fill = dice.randrange(KILLED_BLOCKS), dice.choice((1, 1, 1, 16, 40)), dice.randrange(256)
+            count = min(count, KILLED_BLOCKS - first)
+            kind = dice.choice((1, 1, 1, 4, 6))
+            content = {1: fill, 4: None, 6: 0}[kind]    # what is trimmed reads as anything
+            for number in range(first, first + count):
+                blocks.setdefault(number, [0]).append(content)
+            peer.sendall(request(kind, cookie, first * 4096, count * 4096) +
+                         (bytes([fill]) * (count * 4096) if kind == 1 else b""))
+            if reply(peer) != (0, cookie):
+                raise ValueError("request %d failed" % kind)
+        peer.sendall(request(3, 99, 0, 0))
+        if reply(peer) != (0, 99):
+            raise ValueError("a flush failed")
+        for number, fills in blocks.items():
+            blocks[number] = fills[-1:]
+
+
+def keeps_what_was_flushed_when_it_is_killed():
+    seed = random.randrange(1 << 30)
+    dice, blocks = random.Random(seed), {}
+    with place() as d:
+        image = d + "/image"
+        run(IMG, "create", "-q", "-f", "qcow2", image, str(KILLED_BLOCKS * 4096))
+        for turn in range(10):
+            with server(d + "/s", "-f", "qcow2", "-t", "--discard=unmap", image) as process:
+                child = int(run("pgrep", "-P", str(process.pid)))
+                end = threading.Timer(dice.uniform(0.02, 0.4), os.kill, (child, signal.SIGKILL))
+                with negotiate(d + "/s") as peer, contextlib.suppress(AssertionError, OSError):
+                    end.start()
+                    write_until_killed(peer, dice, blocks)
+                end.join()
+                process.wait(20)
+            for tool in (IMG, "qemu-img"):
+                done = subprocess.run([tool, "check", "-f", "qcow2", image], capture_output=True, text=True,
+                                      check=False)
+                assert done.returncode in (0, 3), "seed %d, turn %d: %s: %s" % (seed, turn, tool, done.stdout)
+            run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, d + "/raw")
+            with open(d + "/raw", "rb") as stream:
+                data = stream.read()
+            for number, fills in blocks.items():
+                block = data[number * 4096:(number + 1) * 4096]
+                if len(fills) == 1 and fills[0] is not None:
+                    assert block == bytes(fills) * 4096, \
+                        "seed %d, turn %d: block %d was flushed with %d" % (seed, turn, number, fills[0])
+                # what was not flushed is from now on what it came to be
+                blocks[number] = [block[0] if block == block[:1] * 4096 else None]
+
+
 def is_locked_in():
     with place() as d:
         image = make_image(d + "/image")
@@ -427,7 +482,8 @@ TESTS = (lists_as_qemu_nbd_does, is_copied_both_ways, tells_where_data_is, keeps
          serves_bitmaps_snapshots_and_offsets, lets_nobody_write_what_is_read_only,
          forgets_what_is_temporary, speaks_tls,
          is_a_client_of_other_servers, writes_parts_of_a_servers_blocks, ends_with_its_last_client,
-         holds_the_image_as_qemu_does, stands_nonsense, loses_nothing_of_a_client_that_dies, is_locked_in, is_locked_in_as_the_image_tool_is,
+         holds_the_image_as_qemu_does, stands_nonsense, loses_nothing_of_a_client_that_dies,
+         keeps_what_was_flushed_when_it_is_killed, is_locked_in, is_locked_in_as_the_image_tool_is,
          explains_what_is_wrong)
 
 

@@ -8,6 +8,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -45,9 +46,11 @@ class Guest:
         return os.path.join(self.dir.name, name)
 
     def said(self, name):
+        """Without movements of the cursor: on a busy host SeaBIOS's mirror of the screen on a serial port
+        puts them into the middle of words."""
         try:
             with open(self.path(name), encoding="latin-1") as stream:
-                return stream.read()
+                return re.sub(r"\x1b\[[0-9;]*H", "", stream.read())
         except FileNotFoundError:
             return ""
 
@@ -316,8 +319,7 @@ class Grub(unittest.TestCase):
                 with self.subTest(machine=machine, drive=drive), \
                         Guest("-M", machine, "-drive",
                               "file=%s,if=%s,media=cdrom" % (GRUB, drive)) as guest:
-                    # the BIOS's mirror of the screen may move the cursor before the "!"
-                    guest.wait("Welcome to GRUB", "serial")
+                    guest.wait("GRUB!", "serial")
 
 
 class Refusals(unittest.TestCase):

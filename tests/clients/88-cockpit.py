@@ -135,8 +135,8 @@ def console_shows_its_screen():
     DESK.browser.press("#vm-web-system-name", lambda: DESK.browser.has("#vm-web-consoles"))
 
     def lines():
-        url = DESK.browser.ask("const c = document.querySelector('canvas'); return c && c.width == 720 ?"
-                               " c.toDataURL('image/png') : ''")
+        url = DESK.browser.ask("const c = Array.from(document.querySelectorAll('canvas')).find(one => one.width"
+                               " == 720); return c ? c.toDataURL('image/png') : ''")
         if not url:
             return []
         ppm = subprocess.run(["convert", "png:-", "-depth", "8", "ppm:-"], check=True, capture_output=True,

@@ -160,12 +160,11 @@ block_posix_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t len
     return r;
 }
 
-/* Of fallocate(2); the last two are NFS's, see request.c. */
-static bool
-is_unsupported(int error)
+bool
+block_posix_is_unsupported(int errnum)
 {
-    return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL ||
-           error == EACCES || error == EPERM;
+    return errnum == EOPNOTSUPP || errnum == ENOSYS || errnum == ENODEV || errnum == EINVAL ||
+           errnum == EACCES || errnum == EPERM;
 }
 
 int
@@ -189,7 +188,7 @@ block_posix_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, Bloc
             note_end(node, offset + length);
             return 0;
         }
-        if (!is_unsupported(errno))
+        if (!block_posix_is_unsupported(errno))
             return -errno;
     }
     return -ENOTSUP;
@@ -200,7 +199,7 @@ block_posix_discard(BlockNode *node, uint64_t offset, uint64_t length)
 {
     if (fallocate(node->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) == 0)
         return 0;
-    return is_unsupported(errno) ? -ENOTSUP : -errno;
+    return block_posix_is_unsupported(errno) ? -ENOTSUP : -errno;
 }
 
 int

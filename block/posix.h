@@ -12,6 +12,12 @@ int block_posix_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t
                        BlockFlags flags);
 int block_posix_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags);
 int block_posix_discard(BlockNode *node, uint64_t offset, uint64_t length);
+
+/* Whether fallocate(2) failed with @errnum (positive) since the file system or device cannot do
+ * what was asked. Linux' NFS client asks the server in the name of who calls, not of who has opened
+ * the file as for reading and writing: a guest's process is then denied it on an image that it may
+ * write to. */
+bool block_posix_is_unsupported(int errnum);
 int block_posix_flush(BlockNode *node);
 bool block_posix_is_clean(BlockNode *node);
 int block_posix_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/posix.h"
 #include "block/slow.h"
 
 enum {
@@ -341,16 +342,6 @@ block_request_begin(BlockRequest *req)
     request_next_chunk(req);
 }
 
-/* A file system or device that cannot do what fallocate(2) asks. Linux' NFS client asks the server
- * in the name of who calls, not of who has opened the file as for reading and writing: a guest's
- * process is then denied it on an image that it may write to. */
-static bool
-result_is_unsupported(int64_t result)
-{
-    return result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV || result == -EINVAL ||
-           result == -EACCES || result == -EPERM;
-}
-
 /* Whether a write that asked for it is not durable by its steps alone: its zeroes were made by
  * fallocate(2), or the metadata that leads to it waits. */
 static bool
@@ -475,7 +466,7 @@ block_request_step_done(BlockRequest *req, int64_t result)
         req->queue->engine->start(req->queue, req);
         return;
     }
-    if (result < 0 && step->op == BLOCK_OP_ZERO && result_is_unsupported(result)) {
+    if (result < 0 && step->op == BLOCK_OP_ZERO && block_posix_is_unsupported((int)-result)) {
         if (req->op == BLOCK_OP_DISCARD) {
             request_finish(req, 0, true);
             return;

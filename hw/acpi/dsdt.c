@@ -18,6 +18,7 @@
 enum {
     OSC_HOTPLUG = 0x01,
     OSC_PME = 0x04,
+    OSC_AER = 0x08,
     OSC_EXPRESS_CAPABILITY = 0x10, /* control bits granted */
     OSC_UNKNOWN_UUID = 0x04,
     OSC_UNKNOWN_REVISION = 0x08,
@@ -41,7 +42,8 @@ dsdt_host_crs(Aml *aml, const PciWindows *w)
     aml_close(aml);
 }
 
-/* Grants what the root ports do by themselves: hot plug, PME and their capability structure. */
+/* Grants what the root ports do by themselves: hot plug, PME, errors and their capability
+ * structure. */
 static void
 dsdt_host_osc(Aml *aml)
 {
@@ -64,7 +66,7 @@ dsdt_host_osc(Aml *aml)
         aml_path(aml, "CDW3");
         aml_op(aml, AML_AND);
         aml_path(aml, "CDW3");
-        aml_integer(aml, OSC_HOTPLUG | OSC_PME | OSC_EXPRESS_CAPABILITY);
+        aml_integer(aml, OSC_HOTPLUG | OSC_PME | OSC_AER | OSC_EXPRESS_CAPABILITY);
         aml_local(aml, 0);
         aml_if(aml);
         aml_op(aml, AML_LNOT);

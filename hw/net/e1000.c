@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "hw/core/bytes.h"
 #include "util/error.h"
 
 enum {
@@ -123,6 +124,17 @@ e1000_realize(Device *device, GError **err)
     return true;
 }
 
+/* The MAC as EUI-64, the vendor's part first (82574 datasheet, section 9.2 of revision 3.4; PCI
+ * Express Base 4.0, section 7.9.3.2). */
+static uint64_t
+card_serial(const E1000 *card)
+{
+    const uint8_t *mac = card->nic.mac;
+    const uint8_t bytes[8] = { mac[5], mac[4], mac[3], 0xff, 0xff, mac[2], mac[1], mac[0] };
+
+    return bytes_load64(bytes);
+}
+
 static bool
 e1000e_realize(Device *device, GError **err)
 {
@@ -149,6 +161,8 @@ e1000e_realize(Device *device, GError **err)
         return false;
     pci_power_add(&card->pci, PCI_PM_1_1 | PCI_PM_OWN_INIT,
                   PCI_PM_CONTROL_STATE | PCI_PM_CONTROL_PME | PCI_PM_CONTROL_DATA);
+    pci_extended_add_errors(&card->pci);
+    pci_extended_add_serial(&card->pci, card_serial(card));
     for (unsigned i = 0; i < MSIX_VECTORS; i++) {
         int r = pci_msix_use(&card->pci, i);
 

@@ -60,6 +60,7 @@ pcie_to_pci_bridge_realize(Device *device, GError **err)
     if (!bridge_add_bus(bridge, err))
         return false;
     pci_power_add(&bridge->pci, PCI_PM_1_2, 0);
+    pci_extended_add_errors(&bridge->pci);
     return true;
 }
 

@@ -62,11 +62,8 @@ pci_capability_add(PciDevice *dev, uint8_t id, unsigned size)
 static uint32_t
 pci_device_config_read(PciDevice *dev, unsigned offset, unsigned size)
 {
-    if (offset >= PCI_CONFIG_SIZE) {
-        /* An express function without extended capabilities reads zero there; a conventional one
-         * has no such space. */
-        return dev->express_cap ? 0 : (uint32_t)bytes_all_ones(size);
-    }
+    if (offset >= PCI_CONFIG_SIZE)
+        return pci_extended_read(dev, offset, size);
     if (dev->details && dev->details->config_read)
         dev->details->config_read(dev, offset, size);
     return pci_config_get(dev, offset, size);
@@ -92,20 +89,36 @@ pci_write_moves(const PciDevice *dev, unsigned offset, unsigned size)
     return pci_range_touches(offset, size, PCI_BASE_ADDRESS_0, PCI_ROM_ADDRESS_BRIDGE + 4);
 }
 
+void
+pci_registers_write(uint8_t *config, const uint8_t *writable, const uint8_t *clearable,
+                    unsigned size, uint32_t value)
+{
+    for (unsigned i = 0; i < size; i++) {
+        uint8_t byte = (uint8_t)(value >> (8 * i));
+        uint8_t now = (uint8_t)((config[i] & ~writable[i]) | (byte & writable[i]));
+
+        __atomic_store_n(&config[i], (uint8_t)(now & ~(byte & clearable[i])), __ATOMIC_RELAXED);
+    }
+}
+
+void
+pci_registers_load(uint8_t *config, const uint8_t *writable, const uint8_t *clearable,
+                   const uint8_t *saved, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t taken = writable[i] | clearable[i];
+
+        config[i] = (uint8_t)((config[i] & ~taken) | (saved[i] & taken));
+    }
+}
+
 static void
 pci_device_config_write(PciDevice *dev, unsigned offset, unsigned size, uint32_t value)
 {
     bool was_asleep = pci_asleep(dev);
 
-    for (unsigned i = 0; i < size; i++) {
-        uint8_t byte = (uint8_t)(value >> (8 * i));
-        uint8_t *at = &dev->config[offset + i];
-        uint8_t now =
-            (uint8_t)((*at & ~dev->writable[offset + i]) | (byte & dev->writable[offset + i]));
-
-        now &= (uint8_t) ~(byte & dev->clearable[offset + i]);
-        __atomic_store_n(at, now, __ATOMIC_RELAXED);
-    }
+    pci_registers_write(dev->config + offset, dev->writable + offset, dev->clearable + offset, size,
+                        value);
     if (pci_range_touches(offset, size, PCI_COMMAND, PCI_COMMAND + 2))
         pci_intx_update(dev);
     pci_msi_config_written(dev, offset, size);
@@ -173,10 +186,13 @@ pci_config_write(PciRoot *root, uint16_t bdf, unsigned offset, unsigned size, ui
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&root->lock);
     PciDevice *dev = pci_root_find(root, bdf);
 
-    if (!pci_access_ok(offset, size) || !dev || offset >= PCI_CONFIG_SIZE)
+    if (!pci_access_ok(offset, size) || !dev)
         return;
     g_mutex_lock(&dev->device.lock);
-    pci_device_config_write(dev, offset, size, value);
+    if (offset < PCI_CONFIG_SIZE)
+        pci_device_config_write(dev, offset, size, value);
+    else
+        pci_extended_write(dev, offset, size, value);
     g_mutex_unlock(&dev->device.lock);
     if (pci_write_moves(dev, offset, size))
         pci_update_mappings(dev);

@@ -91,6 +91,7 @@ pci_device_ready(Device *device)
     PciDevice *dev = pci_device(device);
 
     memcpy(dev->initial, dev->config, sizeof(dev->initial));
+    pci_extended_ready(dev);
 }
 
 static void
@@ -109,6 +110,7 @@ pci_device_unrealize(Device *device)
     pci_bars_fini(dev);
     pci_rom_close(dev);
     pci_msix_fini(dev);
+    pci_extended_fini(dev);
 }
 
 /* Byte by byte: threads of the device may look at enable bits meanwhile. */
@@ -117,6 +119,7 @@ pci_registers_reset(PciDevice *dev)
 {
     for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
         __atomic_store_n(&dev->config[i], dev->initial[i], __ATOMIC_RELAXED);
+    pci_extended_reset(dev);
     pci_intx_set(dev, false);
     pci_msix_reset(dev);
 }
@@ -148,10 +151,10 @@ pci_device_before_save(void *state)
     PciDevice *dev = state;
 
     memcpy(dev->saved_config, dev->config, sizeof(dev->config));
+    pci_extended_before_save(dev);
     pci_msix_before_save(dev);
 }
 
-/* Takes the bits a guest can change; all others are what this build makes them. */
 static bool
 pci_device_after_load(void *state, GError **err)
 {
@@ -165,11 +168,9 @@ pci_device_after_load(void *state, GError **err)
                               bytes_load16(dev->config), bytes_load16(dev->config + 2));
     g_mutex_lock(&root->lock);
     g_mutex_lock(&dev->device.lock);
-    for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
-        uint8_t taken = dev->writable[i] | dev->clearable[i];
-
-        dev->config[i] = (uint8_t)((dev->config[i] & ~taken) | (dev->saved_config[i] & taken));
-    }
+    pci_registers_load(dev->config, dev->writable, dev->clearable, dev->saved_config,
+                       PCI_CONFIG_SIZE);
+    pci_extended_loaded(dev);
     pci_power_loaded(dev);
     if (dev->details && dev->details->config_loaded)
         dev->details->config_loaded(dev);
@@ -214,11 +215,12 @@ static const SavedField pci_device_fields[] = {
     SAVED_BYTES(PciDevice, saved_config, 1),
     SAVED(PciDevice, intx_level, 1),
     SAVED_BUFFER(PciDevice, msix_state, msix_state_size, 1),
+    SAVED_BUFFER(PciDevice, extended_saved, extended_size, 3),
 };
 
 static const SavedTable pci_device_saved = {
     .name = "pci",
-    .version = 2, /* 2: saved_config may have the power state D3hot */
+    .version = 3, /* 2: saved_config may have the power state D3hot; 3: extended space */
     .oldest = 1,
     .fields = pci_device_fields,
     .n_fields = G_N_ELEMENTS(pci_device_fields),

@@ -1,7 +1,6 @@
 /* express.c - the PCI Express capability (PCI Express Base 4.0, section 7.5.3).
  *
- * Links are reported as trained at their full width and speed. Leaves out: hotplug slots, error
- * reporting beyond the registers, ASPM.
+ * Links are reported as trained at their full width and speed. Leaves out: ASPM.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hw/pci/internal.h"

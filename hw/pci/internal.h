@@ -15,6 +15,32 @@ void pci_express_set_present(PciDevice *dev, bool present);
 bool pci_express_reset_touched(const PciDevice *dev, unsigned offset, unsigned size);
 void pci_express_config_written(PciDevice *dev, unsigned offset, unsigned size, uint32_t value);
 
+/* config.c: what a write of @value changes in registers that begin there; byte by byte, as threads
+ * of the device may look at enable bits meanwhile. */
+void pci_registers_write(uint8_t *config, const uint8_t *writable, const uint8_t *clearable,
+                         unsigned size, uint32_t value);
+/* Takes from @saved the bits that a guest can change; all others are what this build makes them. */
+void pci_registers_load(uint8_t *config, const uint8_t *writable, const uint8_t *clearable,
+                        const uint8_t *saved, size_t n);
+
+/* extended.c: the first bytes of extended space, which hold all capabilities there. */
+enum { PCI_EXTENDED_SIZE = 0x80 };
+
+struct PciExtended {
+    uint8_t config[PCI_EXTENDED_SIZE], writable[PCI_EXTENDED_SIZE], clearable[PCI_EXTENDED_SIZE],
+        initial[PCI_EXTENDED_SIZE], saved[PCI_EXTENDED_SIZE];
+    unsigned last, end; /* the last capability, the first free byte */
+};
+
+void pci_extended_ready(PciDevice *dev);
+void pci_extended_fini(PciDevice *dev);
+/* @offset: PCI_CONFIG_SIZE and above. Device's lock held, as for what follows. */
+uint32_t pci_extended_read(const PciDevice *dev, unsigned offset, unsigned size);
+void pci_extended_write(PciDevice *dev, unsigned offset, unsigned size, uint32_t value);
+void pci_extended_reset(PciDevice *dev);
+void pci_extended_before_save(PciDevice *dev);
+void pci_extended_loaded(PciDevice *dev);
+
 /* root_port.c: the registers of the windows that every bridge forwards. */
 void pci_bridge_add_windows(PciDevice *dev);
 

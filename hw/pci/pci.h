@@ -19,9 +19,10 @@
 typedef struct PciDevice PciDevice;
 typedef struct PciBus PciBus;
 typedef struct PciMsix PciMsix;
+typedef struct PciExtended PciExtended;
 
 enum {
-    PCI_CONFIG_SIZE = 256, /* stored; extended space holds no capability */
+    PCI_CONFIG_SIZE = 256, /* without extended space */
     PCI_BARS = 6,
     PCI_ROM_BAR = 6,               /* the expansion ROM's place among the BARs */
     PCI_SUBSYSTEM_VENDOR = 0x1af4, /* of every emulated function that names no other */
@@ -111,6 +112,9 @@ struct PciDevice {
     PciMsix *msix;
     uint8_t *msix_state; /* table and pending bits */
     uint32_t msix_state_size;
+    PciExtended *extended;   /* NULL when there is no extended capability */
+    uint8_t *extended_saved; /* part of it */
+    uint32_t extended_size;
     PciBus *secondary; /* of a bridge */
 };
 
@@ -175,6 +179,12 @@ void pci_express_add_reset(PciDevice *dev);
  * of PMCSR that the guest can write (0: it stays in D0). Returns its offset, 0 without room. It
  * should be a function's last, so that older saved state finds the others in their places. */
 unsigned pci_power_add(PciDevice *dev, uint16_t capabilities, uint16_t control);
+
+/* Extended capabilities, of functions that have the PCI Express one already: registers for errors,
+ * of which none ever happens; access control, of a root port; the serial number. */
+void pci_extended_add_errors(PciDevice *dev);
+void pci_extended_add_access_control(PciDevice *dev);
+void pci_extended_add_serial(PciDevice *dev, uint64_t serial);
 
 /* True while the guest has the function in D3hot, where it is to do nothing. Any thread. */
 bool pci_asleep(const PciDevice *dev);

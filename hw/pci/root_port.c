@@ -5,7 +5,7 @@
  * the slot's power off and its indicator too. Commands complete at once and say so (no command
  * completed support).
  *
- * Leaves out: AER, bandwidth notification, secondary bus reset (the bit stays clear), surprise
+ * Leaves out: bandwidth notification, secondary bus reset (the bit stays clear), surprise
  * removal, electromechanical locks.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -229,6 +229,8 @@ root_port_realize(Device *device, GError **err)
     pci_msi_init(dev, 1);
     at = pci_capability_add(dev, PCI_CAP_ID_SSVID, 8);
     pci_config_set(dev, at + 4, 4, PCI_SUBSYSTEM_VENDOR);
+    pci_extended_add_errors(dev);
+    pci_extended_add_access_control(dev);
     dev->secondary = &port->bus;
     if (!pci_bus_init(&port->bus, dev->bus->root, dev, name, err))
         return false;

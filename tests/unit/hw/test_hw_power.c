@@ -1,5 +1,5 @@
-/* test_hw_power.c - D3hot and resets of single functions, seen through an entropy device and a
- * network card.
+/* test_hw_power.c - D3hot, resets of single functions and what extended space keeps of its
+ * registers, seen through an entropy device, its port and a network card.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/hw/fake_net.h"
@@ -22,7 +22,7 @@ enum {
     RNG_BDF = 1 << 8, /* bus 1, behind the port */
     CARD_BDF = 5 << 3,
     CARD_GSI = 21, /* PIRQF, of slot 5 on bus 0 */
-    PMC = 2, /* places in the capability */
+    PMC = 2,       /* places in the capability */
     PMCSR = 4,
     DEVCAP = 4,
     DEVCTL = 8,
@@ -31,6 +31,10 @@ enum {
     ICS = 0xc8, /* the card's registers */
     IMS = 0xd0,
     CARD_BAR = 0xc1000000,
+    EXTENDED = 0x100,
+    ERRORS_MASK = 0x08, /* places in the capability for errors */
+    ERRORS_SEVERITY = 0x0c,
+    ERRORS_ROOT_COMMAND = 0x2c,
 };
 
 typedef struct {
@@ -375,32 +379,141 @@ test_saved_state(void **state)
     fixture_free(other);
 }
 
+/* A device's state as a build wrote it that knew no extended space: the last field of the last
+ * table. Returns whether it has that table. */
+static bool
+make_older(GByteArray *device)
+{
+    const char first[] = "\x0csaved_config", last[] = "\x0e"
+                                                      "extended_saved";
+    const uint8_t *table = memmem(device->data, device->len, first, sizeof(first) - 1);
+    guint at;
+
+    if (!table)
+        return false;
+    at = (guint)(table - device->data) - 4;
+    assert_int_equal(bytes_load16(device->data + at), 3);
+    bytes_store(device->data + at, 1, 2);
+    bytes_store(device->data + at + 2, bytes_load16(device->data + at + 2) - 1, 2);
+    table = memmem(device->data, device->len, last, sizeof(last) - 1);
+    assert_non_null(table);
+    g_byte_array_set_size(device, (guint)(table - device->data));
+    return true;
+}
+
 /* As a build wrote it that knew no such capability: version 1, and zero in its place. */
 static void
 test_older_state(void **state)
 {
     Fixture *f = *state, *other = fixture_new();
     VirtioDevice *rng = other->drv.dev;
-    g_autoptr(GByteArray) saved = g_byte_array_new();
+    g_autoptr(GByteArray) saved = g_byte_array_new(), older = g_byte_array_new();
     g_autoptr(GError) err = NULL;
-    const char first[] = "\x0csaved_config";
     unsigned changed = 0;
+    guint pos = 12; /* behind the number of devices */
 
+    set(f, PORT_BDF, EXTENDED + ERRORS_MASK, 4, 0x1000);
     machine_set_running(f->fake->machine, false);
     assert_true(machine_save(f->fake->machine, saved, &err));
-    for (guint i = 4; i + sizeof(first) < saved->len; i++) {
-        if (memcmp(saved->data + i, first, sizeof(first) - 1) != 0)
-            continue;
-        assert_int_equal(bytes_load16(saved->data + i - 4), 2);
-        bytes_store(saved->data + i - 4, 1, 2);
-        changed++;
+    g_byte_array_append(older, saved->data, pos);
+    while (pos < saved->len) {
+        g_autoptr(GByteArray) device = g_byte_array_new();
+        guint path = 2u + bytes_load16(saved->data + pos), length;
+        uint8_t bytes[4];
+
+        length = bytes_load32(saved->data + pos + path);
+        g_byte_array_append(device, saved->data + pos + path + 4, length);
+        changed += make_older(device);
+        g_byte_array_append(older, saved->data + pos, path);
+        bytes_store(bytes, device->len, 4);
+        g_byte_array_append(older, bytes, 4);
+        g_byte_array_append(older, device->data, device->len);
+        pos += path + 4 + length;
     }
     assert_true(changed >= 3);
-    load(f, saved, other);
+    load(f, older, other);
+    assert_int_equal(get(other, PORT_BDF, EXTENDED + ERRORS_MASK, 4), 0);
+    assert_int_equal(get(other, PORT_BDF, EXTENDED + ERRORS_SEVERITY, 4), 0x462030);
     other->drv.dev = rng;
     machine_set_running(other->fake->machine, true);
     assert_int_equal(power(other, RNG_BDF), 0);
     expect_entropy(other);
+    fixture_free(other);
+}
+
+/* Offset of an extended capability; 0 when there is none. */
+static unsigned
+extended(Fixture *f, uint16_t bdf, uint16_t id, unsigned version)
+{
+    unsigned at = EXTENDED;
+    uint32_t head;
+
+    while (((head = get(f, bdf, at, 4)) & 0xfffff) != (id | version << 16)) {
+        if (head >> 20 == 0)
+            return 0;
+        assert_true(head >> 20 > at);
+        at = head >> 20;
+    }
+    return at;
+}
+
+/* What lspci names, in the places where the machines that people come from have it. */
+static void
+test_extended(void **state)
+{
+    Fixture *f = *state;
+
+    assert_int_equal(extended(f, PORT_BDF, 1, 2), EXTENDED);
+    assert_int_equal(extended(f, PORT_BDF, 0x0d, 1), 0x148);
+    assert_int_equal(get(f, PORT_BDF, 0x148, 4) >> 20, 0);
+    assert_int_equal(get(f, PORT_BDF, 0x14c, 4), 0x5f);
+    assert_int_equal(extended(f, CARD_BDF, 1, 2), EXTENDED);
+    assert_int_equal(extended(f, CARD_BDF, 3, 1), 0x140);
+    /* 52:54:00:12:34:56 */
+    assert_int_equal(get(f, CARD_BDF, 0x144, 4), 0xff123456);
+    assert_int_equal(get(f, CARD_BDF, 0x148, 4), 0x525400ff);
+    set(f, CARD_BDF, 0x144, 4, 0);
+    assert_int_equal(get(f, CARD_BDF, 0x144, 4), 0xff123456);
+    /* a function without any, and the end of the space */
+    open_port(f);
+    assert_int_equal(get(f, RNG_BDF, EXTENDED, 4), 0);
+    assert_int_equal(get(f, PORT_BDF, 0xffc, 4), 0);
+    set(f, PORT_BDF, 0xffc, 4, 1);
+    assert_int_equal(get(f, PORT_BDF, 0xffc, 4), 0);
+}
+
+static void
+test_extended_registers(void **state)
+{
+    Fixture *f = *state, *other = fixture_new();
+    g_autoptr(GByteArray) saved = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+
+    set(f, PORT_BDF, EXTENDED, 4, 0);
+    assert_int_equal(get(f, PORT_BDF, EXTENDED, 4), 0x14820001);
+    set(f, PORT_BDF, EXTENDED + ERRORS_MASK, 4, UINT32_MAX);
+    assert_int_equal(get(f, PORT_BDF, EXTENDED + ERRORS_MASK, 4), 0x03fff030);
+    set(f, PORT_BDF, EXTENDED + ERRORS_ROOT_COMMAND, 1, 0xff);
+    assert_int_equal(get(f, PORT_BDF, EXTENDED + ERRORS_ROOT_COMMAND, 4), 7);
+    /* a card has no such register */
+    set(f, CARD_BDF, EXTENDED + ERRORS_ROOT_COMMAND, 4, 7);
+    assert_int_equal(get(f, CARD_BDF, EXTENDED + ERRORS_ROOT_COMMAND, 4), 0);
+    set(f, CARD_BDF, EXTENDED + ERRORS_SEVERITY, 4, 0x1000);
+    machine_set_running(f->fake->machine, false);
+    assert_true(machine_save(f->fake->machine, saved, &err));
+    load(f, saved, other);
+    assert_int_equal(get(other, PORT_BDF, EXTENDED + ERRORS_MASK, 4), 0x03fff030);
+    assert_int_equal(get(other, CARD_BDF, EXTENDED + ERRORS_SEVERITY, 4), 0x1000);
+    machine_set_running(f->fake->machine, true);
+    /* a reset by itself, and one of the machine */
+    set(f, CARD_BDF, EXTENDED + ERRORS_MASK, 4, 0x1000);
+    set_power(f, CARD_BDF, D3HOT);
+    assert_int_equal(get(f, CARD_BDF, EXTENDED + ERRORS_MASK, 4), 0x1000);
+    set_power(f, CARD_BDF, 0);
+    assert_int_equal(get(f, CARD_BDF, EXTENDED + ERRORS_MASK, 4), 0);
+    machine_reset(f->fake->machine);
+    assert_int_equal(get(f, PORT_BDF, EXTENDED + ERRORS_MASK, 4), 0);
+    assert_int_equal(get(f, PORT_BDF, EXTENDED + ERRORS_SEVERITY, 4), 0x462030);
     fixture_free(other);
 }
 
@@ -413,7 +526,7 @@ main(void)
         TEST(test_capabilities),   TEST(test_sleep),         TEST(test_absent_states),
         TEST(test_window_sleeps),  TEST(test_card),          TEST(test_card_receives_nothing),
         TEST(test_function_reset), TEST(test_machine_reset), TEST(test_saved_state),
-        TEST(test_older_state),
+        TEST(test_older_state),    TEST(test_extended),      TEST(test_extended_registers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -471,11 +471,11 @@ cpu_define(const CpuSpec *spec, const Cpuid *supported, const char *map_dir, int
     e = cpuid_find(&d->cpuid, LEAF_EXT_POWER, 0);
     if (spec->migratable && e)
         e->edx &= ~EXT_POWER_EDX_INVTSC;
-    /* The map is many files: read only when a name has to be looked up. */
+    /* Read only when a name has to be looked up. */
     for (guint i = 0; i < spec->switches->len; i++)
         want_map |= !cpu_kvm_bit(g_array_index(spec->switches, CpuSwitch, i).name);
     if (want_map) {
-        map = cpumap_load(map_dir, err);
+        map = cpumap_load_model(map_dir, named ? spec->model : NULL, err);
         if (!map)
             return NULL;
     }

@@ -263,8 +263,24 @@ map_read_file(CpuMap *map, const char *dir, const char *name, GPtrArray *include
     return true;
 }
 
-CpuMap *
-cpumap_load(const char *dir, GError **err)
+/* Leaves of @includes the files for vendors and features and that of @model; all of them when one
+ * of these is not there under libvirt's usual name. */
+static void
+includes_narrow(GPtrArray *includes, const char *model)
+{
+    g_autofree char *own = model ? g_strdup_printf("x86_%s.xml", model) : NULL;
+    const char *const wanted[] = { "x86_vendors.xml", "x86_features.xml", own, NULL };
+
+    for (unsigned i = 0; wanted[i]; i++)
+        if (!g_ptr_array_find_with_equal_func(includes, wanted[i], g_str_equal, NULL))
+            return;
+    for (guint i = includes->len; i-- > 0;)
+        if (!g_strv_contains(wanted, includes->pdata[i]))
+            g_ptr_array_remove_index(includes, i);
+}
+
+static CpuMap *
+map_load(const char *dir, bool narrow, const char *model, GError **err)
 {
     g_autoptr(CpuMap) map = g_new0(CpuMap, 1);
     g_autoptr(GPtrArray) includes = g_ptr_array_new_with_free_func(g_free);
@@ -276,12 +292,26 @@ cpumap_load(const char *dir, GError **err)
     map->vendors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (!map_read_file(map, dir, "index.xml", includes, err))
         return NULL;
+    if (narrow)
+        includes_narrow(includes, model);
     for (guint i = 0; i < includes->len; i++)
         if (!map_read_file(map, dir, includes->pdata[i], NULL, err))
             return NULL;
     g_ptr_array_add(map->features, NULL);
     g_ptr_array_add(map->models, NULL);
     return g_steal_pointer(&map);
+}
+
+CpuMap *
+cpumap_load(const char *dir, GError **err)
+{
+    return map_load(dir, false, NULL, err);
+}
+
+CpuMap *
+cpumap_load_model(const char *dir, const char *model, GError **err)
+{
+    return map_load(dir, true, model, err);
 }
 
 void

@@ -50,6 +50,9 @@ typedef struct {
 /* Loads the x86 map below @dir. NULL with @err (VIR_ERR_CONFIG_UNSUPPORTED) naming the file that is
  * missing or broken. */
 CpuMap *cpumap_load(const char *dir, GError **err);
+/* The same with the features, the vendors and, of all models, at least @model (NULL: none), read
+ * from as few files as may be: the whole map is some eighty. */
+CpuMap *cpumap_load_model(const char *dir, const char *model, GError **err);
 void cpumap_free(CpuMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CpuMap, cpumap_free)
 

@@ -122,6 +122,30 @@ test_missing_and_broken_maps_are_named(void **state)
     g_rmdir(dir);
 }
 
+/* Only the files that are needed are read, and the model is the same. */
+static void
+test_one_model(void **state)
+{
+    const CpuMapModel *all = cpumap_find_model(*state, "Westmere"), *one;
+    g_autoptr(GError) err = NULL;
+    g_autoptr(CpuMap) map = cpumap_load_model(CPUMAP_DEFAULT_DIR, "Westmere", &err);
+    g_autoptr(CpuMap) none = cpumap_load_model(CPUMAP_DEFAULT_DIR, NULL, &err);
+    g_autoptr(CpuMap) unknown = cpumap_load_model(CPUMAP_DEFAULT_DIR, "Pentium 9", &err);
+
+    assert_non_null(map);
+    one = cpumap_find_model(map, "Westmere");
+    assert_null(cpumap_models(map)[1]);
+    assert_string_equal(one->vendor, all->vendor);
+    for (unsigned i = 0; all->features[i]; i++)
+        assert_string_equal(one->features[i]->name, all->features[i]->name);
+    assert_string_equal(cpumap_vendor_string(map, "AMD"), "AuthenticAMD");
+    assert_null(cpumap_models(none)[0]);
+    assert_non_null(cpumap_find_feature(none, "sse4.1"));
+    /* a name without a file of its own may be in any */
+    assert_null(cpumap_find_model(unknown, "Pentium 9"));
+    assert_non_null(cpumap_find_model(unknown, "Westmere"));
+}
+
 int
 main(void)
 {
@@ -130,6 +154,7 @@ main(void)
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_nearest_model),
         cmocka_unit_test(test_missing_and_broken_maps_are_named),
+        cmocka_unit_test(test_one_model),
     };
     return cmocka_run_group_tests(tests, map_setup, map_teardown);
 }

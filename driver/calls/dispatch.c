@@ -1,7 +1,7 @@
 /* dispatch.c - from a packet to its handler and back.
  *
  * Order and text of refusals are those of libvirt 9.0.0's daemon: program, status, procedure,
- * authentication, arguments, open connection, right.
+ * authentication, arguments, open connection, right, flags, object.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/calls/dispatch.h"
@@ -127,14 +127,22 @@ job_check_secret(CallJob *job, const void *args, GError **err)
 }
 
 static bool
+job_check_flags(CallJob *job, const void *args, GError **err)
+{
+    const RpcHeader *header = &job->msg->header;
+    unsigned int unknown = call_proc_unknown_flags(header->prog, header->proc, args);
+
+    return call_check_flags(unknown, 0, job->proc->api, err);
+}
+
+static bool
 job_find_object(CallJob *job, const void *args, GError **err)
 {
     const CallServices *services = job->call.services;
 
     if (job->proc->object == CALL_OBJECT_DOMAIN || job->proc->object == CALL_OBJECT_SNAPSHOT) {
-        const WireDomain *wire = job->proc->object == CALL_OBJECT_SNAPSHOT
-                                     ? &((const WireSnapshot *)args)->dom
-                                     : args;
+        const WireDomain *wire =
+            job->proc->object == CALL_OBJECT_SNAPSHOT ? &((const WireSnapshot *)args)->dom : args;
 
         if (!services->domains)
             return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
@@ -206,15 +214,19 @@ job_run_handler(CallJob *job, const void *args, void *ret)
     }
     if (!job->proc->run) {
         kiln_error_set(&err, VIR_ERR_NO_SUPPORT, "%s", job->proc->api);
-        job_fail(job, VIR_FROM_NONE, err);
+        job_fail(job, domain, err);
         return;
     }
-    if (job_find_object(job, args, &err) && job->proc->run(&job->call, args, ret, &err)) {
+    if (job_check_flags(job, args, &err) && job_find_object(job, args, &err) &&
+        job->proc->run(&job->call, args, ret, &err)) {
         job_reply(job, ret);
     } else {
         if (!err)
             kiln_error_set(&err, VIR_ERR_INTERNAL_ERROR, "%s failed without a reason",
                            job->proc->api);
+        /* The validator has a domain of its own. */
+        if (kiln_error_code(err) == VIR_ERR_XML_INVALID_SCHEMA)
+            domain = VIR_FROM_XML;
         job_fail(job, domain, err);
     }
     job_drop_object(job);

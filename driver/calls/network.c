@@ -128,8 +128,6 @@ call_network_is_persistent(Call *call, const NetworkArgs *args, IntRet *ret, GEr
 bool
 call_network_get_xml_desc(Call *call, const NetworkFlagsArgs *args, StringRet *ret, GError **err)
 {
-    if (!call_check_flags(args->flags, VIR_NETWORK_XML_INACTIVE, "virNetworkGetXMLDesc", err))
-        return false;
     ret->value = network_xml(call->network, args->flags, err);
     return ret->value != NULL;
 }
@@ -146,9 +144,6 @@ bool
 call_network_update(Call *call, const NetworkUpdateArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags,
-                            VIR_NETWORK_UPDATE_AFFECT_LIVE | VIR_NETWORK_UPDATE_AFFECT_CONFIG,
-                            "virNetworkUpdate", err) &&
-           network_update(call->network, args->command, args->section, args->parent_index,
+    return network_update(call->network, args->command, args->section, args->parent_index,
                           args->xml, args->flags, err);
 }

@@ -140,8 +140,8 @@ call_storage_pool_list_all_volumes(Call *call, const PoolListAllVolumesArgs *arg
 {
     g_autoptr(GPtrArray) list = NULL;
 
-    if (!call_check_flags(args->flags, 0, "virStoragePoolListAllVolumes", err) ||
-        !(list = storage_pool_volumes(call->pool, err)))
+    list = storage_pool_volumes(call->pool, err);
+    if (!list)
         return false;
     if (list->len > WIRE_OBJECTS_MAX)
         return kiln_error_set(err, VIR_ERR_RPC, "Too many volumes '%u' for limit '%d'", list->len,

@@ -72,18 +72,14 @@ bool
 call_storage_pool_create(Call *call, const PoolFlagsArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, CREATE_FLAGS, "virStoragePoolCreate", err) &&
-           storage_pool_start(call->pool, args->flags, err);
+    return storage_pool_start(call->pool, args->flags, err);
 }
 
 bool
 call_storage_pool_build(Call *call, const PoolFlagsArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags,
-                            VIR_STORAGE_POOL_BUILD_OVERWRITE | VIR_STORAGE_POOL_BUILD_NO_OVERWRITE,
-                            "virStoragePoolBuild", err) &&
-           storage_pool_build(call->pool, args->flags, err);
+    return storage_pool_build(call->pool, args->flags, err);
 }
 
 bool
@@ -98,9 +94,7 @@ bool
 call_storage_pool_delete(Call *call, const PoolFlagsArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, VIR_STORAGE_POOL_DELETE_ZEROED, "virStoragePoolDelete",
-                            err) &&
-           storage_pool_delete(call->pool, args->flags, err);
+    return storage_pool_delete(call->pool, args->flags, err);
 }
 
 bool
@@ -114,9 +108,9 @@ call_storage_pool_undefine(Call *call, const PoolArgs *args, WireVoid *ret, GErr
 bool
 call_storage_pool_refresh(Call *call, const PoolFlagsArgs *args, WireVoid *ret, GError **err)
 {
+    (void)args;
     (void)ret;
-    return call_check_flags(args->flags, 0, "virStoragePoolRefresh", err) &&
-           storage_pool_refresh(call->pool, err);
+    return storage_pool_refresh(call->pool, err);
 }
 
 bool
@@ -157,8 +151,7 @@ call_storage_pool_is_persistent(Call *call, const PoolArgs *args, IntRet *ret, G
 bool
 call_storage_pool_get_xml_desc(Call *call, const PoolFlagsArgs *args, StringRet *ret, GError **err)
 {
-    if (!call_check_flags(args->flags, VIR_STORAGE_XML_INACTIVE, "virStoragePoolGetXMLDesc", err))
-        return false;
+    (void)err;
     ret->value = storage_pool_xml(call->pool, args->flags);
     return true;
 }

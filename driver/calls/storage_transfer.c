@@ -322,9 +322,7 @@ bool
 call_storage_vol_upload(Call *call, const VolumeTransferArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM,
-                            "virStorageVolUpload", err) &&
-           transfer_start(call, args, true, args->flags & VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM,
+    return transfer_start(call, args, true, args->flags & VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM,
                           err);
 }
 
@@ -332,8 +330,6 @@ bool
 call_storage_vol_download(Call *call, const VolumeTransferArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM,
-                            "virStorageVolDownload", err) &&
-           transfer_start(call, args, false, args->flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM,
+    return transfer_start(call, args, false, args->flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM,
                           err);
 }

@@ -40,11 +40,7 @@ bool
 call_storage_vol_create_xml(Call *call, const VolumeCreateXmlArgs *args, VolumeRet *ret,
                             GError **err)
 {
-    return call_check_flags(args->flags,
-                            VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA |
-                                VIR_STORAGE_VOL_CREATE_VALIDATE,
-                            "virStorageVolCreateXML", err) &&
-           reply_volume(storage_pool_create_volume(call->pool, args->xml, NULL, args->flags, err),
+    return reply_volume(storage_pool_create_volume(call->pool, args->xml, NULL, args->flags, err),
                         ret);
 }
 
@@ -54,11 +50,6 @@ call_storage_vol_create_xml_from(Call *call, const VolumeCreateXmlFromArgs *args
 {
     g_autoptr(StorageVol) source = NULL;
 
-    if (!call_check_flags(args->flags,
-                          VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA |
-                              VIR_STORAGE_VOL_CREATE_REFLINK | VIR_STORAGE_VOL_CREATE_VALIDATE,
-                          "virStorageVolCreateXMLFrom", err))
-        return false;
     source = storage_manager_find_volume(call->services->storage, args->source.pool,
                                          args->source.name, err);
     return source &&
@@ -79,19 +70,15 @@ bool
 call_storage_vol_resize(Call *call, const VolumeResizeArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags,
-                            VIR_STORAGE_VOL_RESIZE_ALLOCATE | VIR_STORAGE_VOL_RESIZE_DELTA |
-                                VIR_STORAGE_VOL_RESIZE_SHRINK,
-                            "virStorageVolResize", err) &&
-           storage_vol_resize(call->volume, args->capacity, args->flags, err);
+    return storage_vol_resize(call->volume, args->capacity, args->flags, err);
 }
 
 bool
 call_storage_vol_wipe(Call *call, const VolumeFlagsArgs *args, WireVoid *ret, GError **err)
 {
+    (void)args;
     (void)ret;
-    return call_check_flags(args->flags, 0, "virStorageVolWipe", err) &&
-           storage_vol_wipe(call->volume, VIR_STORAGE_VOL_WIPE_ALG_ZERO, err);
+    return storage_vol_wipe(call->volume, VIR_STORAGE_VOL_WIPE_ALG_ZERO, err);
 }
 
 bool
@@ -99,8 +86,7 @@ call_storage_vol_wipe_pattern(Call *call, const VolumeWipePatternArgs *args, Wir
                               GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, 0, "virStorageVolWipePattern", err) &&
-           storage_vol_wipe(call->volume, args->algorithm, err);
+    return storage_vol_wipe(call->volume, args->algorithm, err);
 }
 
 static bool
@@ -127,16 +113,13 @@ bool
 call_storage_vol_get_info_flags(Call *call, const VolumeFlagsArgs *args, VolumeGetInfoRet *ret,
                                 GError **err)
 {
-    return call_check_flags(args->flags, VIR_STORAGE_VOL_GET_PHYSICAL, "virStorageVolGetInfoFlags",
-                            err) &&
-           get_info(call, args->flags & VIR_STORAGE_VOL_GET_PHYSICAL, ret, err);
+    return get_info(call, args->flags & VIR_STORAGE_VOL_GET_PHYSICAL, ret, err);
 }
 
 bool
 call_storage_vol_get_xml_desc(Call *call, const VolumeFlagsArgs *args, StringRet *ret, GError **err)
 {
-    if (!call_check_flags(args->flags, 0, "virStorageVolGetXMLDesc", err))
-        return false;
+    (void)args;
     ret->value = storage_vol_xml(call->volume, err);
     return ret->value != NULL;
 }

@@ -56,7 +56,20 @@ static const CallProc qemu_procs[] = {
 #define SECRET(number, Args, arg, mask) { number, offsetof(Args, arg), #arg, mask },
 #define NONE(number, name, api, right)
 #define EVENT(number, name)
-static const CallSecret remote_secrets[] = {
+static const CallBits remote_secrets[] = {
+#include "driver/calls/procs.def"
+};
+#undef PROC
+#undef SECRET
+#undef NONE
+#undef EVENT
+
+#define PROC(number, name, api, Args, Ret, right, queue, kind, object)
+#define SECRET(number, Args, field, mask)
+#define FLAGS(number, Args, arg, mask) { number, offsetof(Args, arg), #arg, mask },
+#define NONE(number, name, api, right)
+#define EVENT(number, name)
+static const CallBits remote_flags[] = {
 #include "driver/calls/procs.def"
 };
 #undef PROC
@@ -83,7 +96,7 @@ call_proc_secret_bits(uint32_t prog, int32_t number, const void *args, const cha
     if (prog != RPC_REMOTE_PROGRAM)
         return 0;
     for (size_t i = 0; i < G_N_ELEMENTS(remote_secrets); i++) {
-        const CallSecret *secret = &remote_secrets[i];
+        const CallBits *secret = &remote_secrets[i];
         unsigned int value;
 
         if (secret->number != number)
@@ -91,6 +104,21 @@ call_proc_secret_bits(uint32_t prog, int32_t number, const void *args, const cha
         memcpy(&value, (const char *)args + secret->offset, sizeof value);
         *ret_field = secret->field;
         return value & secret->mask;
+    }
+    return 0;
+}
+
+unsigned int
+call_proc_unknown_flags(uint32_t prog, int32_t number, const void *args)
+{
+    for (size_t i = 0; prog == RPC_REMOTE_PROGRAM && i < G_N_ELEMENTS(remote_flags); i++) {
+        const CallBits *flags = &remote_flags[i];
+        unsigned int value;
+
+        if (flags->number != number)
+            continue;
+        memcpy(&value, (const char *)args + flags->offset, sizeof value);
+        return value & ~flags->mask;
     }
     return 0;
 }
@@ -109,9 +137,29 @@ call_proc_error_domain(const CallProc *proc)
         { "network_", VIR_FROM_NETWORK },
         { "storage_", VIR_FROM_STORAGE },
         { "node_device_", VIR_FROM_NODEDEV },
+        { "node_num_of_devices", VIR_FROM_NODEDEV },
+        { "node_list_devices", VIR_FROM_NODEDEV },
+        { "node_", VIR_FROM_QEMU },
         { "interface_", VIR_FROM_INTERFACE },
         { "secret_", VIR_FROM_SECRET },
         { "nwfilter_", VIR_FROM_NWFILTER },
+        { "connect_list_all_node_devices", VIR_FROM_NODEDEV },
+        { "connect_list_all_networks", VIR_FROM_NETWORK },
+        { "connect_list_all_storage_pools", VIR_FROM_STORAGE },
+        { "connect_find_storage_pool_sources", VIR_FROM_STORAGE },
+        { "connect_get_storage_pool_capabilities", VIR_FROM_STORAGE },
+        { "connect_list_all_secrets", VIR_FROM_SECRET },
+        { "connect_list_all_interfaces", VIR_FROM_INTERFACE },
+        { "connect_list_all_nwfilter", VIR_FROM_NWFILTER },
+        { "connect_list_all_domains", VIR_FROM_QEMU },
+        { "connect_get_all_domain_stats", VIR_FROM_QEMU },
+        { "connect_get_domain_capabilities", VIR_FROM_QEMU },
+        { "connect_get_sysinfo", VIR_FROM_QEMU },
+        { "connect_get_max_vcpus", VIR_FROM_QEMU },
+        { "connect_get_cpu_model_names", VIR_FROM_QEMU },
+        { "connect_domain_xml_", VIR_FROM_QEMU },
+        { "connect_baseline_", VIR_FROM_CPU },
+        { "connect_compare_", VIR_FROM_CPU },
         { "auth_polkit", VIR_FROM_POLKIT },
         { "auth_", VIR_FROM_AUTH },
     };

@@ -51,13 +51,13 @@ typedef struct CallProc {
     bool (*run)(Call *call, const void *args, void *ret, GError **err);
 } CallProc;
 
-/* Bits of an argument that read-only connections may not set. */
-typedef struct CallSecret {
+/* Bits of an argument: those that read-only connections may not set, or those that a call knows. */
+typedef struct CallBits {
     int number;
     size_t offset; /* of an unsigned int in the arguments */
     const char *field;
     unsigned int mask;
-} CallSecret;
+} CallBits;
 
 /* The row of a procedure that clients may call, or NULL. */
 const CallProc *call_proc_find(uint32_t prog, int32_t number);
@@ -67,7 +67,11 @@ const CallProc *call_proc_find(uint32_t prog, int32_t number);
 unsigned int call_proc_secret_bits(uint32_t prog, int32_t number, const void *args,
                                    const char **ret_field);
 
-/* The virErrorDomain of errors of @proc: the family its name begins with. */
+/* The bits of @args that the procedure does not know. 0 when there are none, or when it looks for
+ * itself. */
+unsigned int call_proc_unknown_flags(uint32_t prog, int32_t number, const void *args);
+
+/* The virErrorDomain of errors of @proc: that of libvirt's driver which has the call. */
 int call_proc_error_domain(const CallProc *proc);
 
 #endif

@@ -124,6 +124,15 @@ check_overwrite(bool yes, bool no, GError **err)
                           "overwriting and not overwriting are asked for at once");
 }
 
+/* libvirt asks after the state of the pool first. */
+static bool
+check_flags(unsigned flags, unsigned allowed, const char *function, GError **err)
+{
+    return !(flags & ~allowed) ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
+                          flags & ~allowed, function);
+}
+
 static bool
 build_locked(StoragePool *pool, unsigned flags, GError **err)
 {
@@ -189,6 +198,11 @@ storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err)
     StorageManager *m = pool->manager;
     const StorageBackend *backend = pool->backend;
 
+    if (pool->def->source->auth)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "pool '%s': <auth> is not offered for type '%s'; remove it to start "
+                              "the pool",
+                              pool->def->name, storage_pool_types[pool->def->type]);
     if (!check_overwrite(flags & VIR_STORAGE_POOL_CREATE_WITH_BUILD_OVERWRITE,
                          flags & VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE, err) ||
         !build_for_start(pool, flags, err))
@@ -281,9 +295,12 @@ storage_pool_build(StoragePool *pool, unsigned flags, GError **err)
     bool ok;
 
     g_mutex_lock(&pool->change);
-    ok = check_overwrite(flags & VIR_STORAGE_POOL_BUILD_OVERWRITE,
+    ok = check_inactive(pool, "is already active", err) &&
+         check_flags(flags, VIR_STORAGE_POOL_BUILD_OVERWRITE | VIR_STORAGE_POOL_BUILD_NO_OVERWRITE,
+                     "virStoragePoolBuild", err) &&
+         check_overwrite(flags & VIR_STORAGE_POOL_BUILD_OVERWRITE,
                          flags & VIR_STORAGE_POOL_BUILD_NO_OVERWRITE, err) &&
-         check_inactive(pool, "is already active", err) && build_locked(pool, flags, err);
+         build_locked(pool, flags, err);
     g_mutex_unlock(&pool->change);
     return ok;
 }
@@ -294,7 +311,8 @@ storage_pool_delete(StoragePool *pool, unsigned flags, GError **err)
     bool ok = false;
 
     g_mutex_lock(&pool->change);
-    if (!check_inactive(pool, "is still active", err))
+    if (!check_inactive(pool, "is still active", err) ||
+        !check_flags(flags, VIR_STORAGE_POOL_DELETE_ZEROED, "virStoragePoolDelete", err))
         ;
     else if (!pool->backend->remove)
         unsupported(pool, "pool deletion", err);

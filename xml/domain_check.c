@@ -284,6 +284,18 @@ check_placement(const DomainDef *def, GError **err)
     return true;
 }
 
+/* A lower limit wants an upper one. */
+static bool
+check_thread_pool(const char *what, uint64_t min, uint64_t max, GError **err)
+{
+    if (min != XML_UNSET && (max == XML_UNSET || min > max))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "of %s thread_pool_min must be smaller or equal to thread_pool_max",
+                              what);
+    return max != 0 || kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                      "of %s thread_pool_max must be a positive integer", what);
+}
+
 static bool
 check_processors(const DomainDef *def, GError **err)
 {
@@ -309,6 +321,9 @@ check_processors(const DomainDef *def, GError **err)
         if (vcpu->id == 0 && vcpu->enabled == TRISTATE_OFF)
             return kiln_error_set(err, VIR_ERR_XML_ERROR, "vcpu 0 can't be offline");
     }
+    if (!check_thread_pool("the default I/O thread", def->default_pool_min, def->default_pool_max,
+                           err))
+        return false;
     if (def->iothread_ids->len)
         for (guint i = 0; i < def->iothread_ids->len; i++) {
             const DomainIothread *io = def->iothread_ids->pdata[i];
@@ -316,6 +331,8 @@ check_processors(const DomainDef *def, GError **err)
             if (domain_def_iothread(def, io->id) != io)
                 return kiln_error_set(err, VIR_ERR_XML_ERROR,
                                       "duplicate iothread id '%" PRIu64 "' found", io->id);
+            if (!check_thread_pool("an I/O thread", io->pool_min, io->pool_max, err))
+                return false;
         }
     return true;
 }

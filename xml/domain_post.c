@@ -136,6 +136,9 @@ complete_iothreads(DomainDef *def)
 {
     uint64_t id = 1;
 
+    /* Of the main loop's pool only sizes are kept, as libvirt does. */
+    def->default_iothread =
+        def->default_pool_min != XML_UNSET || def->default_pool_max != XML_UNSET;
     if (def->iothreads == XML_UNSET || def->iothreads < def->iothread_ids->len)
         def->iothreads = def->iothread_ids->len ? def->iothread_ids->len : XML_UNSET;
     if (def->iothreads == XML_UNSET)

@@ -160,22 +160,7 @@ static const XmlRow iothread_rows[] = {
     { NULL, "thread_pool_min", XML_UINT, offsetof(DomainIothread, pool_min), .max = INT32_MAX },
     { NULL, "thread_pool_max", XML_UINT, offsetof(DomainIothread, pool_max), .max = INT32_MAX },
 };
-
-static bool
-iothread_check(const void *obj, GError **err)
-{
-    const DomainIothread *io = obj;
-
-    if (io->pool_min != XML_UNSET && io->pool_max != XML_UNSET && io->pool_min > io->pool_max)
-        return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                              "thread_pool_min %" PRIu64 " is greater than "
-                              "thread_pool_max %" PRIu64,
-                              io->pool_min, io->pool_max);
-    return true;
-}
-
-const XmlType domain_iothread_type =
-    XML_TYPE("iothread", DomainIothread, iothread_rows, .check = iothread_check);
+const XmlType domain_iothread_type = XML_TYPE("iothread", DomainIothread, iothread_rows);
 
 /* --- cputune ---------------------------------------------------------------------------------- */
 

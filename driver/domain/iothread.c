@@ -191,12 +191,13 @@ pool_note(DomainIothread *thread, const DomainIothreadParams *params, GError **e
         thread->pool_min = params->pool_min < 0 ? XML_UNSET : (uint64_t)params->pool_min;
     if (params->pool_max != XML_UNSET_INT)
         thread->pool_max = params->pool_max < 0 ? XML_UNSET : (uint64_t)params->pool_max;
-    return (thread->pool_min == XML_UNSET || thread->pool_max == XML_UNSET ||
-            thread->pool_min <= thread->pool_max) ||
-           kiln_error_set(err, VIR_ERR_INVALID_ARG,
+    return (thread->pool_min == XML_UNSET ||
+            (thread->pool_max != XML_UNSET && thread->pool_min <= thread->pool_max)) ||
+           kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                           "thread_pool_min (%" G_GUINT64_FORMAT
-                          ") can't be greater than thread_pool_max (%" G_GUINT64_FORMAT ")",
-                          thread->pool_min, thread->pool_max);
+                          ") can't be greater than thread_pool_max (%" G_GINT64_FORMAT ")",
+                          thread->pool_min,
+                          thread->pool_max == XML_UNSET ? -1 : (gint64)thread->pool_max);
 }
 
 static bool
@@ -259,7 +260,7 @@ domain_set_iothread(Domain *domain, unsigned id, const DomainIothreadParams *par
                               params->poll_max_ns, G_MAXINT);
     if ((params->pool_min != XML_UNSET_INT && params->pool_min < -1) ||
         (params->pool_max != XML_UNSET_INT && (params->pool_max < -1 || params->pool_max == 0)))
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "thread_pool_min and thread_pool_max of an I/O thread must be -1 or "
                               "a number of threads");
     return domain_tune(domain, &set_change, &wanted, flags, err);

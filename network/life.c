@@ -203,6 +203,11 @@ parse_def(NetworkManager *m, const char *xml, unsigned flags, GError **err)
 {
     g_autoptr(NetworkDef) def = network_def_parse(xml, flags, err);
 
+    /* How many use it is what the daemon says, not what a client says. */
+    if (def)
+        def->connections = XML_UNSET;
+    for (guint i = 0; def && def->forward && i < def->forward->interfaces->len; i++)
+        ((NetworkForwardInterface *)def->forward->interfaces->pdata[i])->connections = XML_UNSET;
     return def && network_choose_bridge(m, def, err) ? g_steal_pointer(&def) : NULL;
 }
 

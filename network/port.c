@@ -729,14 +729,21 @@ compare_ids(gconstpointer a, gconstpointer b)
 }
 
 GArray *
-network_ports(Network *network)
+network_ports(Network *network, GError **err)
 {
     NetworkManager *m = network->manager;
-    GArray *ids = g_array_new(FALSE, FALSE, sizeof(NetworkPortId));
+    GArray *ids;
     GHashTableIter iter;
     gpointer value;
 
     g_mutex_lock(&m->registry.lock);
+    if (!network->live) {
+        g_mutex_unlock(&m->registry.lock);
+        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
+                       network->object.name);
+        return NULL;
+    }
+    ids = g_array_new(FALSE, FALSE, sizeof(NetworkPortId));
     g_hash_table_iter_init(&iter, m->ports);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Port *port = value;
@@ -757,13 +764,8 @@ find_port(Network *network, const uint8_t id[16], GError **err)
     GHashTableIter iter;
     gpointer value;
 
-    if (!network->live) {
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
-                       network->object.name);
-        return NULL;
-    }
     g_hash_table_iter_init(&iter, network->manager->ports);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+    while (network->live && g_hash_table_iter_next(&iter, NULL, &value)) {
         const Port *port = value;
 
         if (g_strcmp0(port->network, network->object.name) == 0 && memcmp(port->id, id, 16) == 0)

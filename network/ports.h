@@ -11,7 +11,7 @@ typedef struct {
 } NetworkPortId;
 
 /* NetworkPortId each, in order. */
-GArray *network_ports(Network *network);
+GArray *network_ports(Network *network, GError **err);
 
 /* VIR_ERR_NO_NETWORK_PORT, VIR_ERR_OPERATION_INVALID when the network does not run. */
 bool network_has_port(Network *network, const uint8_t id[16], GError **err);

@@ -20,12 +20,31 @@
 #define DEVICE_TEXT .pattern = DEVICE_NAME, .legal = "the name of a network interface"
 
 const char *const network_forward_modes[] = {
-    "", "nat", "route", "open", "bridge", "private", "vepa", "passthrough", "hostdev", NULL,
+    "", "nat", "route", "open", "bridge", "private", "vepa", "passthrough", "hostdev", "none", NULL,
 };
 
 static const char *const mac_tables[] = { "", "kernel", "libvirt", NULL };
 static const char *const lease_units[] = { "", "seconds", "minutes", "hours", NULL };
 static const char *const native_modes[] = { "", "tagged", "untagged", NULL };
+
+/* Errors that libvirt has a code of its own for. */
+static bool
+check_name(const xmlNode *root, GError **err)
+{
+    xmlChar *name = NULL;
+    bool ok = true;
+
+    for (const xmlNode *child = root->children; child && !name; child = child->next)
+        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "name") == 0)
+            name = xmlNodeGetContent(child);
+    if (!name || !*name)
+        ok = kiln_error_set(err, VIR_ERR_NO_NAME, "network");
+    else if (strpbrk((const char *)name, "/\n"))
+        ok = kiln_error_set(err, VIR_ERR_XML_DETAIL, "invalid char in name: %s",
+                            strchr((const char *)name, '/') ? "/" : "\\n");
+    xmlFree(name);
+    return ok;
+}
 
 NetworkDef *
 network_def_parse(const char *xml, unsigned flags, GError **err)
@@ -44,7 +63,7 @@ network_def_parse(const char *xml, unsigned flags, GError **err)
     }
     if ((flags & NETWORK_DEF_VALIDATE) && !xml_type_validate(&network_def_type, root, err))
         return NULL;
-    def = xml_type_parse(&network_def_type, root, 0, err);
+    def = check_name(root, err) ? xml_type_parse(&network_def_type, root, 0, err) : NULL;
     if (!def)
         return NULL;
     network_def_complete(def);
@@ -207,7 +226,7 @@ static const XmlType forward_address_xml =
 #define FORWARD(field) offsetof(NetworkForward, field)
 static const XmlRow forward_rows[] = {
     { NULL, "dev", XML_STRING, FORWARD(dev), DEVICE_TEXT },
-    { NULL, "mode", XML_ENUM, FORWARD(mode), .names = network_forward_modes },
+    { NULL, "mode", XML_ENUM, FORWARD(mode), XML_UNKNOWN_WORD, .names = network_forward_modes },
     { NULL, "managed", XML_YESNO, FORWARD(managed) },
     { "driver", "name", XML_STRING, FORWARD(driver), .pattern = "kvm|vfio",
       .legal = "'kvm' or 'vfio'" },
@@ -218,6 +237,12 @@ static const XmlRow forward_rows[] = {
 };
 static const XmlType forward_xml =
     XML_TYPE("forward", NetworkForward, forward_rows, .check = network_check_forward);
+
+void
+network_forward_free(NetworkForward *forward)
+{
+    xml_type_free(&forward_xml, forward);
+}
 
 #define BRIDGE(field) offsetof(NetworkBridge, field)
 static const XmlRow bridge_rows[] = {
@@ -318,9 +343,9 @@ static const XmlRow virtualport_rows[] = {
     { "parameters", "typeid", XML_UINT, VPORT(type_id), .max = 0xffffff },
     { "parameters", "typeidversion", XML_UINT, VPORT(type_id_version), .max = 255 },
     { "parameters", "instanceid", XML_UUID, VPORT(instance_id) },
+    { "parameters", "interfaceid", XML_UUID, VPORT(interface_id) },
     { "parameters", "profileid", XML_STRING, VPORT(profile_id), .pattern = ".{0,39}",
       .legal = "at most 39 characters" },
-    { "parameters", "interfaceid", XML_UUID, VPORT(interface_id) },
 };
 static const XmlType virtualport_xml =
     XML_TYPE("network-virtualport", NetworkVirtualPort, virtualport_rows);
@@ -343,7 +368,7 @@ const XmlType network_range_xml =
 
 #define HOST(field) offsetof(NetworkDhcpHost, field)
 static const XmlRow dhcp_host_rows[] = {
-    { NULL, "mac", XML_MAC, HOST(mac) },
+    { NULL, "mac", XML_MAC, HOST(mac), XML_AS_GIVEN },
     { NULL, "id", XML_STRING, HOST(id), .pattern = "[0-9a-fA-F:]+",
       .legal = "hexadecimal bytes with colons between" },
     { NULL, "name", XML_STRING, HOST(name), .pattern = "[a-zA-Z0-9][a-zA-Z0-9._-]*",
@@ -422,10 +447,10 @@ static const XmlRow network_rows[] = {
     { "vlan", NULL, XML_STRUCT, DEF(vlan), .type = &vlan_xml },
     { "bandwidth", NULL, XML_STRUCT, DEF(bandwidth), .type = &bandwidth_xml },
     { "port", "isolated", XML_YESNO, DEF(port_isolated) },
-    { "ip", NULL, XML_LIST, DEF(ips), .type = &ip_xml },
+    { "ip", NULL, XML_LIST, DEF(ips), XML_OPEN, .type = &ip_xml },
     { "route", NULL, XML_LIST, DEF(routes), .type = &route_xml },
     { "virtualport", NULL, XML_STRUCT, DEF(virtualport), .type = &virtualport_xml },
-    { "portgroup", NULL, XML_LIST, DEF(portgroups), .type = &network_portgroup_xml },
+    { "portgroup", NULL, XML_LIST, DEF(portgroups), XML_OPEN, .type = &network_portgroup_xml },
     { "dnsmasq:options/dnsmasq:option", "value", XML_STRINGS, DEF(dnsmasq_options),
       .pattern = "[^\\n\\r]+", .legal = "one line of dnsmasq's configuration" },
 };

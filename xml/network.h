@@ -30,6 +30,7 @@ typedef enum {
     NETWORK_FORWARD_VEPA,
     NETWORK_FORWARD_PASSTHROUGH,
     NETWORK_FORWARD_HOSTDEV,
+    NETWORK_FORWARD_NAMED_NONE, /* read only: becomes no <forward> */
 } NetworkForwardMode;
 extern const char *const network_forward_modes[];
 

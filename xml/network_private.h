@@ -15,6 +15,8 @@ extern const XmlType network_def_type, network_range_xml, network_dhcp_host_xml,
 extern const XmlType network_dns_xml, network_dhcp_xml, network_bridge_xml, network_nat_xml,
     network_nat_port_xml;
 
+void network_forward_free(NetworkForward *forward);
+
 /* Makes up what a definition may leave out and clients read back. */
 void network_def_complete(NetworkDef *def);
 /* Rules of the whole network. The elements' own ones are checked by their tables. */

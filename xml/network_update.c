@@ -48,6 +48,13 @@ same(const char *have, const char *given)
     return given && g_strcmp0(have, given) == 0;
 }
 
+/* They stand as they were given, in either case. */
+static bool
+same_mac(const char *have, const char *given)
+{
+    return have && given && g_ascii_strcasecmp(have, given) == 0;
+}
+
 /* --- <ip><dhcp> ------------------------------------------------------------------------- */
 
 static bool
@@ -121,9 +128,9 @@ match_dhcp_host(const void *have, const void *given, unsigned command)
     const NetworkDhcpHost *a = have, *b = given;
 
     if (command == VIR_NETWORK_UPDATE_COMMAND_DELETE)
-        return (!a->mac || same_or_absent(a->mac, b->mac)) && same_or_absent(a->name, b->name) &&
-               same_or_absent(a->ip, b->ip);
-    return same(a->mac, b->mac) || same(a->name, b->name) || same(a->ip, b->ip);
+        return (!a->mac || !b->mac || same_mac(a->mac, b->mac)) &&
+               same_or_absent(a->name, b->name) && same_or_absent(a->ip, b->ip);
+    return same_mac(a->mac, b->mac) || same(a->name, b->name) || same(a->ip, b->ip);
 }
 
 static bool
@@ -305,6 +312,45 @@ find_section(unsigned section, GError **err)
     return NULL;
 }
 
+static bool
+check_command(const UpdateSection *s, unsigned command, GError **err)
+{
+    if (!is_add(command) && command != VIR_NETWORK_UPDATE_COMMAND_MODIFY &&
+        command != VIR_NETWORK_UPDATE_COMMAND_DELETE)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "unrecognized network update command code %u", command);
+    if (command == VIR_NETWORK_UPDATE_COMMAND_MODIFY && !s->modifiable)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "%s entries cannot be modified, only added or deleted", s->what);
+    return true;
+}
+
+/* What an element that only names another may leave out, and what it may not. */
+static bool
+check_given(const UpdateSection *s, NetworkDef *def, int index, unsigned command, const void *given,
+            GError **err)
+{
+    if (s->section == VIR_NETWORK_SECTION_IP_DHCP_HOST) {
+        const NetworkDhcpHost *host = given;
+        const NetworkIp *ip = find_ip(def, index, err);
+        IpAddr address;
+
+        if (command == VIR_NETWORK_UPDATE_COMMAND_DELETE && !host->mac && !host->name && !host->ip)
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "At least one of name, mac, or ip attribute must be specified "
+                                  "for static host definition in network '%s'",
+                                  def->name);
+        return command != VIR_NETWORK_UPDATE_COMMAND_MODIFY || !ip ||
+               !ip_parse(ip->address, &address) ||
+               network_check_dhcp_host(host, address.family, err);
+    }
+    if (s->section == VIR_NETWORK_SECTION_DNS_HOST && is_add(command) &&
+        !((const NetworkDnsHost *)given)->hostnames->len)
+        return kiln_error_set(err, VIR_ERR_XML_DETAIL,
+                              "Missing hostname in network '%s' DNS HOST record", def->name);
+    return true;
+}
+
 /* Changes @list, taking *@given over when it goes in. */
 static bool
 apply(const NetworkDef *def, const UpdateSection *s, GPtrArray *list, unsigned command,
@@ -371,15 +417,11 @@ network_def_update(NetworkDef *def, unsigned command, unsigned section, int pare
     void *given;
     bool ok;
 
-    if (!s)
+    if (!s ||
+        /* of these libvirt looks at the command first */
+        (command == VIR_NETWORK_UPDATE_COMMAND_MODIFY && g_str_has_prefix(s->what, "DNS") &&
+         !check_command(s, command, err)))
         return false;
-    if (!is_add(command) && command != VIR_NETWORK_UPDATE_COMMAND_MODIFY &&
-        command != VIR_NETWORK_UPDATE_COMMAND_DELETE)
-        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                              "unrecognized network update command code %u", command);
-    if (command == VIR_NETWORK_UPDATE_COMMAND_MODIFY && !s->modifiable)
-        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                              "%s entries cannot be modified, only added or deleted", s->what);
     doc = xml_read(xml, strlen(xml), "network_update_xml", err);
     root = doc ? xmlDocGetRootElement(doc) : NULL;
     if (!root)
@@ -390,10 +432,11 @@ network_def_update(NetworkDef *def, unsigned command, unsigned section, int pare
                               "updating network '%s'",
                               (const char *)root->name, s->element, def->name);
     list = s->list(def, parent_index, err);
-    given = list ? xml_type_parse(s->type, root, 0, err) : NULL;
+    given = list && check_command(s, command, err) ? xml_type_parse(s->type, root, 0, err) : NULL;
     if (!given)
         return false;
-    ok = apply(def, s, list, command, &given, err);
+    ok = check_given(s, def, parent_index, command, given, err) &&
+         apply(def, s, list, command, &given, err);
     xml_type_free(s->type, given);
     if (!ok)
         return false;

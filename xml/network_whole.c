@@ -59,7 +59,10 @@ network_def_complete(NetworkDef *def)
     NetworkForward *forward = def->forward;
 
     complete_lists(def);
-
+    if (forward && forward->mode == NETWORK_FORWARD_NAMED_NONE) {
+        network_forward_free(forward);
+        forward = def->forward = NULL;
+    }
     if (!def->uuid)
         def->uuid = xml_uuid_random();
     if (def->ipv6 == TRISTATE_OFF)
@@ -170,6 +173,31 @@ check_foreign_bridge(const NetworkDef *def, GError **err)
                               "Unsupported %s element in network "
                               "'%s' with forward mode='%s'",
                               unsupported, def->name, mode);
+    return true;
+}
+
+/* Limits are put on a bridge and its taps. */
+static bool
+check_bandwidth(const NetworkDef *def, GError **err)
+{
+    NetworkForwardMode mode = network_def_mode(def);
+
+    if (mode < NETWORK_FORWARD_BRIDGE || (mode == NETWORK_FORWARD_BRIDGE && def->bridge))
+        return true;
+    if (def->bandwidth)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "Unsupported network-wide <bandwidth> element in network '%s' with "
+                              "forward mode='%s'",
+                              def->name, network_forward_modes[mode]);
+    for (guint i = 0; i < def->portgroups->len; i++) {
+        const NetworkPortgroup *group = g_ptr_array_index(def->portgroups, i);
+
+        if (group->bandwidth)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "Unsupported <bandwidth> element in network '%s' in portgroup "
+                                  "'%s' with forward mode='%s'",
+                                  def->name, group->name, network_forward_modes[mode]);
+    }
     return true;
 }
 
@@ -304,5 +332,5 @@ network_def_check(const NetworkDef *def, GError **err)
                                        : check_foreign_bridge(def, err)))
         return false;
     return check_one_dhcp(def, err) && check_gateways(def, err) && check_portgroups(def, err) &&
-           check_vlans(def, err);
+           check_vlans(def, err) && check_bandwidth(def, err);
 }

@@ -95,7 +95,7 @@ check_usage(const void *obj, GError **err)
 #define USAGE(field) offsetof(SecretUsage, field)
 #define FOR(name) XML_WHEN(VIR_SECRET_USAGE_TYPE_##name + 1)
 static const XmlRow usage_rows[] = {
-    { NULL, "type", XML_ENUM, USAGE(type), XML_REQUIRED, .names = usage_types },
+    { NULL, "type", XML_ENUM, USAGE(type), XML_REQUIRED | XML_UNKNOWN_WORD, .names = usage_types },
     { "volume", NULL, XML_STRING, USAGE(id), .when = FOR(VOLUME) },
     { "name", NULL, XML_STRING, USAGE(id), .when = FOR(CEPH) | FOR(TLS) | FOR(VTPM) },
     { "target", NULL, XML_STRING, USAGE(id), .when = FOR(ISCSI) },

@@ -1,7 +1,7 @@
 /* storage_pool.c - the tables of <pool> (libvirt formatstorage; schema storagepool.rng of 9.0), and
  * its rules.
  *
- * Not read: <adapter>, <initiator> and <auth> of the types without back end; <refresh>.
+ * Not read: <adapter> and <initiator> of the types without back end.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml/storage_pool.h"
@@ -92,6 +92,36 @@ static const XmlRow device_rows[] = {
 };
 static const XmlType device_xml = XML_TYPE("pool-device", StoragePoolDevice, device_rows);
 
+#define AUTH(field) offsetof(StorageAuth, field)
+static const XmlRow auth_rows[] = {
+    { NULL, "type", XML_STRING, AUTH(type) },
+    { NULL, "username", XML_STRING, AUTH(username) },
+    { "secret", NULL, XML_PRESENT, AUTH(has_secret) },
+    { "secret", "uuid", XML_UUID, AUTH(secret_uuid) },
+    { "secret", "usage", XML_STRING, AUTH(secret_usage) },
+};
+
+static bool
+check_auth(const void *obj, GError **err)
+{
+    const StorageAuth *auth = obj;
+
+    if (!auth->type)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "storage pool missing auth type");
+    if (strcmp(auth->type, "chap") != 0 && strcmp(auth->type, "ceph") != 0)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unknown auth type '%s'",
+                              auth->type);
+    if (!auth->username)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing username for auth");
+    if (!auth->has_secret)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "Missing <secret> element in auth");
+    if (!auth->secret_uuid == !auth->secret_usage)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "<secret> in auth names its secret by either uuid or usage");
+    return true;
+}
+static const XmlType auth_xml = XML_TYPE("pool-auth", StorageAuth, auth_rows, .check = check_auth);
+
 #define SOURCE(field) offsetof(StoragePoolSource, field)
 static const XmlRow source_rows[] = {
     { "host", NULL, XML_LIST, SOURCE(hosts), .type = &host_xml },
@@ -99,6 +129,7 @@ static const XmlRow source_rows[] = {
     { "dir", "path", XML_STRING, SOURCE(dir), .pattern = "[^\\n\\r]+", .legal = "a path" },
     { "name", NULL, XML_STRING, SOURCE(name) },
     { "format", "type", XML_STRING, SOURCE(format) },
+    { "auth", NULL, XML_STRUCT, SOURCE(auth), .type = &auth_xml },
     { "protocol", "ver", XML_STRING, SOURCE(protocol_ver), .pattern = "[0-9.]+",
       .legal = "a version" },
     { "vendor", "name", XML_STRING, SOURCE(vendor) },
@@ -116,9 +147,12 @@ static const XmlRow pool_rows[] = {
     { "allocation", NULL, XML_SIZE, DEF(allocation), XML_BYTES_UNIT, .scale = 1 },
     { "available", NULL, XML_SIZE, DEF(available), XML_BYTES_UNIT, .scale = 1 },
     { "features/cow", "state", XML_YESNO, DEF(cow) },
-    { "source", NULL, XML_STRUCT, DEF(source), .type = &source_xml },
+    { "source", NULL, XML_STRUCT, DEF(source), XML_OPEN, .type = &source_xml },
     { "target/path", NULL, XML_STRING, DEF(path), STORAGE_PATH_TEXT },
-    { "target/permissions", NULL, XML_STRUCT, DEF(permissions), .type = &storage_permissions_xml },
+    { "target/permissions", NULL, XML_STRUCT, DEF(permissions), XML_NOT_EMPTY,
+      .type = &storage_permissions_xml },
+    { "refresh/volume", "allocation", XML_STRING, DEF(refresh_allocation),
+      .pattern = "default|capacity", .legal = "'default' or 'capacity'" },
     { "fs:mount_opts/fs:option", "name", XML_STRINGS, DEF(mount_opts),
       .pattern = "[a-zA-Z0-9_.:=@%+/-]+", .legal = "one option of mount(8), without commas" },
 };
@@ -208,6 +242,19 @@ storage_permissions_mode(const StoragePermissions *p, unsigned fallback)
 
 /* --- pools ------------------------------------------------------------------------------------ */
 
+/* Of a device they are what is on it, not what a client says. */
+static void
+forget_extents(StoragePoolSource *source)
+{
+    for (guint i = 0; i < source->devices->len; i++) {
+        StoragePoolDevice *device = source->devices->pdata[i];
+
+        for (guint k = 0; k < device->free->len; k++)
+            xml_type_free(&free_extent_xml, device->free->pdata[k]);
+        g_ptr_array_set_size(device->free, 0);
+    }
+}
+
 static bool
 check_source(const StoragePoolDef *def, GError **err)
 {
@@ -215,7 +262,7 @@ check_source(const StoragePoolDef *def, GError **err)
     const char *const *formats = storage_pool_formats(def->type);
 
     if (source->format && formats && !g_strv_contains(formats, source->format))
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "unknown pool format type %s",
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unknown pool format type %s",
                               source->format);
     if (def->type == STORAGE_POOL_NETFS && !source->hosts->len)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing storage pool source host name");
@@ -263,6 +310,7 @@ complete(StoragePoolDef *def, GError **err)
         def->uuid = xml_uuid_random();
     /* They are what the pool says, not what a client says. */
     def->capacity = def->allocation = def->available = 0;
+    forget_extents(def->source);
     return true;
 }
 
@@ -335,9 +383,7 @@ storage_pool_source_set_free(StoragePoolSource *source, const StorageExtent *ext
 {
     StoragePoolDevice *device = source->devices->pdata[0];
 
-    for (guint i = 0; i < device->free->len; i++)
-        xml_type_free(&free_extent_xml, device->free->pdata[i]);
-    g_ptr_array_set_size(device->free, 0);
+    forget_extents(source);
     for (size_t i = 0; i < n; i++) {
         StorageExtent *extent = xml_type_new(&free_extent_xml);
 

@@ -46,11 +46,18 @@ typedef struct {
 } StoragePoolDevice;
 
 typedef struct {
+    char *type, *username;
+    int has_secret; /* 0 or 1 */
+    char *secret_uuid, *secret_usage;
+} StorageAuth;
+
+typedef struct {
     GPtrArray *hosts;   /* StoragePoolHost */
     GPtrArray *devices; /* StoragePoolDevice */
     char *dir, *name;
     char *format;       /* never NULL where the type has formats */
     char *protocol_ver; /* NFS */
+    StorageAuth *auth;  /* kept; no type with a back end here asks for it */
     char *vendor, *product;
 } StoragePoolSource;
 
@@ -62,7 +69,8 @@ typedef struct {
     StoragePoolSource *source;                /* never NULL */
     char *path;                               /* of the target; never NULL */
     StoragePermissions *permissions;
-    GPtrArray *mount_opts; /* char *, of <fs:mount_opts> */
+    char *refresh_allocation; /* kept; for types without a back end here */
+    GPtrArray *mount_opts;    /* char *, of <fs:mount_opts> */
 } StoragePoolDef;
 
 typedef enum {

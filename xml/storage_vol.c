@@ -77,11 +77,11 @@ static const XmlType backing_xml = XML_TYPE("backingStore", StorageVolBacking, b
 
 #define DEF(field) offsetof(StorageVolDef, field)
 static const XmlRow volume_rows[] = {
-    { NULL, "type", XML_ENUM, DEF(type), .names = storage_vol_types },
+    { NULL, "type", XML_ENUM, DEF(type), XML_UNKNOWN_WORD, .names = storage_vol_types },
     { "name", NULL, XML_STRING, DEF(name), XML_REQUIRED, .pattern = "[^/\\n\\r]+",
       .legal = "a name without '/' or line ends" },
     { "key", NULL, XML_STRING, DEF(key) },
-    { "source", NULL, XML_STRUCT, DEF(source), .type = &source_xml },
+    { "source", NULL, XML_STRUCT, DEF(source), XML_NOT_EMPTY, .type = &source_xml },
     { "capacity", NULL, XML_SIZE, DEF(capacity), XML_BYTES_UNIT, .scale = 1 },
     { "allocation", NULL, XML_SIZE, DEF(allocation), XML_BYTES_UNIT, .scale = 1 },
     { "physical", NULL, XML_SIZE, DEF(physical), XML_BYTES_UNIT | XML_NOT_ZERO, .scale = 1 },
@@ -97,7 +97,7 @@ check_format(const char *format, GError **err)
 {
     return !format || g_strv_contains(storage_vol_formats, format) ||
            g_strv_contains(storage_vol_disk_formats, format) ||
-           kiln_error_set(err, VIR_ERR_XML_ERROR, "unknown volume format type %s", format);
+           kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unknown volume format type %s", format);
 }
 
 static void
@@ -131,13 +131,41 @@ complete(StorageVolDef *def, unsigned flags, GError **err)
     return true;
 }
 
+static const xmlNode *
+child_named(const xmlNode *node, const char *name)
+{
+    for (const xmlNode *child = node ? node->children : NULL; child; child = child->next)
+        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, name) == 0)
+            return child;
+    return NULL;
+}
+
+/* What an image shall be able to do is never left out in silence. */
+static bool
+check_features(const char *xml, GError **err)
+{
+    static const char *const known[] = { "lazy_refcounts", "extended_l2", NULL };
+    g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "storage_volume_definition", err);
+    const xmlNode *list;
+
+    if (!doc)
+        return false;
+    list = child_named(child_named(xmlDocGetRootElement(doc), "target"), "features");
+    for (const xmlNode *child = list ? list->children : NULL; child; child = child->next)
+        if (child->type == XML_ELEMENT_NODE && !g_strv_contains(known, (const char *)child->name))
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unsupported feature %s",
+                                  (const char *)child->name);
+    return true;
+}
+
 StorageVolDef *
 storage_vol_def_parse(const char *xml, unsigned flags, GError **err)
 {
     g_autoptr(StorageVolDef) def =
         storage_parse(&storage_vol_def_type, xml, flags, "storage_volume_definition", err);
 
-    return def && complete(def, flags, err) ? g_steal_pointer(&def) : NULL;
+    return def && check_features(xml, err) && complete(def, flags, err) ? g_steal_pointer(&def)
+                                                                        : NULL;
 }
 
 char *

@@ -80,6 +80,11 @@ typedef enum {
                                * do */
     XML_OWN_LOOK = 1 << 13,   /* XML_VERBATIM: printed in libvirt's look, not as libxml2 writes */
     XML_BYTES_UNIT = 1 << 14, /* XML_SIZE: the same as unit='bytes' */
+    XML_OPEN = 1 << 15,       /* structs and lists: an empty element has a closing tag of its own on
+                               * the next line, as libvirt prints some */
+    XML_NOT_EMPTY = 1 << 16,  /* XML_STRUCT: an empty element is not printed */
+    XML_UNKNOWN_WORD = 1 << 17, /* XML_ENUM: another word is VIR_ERR_CONFIG_UNSUPPORTED */
+    XML_AS_GIVEN = 1 << 18,     /* XML_MAC: not in lower case */
 } XmlRowFlags;
 
 typedef struct XmlType XmlType;

@@ -18,6 +18,7 @@ struct Out {
     char *verbatim;      /* XML text of the whole element instead */
     GPtrArray *children; /* Out */
     bool closed;         /* an item of a list: no other row adds to it */
+    bool open;           /* two tags, though it may be empty */
 };
 
 static void
@@ -250,6 +251,7 @@ format_list(Out *out, const XmlRow *row, const void *obj, unsigned flags)
     for (guint i = 0; i < list->len; i++) {
         Out *at = out_at(out, row->path, true);
 
+        at->open = row->flags & XML_OPEN;
         if (row->kind == XML_LIST)
             fill(at, row->type, list->pdata[i], flags);
         else if (row->attr)
@@ -257,6 +259,26 @@ format_list(Out *out, const XmlRow *row, const void *obj, unsigned flags)
         else
             at->text = g_strdup(list->pdata[i]);
     }
+}
+
+static void
+format_struct(Out *out, const XmlRow *row, const void *obj, unsigned flags)
+{
+    const void *nested = XML_FIELD_CONST(obj, row, void *);
+    Out *at;
+
+    if (!nested)
+        return;
+    if (row->flags & XML_NOT_EMPTY) {
+        g_autoptr(Out) probe = out_new("", 0);
+
+        fill(probe, row->type, nested, flags);
+        if (out_is_empty(probe))
+            return;
+    }
+    at = out_at(out, row->path, false);
+    at->open = row->flags & XML_OPEN;
+    fill(at, row->type, nested, flags);
 }
 
 static void
@@ -278,9 +300,7 @@ fill(Out *out, const XmlType *type, const void *obj, unsigned flags)
             format_verbatim(out, row, obj);
             break;
         case XML_STRUCT:
-            if (XML_FIELD_CONST(obj, row, void *))
-                fill(out_at(out, row->path, false), row->type, XML_FIELD_CONST(obj, row, void *),
-                     flags);
+            format_struct(out, row, obj, flags);
             break;
         case XML_INLINE:
             format_inline(out, row, obj, flags);
@@ -348,7 +368,7 @@ print(GString *to, const Out *out, unsigned level)
         print_escaped(to, out->attrs->pdata[i + 1], true);
         g_string_append_c(to, '\'');
     }
-    if (out->children->len) {
+    if (out->children->len || (out->open && !(out->text && *out->text))) {
         g_string_append(to, ">\n");
         for (guint i = 0; i < out->children->len; i++)
             print(to, out->children->pdata[i], level + 1);

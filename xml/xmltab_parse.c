@@ -98,16 +98,16 @@ bad_value(const XmlRow *row, const xmlNode *node, const char *value, const char 
 {
     const char *element = (const char *)node->name;
     long line = xmlGetLineNo((xmlNode *)node);
+    int code = row->flags & XML_UNKNOWN_WORD ? VIR_ERR_CONFIG_UNSUPPORTED : VIR_ERR_XML_ERROR;
 
     if (row->attr)
         return kiln_error_set(
-            err, VIR_ERR_XML_ERROR,
+            err, code,
             "Invalid value for attribute '%s' in element '%s' at line %ld: '%s' is "
             "not %s",
             row->attr, element, line, value, legal);
-    return kiln_error_set(err, VIR_ERR_XML_ERROR,
-                          "Invalid value for element '%s' at line %ld: '%s' is not %s", element,
-                          line, value, legal);
+    return kiln_error_set(err, code, "Invalid value for element '%s' at line %ld: '%s' is not %s",
+                          element, line, value, legal);
 }
 
 static bool

@@ -263,7 +263,7 @@ canonical_string(const XmlRow *row, const char *text, char **ret_legal)
         return NULL;
     case XML_MAC:
         if (xml_mac_parse(text, bytes) && ((row->flags & XML_ANY_MAC) || !(bytes[0] & 1)))
-            return xml_mac_format(bytes);
+            return row->flags & XML_AS_GIVEN ? g_strdup(text) : xml_mac_format(bytes);
         *ret_legal =
             g_strdup((row->flags & XML_ANY_MAC) ? "a MAC address like 52:54:00:12:34:56"
                                                 : "a unicast MAC address like 52:54:00:12:34:56");

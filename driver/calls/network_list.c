@@ -99,8 +99,6 @@ call_network_get_dhcp_leases(Call *call, const NetworkGetDhcpLeasesArgs *args,
 {
     g_autoptr(GPtrArray) leases = NULL;
 
-    if (!call_check_flags(args->flags, 0, "virNetworkGetDHCPLeases", err))
-        return false;
     leases = network_leases(call->network, wire_opt_text(args->mac), err);
     if (!leases)
         return false;
@@ -145,9 +143,9 @@ call_network_list_all_ports(Call *call, const NetworkListAllPortsArgs *args,
 {
     g_autoptr(GArray) ids = NULL;
 
-    if (!call_check_flags(args->flags, 0, "virNetworkListAllPorts", err))
+    ids = network_ports(call->network, err);
+    if (!ids)
         return false;
-    ids = network_ports(call->network);
     if (ids->len > WIRE_NETWORK_PORTS_MAX)
         return kiln_error_set(err, VIR_ERR_RPC, "Too many ports '%u' for limit '%d'", ids->len,
                               WIRE_NETWORK_PORTS_MAX);
@@ -177,8 +175,6 @@ bool
 call_network_port_get_xml_desc(Call *call, const NetworkPortFlagsArgs *args, StringRet *ret,
                                GError **err)
 {
-    if (!call_check_flags(args->flags, 0, "virNetworkPortGetXMLDesc", err))
-        return false;
     ret->value = network_port_xml(call->network, (const uint8_t *)args->port.uuid, err);
     return ret->value != NULL;
 }

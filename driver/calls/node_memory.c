@@ -27,18 +27,24 @@ read_number(uint64_t *ret, const char *path)
     return end != text;
 }
 
-/* Free pages of @size_kib in a NUMA node; without nodes the host is node 0. */
+static bool
+is_node(int cell)
+{
+    return cell == 0 || sysfs_exists("", "/sys/devices/system/node/node%d", cell);
+}
+
+/* Free pages of @size_kib in a NUMA node; -1 is the whole host, which without nodes is node 0. */
 static bool
 free_pages(int cell, unsigned size_kib, uint64_t *ret, GError **err)
 {
-    bool numa = sysfs_exists("", "/sys/devices/system/node/node%d", cell);
+    bool numa = cell >= 0 && sysfs_exists("", "/sys/devices/system/node/node%d", cell);
     g_autofree char *base = numa
                                 ? g_strdup_printf("/sys/devices/system/node/node%d/hugepages", cell)
                                 : g_strdup("/sys/kernel/mm/hugepages");
     g_autofree char *path = g_strdup_printf("%s/hugepages-%ukB/free_hugepages", base, size_kib);
     unsigned system_kib = (unsigned)sysconf(_SC_PAGESIZE) / 1024;
 
-    if (!numa && cell != 0)
+    if (!numa && cell > 0)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "there is no NUMA node %d", cell);
     if (size_kib == system_kib) {
         g_autofree char *text =
@@ -69,13 +75,15 @@ call_node_get_free_pages(Call *call, const NodeGetFreePagesArgs *args, NodeGetFr
     (void)call;
     if (!call_check_flags(args->flags, 0, "virNodeGetFreePages", err))
         return false;
-    if (args->first < 0 || total == 0 || total > WIRE_NODE_CELLS_MAX)
+    if (args->first < -1 || total == 0 || total > WIRE_NODE_CELLS_MAX)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "%u page sizes of %u cells from cell %d on; from 1 to %d numbers can "
                               "be told",
                               args->pages.pages_len, args->cells, args->first, WIRE_NODE_CELLS_MAX);
     ret->counts.counts_val = g_new0(u_quad_t, total);
-    for (unsigned cell = 0; cell < args->cells; cell++)
+    /* What lies past the last node is left out, not refused. */
+    for (unsigned cell = 0; cell < args->cells && (cell == 0 || is_node(args->first + (int)cell));
+         cell++)
         for (u_int i = 0; i < args->pages.pages_len; i++) {
             uint64_t count = 0;
 

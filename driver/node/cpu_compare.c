@@ -100,14 +100,15 @@ features_of_model(const CpuMapModel *model)
 
 /* --- what is asked for ------------------------------------------------------------------------ */
 
-/* <arch> is in hosts' descriptions only. Those hold more than guests' may. */
-static bool
-is_host(const xmlNode *root)
+/* The text of <arch>, which is in hosts' descriptions only (those hold more than guests' may), or
+ * NULL. xmlFree() it. */
+static xmlChar *
+read_arch(const xmlNode *root)
 {
     for (const xmlNode *child = root->children; child; child = child->next)
         if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "arch") == 0)
-            return true;
-    return false;
+            return xmlNodeGetContent(child);
+    return NULL;
 }
 
 static DomainCpu *
@@ -115,6 +116,8 @@ parse_cpu(const char *xml, bool validate, GError **err)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "CPU definition", err);
     xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
+    DomainCpu *cpu = NULL;
+    xmlChar *arch;
 
     if (!root)
         return NULL;
@@ -122,7 +125,21 @@ parse_cpu(const char *xml, bool validate, GError **err)
         kiln_error_set(err, VIR_ERR_XML_ERROR, "XML does not contain expected 'cpu' element");
         return NULL;
     }
-    return xml_type_parse(&domain_cpu_type, root, validate && !is_host(root) ? XML_STRICT : 0, err);
+    arch = read_arch(root);
+    if (arch && strcmp((const char *)arch, "x86_64") != 0 &&
+        strcmp((const char *)arch, "i686") != 0)
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "architecture '%s' of a CPU: x86_64 and i686 are what can be compared here",
+                       (const char *)arch);
+    else
+        cpu = xml_type_parse(&domain_cpu_type, root, validate && !arch ? XML_STRICT : 0, err);
+    if (cpu && arch && !cpu->model) {
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "Missing CPU model name");
+        xml_type_free(&domain_cpu_type, cpu);
+        cpu = NULL;
+    }
+    xmlFree(arch);
+    return cpu;
 }
 
 /* The wish that @xml describes; @where names it in errors ("", " at index 1"). */

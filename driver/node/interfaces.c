@@ -204,13 +204,13 @@ format(GString *xml, const char *root, const char *name, unsigned depth)
     if (!interface || depth > 2 * DEPTH_MAX)
         return;
     xml_line(xml, depth, "<interface type='%s' name='%s'>", kinds[kind], name);
+    /* of a member it is the whole's affair */
+    if (depth == 0 && sysfs_read_uint(&mtu, root, NET "/mtu", name))
+        xml_line(xml, depth + 1, "<mtu size='%" G_GUINT64_FORMAT "'/>", mtu);
     if (kind != KIND_BRIDGE)
         format_link(xml, root, name, depth + 1);
     if (*interface->mac)
         xml_line(xml, depth + 1, "<mac address='%s'/>", interface->mac);
-    /* of a member it is the whole's affair */
-    if (depth == 0 && sysfs_read_uint(&mtu, root, NET "/mtu", name))
-        xml_line(xml, depth + 1, "<mtu size='%" G_GUINT64_FORMAT "'/>", mtu);
     if (kind == KIND_BRIDGE)
         format_bridge(xml, root, name, depth + 1);
     else if (kind == KIND_BOND)

@@ -17,6 +17,14 @@
 enum { DIR_MODE = 0711 };
 
 bool
+storage_files_check_build(const StoragePoolDef *def, unsigned flags, GError **err)
+{
+    return !(flags & (VIR_STORAGE_POOL_BUILD_OVERWRITE | VIR_STORAGE_POOL_BUILD_NO_OVERWRITE)) ||
+           kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                          "No source device specified when formatting pool '%s'", def->name);
+}
+
+bool
 storage_files_make_dir(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
 {
     struct stat st;
@@ -30,6 +38,13 @@ storage_files_make_dir(StoragePool *pool, const StoragePoolDef *def, unsigned fl
     if (made && !file_make_dirs(def->path, DIR_MODE, err))
         return false;
     return storage_image_set_permissions(def->path, def->permissions, made ? DIR_MODE : 0, err);
+}
+
+static bool
+build_dir(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
+{
+    return storage_files_check_build(def, flags, err) &&
+           storage_files_make_dir(pool, def, flags, err);
 }
 
 bool
@@ -160,6 +175,9 @@ storage_files_create(StoragePool *pool, StorageNewVol *vol, GError **err)
     if (!check_new(vol, err))
         return false;
     if (g_strcmp0(def->target->format, "dir") == 0) {
+        if (vol->flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
+            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                                  "unsupported flags (0x%x) for a directory", vol->flags);
         if (vol->source)
             return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                   "cannot copy from volume to a directory volume");
@@ -170,6 +188,7 @@ storage_files_create(StoragePool *pool, StorageNewVol *vol, GError **err)
             rmdir(def->target->path);
         return ok;
     }
+    def->type = STORAGE_VOL_TYPE_FILE;
     ok = storage_image_create(pool->manager, vol, err) &&
          storage_image_set_permissions(def->target->path, def->target->permissions, 0600, err);
     if (!ok)
@@ -207,7 +226,7 @@ const StorageBackend storage_backend_dir = {
     .type = STORAGE_POOL_DIR,
     .vol_formats = storage_vol_formats,
     .vol_default_format = "raw",
-    .build = storage_files_make_dir,
+    .build = build_dir,
     .start = start_dir,
     .remove = storage_files_remove_dir,
     .scan = storage_files_scan,

@@ -155,7 +155,8 @@ build_netfs(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError
     if (flags)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "unsupported flags (0x%x) in function virStoragePoolBuild", flags);
-    return storage_files_make_dir(pool, def, flags, err);
+    return storage_files_check_build(def, flags, err) &&
+           storage_files_make_dir(pool, def, flags, err);
 }
 
 /* One line of `showmount --no-headers --exports`: "/dir clients". */

@@ -107,8 +107,10 @@ fill_image(StorageManager *m, StorageVolDef *def, int fd)
     def->target->format = g_strdup(format);
     if (!image)
         return;
-    def->capacity = (uint64_t)json_object_get_int_member_with_default(image, "virtual-size",
-                                                                      (gint64)def->capacity);
+    /* A raw file is as long as it is, which need not be a whole number of sectors. */
+    if (strcmp(format, "raw") != 0)
+        def->capacity = (uint64_t)json_object_get_int_member_with_default(image, "virtual-size",
+                                                                          (gint64)def->capacity);
     if (strcmp(format, "qcow2") == 0)
         def->target->cluster_size =
             (uint64_t)json_object_get_int_member_with_default(image, "cluster-size", 0);
@@ -223,11 +225,16 @@ create_raw(const StorageVolDef *def, GError **err)
     if (fd < 0)
         return kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, errno, "cannot create path '%s'",
                                     path);
-    if (def->target->nocow && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    if (def->target->nocow) {
+        ok = ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0;
         flags |= FS_NOCOW_FL;
-        ioctl(fd, FS_IOC_SETFLAGS, &flags); /* no more than a wish */
+        ok = ok && ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+        if (!ok)
+            kiln_error_set_errno(
+                err, VIR_ERR_SYSTEM_ERROR, errno,
+                "cannot turn copy-on-write off for '%s' (<nocow>), which btrfs can", path);
     }
-    if (ftruncate(fd, (off_t)def->capacity) < 0)
+    if (ok && ftruncate(fd, (off_t)def->capacity) < 0)
         ok =
             kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot extend file '%s'", path);
     allocation = MIN(allocation, def->capacity);
@@ -240,6 +247,22 @@ create_raw(const StorageVolDef *def, GError **err)
     if (!ok)
         unlink(path);
     return ok;
+}
+
+/* A relative name is beside the image. */
+static bool
+check_backing(const StorageNewVol *vol, GError **err)
+{
+    const char *path = vol->def->backing->path;
+    g_autofree char *dir = g_path_get_dirname(vol->def->target->path);
+    g_autofree char *full = g_canonicalize_filename(path, dir);
+
+    if (vol->flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "metadata preallocation conflicts with backing store");
+    return access(full, R_OK) == 0 ||
+           kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                "inaccessible backing store volume %s", path);
 }
 
 static bool
@@ -258,11 +281,10 @@ check_image(const StorageNewVol *vol, const char *format, GError **err)
                               "volume '%s': storage pool does not support encrypted volumes",
                               vol->def->name);
     if (backing && strcmp(format, "raw") == 0)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+        return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
                               "backing storage not supported for raw volumes");
-    if (backing && access(backing->path, R_OK) < 0)
-        return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                                    "inaccessible backing store volume %s", backing->path);
+    if (backing && !check_backing(vol, err))
+        return false;
     if ((vol->flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA) && strcmp(format, "qcow2") != 0)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "metadata preallocation only available with qcow2");
@@ -391,8 +413,8 @@ copy_image_file(StorageManager *m, const StorageNewVol *vol, const char *format,
     if (!block)
         add_options(words, vol, format);
     add_backing(words, "-B", def->backing);
-    if (strcmp(format, "raw") == 0 && !block && def->allocation != XML_UNSET &&
-        def->allocation >= def->capacity) {
+    if (strcmp(format, "raw") == 0 && !block &&
+        (def->allocation == XML_UNSET || def->allocation >= def->capacity)) {
         add(words, "-S");
         add(words, "0");
     }
@@ -405,9 +427,11 @@ bool
 storage_image_create(StorageManager *m, const StorageNewVol *vol, GError **err)
 {
     StorageVolDef *def = vol->def;
-    const char *format = def->target->format && strcmp(def->target->format, "none") != 0
-                             ? def->target->format
-                             : "raw";
+    const char *format = def->target->format ? def->target->format : "raw";
+
+    /* Both are bytes without a header. */
+    if (strcmp(format, "none") == 0 || strcmp(format, "iso") == 0)
+        format = "raw";
 
     if (!check_image(vol, format, err))
         return false;
@@ -449,6 +473,8 @@ storage_image_resize(StorageManager *m, const char *path, const char *format, ui
 
     if (!format || strcmp(format, "raw") == 0)
         return resize_raw(path, capacity, allocate, err);
+    if (capacity == 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "a capacity of 0 for a '%s' image", format);
     if (allocate)
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                               "preallocate is only supported for raw type volume");
@@ -460,6 +486,7 @@ storage_image_resize(StorageManager *m, const char *path, const char *format, ui
     add(words, "-f");
     add(words, format);
     add(words, path);
-    g_ptr_array_add(words, g_strdup_printf("%" G_GUINT64_FORMAT, capacity));
+    /* Whole sectors, and never fewer than asked for. */
+    g_ptr_array_add(words, g_strdup_printf("%" G_GUINT64_FORMAT, (capacity + 511) & ~(guint64)511));
     return run_words(words, err);
 }

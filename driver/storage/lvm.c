@@ -258,7 +258,7 @@ check_source(const StoragePoolDef *def, GError **err)
         return false;
     source = source_named(groups, want->name);
     if (!source)
-        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "cannot find logical volume group name '%s'", want->name);
     for (guint i = 0; i < want->devices->len; i++) {
         const char *path = ((const StoragePoolDevice *)want->devices->pdata[i])->path;

@@ -184,6 +184,8 @@ device_size(const char *device, uint64_t *ret, GError **err)
 
     if (fd >= 0)
         close(fd);
+    if (fd < 0 && error == ENOENT)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "device path '%s' doesn't exist", device);
     if (end < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, error, "device path '%s'", device);
     *ret = (uint64_t)end;

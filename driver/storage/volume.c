@@ -445,8 +445,9 @@ complete_new(StoragePool *pool, StorageNewVol *vol, GError **err)
     if (!target->format)
         target->format = g_strdup(backend->vol_default_format);
     if (target->format && backend->vol_formats &&
-        !g_strv_contains(backend->vol_formats, target->format))
-        return kiln_error_set(err, VIR_ERR_XML_ERROR, "unknown volume format type %s",
+        (!g_strv_contains(backend->vol_formats, target->format) ||
+         (backend->vol_formats == storage_vol_formats && strcmp(target->format, "none") == 0)))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unknown volume format type %s",
                               target->format);
     /* A copy is never smaller than what is copied. */
     if (vol->source &&

@@ -80,7 +80,7 @@ storage_wipe(const char *path, unsigned algorithm, GError **err)
     int fd, r;
 
     if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_TRIM)
-        return kiln_error_set(err, VIR_ERR_NO_SUPPORT, "'trim' algorithm not supported");
+        return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED, "'trim' algorithm not supported");
     if (algorithm >= G_N_ELEMENTS(patterns))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "wiping algorithm %u not supported",
                               algorithm);

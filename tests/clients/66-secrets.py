@@ -81,7 +81,7 @@ def refusals():
         refused(libvirt.VIR_ERR_INTERNAL_ERROR, conn.secretDefineXML, xml(private="yes", usage="b"))
         refused(libvirt.VIR_ERR_INTERNAL_ERROR, conn.secretDefineXML, xml(UUID[:-1] + "8"))
         refused(libvirt.VIR_ERR_XML_DETAIL, conn.secretDefineXML, "<secret")
-        refused(libvirt.VIR_ERR_XML_ERROR, conn.secretDefineXML, "<secret><usage type='x'/></secret>")
+        refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, conn.secretDefineXML, "<secret><usage type='x'/></secret>")
         refused(libvirt.VIR_ERR_XML_INVALID_SCHEMA, conn.secretDefineXML,
                 "<secret><color>red</color></secret>", libvirt.VIR_SECRET_DEFINE_VALIDATE)
         refused(libvirt.VIR_ERR_INVALID_ARG, conn.secretDefineXML, xml(private="yes"), 1 << 20)

@@ -276,7 +276,7 @@ def transfers():
         assert open(vol.path(), "rb").read() == bytes(2 * MIB)
         vol.wipePattern(libvirt.VIR_STORAGE_VOL_WIPE_ALG_RANDOM)
         assert open(vol.path(), "rb").read() != bytes(2 * MIB)
-        refused(libvirt.VIR_ERR_NO_SUPPORT, vol.wipePattern, libvirt.VIR_STORAGE_VOL_WIPE_ALG_TRIM)
+        refused(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, vol.wipePattern, libvirt.VIR_STORAGE_VOL_WIPE_ALG_TRIM)
         conn.close()
 
 
@@ -400,9 +400,9 @@ def bad_input():
                 (libvirt.VIR_ERR_XML_ERROR, "<volume><name>x</name></volume>"),
                 (libvirt.VIR_ERR_XML_ERROR, vol_xml("a/b")),
                 (libvirt.VIR_ERR_XML_ERROR, vol_xml("..")),
-                (libvirt.VIR_ERR_XML_ERROR, vol_xml("x", form="floppy")),
+                (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, vol_xml("x", form="floppy")),
                 (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, vol_xml("x", form="bochs")),
-                (libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+                (libvirt.VIR_ERR_NO_SUPPORT,
                  vol_xml("x", more="<backingStore><path>/etc/hosts</path></backingStore>")),
                 (libvirt.VIR_ERR_SYSTEM_ERROR,
                  vol_xml("x", form="qcow2",

@@ -197,9 +197,9 @@ test_interfaces(void **state)
     assert_string_equal(off, "pair ");
     eth = host_interface_xml(host->root, "eth0", &err);
     assert_string_equal(eth, "<interface type='ethernet' name='eth0'>\n"
+                             "  <mtu size='1500'/>\n"
                              "  <link speed='1000' state='up'/>\n"
                              "  <mac address='52:54:00:00:00:01'/>\n"
-                             "  <mtu size='1500'/>\n"
                              "</interface>\n");
     golden_check_schema("interface.rng", "eth0", eth);
     bridge = host_interface_xml(host->root, "lan", &err);

@@ -62,6 +62,13 @@ test_refused(void **state)
     refused(27, "beyond its prefix",
             IP4 "</ip><route address='10.0.0.1' prefix='8' gateway='192.168.122.2'/>");
     refused(67, "<vlan>", "<vlan><tag id='5'/></vlan>");
+    refused(67, "'sideways' is not one of", "<forward mode='sideways'/>");
+    refused(67, "network-wide <bandwidth>",
+            "<forward mode='vepa'><interface dev='e'/></forward>"
+            "<bandwidth><inbound average='1'/></bandwidth>");
+    refused(67, "in portgroup 'a'",
+            "<forward mode='private'><interface dev='e'/></forward>"
+            "<portgroup name='a'><bandwidth><inbound average='1'/></bandwidth></portgroup>");
     refused(67, "same name", "<portgroup name='a'/><portgroup name='a'/>");
     refused(67, "only one default",
             "<portgroup name='a' default='yes'/><portgroup name='b' default='yes'/>");

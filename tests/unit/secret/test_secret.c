@@ -65,7 +65,7 @@ test_xml_refused(void **state)
         { VIR_ERR_XML_ERROR, "<domain/>" },
         { VIR_ERR_XML_ERROR, "<secret ephemeral='maybe'/>" },
         { VIR_ERR_XML_ERROR, "<secret><usage/></secret>" },
-        { VIR_ERR_XML_ERROR, "<secret><usage type='tape'/></secret>" },
+        { VIR_ERR_CONFIG_UNSUPPORTED, "<secret><usage type='tape'/></secret>" },
         { VIR_ERR_XML_ERROR, "<secret><usage type='volume'/></secret>" },
         { VIR_ERR_XML_ERROR, "<secret><usage type='ceph'><target>x</target></usage></secret>" },
         { VIR_ERR_XML_ERROR, "<secret><uuid>nonsense</uuid></secret>" },

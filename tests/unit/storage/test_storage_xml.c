@@ -86,6 +86,9 @@ test_refused(void **state)
         "</target></pool>",
         "<pool type='disk'><name>p</name><source><device path='/dev/a'/><format type='ext4'/>"
         "</source><target><path>/dev</path></target></pool>",
+        "<pool type='netfs'><name>p</name><source><host name='h'/><dir path='/e'/>"
+        "<auth type='chap' username='u'><secret/></auth></source><target><path>/x</path></target>"
+        "</pool>",
         "<pool type='iscsi'><name>p</name></pool>",
         "<pool><name>p</name></pool>",
     };
@@ -97,6 +100,8 @@ test_refused(void **state)
         "<volume><name>v</name><capacity>1</capacity><target><compat>new</compat></target>"
         "</volume>",
         "<volume><name>v</name><capacity>1</capacity><backingStore/></volume>",
+        "<volume><name>v</name><capacity>1</capacity><target><features><speed/></features>"
+        "</target></volume>",
     };
 
     (void)state;

@@ -54,8 +54,10 @@ d-i clock-setup/ntp boolean false
 d-i time/zone string Etc/UTC
 d-i partman-auto/method string regular
 d-i partman-auto/disk string /dev/vda
-d-i partman-auto/choose_recipe select atomic
-d-i partman/default_filesystem string btrfs
+d-i partman-auto/expert_recipe string root :: 1000 1500 -1 btrfs $primary{ } $bootable{ } \
+method{ format } format{ } use_filesystem{ } filesystem{ btrfs } mountpoint{ / } .
+d-i partman-auto/choose_recipe select root
+d-i partman-basicfilesystems/no_swap boolean false
 d-i partman-partitioning/confirm_write_new_label boolean true
 d-i partman/choose_partition select finish
 d-i partman/confirm boolean true

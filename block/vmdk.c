@@ -678,6 +678,9 @@ vmdk_check(BlockNode *node, unsigned fix, BlockCheck *ret, GError **err)
         g_mutex_lock(&v->mapped.lock);
         r = vmdk_find(node, at, &run);
         g_mutex_unlock(&v->mapped.lock);
+        if (r < 0 && r != -EUCLEAN)
+            return block_error_set(err, VIR_ERR_OPERATION_FAILED, r, node, "checking image '%s'",
+                                   block_node_filename(node));
         if (r < 0 || (run.flags & BLOCK_STATUS_DATA && run.offset >= run.file->size)) {
             g_autofree char *line = g_strdup_printf(
                 "ERROR: the grain of byte %" G_GUINT64_FORMAT " lies outside its file", at);

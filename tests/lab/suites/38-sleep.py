@@ -87,7 +87,7 @@ initrd = initrd_with(os.path.join(TMP, "initrd-sleep"), ["ahci", "sd_mod", "xhci
                      {"run": SCRIPT.encode()})
 BOOT, OTHER = os.path.join(TMP, "boot.img"), os.path.join(TMP, "other.img")
 make_boot_disk(BOOT, os.path.join(guest_files(), "vmlinuz"), initrd,
-               'console=ttyS0 quiet panic=-1 mitigations=off kiln.run="sh /extra/run"')
+               "console=ttyS0 quiet panic=-1 mitigations=off kiln.run='sh</extra/run'")   # as GRUB quotes
 with open(OTHER, "wb") as file:
     file.write(os.urandom(1 << 20))
 for image in (BOOT, OTHER):

@@ -160,18 +160,25 @@ board_suspend(Machine *machine)
     rtc_cmos_set(machine, CMOS_SHUTDOWN, SHUTDOWN_RESUME);
 }
 
-/* Firmware finds itself by what it left in memory below 1 MiB: that stays RAM. */
+/* Firmware finds itself by what it left in memory below 1 MiB: that stays RAM. And SeaBIOS 1.16,
+ * which goes on where it was, uses ECAM for its first writes to configuration space, before it has
+ * switched it on again: what it lost so is the ICH9's PM base. */
 void
 board_wake(Machine *machine, AcpiWake reason)
 {
-    uint32_t pam[PAMS];
+    const Board *board = machine->board;
+    uint32_t pam[PAMS], ecam[2];
 
     for (unsigned i = 0; i < PAMS; i++)
-        pam[i] = pci_config_read(machine->pci, 0, machine->board->pam + i, 1);
+        pam[i] = pci_config_read(machine->pci, 0, board->pam + i, 1);
+    for (unsigned i = 0; i < 2; i++)
+        ecam[i] = pci_config_read(machine->pci, 0, board->pciexbar + 4 * i, 4);
     machine_reset(machine);
     for (unsigned i = 0; i < PAMS; i++)
-        pci_config_write(machine->pci, 0, machine->board->pam + i, 1, pam[i]);
-    acpi_pm_wake(machine->board->pm(machine), reason);
+        pci_config_write(machine->pci, 0, board->pam + i, 1, pam[i]);
+    for (unsigned i = 2; board->pciexbar && i-- > 0;)
+        pci_config_write(machine->pci, 0, board->pciexbar + 4 * i, 4, ecam[i]);
+    acpi_pm_wake(board->pm(machine), reason);
 }
 
 const Board *const board_list[] = { &board_q35, &board_pc, NULL };

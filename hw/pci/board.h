@@ -42,6 +42,7 @@ struct Board {
     const BoardDevice *devices;
     unsigned n_devices;
     uint8_t pam;       /* first of the shadow registers in the host bridge */
+    uint8_t pciexbar;  /* ECAM's register in the host bridge; 0 without ECAM */
     uint8_t isa_devfn; /* of the function with the PIRQ registers */
     /* Wiring of INTA to INTD (0 to 3) of a function of bus 0 to PIRQs. */
     unsigned (*pirq)(unsigned slot, unsigned pin);
@@ -83,8 +84,9 @@ uint64_t board_ecam(const Machine *machine);
 void board_power_button(Machine *machine);
 
 /* The machine falls asleep (S3), with the vCPUs out of the guest; firmware will find why it is
- * begun anew. board_wake() resets everything but memory, as firmware and guest expect to find it;
- * the vCPUs are the caller's to reset, before (the machine not running). Main thread. */
+ * begun anew. board_wake() resets everything but memory, as firmware and guest expect to find it,
+ * and the way into configuration space; the vCPUs are the caller's to reset, before (the machine
+ * not running). Main thread. */
 void board_suspend(Machine *machine);
 void board_wake(Machine *machine, AcpiWake reason);
 

@@ -70,6 +70,7 @@ const Board board_q35 = {
     .devices = q35_devices,
     .n_devices = G_N_ELEMENTS(q35_devices),
     .pam = MCH_PAM0,
+    .pciexbar = MCH_PCIEXBAR,
     .isa_devfn = LPC_DEVFN,
     .pirq = q35_pirq,
     .n_pirqs = 8,

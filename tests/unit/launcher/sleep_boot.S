@@ -1,10 +1,12 @@
 /* sleep_boot.S - a boot sector that sleeps once: finds the FACS by way of RSDP, RSDT or XSDT and FADT
  * (ACPI 6.4, 5.2), writes its waking vector, says "s" on the debug port 0xe9 and enters S3. Woken there in real
- * mode (16.3.2) it says "w" when memory is as it was, "m" when not, and ends by the debug exit port.
+ * mode (16.3.2) it says "w" when memory is as it was and PM1 status tells of the waking, "m" or "p" when
+ * not, and ends by the debug exit port.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
         .set WAKE, 0x8000
         .set MARK, 0x9000
+        .set EVENTS, 0x9004             /* PM1a_EVT */
         .code16
         .globl start
 start:  cli
@@ -54,6 +56,8 @@ flat:   mov $16, %ax
         jne 5b
         mov 36(%esi), %edi
         movl $WAKE, 12(%edi)
+        mov 56(%esi), %eax
+        mov %eax, EVENTS
         mov $'s', %al
         mov $0xe9, %edx
         outb %al, %dx
@@ -69,10 +73,19 @@ lost:   mov $'?', %al
         .code16
 wake:   xor %ax, %ax
         mov %ax, %ds
-        mov $'w', %al
         cmpl $0x6b72616d, MARK
-        je 7f
-        mov $'m', %al
+        jne 6f
+        mov EVENTS, %dx
+        inw %dx, %ax
+        inc %ax                         /* all ones: no such register */
+        jz 5f
+        dec %ax
+        test $0x8000, %ax               /* WAK_STS */
+        mov $'w', %al
+        jnz 7f
+5:      mov $'p', %al
+        jmp 7f
+6:      mov $'m', %al
 7:      mov $0xe9, %dx
         outb %al, %dx
         mov $0x501, %dx

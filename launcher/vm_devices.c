@@ -49,6 +49,14 @@ devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
                                         "thread-pool-min",
                                         "thread-pool-max",
                                         NULL };
+    /* What QEMU's have where nothing is said, and the loop here does without. */
+    static const struct {
+        const char *key;
+        uint64_t usual;
+    } without[] = {
+        { "poll-grow", 0 },       { "poll-shrink", 0 },      { "aio-max-batch", 0 },
+        { "thread-pool-min", 0 }, { "thread-pool-max", 64 },
+    };
     const char *id = keyval_text(object, "id");
     uint64_t poll = 0;
     IoLoop *loop;
@@ -58,6 +66,18 @@ devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
     if (!keyval_check("-object iothread", object, keys, err) ||
         !keyval_uint("-object iothread", object, "poll-max-ns", 0, UINT32_MAX, &poll, err))
         return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(without); i++) {
+        uint64_t value = without[i].usual;
+
+        if (!keyval_uint("-object iothread", object, without[i].key, 0, INT64_MAX, &value, err))
+            return false;
+        if (value != without[i].usual)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "-object iothread: %s=%" G_GUINT64_FORMAT
+                                  " is not supported: it has no pool of threads, and chooses by "
+                                  "itself how long it polls; leave it out",
+                                  without[i].key, value);
+    }
     loop = io_loop_new(id, err);
     if (!loop)
         return false;

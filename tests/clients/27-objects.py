@@ -6,12 +6,13 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import os
+import subprocess
 import sys
 
 import libvirt as L
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from daemon import Daemon, refused, run  # noqa: E402
+from daemon import BUILD, Daemon, refused, run  # noqa: E402
 
 MIB = 1 << 20
 INVALID, ARGUMENT, XML_ERROR = L.VIR_ERR_OPERATION_INVALID, L.VIR_ERR_INVALID_ARG, L.VIR_ERR_XML_ERROR
@@ -165,7 +166,7 @@ def volumes(pool, root):
     top = pool.createXML(volume("top", form="qcow2", more=beside), 0)
     assert "<path>%s/p/image</path>" % root in top.XMLDesc(0), top.XMLDesc(0)
     for code, text, flags in (
-            (CONFIG, volume("x", form="none"), 0), (CONFIG, volume("x", form="tape"), 0),
+            (CONFIG, volume("x", form="qcow"), 0), (CONFIG, volume("x", form="none"), 0), (CONFIG, volume("x", form="tape"), 0),
             (CONFIG, volume("x", form="qcow2", target="<features><speed/></features>"), 0),
             (CONFIG, volume("x").replace("<volume>", "<volume type='tape'>"), 0),
             (CONFIG, volume("x", form="qcow2", more=beside), L.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA),
@@ -185,6 +186,9 @@ def volumes(pool, root):
 def storage():
     with Daemon() as daemon:
         conn = L.open(daemon.uri("qemu"))
+        for source, code in ((None, ARGUMENT), ("<source/>", CONFIG),
+                             ("<source><host name='a'/><host name='b'/></source>", CONFIG)):
+            refused(code, conn.findStoragePoolSources, "netfs", source, 0)
         volumes(pools(daemon, conn), daemon.root)
         conn.close()
 
@@ -240,6 +244,14 @@ def thread_pools():
         assert "<iothread id='1' thread_pool_min='2' thread_pool_max='4'/>" in dom.XMLDesc(0), dom.XMLDesc(0)
         dom.undefine()
         conn.close()
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no /dev/kvm for this user"
+    # nor does kiln-vmm take what it would not follow
+    for given in ("thread-pool-min=8", "thread-pool-max=8", "poll-grow=2", "poll-shrink=2", "aio-max-batch=1"):
+        done = subprocess.run([BUILD + "/launcher/kiln-vmm", "-nodefaults", "-display", "none", "-S", "-object",
+                               "iothread,id=a," + given], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 1 and given + " is not supported" in done.stderr, done
+    return None
 
 
 if __name__ == "__main__":

@@ -186,6 +186,11 @@ find_exports(StorageManager *m, const StoragePoolSource *spec, GError **err)
     GPtrArray *sources;
 
     (void)m;
+    if (spec && spec->hosts->len != 1) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "Expected exactly 1 host for the storage pool");
+        return NULL;
+    }
     if (!host) {
         kiln_error_set(err, VIR_ERR_INVALID_ARG,
                        "hostname must be specified for netfs sources: <source><host name='…'/>");

@@ -268,7 +268,7 @@ check_backing(const StorageNewVol *vol, GError **err)
 static bool
 check_image(const StorageNewVol *vol, const char *format, GError **err)
 {
-    static const char *const made[] = { "raw", "qcow", "qcow2", "qed", "vmdk", "vdi", "vpc", NULL };
+    static const char *const made[] = { "raw", "qcow2", "vmdk", "vdi", "vpc", NULL };
     const StorageVolTarget *target = vol->def->target;
     const StorageVolBacking *backing = vol->def->backing;
 

@@ -4,6 +4,9 @@
  * one that names files of the host. So where raw was guessed, first bytes that would be taken for
  * another format are not written.
  *
+ * A window may begin anywhere. Its size is in whole sectors, the last of which may then be only
+ * partly there: the rest reads as zeroes and cannot be written.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <string.h>
@@ -20,15 +23,14 @@ raw_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **er
     if (!block_options_take_size(opts, "offset", &node->window_offset, err) ||
         !block_options_take_size(opts, "size", &size, err))
         return false;
-    if (node->window_offset % BLOCK_SECTOR != 0 || node->window_offset > below)
+    if (node->window_offset > below)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "raw: offset %" G_GUINT64_FORMAT
-                              " is not a multiple of %d inside the "
-                              "%" G_GUINT64_FORMAT " bytes of '%s'",
-                              node->window_offset, BLOCK_SECTOR, below, block_node_filename(node));
+                              "raw: offset %" G_GUINT64_FORMAT " lies behind the %" G_GUINT64_FORMAT
+                              " bytes of '%s'",
+                              node->window_offset, below, block_node_filename(node));
     if (size == UINT64_MAX)
-        size = below - node->window_offset;
-    if (size % BLOCK_SECTOR != 0 || size > below - node->window_offset)
+        size = (below - node->window_offset + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
+    else if (size % BLOCK_SECTOR != 0 || size > below - node->window_offset)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "raw: size %" G_GUINT64_FORMAT " is not a multiple of %d within the "
                               "%" G_GUINT64_FORMAT " bytes after the offset",
@@ -43,10 +45,20 @@ raw_is_guarded(const BlockNode *node, uint64_t offset)
     return node->probed && offset < BLOCK_PROBE_HEAD;
 }
 
+/* How many of @length bytes at @offset the node below has. */
+static uint64_t
+raw_inside(const BlockNode *node, uint64_t offset, uint64_t length)
+{
+    uint64_t at = node->window_offset + offset, size = node->file->size;
+
+    return at >= size ? 0 : MIN(length, size - at);
+}
+
 static int
 raw_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, BlockExtent *ret)
 {
-    if (what == BLOCK_MAP_WRITE && raw_is_guarded(node, offset)) {
+    if (node->window_offset % BLOCK_SECTOR != 0 ||
+        (what == BLOCK_MAP_WRITE && raw_is_guarded(node, offset))) {
         *ret = (BlockExtent){ .kind = BLOCK_EXTENT_SLOW, .length = length };
         return 0;
     }
@@ -56,7 +68,10 @@ raw_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, Blo
 static int
 raw_pread(BlockNode *node, uint64_t offset, void *buf, size_t length)
 {
-    return block_node_pread(node->file, node->window_offset + offset, buf, length);
+    size_t inside = (size_t)raw_inside(node, offset, length);
+
+    memset((char *)buf + inside, 0, length - inside);
+    return inside > 0 ? block_node_pread(node->file, node->window_offset + offset, buf, inside) : 0;
 }
 
 /* 0 when the first bytes still look like nothing with @buf at @offset. */
@@ -78,6 +93,8 @@ raw_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, Blo
 {
     int r = raw_is_guarded(node, offset) ? raw_guard(node, offset, buf, length) : 0;
 
+    if (raw_inside(node, offset, length) < length)
+        return -ENOSPC;
     return r < 0 ? r
                  : block_node_pwrite(node->file, node->window_offset + offset, buf, length, flags);
 }
@@ -85,19 +102,40 @@ raw_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, Blo
 static int
 raw_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags)
 {
-    return block_node_write_zeroes(node->file, node->window_offset + offset, length, flags);
+    length = raw_inside(node, offset, length); /* what is not there is zero */
+    return length > 0
+               ? block_node_write_zeroes(node->file, node->window_offset + offset, length, flags)
+               : 0;
 }
 
 static int
 raw_discard(BlockNode *node, uint64_t offset, uint64_t length)
 {
-    return block_node_discard(node->file, node->window_offset + offset, length);
+    length = raw_inside(node, offset, length);
+    return length > 0 ? block_node_discard(node->file, node->window_offset + offset, length) : 0;
 }
 
 static int
 raw_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret)
 {
-    return block_node_status(node->file, node->window_offset + offset, length, ret);
+    uint64_t inside = raw_inside(node, offset, length);
+    int r;
+
+    if (inside > 0) {
+        r = block_node_status(node->file, node->window_offset + offset, inside, ret);
+        if (ret->length == inside)
+            ret->length = length; /* with what is missing of the last sector */
+        if (r < 0 || ret->length == length || node->window_offset % BLOCK_SECTOR == 0)
+            return r;
+        /* in whole sectors of the window, as those who ask count on: the one in between is data */
+        ret->length -= (offset + ret->length) % BLOCK_SECTOR;
+        if ((int64_t)ret->length <= 0)
+            *ret = (BlockStatus){ .flags = BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_DATA,
+                                  .length = MIN(inside, BLOCK_SECTOR - offset % BLOCK_SECTOR) };
+        return 0;
+    }
+    *ret = (BlockStatus){ .flags = BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_ZERO, .length = length };
+    return 0;
 }
 
 static uint64_t

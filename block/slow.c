@@ -91,6 +91,7 @@ static bool
 slow_is_needed(const BlockNode *node)
 {
     return !node->driver->map || node->driver->unmap || node->probed ||
+           node->window_offset % BLOCK_SECTOR != 0 || /* raw.c */
            (node->file && slow_is_needed(node->file));
 }
 

@@ -67,11 +67,10 @@ nbd_export_flags(const NbdExport *export_, bool structured)
 {
     unsigned flags = NBD_HAS_FLAGS | NBD_SEND_FLUSH | NBD_SEND_FUA | NBD_SEND_CACHE;
 
-    if (export_->read_only)
-        flags |= NBD_READ_ONLY | NBD_CAN_MULTI_CONN;
-    else
-        flags |= NBD_SEND_TRIM | NBD_SEND_WRITE_ZEROES |
-                 (export_->multi_conn ? (unsigned)NBD_CAN_MULTI_CONN : 0);
+    /* also where nothing is written: a client that is told so waits for a second connection */
+    if (export_->multi_conn)
+        flags |= NBD_CAN_MULTI_CONN;
+    flags |= export_->read_only ? NBD_READ_ONLY : NBD_SEND_TRIM | NBD_SEND_WRITE_ZEROES;
     return (uint16_t)(flags | (structured ? (unsigned)NBD_SEND_DF : 0));
 }
 

@@ -15,7 +15,7 @@ typedef struct {
     BlockNode *node;
     bool read_only;
     bool write_through;    /* whatever is written is durable when it is answered */
-    bool multi_conn;       /* several clients may rely on each other's flushes */
+    bool multi_conn;       /* several clients at once, which may rely on each other's flushes */
     bool allocation_depth; /* offers qemu:allocation-depth */
     char **bitmaps;        /* offered as qemu:dirty-bitmap:NAME; NULL for none */
 } NbdExport;

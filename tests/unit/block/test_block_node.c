@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+
+#include "block/image.h"
 #include <unistd.h>
 
 #include "tests/unit/block/block_fixture.h"
@@ -68,7 +70,8 @@ test_refusals_name_the_option(void **state)
     refuse(f, ", \"locking\": \"maybe\"", "", VIR_ERR_CONFIG_UNSUPPORTED, "auto, on, off");
     refuse(f, "", ", \"read-only\": \"perhaps\"", VIR_ERR_CONFIG_UNSUPPORTED, "read-only");
     refuse(f, "", ", \"offset\": 4608", VIR_ERR_CONFIG_UNSUPPORTED, "offset 4608");
-    refuse(f, "", ", \"offset\": 100", VIR_ERR_CONFIG_UNSUPPORTED, "multiple of 512");
+    refuse(f, "", ", \"offset\": 100, \"size\": 100", VIR_ERR_CONFIG_UNSUPPORTED,
+           "multiple of 512");
     refuse(f, "", ", \"offset\": 512, \"size\": 4096", VIR_ERR_CONFIG_UNSUPPORTED, "size 4096");
     refuse(f, "", ", \"detect-zeroes\": \"unmap\"", VIR_ERR_CONFIG_UNSUPPORTED, "discard");
     refuse(f, "", ", \"discard\": [1]", VIR_ERR_CONFIG_UNSUPPORTED, "'discard.0'");
@@ -91,6 +94,38 @@ test_a_window_is_within_the_file(void **state)
     (void)state;
     assert_non_null(node);
     assert_int_equal(block_node_size(node), 2048);
+}
+
+/* Its last sector is only partly there: the rest is zero, and stays so. */
+static void
+test_a_window_begins_anywhere(void **state)
+{
+    g_autoptr(BlockFixture) f = block_fixture_new(8192);
+    g_autoptr(BlockNode) node = block_fixture_open(f, "", ", \"offset\": 100", NULL);
+    uint8_t data[512], zeroes[512] = { 0 };
+    BlockStatus status;
+
+    (void)state;
+    assert_non_null(node);
+    assert_int_equal(block_node_size(node), 8192);
+    memset(data, 7, sizeof(data));
+    assert_int_equal(block_node_pwrite(node, 1000, data, 512, 0), 0);
+    assert_int_equal(block_node_pwrite(node, 7680, data, 412, 0), 0);
+    assert_int_equal(block_node_pwrite(node, 7680, data, 512, 0), -ENOSPC);
+    memset(data, 0, sizeof(data));
+    assert_int_equal(block_node_pread(node, 1000, data, 512), 0);
+    assert_int_equal(data[0], 7);
+    assert_int_equal(data[511], 7);
+    assert_int_equal(block_node_pread(node, 7680, data, 512), 0);
+    assert_int_equal(data[411], 7);
+    assert_memory_equal(data + 412, zeroes, 100);
+    assert_int_equal(block_node_write_zeroes(node, 7680, 512, 0), 0);
+    assert_int_equal(block_node_pread(node, 7680, data, 512), 0);
+    assert_memory_equal(data, zeroes, 512);
+    for (uint64_t at = 0; at < 8192; at += status.length) {
+        assert_int_equal(block_node_status(node, at, 8192 - at, &status), 0);
+        assert_int_equal(status.length % BLOCK_SECTOR, 0);
+    }
 }
 
 static void
@@ -206,6 +241,7 @@ main(void)
         cmocka_unit_test(test_properties),
         cmocka_unit_test(test_refusals_name_the_option),
         cmocka_unit_test(test_a_window_is_within_the_file),
+        cmocka_unit_test(test_a_window_begins_anywhere),
         cmocka_unit_test(test_a_writable_image_has_one_user),
         cmocka_unit_test(test_readers_and_sharers_get_along),
         cmocka_unit_test(test_locking_off_asks_nobody),

@@ -35,7 +35,8 @@ typedef enum {
     BLOCK_STATUS_ZERO = 1 << 2,      /* they read as zeroes */
     BLOCK_STATUS_OFFSET = 1 << 3,    /* they lie as they are at @host_offset of @file */
     BLOCK_STATUS_COMPRESSED = 1 << 4,
-    BLOCK_STATUS_EOF = 1 << 5, /* the node ends with them */
+    BLOCK_STATUS_EOF = 1 << 5,      /* the node ends with them */
+    BLOCK_STATUS_RECURSED = 1 << 6, /* the file they lie in was asked which of them are zero */
 } BlockStatusFlags;
 
 typedef struct {

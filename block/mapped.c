@@ -473,7 +473,7 @@ mapped_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *re
         if (r < 0)
             return r;
         ret->length = below.length;
-        ret->flags |= below.flags & BLOCK_STATUS_ZERO;
+        ret->flags |= BLOCK_STATUS_RECURSED | (below.flags & BLOCK_STATUS_ZERO);
     }
     return 0;
 }

@@ -370,9 +370,10 @@ block_node_open_probed(JsonObject *options, const BlockOpenOps *ops, GError **er
 
 /* ---- images by name ---- */
 
-/* Options of protocols become those of the file below a format's node. */
+/* Options of protocols become those of the file below a format's node. @chosen: somebody wrote them
+ * as options, who by naming a protocol's driver asks for the file's own bytes. */
 static JsonObject *
-image_object(JsonObject *object, const char *format, bool read_only, GError **err)
+image_object(JsonObject *object, const char *format, bool chosen, bool read_only, GError **err)
 {
     const char *name = json_object_has_member(object, "driver")
                            ? json_object_get_string_member(object, "driver")
@@ -382,14 +383,22 @@ image_object(JsonObject *object, const char *format, bool read_only, GError **er
 
     if (name && !driver)
         return NULL;
-    if ((driver && driver->is_protocol) ||
-        (!driver && json_object_has_member(object, "filename"))) {
+    if (!driver && json_object_has_member(object, "filename")) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "the options of an image name neither 'driver' nor 'file'; write "
+                       "file.filename=… to have the format found out");
+        return NULL;
+    }
+    if (driver && driver->is_protocol) {
+        /* the protocol's own bytes, when it was asked for by name */
+        if (g_strcmp0(format, name) == 0 || (!format && chosen))
+            format = "raw";
         outer = json_object_new();
         json_object_set_object_member(outer, "file", json_object_ref(object));
     } else {
         outer = json_object_ref(object);
     }
-    if (format && !json_object_has_member(outer, "driver"))
+    if (format) /* what is said beside a json: name goes before what it says */
         json_object_set_string_member(outer, "driver", format);
     if (!json_object_has_member(outer, "read-only"))
         json_object_set_boolean_member(outer, "read-only", read_only);
@@ -399,8 +408,8 @@ image_object(JsonObject *object, const char *format, bool read_only, GError **er
 }
 
 static BlockNode *
-open_object(JsonObject *object, const char *format, const BlockOpening *above, bool read_only,
-            const BlockImageOptions *image, GError **err)
+open_object(JsonObject *object, const char *format, bool chosen, const BlockOpening *above,
+            bool read_only, const BlockImageOptions *image, GError **err)
 {
     BlockImageOptions full = *image;
     BlockOpening opening = {
@@ -411,7 +420,7 @@ open_object(JsonObject *object, const char *format, const BlockOpening *above, b
 
     if (!full.ops.open_file)
         full.ops.open_file = open_file_by_path;
-    if (!(outer = image_object(object, format, read_only, err)) ||
+    if (!(outer = image_object(object, format, chosen, read_only, err)) ||
         !(opts = block_options_new(outer, err)))
         return NULL;
     options_from_image(opts, image, read_only);
@@ -425,7 +434,9 @@ open_above(const char *filename, const char *format, const BlockOpening *above, 
 {
     g_autoptr(JsonObject) object = block_filename_options(filename, err);
 
-    return object ? open_object(object, format, above, read_only, image, err) : NULL;
+    return object ? open_object(object, format, g_str_has_prefix(filename, "json:"), above,
+                                read_only, image, err)
+                  : NULL;
 }
 
 /* Tools hold an image from its opening to its end. */
@@ -451,6 +462,6 @@ block_image_open(const char *filename, const char *format, const BlockImageOptio
 BlockNode *
 block_image_open_options(JsonObject *object, const BlockImageOptions *options, GError **err)
 {
-    return image_claim(open_object(object, NULL, NULL, options->read_only, options, err), options,
-                       err);
+    return image_claim(open_object(object, NULL, true, NULL, options->read_only, options, err),
+                       options, err);
 }

@@ -100,6 +100,16 @@ img_size_parse(const char *text, uint64_t *ret)
     return true;
 }
 
+static size_t
+commas_at_end(const char *text)
+{
+    size_t length = strlen(text), n = 0;
+
+    while (n < length && text[length - n - 1] == ',')
+        n++;
+    return n;
+}
+
 GHashTable *
 img_options(const ImgArgs *args, bool *ret_help, GError **err)
 {
@@ -112,11 +122,12 @@ img_options(const ImgArgs *args, bool *ret_help, GError **err)
 
         for (unsigned j = 0; words[j]; j++)
             help |= strcmp(words[j], "help") == 0 || strcmp(words[j], "?") == 0;
-        if (*text == '\0') {
-            kiln_error_set(err, VIR_ERR_INVALID_ARG, "Invalid option list: it is empty");
+        if (*text == '\0' || commas_at_end(text) % 2 == 1) {
+            kiln_error_set(err, VIR_ERR_INVALID_ARG, "Invalid option list '%s': %s", text,
+                           *text ? "nothing follows the last comma" : "it is empty");
             return NULL;
         }
-        if (!tool_keyval_parse(text, all, err)) {
+        if (!tool_keyval_parse(text, TOOL_SHORT_TAKE, all, err)) {
             g_prefix_error(err, "Invalid option list '%s': ", text);
             return NULL;
         }
@@ -290,10 +301,12 @@ img_args_parse(const ImgCommand *command, int argc, char **argv, ImgArgs *args)
     for (guint i = 0; i < args->objects->len; i++) {
         g_autoptr(GError) err = NULL;
 
-        if (!tool_objects_add(args->by_id, args->objects->pdata[i], &err)) {
+        if (!tool_objects_add(args->by_id, args->objects->pdata[i], &args->told, &err)) {
             img_fail_error(err);
             return false;
         }
+        if (args->told)
+            return true;
     }
     return true;
 }

@@ -113,7 +113,8 @@ check_run(ImgArgs *args)
     if (fix && args->force_share)
         return img_fail("Could not open '%s': -U is only for images that are not written",
                         args->files[0]);
-    how |= (fix ? IMG_OPEN_WRITE : 0) | (args->image_opts ? IMG_OPEN_OPTIONS : 0);
+    how |= (fix ? IMG_OPEN_WRITE : 0) | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
+           (args->keyless ? IMG_OPEN_NO_IO : 0);
     node = img_open(args, args->files[0], args->format, how, args->src_cache, &err);
     if (!node || !img_sandbox_enter(&err))
         return img_fail_error(err);
@@ -156,6 +157,7 @@ static const ImgOption check_options[] = {
     { 'r', "repair", "leaks|all", IMG_TEXT, IMG_AT(repair) },
     { 'T', NULL, "CACHE", IMG_TEXT, IMG_AT(src_cache) },
     { 'U', "force-share", NULL, IMG_FLAG, IMG_AT(force_share) },
+    { 0, "keyless", NULL, IMG_FLAG, IMG_AT(keyless) },
     { 0 },
 };
 

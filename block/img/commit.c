@@ -92,7 +92,8 @@ take_backing_options(char **path, bool options, char **ret, GError **err)
 
     if (!options && !g_str_has_prefix(*path, "json:"))
         return true;
-    object = options ? tool_keyval_object(*path, err) : block_filename_options(*path, err);
+    object = options ? tool_keyval_object(*path, TOOL_SHORT_TAKE, err)
+                     : block_filename_options(*path, err);
     if (!object)
         return false;
     names = json_object_get_members(object);

@@ -53,11 +53,10 @@ compare_differs(Comparing *c, uint64_t at, bool status)
 static bool
 next_piece(Comparing *c, uint64_t *ret_at, size_t *ret_length)
 {
-    const unsigned told = BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_DATA | BLOCK_STATUS_ZERO;
-
     for (;;) {
         ImgRange range[2];
-        uint64_t at, length;
+        uint64_t at, length, told;
+        unsigned flags[2] = { 0, 0 };
         bool both_zero;
 
         g_mutex_lock(&c->lock);
@@ -70,6 +69,11 @@ next_piece(Comparing *c, uint64_t *ret_at, size_t *ret_length)
         for (unsigned i = 0; i < 2; i++) {
             int r = img_range(c->node[i], NULL, at, length, &range[i]);
 
+            /* all the rest is asked for: whether the run reaches the end counts */
+            if (r == 0 && c->strict) {
+                r = img_strict_status(c->node[i], at, c->end - at, &told, &flags[i]);
+                range[i].length = MIN(range[i].length, told);
+            }
             if (r < 0) {
                 g_mutex_unlock(&c->lock);
                 compare_fail(c, c->node[i], at, IMG_COMPARE_STATUS_FAILED, r);
@@ -83,7 +87,7 @@ next_piece(Comparing *c, uint64_t *ret_at, size_t *ret_length)
         c->cursor = at + length;
         img_progress_set(c->progress, (double)c->cursor / (double)c->end);
         g_mutex_unlock(&c->lock);
-        if (c->strict && (range[0].status.flags & told) != (range[1].status.flags & told)) {
+        if (flags[0] != flags[1]) {
             compare_differs(c, at, true);
             return false;
         }

@@ -17,6 +17,9 @@ backing_check(ImgArgs *args, const char *filename, GHashTable *options, GError *
     g_autofree char *path = img_backing_path(filename, backing);
     g_autoptr(BlockNode) node = NULL;
 
+    if (strcmp(backing, filename) == 0)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                              "an image cannot lie on itself; give another backing file");
     if (args->unsafe)
         return format || kiln_error_set(err, VIR_ERR_INVALID_ARG,
                                         "Backing file specified without backing format; add '-F "

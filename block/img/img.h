@@ -50,6 +50,8 @@ typedef struct {
     const char *output, *snapshot, *repair, *prealloc, *aio;
     const char *snapshot_create, *snapshot_apply, *snapshot_delete;
     bool image_opts, target_image_opts, force_share, quiet, progress, unsafe, list, help;
+    bool keyless; /* encrypted images are changed without their secret */
+    bool told;    /* what was asked for was said already: --object help */
     bool no_create, compress, copy_offload, out_of_order, salvage, target_is_zero, bitmaps;
     bool skip_broken_bitmaps, strict, keep_top, backing_chain, shrink, write, no_drain, force;
     uint64_t sparse, rate, parallel, start_offset, max_length, size, granularity;
@@ -114,6 +116,7 @@ typedef enum {
     IMG_OPEN_CHECK = 1 << 2,   /* even if it is marked corrupt */
     IMG_OPEN_OPTIONS = 1 << 3, /* the name is key=value,… */
     IMG_OPEN_QUIET = 1 << 4,   /* no warning about a raw image that was not said to be raw */
+    IMG_OPEN_AGAIN = 1 << 6,   /* a second try: what was warned of is known */
     IMG_OPEN_NO_IO = 1 << 5,   /* only to be told about: encrypted images need no secret */
 } ImgOpen;
 
@@ -143,11 +146,19 @@ void img_create_options_print_help(const char *format, bool amend);
 char *img_size_text(uint64_t bytes);
 /* To stdout, members in the order in which QEMU prints them. */
 void img_json_print(JsonNode *node);
+/* The same in one line, for the caller. */
+char *img_json_text(JsonNode *node);
 /* Takes @object. */
 void img_json_print_object(JsonObject *object);
 /* "key: value" lines of @object, QEMU's form, indented by @indent steps of four. */
 void img_dump_object(JsonObject *object, unsigned indent);
 void img_snapshots_print(GPtrArray *snapshots);
+
+/* name.c */
+
+/* What QEMU calls the image: the name of its file, or json:{…} with those of @options, by which it
+ * was opened, that a file name does not say. NULL: it was opened by a file's name. For g_free(). */
+char *img_name(const BlockNode *node, JsonObject *options);
 
 /* progress.c */
 
@@ -191,6 +202,11 @@ uint64_t img_sparse_unit(const BlockNode *target);
 /* Processors to use: what the scheduler gives us, at most @limit. */
 unsigned img_threads(uint64_t limit);
 bool img_is_zero(const void *buf, size_t length);
+
+/* strict.c: the run that begins at @at, at most @length long, as `compare -s` compares it: flags of
+ * BlockStatusFlags, and how far they hold. Chains are looked through. 0 or -errno. */
+int img_strict_status(BlockNode *node, uint64_t at, uint64_t length, uint64_t *ret_length,
+                      unsigned *ret_flags);
 
 /* Once all files of a command are open. */
 static inline bool

@@ -8,6 +8,12 @@
 
 #include "util/error.h"
 
+/* What is printed of an image that depends on how it was named. */
+typedef struct {
+    char *name;
+    const char *format;
+} Told;
+
 /* Whether the image lies on a server, which does not tell what it takes there. */
 static bool
 is_remote(const BlockNode *node)
@@ -21,11 +27,18 @@ is_remote(const BlockNode *node)
 static bool
 has_driver_info(const BlockNode *node)
 {
-    static const char *const without[] = { "parallels", "bochs", "cloop", "dmg", NULL };
+    static const char *const without[] = { "parallels", "bochs", "cloop", "dmg", "nbd", NULL };
 
-    if (strcmp(block_node_driver(node), "raw") == 0 && is_remote(node))
-        return false;
     return !g_strv_contains(without, block_node_driver(node));
+}
+
+/* Of raw the node below tells. */
+static BlockNode *
+driver_info_node(BlockNode *node)
+{
+    while (strcmp(block_node_driver(node), "raw") == 0)
+        node = block_node_file(node);
+    return node;
 }
 
 static JsonArray *
@@ -52,23 +65,24 @@ snapshots_json(GPtrArray *snapshots)
 }
 
 static JsonObject *
-info_json(BlockNode *node)
+info_json(BlockNode *node, const Told *told)
 {
     JsonObject *o = json_object_new();
     g_autoptr(GPtrArray) snapshots = block_image_snapshots(node);
     const char *filename = block_node_filename(node);
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);
+    BlockNode *teller = driver_info_node(node);
 
-    json_object_set_string_member(o, "filename", filename);
-    json_object_set_string_member(o, "format", block_node_driver(node));
+    json_object_set_string_member(o, "filename", told->name);
+    json_object_set_string_member(o, "format", told->format);
     json_object_set_int_member(o, "virtual-size", (gint64)block_node_size(node));
     if (!is_remote(node))
         json_object_set_int_member(o, "actual-size", (gint64)block_node_host_bytes(node));
-    if (has_driver_info(node)) {
-        if (block_node_cluster_size(node) > 0)
-            json_object_set_int_member(o, "cluster-size", block_node_cluster_size(node));
-        json_object_set_boolean_member(o, "dirty-flag", block_image_is_dirty(node));
+    if (has_driver_info(teller)) {
+        if (block_node_cluster_size(teller) > 0)
+            json_object_set_int_member(o, "cluster-size", block_node_cluster_size(teller));
+        json_object_set_boolean_member(o, "dirty-flag", block_image_is_dirty(teller));
     }
     if (block_image_is_encrypted(node))
         json_object_set_boolean_member(o, "encrypted", TRUE);
@@ -89,23 +103,24 @@ info_json(BlockNode *node)
 }
 
 static void
-info_print(BlockNode *node)
+info_print(BlockNode *node, const Told *told)
 {
     g_autoptr(GPtrArray) snapshots = block_image_snapshots(node);
     const char *filename = block_node_filename(node);
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);
+    BlockNode *teller = driver_info_node(node);
     g_autofree char *size = img_size_text(block_node_size(node));
     g_autofree char *host =
         is_remote(node) ? g_strdup("unavailable") : img_size_text(block_node_host_bytes(node));
 
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
-           filename, block_node_driver(node), size, block_node_size(node), host);
+           told->name, told->format, size, block_node_size(node), host);
     if (block_image_is_encrypted(node))
         puts("encrypted: yes");
-    if (has_driver_info(node) && block_node_cluster_size(node) > 0)
-        printf("cluster_size: %u\n", block_node_cluster_size(node));
-    if (has_driver_info(node) && block_image_is_dirty(node))
+    if (has_driver_info(teller) && block_node_cluster_size(teller) > 0)
+        printf("cluster_size: %u\n", block_node_cluster_size(teller));
+    if (has_driver_info(teller) && block_image_is_dirty(teller))
         puts("cleanly shut down: no");
     if (backing) {
         g_autofree char *full = img_backing_path(filename, backing);
@@ -131,48 +146,119 @@ info_print(BlockNode *node)
     }
 }
 
+/* @node was opened by @options, NULL when by a file's name. */
+static Told
+told_new(const BlockNode *node, JsonObject *options)
+{
+    bool has_driver = options && json_object_has_member(options, "driver");
+    const char *driver = has_driver ? json_object_get_string_member(options, "driver") : NULL;
+
+    /* where a protocol's driver was asked for, that is the format too */
+    if (g_strcmp0(driver, block_node_driver(block_node_file(node))) != 0 ||
+        g_strcmp0(driver, "raw") == 0)
+        driver = block_node_driver(node);
+    return (Told){ .name = img_name(node, options), .format = driver };
+}
+
+/* The options of json:{…}; NULL of other names. */
+static JsonObject *
+json_name_options(const char *name)
+{
+    return g_str_has_prefix(name, "json:") ? block_filename_options(name, NULL) : NULL;
+}
+
+/* The backing file of @node and how it is named there. */
+static BlockNode *
+info_next(BlockNode *node, JsonObject **ret_options)
+{
+    const char *name = block_node_backing_filename(node);
+
+    g_clear_pointer(ret_options, json_object_unref);
+    if (name)
+        *ret_options = json_name_options(name);
+    return block_node_backing(node);
+}
+
+static bool
+is_none(JsonNode *option)
+{
+    return JSON_NODE_HOLDS_NULL(option) ||
+           (JSON_NODE_HOLDS_VALUE(option) && g_strcmp0(json_node_get_string(option), "") == 0);
+}
+
+/* Which image lies behind this one is told as the image has it. */
+static bool
+backing_is_unsaid(JsonObject *options, GError **err)
+{
+    g_autoptr(GList) names = json_object_get_members(options);
+
+    for (const GList *l = names; l; l = l->next) {
+        const char *name = l->data;
+
+        if ((strcmp(name, "backing") == 0 && !is_none(json_object_get_member(options, name))) ||
+            g_str_has_prefix(name, "backing."))
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "option '%s': what an image lies on is told as the image has it; "
+                                  "leave the option out",
+                                  name);
+    }
+    return true;
+}
+
+static void
+info_tell(BlockNode *top, JsonObject *top_options, bool chain, bool json)
+{
+    g_autoptr(JsonNode) root = json_node_new(JSON_NODE_ARRAY);
+    JsonArray *array = json_array_new();
+    JsonObject *options = top_options ? json_object_ref(top_options) : NULL;
+
+    json_node_take_array(root, array);
+    for (BlockNode *n = top; n; n = chain ? info_next(n, &options) : NULL) {
+        Told told = told_new(n, options);
+
+        if (json) {
+            json_array_add_object_element(array, info_json(n, &told));
+        } else {
+            if (n != top)
+                putchar('\n');
+            info_print(n, &told);
+        }
+        g_free(told.name);
+    }
+    g_clear_pointer(&options, json_object_unref);
+    if (json)
+        img_json_print(chain ? root : json_array_get_element(array, 0));
+}
+
 static int
 info_run(ImgArgs *args)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
+    g_autoptr(JsonObject) options = NULL;
     bool ok, json = img_output_is_json(args, &ok);
     unsigned how = IMG_OPEN_NO_IO | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
                    (args->backing_chain ? IMG_OPEN_CHAIN : 0);
-    g_autoptr(JsonNode) root = NULL;
-    JsonArray *array;
 
     if (!ok)
         return IMG_FAILED;
     if (args->n_files != 1)
         return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
                         "information");
+    options = args->image_opts ? tool_keyval_object(args->files[0], TOOL_SHORT_TAKE, &err)
+                               : json_name_options(args->files[0]);
+    if (err || (options && !backing_is_unsaid(options, &err)))
+        return img_fail("Could not open '%s': %s", args->files[0], err->message);
     top = img_open(args, args->files[0], args->format, how, NULL, &err);
     /* a damaged image still says what it is */
     if (!top)
-        top = img_open(args, args->files[0], args->format, how | IMG_OPEN_CHECK, NULL, NULL);
+        top = img_open(args, args->files[0], args->format, how | IMG_OPEN_CHECK | IMG_OPEN_AGAIN,
+                       NULL, NULL);
     if (top)
         g_clear_error(&err);
     if (!top || !img_sandbox_enter(&err))
         return img_fail_error(err);
-    if (json && !args->backing_chain) {
-        img_json_print_object(info_json(top));
-        return IMG_OK;
-    }
-    array = json_array_new();
-    root = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(root, array);
-    for (BlockNode *n = top; n; n = args->backing_chain ? block_node_backing(n) : NULL) {
-        if (json) {
-            json_array_add_object_element(array, info_json(n));
-        } else {
-            if (n != top)
-                putchar('\n');
-            info_print(n);
-        }
-    }
-    if (json)
-        img_json_print(root);
+    info_tell(top, options, args->backing_chain, json);
     return IMG_OK;
 }
 

@@ -82,7 +82,9 @@ main(int argc, char **argv)
         img_args_clear(&args);
         return IMG_FAILED;
     }
-    if (args.help) {
+    if (args.told) {
+        code = IMG_OK;
+    } else if (args.help) {
         print_help();
         code = IMG_OK;
     } else {

@@ -74,7 +74,8 @@ img_open(const ImgArgs *args, const char *name, const char *format, unsigned how
                            "--image-opts and --format are mutually exclusive");
             return NULL;
         }
-        object = tool_keyval_object(name, err);
+        object =
+            tool_keyval_object(name, how & IMG_OPEN_AGAIN ? TOOL_SHORT_TAKE : TOOL_SHORT_WARN, err);
         node = object ? block_image_open_options(object, &options, err) : NULL;
     } else {
         node = block_image_open(name, format, &options, err);

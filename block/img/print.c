@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/img/img.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include <time.h>
 
 enum { QEMU_BUCKETS = 512, INDENT = 4 };
+
+#define ONE_LINE UINT_MAX /* instead of an indent */
 
 char *
 img_size_text(uint64_t bytes)
@@ -84,12 +87,17 @@ text_add(GString *out, const char *text)
 static void
 line_begin(GString *out, unsigned indent)
 {
-    g_string_append_printf(out, "\n%*s", (int)(indent * INDENT), "");
+    if (indent != ONE_LINE)
+        g_string_append_printf(out, "\n%*s", (int)(indent * INDENT), "");
+    else if (out->str[out->len - 1] == ',')
+        g_string_append_c(out, ' ');
 }
 
 static void
 node_add(GString *out, JsonNode *node, unsigned indent)
 {
+    unsigned inner = indent == ONE_LINE ? ONE_LINE : indent + 1;
+
     if (JSON_NODE_HOLDS_OBJECT(node)) {
         g_autoptr(GPtrArray) names = members_sorted(json_node_get_object(node));
 
@@ -97,11 +105,11 @@ node_add(GString *out, JsonNode *node, unsigned indent)
         for (guint i = 0; i < names->len; i++) {
             if (i > 0)
                 g_string_append_c(out, ',');
-            line_begin(out, indent + 1);
+            line_begin(out, inner);
             text_add(out, names->pdata[i]);
             g_string_append(out, ": ");
             node_add(out, json_object_get_member(json_node_get_object(node), names->pdata[i]),
-                     indent + 1);
+                     inner);
         }
         line_begin(out, indent);
         g_string_append_c(out, '}');
@@ -112,8 +120,8 @@ node_add(GString *out, JsonNode *node, unsigned indent)
         for (guint i = 0; i < json_array_get_length(array); i++) {
             if (i > 0)
                 g_string_append_c(out, ',');
-            line_begin(out, indent + 1);
-            node_add(out, json_array_get_element(array, i), indent + 1);
+            line_begin(out, inner);
+            node_add(out, json_array_get_element(array, i), inner);
         }
         line_begin(out, indent);
         g_string_append_c(out, ']');
@@ -126,6 +134,15 @@ node_add(GString *out, JsonNode *node, unsigned indent)
     } else {
         g_string_append_printf(out, "%" PRId64, json_node_get_int(node));
     }
+}
+
+char *
+img_json_text(JsonNode *node)
+{
+    GString *out = g_string_new(NULL);
+
+    node_add(out, node, ONE_LINE);
+    return g_string_free(out, FALSE);
 }
 
 void

@@ -143,9 +143,8 @@ rebase_run(ImgArgs *args)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
-    /* a name is changed without the key of what is encrypted */
-    unsigned how = IMG_OPEN_WRITE | (args->unsafe ? IMG_OPEN_NO_IO : IMG_OPEN_CHAIN) |
-                   (args->image_opts ? IMG_OPEN_OPTIONS : 0);
+    unsigned how = IMG_OPEN_WRITE | (args->unsafe ? 0 : IMG_OPEN_CHAIN) |
+                   (args->keyless ? IMG_OPEN_NO_IO : 0) | (args->image_opts ? IMG_OPEN_OPTIONS : 0);
 
     if (args->n_files != 1)
         return img_fail("Expecting one image file name\nTry 'kiln-img --help' for more "
@@ -154,6 +153,8 @@ rebase_run(ImgArgs *args)
         return img_fail("Must specify backing file (-b) or use simple rebase mode (-u)");
     if (!args->backing) /* -u alone takes the name away */
         args->backing = "";
+    if (args->keyless && !args->unsafe)
+        return img_fail("--keyless changes names, not data: it needs -u as well");
     if (args->format2 && !block_format_create_options(args->format2))
         return img_fail("Invalid format name: '%s'", args->format2);
     top = img_open(args, args->files[0], args->format, how, args->cache, &err);
@@ -176,6 +177,7 @@ static const ImgOption rebase_options[] = {
     { 0, "object", "OBJECT", IMG_LIST, IMG_AT(objects) },
     { 0, "image-opts", NULL, IMG_FLAG, IMG_AT(image_opts) },
     { 'U', "force-share", NULL, IMG_FLAG, IMG_AT(force_share) },
+    { 0, "keyless", NULL, IMG_FLAG, IMG_AT(keyless) },
     { 'q', NULL, NULL, IMG_FLAG, IMG_AT(quiet) },
     { 'f', NULL, "FORMAT", IMG_TEXT, IMG_AT(format) },
     { 't', NULL, "CACHE", IMG_TEXT, IMG_AT(cache) },

@@ -1,6 +1,7 @@
 /* snapshot.c - kiln-img snapshot: lists, makes, applies and deletes snapshots inside an image.
  *
- * Of data only the places are noted, so that an encrypted image needs no secret here.
+ * Of data only the places are noted, so that an encrypted image needs no secret: with --keyless it
+ * is not asked for, as qemu-img does.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/img/img.h"
@@ -48,7 +49,7 @@ snapshot_run(ImgArgs *args)
     g_autoptr(BlockNode) node = NULL;
     unsigned changes = !!args->snapshot_create + !!args->snapshot_apply + !!args->snapshot_delete;
     unsigned how = (changes ? IMG_OPEN_WRITE : 0) | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
-                   (changes ? IMG_OPEN_CHAIN : 0) | IMG_OPEN_NO_IO | IMG_OPEN_QUIET;
+                   (args->keyless ? IMG_OPEN_NO_IO : 0) | IMG_OPEN_CHAIN | IMG_OPEN_QUIET;
     const char *what = "create", *name = args->snapshot_create;
     bool done;
 
@@ -95,6 +96,7 @@ static const ImgOption snapshot_options[] = {
     { 0, "object", "OBJECT", IMG_LIST, IMG_AT(objects) },
     { 0, "image-opts", NULL, IMG_FLAG, IMG_AT(image_opts) },
     { 'U', "force-share", NULL, IMG_FLAG, IMG_AT(force_share) },
+    { 0, "keyless", NULL, IMG_FLAG, IMG_AT(keyless) },
     { 'q', NULL, NULL, IMG_FLAG, IMG_AT(quiet) },
     { 'l', NULL, NULL, IMG_FLAG, IMG_AT(list) },
     { 'a', NULL, "SNAPSHOT", IMG_TEXT, IMG_AT(snapshot_apply) },

@@ -45,6 +45,17 @@ set_text(char **to, const char *text)
 }
 
 static bool
+once(const char *option, char **to, const char *text)
+{
+    if (*to) {
+        nbd_fail("%s is given twice: '%s' and '%s'; give it once", option, *to, text);
+        return false;
+    }
+    set_text(to, text);
+    return true;
+}
+
+static bool
 one_of(const char *option, const char *value, const char *const *names)
 {
     g_autofree char *all = NULL;
@@ -157,7 +168,7 @@ static const struct option long_options[] = {
 static bool
 option_of_image(NbdArgs *args, int letter)
 {
-    static const char *const caches[] = { "writeback",  "none",   "writethrough",
+    static const char *const caches[] = { "writeback",  "none",   "off", "writethrough",
                                           "directsync", "unsafe", NULL };
     static const char *const engines[] = { "threads", "native", "io_uring", NULL };
     static const char *const discards[] = { "ignore", "off", "unmap", "on", NULL };
@@ -180,17 +191,14 @@ option_of_image(NbdArgs *args, int letter)
     case 'o':
         return number("--offset", optarg, G_MAXINT64, &args->offset);
     case 'n':
-        set_text(&args->cache, "none");
-        return true;
+        return once("--cache (-n)", &args->cache, "none");
     case OPT_CACHE:
-        set_text(&args->cache, optarg);
-        return one_of("--cache", optarg, caches);
+        return one_of("--cache", optarg, caches) &&
+               once("--cache (-n)", &args->cache, strcmp(optarg, "off") == 0 ? "none" : optarg);
     case OPT_AIO:
-        set_text(&args->aio, optarg);
-        return one_of("--aio", optarg, engines);
+        return one_of("--aio", optarg, engines) && once("--aio", &args->aio, optarg);
     case OPT_DISCARD:
-        args->ignore_discard = optarg[0] == 'i' || strcmp(optarg, "off") == 0;
-        return one_of("--discard", optarg, discards);
+        return one_of("--discard", optarg, discards) && once("--discard", &args->discard, optarg);
     case OPT_DETECT_ZEROES:
         set_text(&args->detect_zeroes, optarg);
         return one_of("--detect-zeroes", optarg, detections);
@@ -251,7 +259,7 @@ option_take(NbdArgs *args, int letter)
         set_text(&args->disconnect, optarg);
         return true;
     case OPT_OBJECT:
-        if (tool_objects_add(args->objects, optarg, &why))
+        if (tool_objects_add(args->objects, optarg, &args->told, &why))
             return true;
         nbd_fail("%s", why->message);
         return false;
@@ -272,6 +280,29 @@ option_take(NbdArgs *args, int letter)
     }
 }
 
+/* What --aio and --detect-zeroes need. */
+static bool
+cache_check(NbdArgs *args)
+{
+    static const char *const direct[] = { "none", "directsync", NULL };
+    static const char *const unmap[] = { "unmap", "on", NULL };
+
+    if (g_strcmp0(args->aio, "native") == 0 &&
+        !(args->cache && g_strv_contains(direct, args->cache))) {
+        nbd_fail("--aio=native is for images past the page cache: add --cache=none or "
+                 "--cache=directsync");
+        return false;
+    }
+    if (g_strcmp0(args->detect_zeroes, "unmap") == 0 &&
+        !(args->discard && g_strv_contains(unmap, args->discard))) {
+        nbd_fail("--detect-zeroes=unmap gives zeroes' space back: add --discard=unmap");
+        return false;
+    }
+    if (args->read_only) /* nothing is written that would have to be kept elsewhere */
+        args->temporary = false;
+    return true;
+}
+
 /* What does not go together. */
 static bool
 args_check(NbdArgs *args, int n_files)
@@ -284,8 +315,12 @@ args_check(NbdArgs *args, int n_files)
                  n_files);
         return false;
     }
-    if (args->socket && (args->port || args->bind)) {
-        nbd_fail("--socket listens on a unix socket, --port and --bind on TCP: give one of them");
+    if (args->socket && (args->port || args->bind))
+        fprintf(stderr,
+                "kiln-nbd: warning: with --socket nothing listens on TCP: --port and --bind "
+                "do nothing\n");
+    if (args->socket && *args->socket != '/') {
+        nbd_fail("--socket: '%s' is no absolute path; begin it with '/'", args->socket);
         return false;
     }
     if (args->connect && (args->port || args->bind || args->tls_creds)) {
@@ -310,11 +345,7 @@ args_check(NbdArgs *args, int n_files)
         nbd_fail("--snapshot needs the name of an image, not --image-opts");
         return false;
     }
-    if (args->temporary && args->read_only) {
-        nbd_fail("--snapshot keeps what is written, --read-only lets nothing be written");
-        return false;
-    }
-    return true;
+    return cache_check(args);
 }
 
 bool
@@ -338,6 +369,10 @@ nbd_args_parse(int argc, char **argv, NbdArgs *args, int *ret_status)
         }
         if (!option_take(args, letter))
             return false;
+        if (args->told) {
+            *ret_status = 0;
+            return false;
+        }
     }
     if (!args_check(args, argc - optind))
         return false;
@@ -351,10 +386,11 @@ void
 nbd_args_clear(NbdArgs *args)
 {
     char **texts[] = {
-        &args->file,       &args->format,        &args->load_snapshot, &args->cache,
-        &args->aio,        &args->detect_zeroes, &args->export_name,   &args->description,
-        &args->socket,     &args->bind,          &args->port,          &args->connect,
-        &args->disconnect, &args->tls_creds,     &args->tls_hostname,  &args->pid_file,
+        &args->file,     &args->format,        &args->load_snapshot, &args->cache,
+        &args->aio,      &args->detect_zeroes, &args->export_name,   &args->description,
+        &args->socket,   &args->bind,          &args->port,          &args->connect,
+        &args->discard,  &args->disconnect,    &args->tls_creds,     &args->tls_hostname,
+        &args->pid_file,
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)

@@ -34,13 +34,19 @@ set_default(JsonObject *object, const char *key, const char *value)
         json_object_set_string_member(object, key, value);
 }
 
+static bool
+discard_is_ignored(const NbdArgs *args)
+{
+    return g_strcmp0(args->discard, "ignore") == 0 || g_strcmp0(args->discard, "off") == 0;
+}
+
 static JsonObject *
 image_object(const NbdArgs *args, GError **err)
 {
     JsonObject *object, *file;
 
     if (args->image_opts) {
-        object = tool_keyval_object(args->file, err);
+        object = tool_keyval_object(args->file, TOOL_SHORT_WARN, err);
     } else if (g_str_has_prefix(args->file, "json:")) {
         object = block_filename_options(args->file, err);
     } else {
@@ -49,7 +55,7 @@ image_object(const NbdArgs *args, GError **err)
             return NULL;
         if (args->aio)
             json_object_set_string_member(file, "aio", args->aio);
-        if (!args->ignore_discard)
+        if (!discard_is_ignored(args))
             json_object_set_string_member(file, "discard", "unmap");
         object = json_object_new();
         json_object_set_object_member(object, "file", file);
@@ -58,7 +64,7 @@ image_object(const NbdArgs *args, GError **err)
     }
     if (!object)
         return NULL;
-    set_default(object, "discard", args->ignore_discard ? "ignore" : "unmap");
+    set_default(object, "discard", discard_is_ignored(args) ? "ignore" : "unmap");
     if (args->detect_zeroes)
         set_default(object, "detect-zeroes", args->detect_zeroes);
     return object;

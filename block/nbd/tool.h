@@ -15,8 +15,9 @@
 typedef struct {
     char *file; /* the image; NULL for --list and --disconnect */
     /* the image */
-    char *format, *load_snapshot, *cache, *aio, *detect_zeroes;
-    bool image_opts, read_only, temporary, ignore_discard;
+    char *format, *load_snapshot, *cache, *aio, *detect_zeroes, *discard;
+    bool told; /* what was asked for was said already: --object help */
+    bool image_opts, read_only, temporary;
     uint64_t offset;
     /* the export */
     char *export_name, *description;

@@ -100,7 +100,7 @@ qcow2_crypt_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GEr
         !luks_open(&c->luks, node->file, h->luks.offset, h->luks.length, &c->ops, err))
         return false;
     /* a check of metadata reads no data, but what it mends may */
-    return image->no_io || (image->check && !id) || crypt_unlock(node, c, id, err);
+    return image->no_io || crypt_unlock(node, c, id, err);
 }
 
 void

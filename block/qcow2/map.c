@@ -76,6 +76,49 @@ qcow2_unmap(BlockNode *node, const BlockExtent *extent)
     qcow2_hold_release(qcow2_of(node), extent->hold);
 }
 
+/* Whether clusters are counted as used that take no space: then many were allocated beforehand, and
+ * the file knows which of them nobody has written. Lock held. */
+static int
+find_preallocated(Qcow2 *q, bool *ret)
+{
+    uint64_t end = (block_node_size(q->node->file) + q->cluster_size - 1) / q->cluster_size;
+    uint64_t real = block_node_host_bytes(q->node->file) / q->cluster_size;
+    uint64_t many = MAX(real * 10 / 9, real + 2), used = 0;
+
+    for (uint64_t i = 0; i < end && used < many; i++) {
+        uint64_t count;
+        int r = qcow2_refcount_get(q, i * q->cluster_size, &count);
+
+        if (r < 0)
+            return r;
+        used += count > 0;
+    }
+    *ret = used >= many;
+    return 0;
+}
+
+/* Zeroes of the file are zeroes of the disk. */
+static int
+status_below(Qcow2 *q, BlockStatus *ret)
+{
+    BlockStatus below;
+    uint64_t size = block_node_size(q->data);
+    int r = 0;
+
+    ret->flags |= BLOCK_STATUS_RECURSED;
+    if (ret->host_offset >= size)
+        ret->flags |= BLOCK_STATUS_ZERO;
+    else
+        r = block_node_status(q->data, ret->host_offset, MIN(ret->length, size - ret->host_offset),
+                              &below);
+    if (r < 0 || ret->host_offset >= size)
+        return r;
+    ret->flags |= below.flags & BLOCK_STATUS_ZERO;
+    if (!(below.flags & BLOCK_STATUS_ZERO && below.flags & BLOCK_STATUS_EOF))
+        ret->length = below.length;
+    return 0;
+}
+
 int
 qcow2_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret)
 {
@@ -85,6 +128,11 @@ qcow2_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret
 
     g_mutex_lock(&q->lock);
     r = qcow2_run_find(q, offset, length, false, &run);
+    /* guests' images are not searched: what they write changes it */
+    if (r == 0 && node->read_only && !q->preallocation_known) {
+        r = find_preallocated(q, &q->preallocated);
+        q->preallocation_known = true;
+    }
     g_mutex_unlock(&q->lock);
     if (r < 0)
         return r;
@@ -104,6 +152,9 @@ qcow2_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret
     case QCOW2_COMPRESSED_DATA:
         ret->flags = BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_DATA | BLOCK_STATUS_COMPRESSED;
         break;
+    case QCOW2_UNALLOCATED_WITHIN:
+        ret->flags = BLOCK_STATUS_OFFSET | (node->backing ? 0 : BLOCK_STATUS_ZERO);
+        break;
     default:
         ret->flags = node->backing ? 0 : BLOCK_STATUS_ZERO;
         break;
@@ -111,5 +162,7 @@ qcow2_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret
     /* a window between this node and its file moves places; encrypted bytes are not these */
     if (q->data->file || q->crypt)
         ret->flags &= ~(unsigned)BLOCK_STATUS_OFFSET;
-    return 0;
+    return run.kind == QCOW2_NORMAL && q->preallocated && ret->flags & BLOCK_STATUS_OFFSET
+               ? status_below(q, ret)
+               : 0;
 }

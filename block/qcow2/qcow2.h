@@ -157,6 +157,7 @@ typedef struct {
     gint dirty;          /* atomic: metadata waits to be written or synced */
     gint corrupt; /* atomic: 1 found damaged, or QCOW2_DISTRUSTED; nothing is written any more */
     void *upkeep; /* of upkeep.h's functions */
+    bool preallocation_known, preallocated; /* of a read-only node: see qcow2_status() */
 } Qcow2;
 
 static inline Qcow2 *

@@ -182,6 +182,12 @@ qcow2_entry_set(Qcow2 *q, uint64_t cluster, Qcow2Entry e)
 
 /* ---- runs ---- */
 
+static bool
+run_has_place(Qcow2Kind kind)
+{
+    return kind == QCOW2_NORMAL || kind == QCOW2_ZERO_ALLOCATED || kind == QCOW2_UNALLOCATED_WITHIN;
+}
+
 /* Kind, place and end (within the cluster) of what is at @offset. */
 static int
 run_one(Qcow2 *q, uint64_t offset, bool peek, Qcow2Run *ret)
@@ -198,7 +204,7 @@ run_one(Qcow2 *q, uint64_t offset, bool peek, Qcow2Run *ret)
                        .copied = e.entry & QCOW2_COPIED };
     if (ret->kind == QCOW2_INVALID)
         return -EUCLEAN;
-    if (ret->kind == QCOW2_NORMAL || ret->kind == QCOW2_ZERO_ALLOCATED)
+    if (run_has_place(ret->kind))
         ret->host = qcow2_entry_place(e) + within;
     ret->length = q->cluster_size - within;
     if (ret->kind == QCOW2_COMPRESSED_DATA)
@@ -233,7 +239,7 @@ qcow2_run_find(Qcow2 *q, uint64_t offset, uint64_t length, bool peek, Qcow2Run *
         }
         r = run_one(q, at, peek, &next);
         if (r < 0 || next.kind != run.kind || next.copied != run.copied ||
-            (run.kind == QCOW2_NORMAL && next.host != run.host + run.length))
+            (run_has_place(run.kind) && next.host != run.host + run.length))
             break;
         run.length += next.length;
     }

@@ -1,6 +1,7 @@
 /* objects.c - what --object describes: TLS credentials, secrets.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
 #include <string.h>
 
 #include "block/secrets.h"
@@ -163,18 +164,92 @@ id_check(const ToolObjects *objects, const char *id, GError **err)
            kiln_error_set(err, VIR_ERR_INVALID_ARG, "--object: there are two with id '%s'", id);
 }
 
+static bool
+is_help(char *const *words, unsigned i)
+{
+    /* after an empty word it is part of a value with a comma */
+    return (strcmp(words[i], "help") == 0 || strcmp(words[i], "?") == 0) &&
+           (i == 0 || *words[i - 1]);
+}
+
+/* "TYPE,id=…" or "qom-type=TYPE,id=…", into @keys; returns the type. *ret_help: that was asked for,
+ * and the type may be NULL. */
+static char *
+object_from_words(const char *text, GHashTable *keys, bool *ret_help, GError **err)
+{
+    g_auto(GStrv) words = g_strsplit(text, ",", -1);
+    g_autoptr(GPtrArray) kept = g_ptr_array_new();
+    g_autofree char *first = NULL, *rest = NULL;
+    char *kind;
+
+    for (unsigned i = 0; words[i]; i++)
+        if (is_help(words, i))
+            *ret_help = true;
+        else if (i == 0 && *words[i] && !strchr(words[i], '='))
+            g_ptr_array_add(kept, first = g_strconcat("qom-type=", words[i], NULL));
+        else
+            g_ptr_array_add(kept, words[i]);
+    g_ptr_array_add(kept, NULL);
+    rest = g_strjoinv(",", (char **)kept->pdata);
+    if (!tool_keyval_parse(rest, TOOL_SHORT_REFUSE, keys, err)) {
+        g_prefix_error(err, "--object %s: ", text);
+        return NULL;
+    }
+    kind = g_strdup(g_hash_table_lookup(keys, "qom-type"));
+    if (!kind && !*ret_help)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "--object %s: it begins with no type; there are secret, tls-creds-psk and "
+                       "tls-creds-x509",
+                       text);
+    g_hash_table_remove(keys, "qom-type");
+    return kind;
+}
+
+static const struct {
+    const char *kind, *options[6];
+} kinds[] = {
+    { "secret",
+      { "data=<text>", "file=<path>", "format=<raw|base64>", "iv=<text>", "keyid=<id>" } },
+    { "tls-creds-psk",
+      { "dir=<path>", "endpoint=<client|server>", "username=<name>", "verify-peer=<on|off>" } },
+    { "tls-creds-x509", { "dir=<path>", "endpoint=<client|server>", "verify-peer=<on|off>" } },
+};
+
+static void
+help_print(const char *kind)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (g_strcmp0(kinds[i].kind, kind) == 0) {
+            printf("%s options:\n", kind);
+            for (const char *const *o = kinds[i].options; *o; o++)
+                printf("  %s\n", *o);
+            return;
+        }
+    puts("Objects that can be made (TYPE,help tells their options):");
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++)
+        printf("  %s\n", kinds[i].kind);
+}
+
 bool
-tool_objects_add(ToolObjects *objects, const char *text, GError **err)
+tool_objects_add(ToolObjects *objects, const char *text, bool *ret_told, GError **err)
 {
     static const BlockOpenOps ops = { 0 };
     g_autoptr(GHashTable) keys = tool_keyval_new();
-    bool json = *text == '{';
-    const char *rest = json ? NULL : strchr(text, ',');
-    g_autofree char *kind =
-        json ? object_from_json(text, keys, err) : g_strndup(text, strcspn(text, ","));
+    g_autoptr(GError) why = NULL;
+    bool help = false;
+    g_autofree char *kind = *text == '{' ? object_from_json(text, keys, &why)
+                                         : object_from_words(text, keys, &help, &why);
 
-    if (!kind || (rest && !tool_keyval_parse(rest + 1, keys, err)) ||
-        !id_check(objects, g_hash_table_lookup(keys, "id"), err))
+    if (why) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    if (help) {
+        help_print(kind);
+        *ret_told = true;
+        return true;
+    }
+    if (!id_check(objects, g_hash_table_lookup(keys, "id"), err))
         return false;
     if (strcmp(kind, "secret") == 0)
         return block_secrets_add(objects->secrets, keys, &ops, err);

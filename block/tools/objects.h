@@ -9,8 +9,9 @@
 typedef struct ToolObjects ToolObjects;
 ToolObjects *tool_objects_new(void);
 void tool_objects_free(ToolObjects *objects);
-/* One "tls-creds-x509,id=…,dir=…", "tls-creds-psk,…" or "secret,…". */
-bool tool_objects_add(ToolObjects *objects, const char *text, GError **err);
+/* One "tls-creds-x509,id=…,dir=…", "tls-creds-psk,…" or "secret,…"; or JSON. With "help" among the
+ * words what there is is printed instead, and *ret_told is true. */
+bool tool_objects_add(ToolObjects *objects, const char *text, bool *ret_told, GError **err);
 /* New credentials, for the @server or a client, from object @id. The caller frees them. */
 NbdTls *tool_objects_tls(const ToolObjects *objects, const char *id, bool server,
                          const char *hostname, GError **err);

@@ -23,7 +23,7 @@ tool_snapshot_show(BlockNode *node, const char *text, GError **err)
 
     if (!g_str_has_prefix(text, "snapshot."))
         return block_image_snapshot_show(node, text, err);
-    if (!tool_keyval_parse(text, keys, err))
+    if (!tool_keyval_parse(text, TOOL_SHORT_WARN, keys, err))
         return false;
     id = g_hash_table_lookup(keys, "snapshot.id");
     name = g_hash_table_lookup(keys, "snapshot.name");

@@ -50,7 +50,7 @@ image_do(DomainManager *manager, DomainRun *run, const SnapshotDisk *entry, cons
     g_autofree char *program = domain_image_program(manager);
     const char *path = domain_disk_path(disk);
     const char *option = strcmp(what, "create") == 0 ? "-c" : *what == 'a' ? "-a" : "-d";
-    const char *const words[] = { program, "snapshot", option, name, path, NULL };
+    const char *const words[] = { program, "snapshot", "--keyless", option, name, path, NULL };
     g_autofree char *node = run ? live_node(run, entry->name, path) : NULL;
 
     if (node) {

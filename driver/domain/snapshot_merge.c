@@ -222,9 +222,19 @@ move_followers(Domain *domain, const Merge *m, GError **err)
     for (guint i = 0; i < m->followers->len; i++) {
         const char *path = m->followers->pdata[i];
         const char *const words[] = {
-            program, "rebase", "-q",   "-u", "-f",
-            "qcow2", "-F",     format, "-b", domain_disk_path(m->base),
-            path,    NULL,
+            program,
+            "rebase",
+            "-q",
+            "-u",
+            "--keyless",
+            "-f",
+            "qcow2",
+            "-F",
+            format,
+            "-b",
+            domain_disk_path(m->base),
+            path,
+            NULL,
         };
         g_autofree char *backing = backing_of(domain, path, err);
 

@@ -149,6 +149,43 @@ def serves_bitmaps_snapshots_and_offsets():
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 3 0 128k", uri(d + "/s"))
 
 
+def begins_anywhere():
+    """An export that begins inside a sector; read-only ones, of which one client is served, say so."""
+    with place() as d:
+        image = make_image(d + "/image", 8 * MIB)
+        with open(image, "rb") as stream:
+            want = stream.read()[100:] + bytes(100)
+        with server(d + "/s", "-r", "-f", "raw", "-o", "100", image):
+            run("nbdcopy", uri(d + "/s"), d + "/out")
+        with open(d + "/out", "rb") as stream:
+            assert stream.read() == want
+        with server(d + "/s", "-f", "raw", "-o", "100", image):
+            run("qemu-io", "-f", "raw", "-c", "write -P 5 0 1k", "-c", "write -z 4k 600", "-c", "read -P 5 0 1k",
+                uri(d + "/s"))
+        with open(image, "rb") as stream:
+            now = stream.read()
+        assert now[100:] == bytes([5]) * 1024 + want[1024:4096] + bytes(600) + want[4696:-100]
+
+
+def refuses_what_qemu_nbd_refuses():
+    with place() as d:
+        image = make_image(d + "/image", MIB)
+        for words, told in (("-k s", "'s' is no absolute path"), ("--aio=native", "add --cache=none"),
+                            ("--aio=native --cache=unsafe", "add --cache=none"), ("-n --cache=none", "given twice"),
+                            ("--aio=threads --aio=threads", "given twice"),
+                            ("--detect-zeroes=unmap", "add --discard=unmap"),
+                            ("--detect-zeroes=unmap --discard=ignore", "add --discard=unmap")):
+            for tool in (TOOL, "qemu-nbd"):
+                done = subprocess.run([tool, "-k", d + "/s", *words.split(), "-f", "raw", image], capture_output=True,
+                                      text=True, timeout=20, check=False)
+                assert done.returncode == 1 and (tool != TOOL or told in done.stderr), (tool, words, done)
+        for words in ("--aio=native --cache=none", "--cache=off", "--discard=unmap --detect-zeroes=unmap", "-p 1",
+                      "-s -r"):
+            with server(d + "/s", *words.split(), "-f", "raw", image):
+                run("nbdinfo", "--size", uri(d + "/s"))
+        assert "secret" in run(TOOL, "--object", "help")
+
+
 def lets_nobody_write_what_is_read_only():
     with place() as d:
         image = make_image(d + "/image")
@@ -463,7 +500,7 @@ def is_locked_in_as_the_image_tool_is():
 def explains_what_is_wrong():
     with place() as d:
         image = make_image(d + "/image")
-        for argv, text in ((["-k", d + "/s", d + "/none"], "none"), (["-k", "x" * 200, image], "bytes"),
+        for argv, text in ((["-k", d + "/s", d + "/none"], "none"), (["-k", "/" + "x" * 200, image], "bytes"),
                            (["--cache", "bad", image], "none of writeback"), ([], "one image"),
                            (["-B", "b", "-f", "raw", image], "no bitmap 'b'"),
                            (["--object", "secret,id=s", image], "needs 'data' or 'file'"),
@@ -479,7 +516,8 @@ def explains_what_is_wrong():
 
 
 TESTS = (lists_as_qemu_nbd_does, is_copied_both_ways, tells_where_data_is, keeps_what_fio_verifies,
-         serves_bitmaps_snapshots_and_offsets, lets_nobody_write_what_is_read_only,
+         serves_bitmaps_snapshots_and_offsets, begins_anywhere, refuses_what_qemu_nbd_refuses,
+         lets_nobody_write_what_is_read_only,
          forgets_what_is_temporary, speaks_tls,
          is_a_client_of_other_servers, writes_parts_of_a_servers_blocks, ends_with_its_last_client,
          holds_the_image_as_qemu_does, stands_nonsense, loses_nothing_of_a_client_that_dies,

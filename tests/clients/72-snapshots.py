@@ -94,7 +94,7 @@ class Guest:
             return file.read(512).rstrip(b".").decode()
 
     def in_image(self, path=None):
-        return re.findall(r"^\d+\s+(\S+)", self.img("snapshot", "-l", path or self.disk), re.M)
+        return re.findall(r"^\d+\s+(\S+)", self.img("snapshot", "--keyless", "-l", path or self.disk), re.M)
 
     def source(self, flags=0):
         return ET.fromstring(self.dom.XMLDesc(flags)).find("devices/disk[1]/source").get("file")

@@ -91,9 +91,22 @@ class Luks(unittest.TestCase):
                 self.assert_same(KILN, "q.qcow2")
                 for image in ("k.qcow2", "q.qcow2"):
                     self.assert_same_info(image)
-                    self.run_one(KILN, ["check", image])
+                    self.run_one(KILN, ["check", "--keyless", image])
                     self.run_one(QEMU, ["check", *SECRETS, "--image-opts",
                                         "driver=qcow2,encrypt.key-secret=one,file.filename=" + image])
+
+    def test_keyless(self):
+        """What qemu-img wants a key for is refused without one, unless it was said that none is needed."""
+        self.convert(KILN, ["r.raw"], "qcow2", "k.qcow2", "encrypt.format=luks,encrypt.key-secret=one,encrypt.iter-time=1")
+        self.run_one(KILN, ["create", "-f", "qcow2", "-b", "k.qcow2", "-F", "qcow2", "o.qcow2"])
+        for line in ("snapshot -l k.qcow2", "snapshot -c a k.qcow2", "snapshot -l o.qcow2", "check k.qcow2",
+                     "check -r all k.qcow2", "rebase -u -b r.raw -F raw k.qcow2", "rebase -u k.qcow2"):
+            with self.subTest(line=line):
+                self.run_one(QEMU, line.split(), good=False)
+                told = self.run_one(KILN, line.split(), good=False).stderr
+                self.assertIn("give the id of a secret object", told)
+                command, *words = line.split()
+                self.run_one(KILN, [command, "--keyless", *words])
 
     def test_overlay(self):
         """Copy-on-write under encryption, with snapshots."""

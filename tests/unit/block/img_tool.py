@@ -446,6 +446,109 @@ class Beside(unittest.TestCase):
                               ("secret,id=a b,data=x", "secret,id=b,data=y")):
             self.both(["info", "--object", first, "--object", second, "base.raw"])
 
+    def make(self, *words, shared=False):
+        """Both directories get the image that qemu-img makes; @shared: it is one and the same."""
+        subprocess.run([QEMU, *words], cwd=self.at[QEMU], check=True, stdout=subprocess.DEVNULL)
+        if not shared:
+            subprocess.run([QEMU, *words], cwd=self.at[KILN], check=True, stdout=subprocess.DEVNULL)
+
+    def test_names(self):
+        """An image that a file name does not say has its options for a name."""
+        self.make("create", "-q", "-f", "qcow2", "a.qcow2", "5M")
+        self.make("create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "o.qcow2")
+        self.run_one(KILN, ["create", "-f", "luks", "--object", "secret,id=s,data=x", "-o",
+                            "key-secret=s,iter-time=10", "l.luks", "1M"])
+        shutil.copy(os.path.join(self.at[KILN], "l.luks"), self.at[QEMU])
+        self.lines("""
+            info --image-opts driver=raw,file.driver=qcow2,file.file.filename=a.qcow2
+            info --output=json --image-opts driver=raw,file.driver=qcow2,file.file.filename=a.qcow2
+            info --image-opts driver=raw,offset=1M,size=1M,file.filename=base.raw
+            info --image-opts driver=raw,offset=100,file.filename=base.raw
+            info --image-opts driver=raw,file.driver=raw,file.file.filename=base.raw
+            info --image-opts driver=qcow2,file.driver=raw,file.offset=0,file.file.filename=a.qcow2
+            info --image-opts driver=qcow2,cache.direct=off,discard=unmap,file.filename=a.qcow2
+            info --backing-chain --image-opts driver=qcow2,file.driver=raw,file.file.filename=o.qcow2
+            info --output=json --backing-chain --image-opts driver=qcow2,file.driver=raw,file.file.filename=o.qcow2
+            info --object secret,id=s,data=x --image-opts driver=luks,key-secret=s,file.filename=l.luks
+            info --image-opts filename=a.qcow2
+            info --image-opts driver=file,filename=a.qcow2
+            info --image-opts driver=qcow2,file.filename=o.qcow2,backing.driver=raw,backing.file.filename=base.raw
+            convert --image-opts driver=file,filename=a.qcow2 copy
+            compare -f raw -F raw copy a.qcow2
+            map -f file a.qcow2
+            create -u -f qcow2 -b x.qcow2 -F qcow2 x.qcow2 1M
+        """)
+        window = 'json:{"driver":"raw","offset":512,"file":{"driver":"file","filename":"base.raw"}}'
+        for words in (["info", window], ["info", "-f", "raw", 'json:{"driver":"qcow2","file":{"driver":"file",'
+                                         '"filename":"a.qcow2"}}'],
+                      ["info", 'json:{"driver":"file","filename":"a.qcow2"}'], ["info", 'json:{"filename":"a.qcow2"}'],
+                      ["create", "-f", "qcow2", "-b", window, "-F", "raw", "w.qcow2"],
+                      ["info", "--backing-chain", "w.qcow2"],
+                      ["info", "--backing-chain", "--output=json", "w.qcow2"]):
+            self.both(words)
+
+    def test_strict(self):
+        """compare -s has one verdict; map, of images whose clusters were taken beforehand."""
+        rng = random.Random(9)
+        disk = bytearray(SIZE)
+        for at in (300 << 10, 1 << 20, 3 << 20):
+            disk[at:at + 100000] = rng.randbytes(25000) * 4
+        with open(os.path.join(self.at[QEMU], "s.raw"), "wb") as stream:
+            for at in range(0, SIZE, 4096):
+                stream.seek(at)
+                if any(disk[at:at + 4096]):
+                    stream.write(disk[at:at + 4096])
+            stream.truncate(SIZE)
+        made = {"q.qcow2": "", "c.qcow2": "-c", "q4.qcow2": "-o cluster_size=4k", "q05.qcow2": "-o cluster_size=512",
+                "m.qcow2": "-o preallocation=metadata", "v.vdi": "", "s.vdi": "-o static=on", "v.vpc": "",
+                "f.vpc": "-o subformat=fixed", "v.vmdk": "", "f.vmdk": "-o subformat=monolithicFlat",
+                "p.vmdk": "-o subformat=streamOptimized", "v.qed": "", "v.vhdx": "", "v.qcow": ""}
+        for name, options in made.items():
+            self.make("convert", "-O", name.split(".")[1], *options.split(), "s.raw", name, shared=True)
+        self.make("create", "-f", "qcow2", "-b", "q.qcow2", "-F", "qcow2", "o.qcow2", "9M", shared=True)
+        self.make("convert", "-O", "qcow2", "q.qcow2", "n.qcow2", shared=True)
+        self.make("snapshot", "-c", "one", "n.qcow2", shared=True)
+        self.make("create", "-f", "qcow2", "-o", "preallocation=metadata", "e.qcow2", "5M", shared=True)
+        self.make("create", "-f", "qcow2", "-o", "extended_l2=on,cluster_size=128k", "x.qcow2", "5M", shared=True)
+        subprocess.run(["qemu-io", "-c", "write 10k 6k", "-c", "write -z 200k 8k", "x.qcow2"], cwd=self.at[QEMU],
+                       check=True, stdout=subprocess.DEVNULL)
+        self.at[KILN] = self.at[QEMU]    # the holes of the files count as well
+        names = ["s.raw", *made, "o.qcow2", "n.qcow2", "e.qcow2", "x.qcow2"]
+        for one in names:
+            for two in names:
+                with self.subTest(one=one, two=two):
+                    self.both(["compare", "-s", one, two])
+        for name in ("m.qcow2", "e.qcow2", "x.qcow2", "s.raw"):
+            for output in ("human", "json"):
+                told, want = (self.run_one(tool, ["map", "--output", output, name]).stdout for tool in (KILN, QEMU))
+                self.assertEqual(told, want, name)
+
+    def test_short_options(self):
+        self.lines("""
+            create -f qcow2 -o nolazy_refcounts a.qcow2 1M
+            create -f qcow2 -o nopreallocation,lazy_refcounts b.qcow2 1M
+            create -f qcow2 -o lazy_refcounts=on,nolazy_refcounts c.qcow2 1M
+            create -f qcow2 -o nocompat bad.qcow2 1M
+            create -f raw -o nocow bad.raw 1M
+            create -f raw -o nonocow d.raw 1M
+            create -f qcow2 -o size=1M, bad.qcow2
+            amend -o nolazy_refcounts b.qcow2
+            info b.qcow2
+            convert -O qcow2 -o nolazy_refcounts base.raw e.qcow2
+            measure -O qcow2 -o noextended_l2 base.raw
+            info --image-opts driver=qcow2,file.filename=a.qcow2,noread-only
+            info --image-opts driver=qcow2,file.filename=a.qcow2,nothing
+            info --image-opts a.qcow2
+            info --object qom-type=secret,id=s,data=x a.qcow2
+            info --object secret,noid,data=x a.qcow2
+        """)
+        told = self.both("info --image-opts driver=qcow2,file.filename=a.qcow2,nocache.direct", status=0)
+        self.assertIn("warning: write 'cache.direct=off'", told.stderr)
+        for words in ("help", "?", "secret,help", "secret,id=s,help", "nothing,help", "tls-creds-psk,?"):
+            told = self.both(["info", "--object", words, "nothing"], same_text=False, status=0).stdout
+            self.assertIn("keyid=" if "secret" in words else "username=" if "psk" in words else "\n  secret\n", told)
+        self.both("info --object help,nothing a.qcow2", status=1)
+
     def test_progress(self):
         """-p ends at 100; SIGUSR1 tells how far it is."""
         text = self.both("convert -p -O raw base.raw x.raw", same_text=False, status=0).stdout

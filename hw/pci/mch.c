@@ -31,6 +31,9 @@ mch_ecam_read(void *opaque, uint64_t offset, unsigned size)
 static void
 mch_ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
+    /* SeaBIOS 1.16, leaving a sleep, switches ECAM off by way of ECAM, and on again likewise. */
+    if (offset == MCH_PCIEXBAR && !(value & PCIEXBAR_ENABLE))
+        return;
     pci_config_write(((Mch *)opaque)->pci.bus->root, (uint16_t)(offset >> 12), offset & 0xfff, size,
                      (uint32_t)value);
 }

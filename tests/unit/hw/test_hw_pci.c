@@ -171,6 +171,14 @@ test_config_ways(void **state)
     /* identity is read-only */
     fake_write(fake, ECAM(0, 0, 0, 0), 4, 0);
     assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0x29c08086);
+    /* ECAM does not switch itself off, and is there after a sleep; mechanism 1 can */
+    fake_write(fake, ECAM(0, 0, 0, 0x60), 4, 0);
+    assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0x29c08086);
+    board_wake(fake->machine, ACPI_WAKE_RTC);
+    assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0x29c08086);
+    fake_out(fake, 0xcf8, 4, 0x80000060);
+    fake_out(fake, 0xcfc, 4, 0);
+    assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0xffffffff);
     fake_machine_free(fake);
 }
 

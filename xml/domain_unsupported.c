@@ -149,9 +149,6 @@ check_board(const DomainDef *def, GError **err)
         return refuse(err, "<source type='file'/> in <memoryBacking> (use 'memfd')");
     if (def->pm_mem == TRISTATE_ON && def->os.kernel)
         return refuse(err, "<pm> with suspend-to-mem enabled, without firmware to wake the guest,");
-    if (def->pm_mem == TRISTATE_ON &&
-        (def->os.firmware == DOMAIN_FIRMWARE_EFI || def->os.loader_type == DOMAIN_LOADER_PFLASH))
-        return refuse(err, "<pm> with suspend-to-mem enabled, with UEFI firmware,");
     if (def->memtune && def->memtune->min_guarantee != XML_UNSET)
         return refuse(err, "<min_guarantee> in <memtune>");
     if (def->fc_appid)

@@ -2,7 +2,7 @@
 """A stock kernel sleeps in memory and is woken, by its clock and by QMP, on both machines and by both
 firmwares; its disks and its card work afterwards, and it has nothing to complain about.
 
-One of them here; all, or those that begin with some words, by
+Two of them here; all, or those that begin with some words, by
     run-suites 38-sleep -- --env KILN_WHOLE=1
     run-suites 38-sleep -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc"
 
@@ -45,7 +45,7 @@ echo THE END
 poweroff -f
 """
 CHIP = {"q35": "ICH9-LPC", "pc": "PIIX4_PM"}
-FEW = (("q35", "OVMF"),)
+FEW = (("q35", "SeaBIOS"), ("q35", "OVMF"))
 ALL = tuple((machine, firmware) for machine in CHIP for firmware in ("SeaBIOS", "OVMF"))
 
 

@@ -4,8 +4,30 @@
 #include "block/img/img.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "util/error.h"
+
+/* An encrypted image is measured with the key that it would get, as qemu-img has it. */
+static bool
+key_is_there(const ImgArgs *args, const char *format, GHashTable *options, GError **err)
+{
+    const char *inner = g_hash_table_lookup(options, "encrypt.format");
+    const char *key = strcmp(format, "luks") == 0     ? "key-secret"
+                      : g_strcmp0(inner, "luks") == 0 ? "encrypt.key-secret"
+                                                      : NULL;
+    const char *id = key ? g_hash_table_lookup(options, key) : NULL;
+    g_autofree uint8_t *secret = NULL;
+    size_t length;
+
+    if (key && !id)
+        return kiln_error_set(
+            err, VIR_ERR_INVALID_ARG,
+            "Parameter '%s' is required for cipher: give the id of a secret object", key);
+    if (id)
+        secret = tool_objects_secret(args->by_id, id, &length, err);
+    return !id || secret;
+}
 
 static int
 measure_run(ImgArgs *args)
@@ -45,7 +67,8 @@ measure_run(ImgArgs *args)
     g_hash_table_replace(
         options, g_strdup("size"),
         g_strdup_printf("%" PRIu64, source ? block_node_size(source) : args->size));
-    if (!img_create_options_check(format, options, false, &err) || !img_sandbox_enter(&err))
+    if (!img_create_options_check(format, options, false, &err) ||
+        !key_is_there(args, format, options, &err) || !img_sandbox_enter(&err))
         return img_fail_error(err);
     img_create_options_settle(format, options);
     if (!block_image_measure(format, options, source, &measure, &err))

@@ -237,6 +237,10 @@ data_file_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GErro
                               "one",
                               image_name(node));
     }
+    if (!data && node->read_only && block_opening_image(opening)->no_io) {
+        q->has_data_file = true; /* its name is all that is asked for: it need not be there */
+        return true;
+    }
     if (!data && !q->header.data_file)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "qcow2 image '%s' keeps its data in another file and does not name "

@@ -523,6 +523,22 @@ class Beside(unittest.TestCase):
                 told, want = (self.run_one(tool, ["map", "--output", output, name]).stdout for tool in (KILN, QEMU))
                 self.assertEqual(told, want, name)
 
+    def test_missing_parts(self):
+        """info wants neither the data file of an image nor its key; measure wants the key."""
+        self.make("create", "-f", "qcow2", "-o", "data_file=d.data", "d.qcow2", "1M")
+        for where in self.at.values():
+            os.unlink(os.path.join(where, "d.data"))
+        self.lines("""
+            info d.qcow2
+            info --output=json d.qcow2
+            map d.qcow2
+            measure -O luks --size 1G
+            measure -O luks --object secret,id=s,data=x -o key-secret=s --size 1G
+            measure -O luks -o key-secret=s --size 1G
+            measure -O qcow2 -o encrypt.format=luks --size 1G
+            measure -O qcow2 -o encrypt.format=luks,encrypt.key-secret=s --object secret,id=s,data=x --size 1G
+        """)
+
     def test_short_options(self):
         self.lines("""
             create -f qcow2 -o nolazy_refcounts a.qcow2 1M

@@ -12,6 +12,7 @@
 
 #include "block/open.h"
 #include "util/error.h"
+#include "util/file.h"
 
 static const char *
 image_name(const BlockNode *node)
@@ -95,7 +96,9 @@ create_open_file(void *opaque, const char *filename, int flags, GError **err)
     int fd = open(filename, flags | O_CREAT | O_CLOEXEC, 0644);
 
     (void)opaque;
-    return fd < 0 ? block_open_failed(errno, "create", filename, flags, err) : fd;
+    if (fd < 0)
+        file_open_error(err, errno, "create", filename, flags);
+    return fd;
 }
 
 /* The file that the image will lie in, locked and emptied. */
@@ -229,11 +232,11 @@ block_image_resize(BlockNode *node, uint64_t size, BlockPrealloc prealloc, bool 
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "image '%s' is read-only",
                               image_name(node));
     if (size < node->size && !shrink)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "image '%s' has %" G_GUINT64_FORMAT
-                              " bytes; cutting it to %" G_GUINT64_FORMAT
-                              " loses what is beyond; say --shrink if that is wanted",
-                              image_name(node), node->size, size);
+        return kiln_error_set(
+            err, VIR_ERR_OPERATION_INVALID,
+            "image '%s' has %" G_GUINT64_FORMAT " bytes; cutting it to %" G_GUINT64_FORMAT
+            " loses what is beyond; say so with resize --shrink if that is wanted",
+            image_name(node), node->size, size);
     return node->driver->resize(node, size, prealloc, err);
 }
 

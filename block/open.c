@@ -325,27 +325,15 @@ node_open(BlockOptions *opts, BlockOpening *above, bool protocol, GError **err)
                                                                        : NULL;
 }
 
-int
-block_open_failed(int errnum, const char *verb, const char *filename, int flags, GError **err)
-{
-    if (errnum == EINVAL && flags & O_DIRECT)
-        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
-                       "cannot %s '%s' past the page cache: its file system is without O_DIRECT; "
-                       "use cache 'writeback'",
-                       verb, filename);
-    else
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot %s '%s'", verb, filename);
-    file_explain_denied(err, errnum, filename);
-    return -1;
-}
-
 static int
 open_file_by_path(void *opaque, const char *filename, int flags, GError **err)
 {
     int fd = open(filename, flags | O_CLOEXEC);
 
     (void)opaque;
-    return fd < 0 ? block_open_failed(errno, "open", filename, flags, err) : fd;
+    if (fd < 0)
+        file_open_error(err, errno, "open", filename, flags);
+    return fd;
 }
 
 BlockNode *

@@ -30,10 +30,6 @@ bool block_node_lock(BlockNode *node, bool writable, bool share_rw, GError **err
 /* @name as the image @image names it, relative to that image's directory. */
 char *block_filename_beside(const BlockNode *image, const char *name, GError **err);
 
-/* @err says that @filename could not be opened with @flags (@verb: "open", "create"), and what
- * would help; -1. */
-int block_open_failed(int errnum, const char *verb, const char *filename, int flags, GError **err);
-
 /* The format of what @file holds, by its first bytes. */
 const BlockDriver *block_probe_node(BlockNode *file, GError **err);
 

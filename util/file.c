@@ -219,6 +219,19 @@ file_explain_denied(GError **err, int errnum, const char *path)
     }
 }
 
+void
+file_open_error(GError **err, int errnum, const char *doing, const char *path, int flags)
+{
+    if (errnum == EINVAL && flags & O_DIRECT)
+        kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
+                       "cannot %s '%s' past the page cache: its file system is without O_DIRECT; "
+                       "use cache 'writeback'",
+                       doing, path);
+    else
+        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot %s '%s'", doing, path);
+    file_explain_denied(err, errnum, path);
+}
+
 int
 file_move_high(int fd)
 {

@@ -42,6 +42,10 @@ int file_put_setting(const char *path, const char *text);
  * takes root for nobody, adds that and what helps; else leaves it. Any thread. */
 void file_explain_denied(GError **err, int errnum, const char *path);
 
+/* @err says that @path could not be opened with open(2)'s @flags, and what would help; @doing:
+ * "open", "create", "open the disk". Any thread. */
+void file_open_error(GError **err, int errnum, const char *doing, const char *path, int flags);
+
 /* Moves @fd beyond the numbers that select(2) can name (FD_SETSIZE), for descriptors that come in
  * thousands: libraries that wait by select (libnftables) end the process when they are given a
  * higher one. The new number, or @fd itself when there is none. Close-on-exec. */

@@ -60,6 +60,8 @@ domain_resources_add(DomainResources *resources, int fd)
 static void
 file_error(GError **err, int errnum, const char *path, int flags, const char *what)
 {
+    g_autofree char *doing = g_strconcat("open ", what, NULL);
+
     if (g_str_equal(what, "KVM device") &&
         (errnum == ENOENT || errnum == ENODEV || errnum == ENXIO))
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -70,15 +72,8 @@ file_error(GError **err, int errnum, const char *path, int flags, const char *wh
         kiln_error_set(err, VIR_ERR_SYSTEM_ERROR,
                        "cannot open the KVM device '%s': %s; the user needs to be in group 'kvm'",
                        path, g_strerror(errnum));
-    else if (errnum == EINVAL && (flags & O_DIRECT))
-        kiln_error_set(
-            err, VIR_ERR_SYSTEM_ERROR,
-            "cannot open %s '%s' past the page cache: its file system cannot do that; use "
-            "cache='writeback'",
-            what, path);
     else
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errnum, "cannot open %s '%s'", what, path);
-    file_explain_denied(err, errnum, path);
+        file_open_error(err, errnum, doing, path, flags);
 }
 
 static int

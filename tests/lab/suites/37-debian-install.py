@@ -63,7 +63,7 @@ d-i partman/choose_partition select finish
 d-i partman/confirm boolean true
 d-i partman/confirm_nooverwrite boolean true
 d-i base-installer/debootstrap_variant string minbase
-d-i base-installer/includes string systemd-sysv udev dbus ifupdown dhcpcd-base iproute2
+d-i base-installer/includes string systemd-sysv udev dbus ifupdown dhcpcd-base iproute2 debconf-i18n
 d-i base-installer/install-recommends boolean false
 d-i base-installer/kernel/image string linux-image-cloud-amd64
 d-i base-installer/initramfs-tools/driver-policy select dep

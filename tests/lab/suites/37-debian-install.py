@@ -34,7 +34,7 @@ WORDS = "auto=true priority=critical DEBIAN_FRONTEND=text mitigations=off --- co
 UNSIGNED = "/usr/lib/base-installer.d/01unsigned"
 PRESEED = """
 d-i preseed/early_command string (echo '#!/bin/sh'; echo "echo 'Acquire::AllowInsecureRepositories true;' \
-> /target/etc/apt/apt.conf.d/01unsigned") > %s; chmod 755 %s; tail -n 0 -f /var/log/syslog > /dev/ttyS0 &
+> /target/etc/apt/apt.conf.d/01unsigned") > %s; chmod 755 %s
 d-i debian-installer/locale string en_US.UTF-8
 d-i keyboard-configuration/xkb-keymap select us
 d-i netcfg/choose_interface select auto

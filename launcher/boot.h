@@ -51,9 +51,10 @@ typedef struct {
 } BootConfig;
 
 /* How the first processor begins: in 64-bit mode with the page tables at BOOT_PAGE_TABLES and the
- * zero page in RSI, or in flat 32-bit mode with the start info in EBX. */
+ * zero page in RSI, in flat 32-bit mode with the start info in EBX, or in real mode, with the
+ * paragraph of the entry in CS. */
 typedef struct {
-    bool long_mode;
+    bool long_mode, real_mode;
     uint64_t entry, argument;
 } BootEntry;
 

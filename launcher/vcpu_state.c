@@ -277,6 +277,19 @@ vcpu_enter_kernel(Vcpu *v, const BootEntry *entry, GError **err)
     return VCPU_IOCTL(v, KVM_SET_SREGS, &sregs, err) && VCPU_IOCTL(v, KVM_SET_REGS, &regs, err);
 }
 
+static bool
+vcpu_enter_real_mode(Vcpu *v, uint64_t entry, GError **err)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs = { .rip = entry & 15, .rflags = 2 };
+
+    if (!VCPU_IOCTL(v, KVM_GET_SREGS, &sregs, err))
+        return false;
+    sregs.cs.selector = (uint16_t)(entry >> 4);
+    sregs.cs.base = entry & ~UINT64_C(15);
+    return VCPU_IOCTL(v, KVM_SET_SREGS, &sregs, err) && VCPU_IOCTL(v, KVM_SET_REGS, &regs, err);
+}
+
 bool
 vcpu_reset(Vcpu *v, const BootEntry *entry, GError **err)
 {
@@ -286,7 +299,10 @@ vcpu_reset(Vcpu *v, const BootEntry *entry, GError **err)
         return true;
     /* Nobody else sets them up on a boot without firmware, on no processor. */
     vcpu_set_memory_types(v);
-    return v->index > 0 || vcpu_enter_kernel(v, entry, err);
+    if (v->index > 0)
+        return true;
+    return entry->real_mode ? vcpu_enter_real_mode(v, entry->entry, err)
+                            : vcpu_enter_kernel(v, entry, err);
 }
 
 char *

@@ -154,6 +154,8 @@ bool vm_open_boot_files(Vm *vm, GError **err);
 bool vm_boot(Vm *vm, GError **err);
 /* The same for a guest whose memory and registers will be loaded. */
 bool vm_boot_incoming(Vm *vm, GError **err);
+/* After board_wake(): by firmware, or where the guest has said. */
+bool vm_boot_awake(Vm *vm, GError **err);
 
 /* vm_ops.c: the machine's way to KVM. */
 extern const MachineOps vm_machine_ops;

@@ -98,3 +98,13 @@ vm_boot(Vm *vm, GError **err)
         return false;
     return boot_reset_vcpus(vm, &entry, err);
 }
+
+bool
+vm_boot_awake(Vm *vm, GError **err)
+{
+    BootEntry entry = { .real_mode = true };
+
+    if (vm_boots_firmware(vm))
+        return vm_boot(vm, err);
+    return board_resume(vm->machine, &entry.entry, err) && boot_reset_vcpus(vm, &entry, err);
+}

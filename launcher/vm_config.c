@@ -147,11 +147,6 @@ config_globals(Vm *vm, MachineConfig *ret, GError **err)
             if (!keyval_uint("-global", global, s3, 0, 1, &off3, err) ||
                 !keyval_uint("-global", global, s4, 0, 1, &off4, err))
                 return false;
-            if (!off3 && vm->options->kernel)
-                return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                      "-global %s=0: a guest sleeps in memory only with firmware, "
-                                      "which wakes it; -kernel boots without",
-                                      s3);
             ret->s3 = !off3;
             ret->s4 = !off4;
         }

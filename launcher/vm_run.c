@@ -253,7 +253,7 @@ vm_wakeup(Vm *vm, AcpiWake reason, GError **err)
     kvm_reset_chips(vm->kvm);
     board_wake(vm->machine, reason);
     machine_set_running(vm->machine, true);
-    if (!vm_boot(vm, err)) {
+    if (!vm_boot_awake(vm, err)) {
         vm->state = VM_RUNNING;
         vm_pause(vm, VM_INTERNAL_ERROR);
         return false;

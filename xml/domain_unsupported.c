@@ -147,8 +147,6 @@ check_board(const DomainDef *def, GError **err)
         return refuse(err, "<maxMemory> (memory hotplug)");
     if (backing && backing->source == DOMAIN_MEMORY_SOURCE_FILE)
         return refuse(err, "<source type='file'/> in <memoryBacking> (use 'memfd')");
-    if (def->pm_mem == TRISTATE_ON && def->os.kernel)
-        return refuse(err, "<pm> with suspend-to-mem enabled, without firmware to wake the guest,");
     if (def->memtune && def->memtune->min_guarantee != XML_UNSET)
         return refuse(err, "<min_guarantee> in <memtune>");
     if (def->fc_appid)

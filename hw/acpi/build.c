@@ -19,7 +19,6 @@ enum {
     RSDP_RSDT = 16,
     RSDP_XSDT = 24,
     RSDP_EXTENDED_CHECKSUM = 32,
-    FACS_SIZE = 64,
     HEAD_SIZE = 36,
     HEAD_LENGTH = 4,
     HEAD_CHECKSUM = 9,
@@ -127,9 +126,9 @@ layout_facs(Layout *layout)
 
     layout_align(layout, 64);
     at = layout->out->len;
-    layout_zeroes(layout, FACS_SIZE);
+    layout_zeroes(layout, ACPI_FACS_SIZE);
     memcpy(layout->out->data + at, "FACS", 4);
-    bytes_store(layout->out->data + at + 4, FACS_SIZE, 4);
+    bytes_store(layout->out->data + at + 4, ACPI_FACS_SIZE, 4);
     layout->out->data[at + 32] = 2; /* version */
     return at;
 }

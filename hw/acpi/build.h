@@ -22,6 +22,10 @@ void acpi_build_blobs(Machine *machine, GByteArray *tables, GByteArray *rsdp, GB
 /* Parts, each appending one table's body behind its 36-byte head (dsdt.c, tables.c). The FADT's
  * pointers are left zero: ACPI_FADT_* say where they go, from the table's beginning. */
 enum { ACPI_FADT_FACS = 36, ACPI_FADT_DSDT = 40, ACPI_FADT_X_DSDT = 140 };
+
+/* The FACS of acpi_build(): its place behind the RSDP at the base, its size, and where in it the
+ * guest says at which address it goes on after a sleep (5.2.10). */
+enum { ACPI_FACS = 64, ACPI_FACS_SIZE = 64, ACPI_FACS_WAKING_VECTOR = 12 };
 /* The DSDT, in a byte array of its own; returns where in it the address of the page with the
  * generation identifier goes (4 bytes), 0 when there is none. */
 guint acpi_dsdt(Machine *machine, GByteArray *out);

@@ -4,6 +4,7 @@
 #include "hw/pci/board.h"
 
 #include "hw/acpi/build.h"
+#include "hw/core/bytes.h"
 #include "hw/firmware/smbios.h"
 #include "hw/firmware/vmgenid.h"
 #include "hw/isa/rtc.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 /* Where firmware looks why it runs, and what stands there after S3. */
-enum { CMOS_SHUTDOWN = 0x0f, SHUTDOWN_RESUME = 0xfe, PAMS = 7 };
+enum { CMOS_SHUTDOWN = 0x0f, SHUTDOWN_RESUME = 0xfe, PAMS = 7, REAL_MODE_END = 0x100000 };
 #define GIB (UINT64_C(1) << 30)
 #define WINDOW64_MAX (1024 * GIB)
 
@@ -130,21 +131,30 @@ board_ecam(const Machine *machine)
     return base ? base : BOARD_ECAM_BASE;
 }
 
-bool
-board_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err)
+/* The registers and BARs that firmware sets. */
+static bool
+board_assign(Machine *machine, GError **err)
 {
     PciWindows windows;
     bool ok;
 
-    if (!machine->pci || !machine->board->pm(machine))
-        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the board has not been made");
     board_windows(machine, &windows);
     memory_layout_begin(machine->layout);
     machine->board->program(machine->pci);
     ok = pci_assign(machine->pci, &windows, err);
     (void)memory_layout_commit(machine->layout);
+    return ok;
+}
+
+bool
+board_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err)
+{
+    if (!machine->pci || !machine->board->pm(machine))
+        return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "the board has not been made");
+    if (!board_assign(machine, err))
+        return false;
     vmgenid_place(machine);
-    return ok && acpi_build(machine, BOARD_ACPI_BASE, BOARD_ACPI_SIZE, ret_rsdp, err) &&
+    return acpi_build(machine, BOARD_ACPI_BASE, BOARD_ACPI_SIZE, ret_rsdp, err) &&
            smbios_place(machine, BOARD_SMBIOS_BASE, BOARD_SMBIOS_SIZE, err);
 }
 
@@ -179,6 +189,28 @@ board_wake(Machine *machine, AcpiWake reason)
     for (unsigned i = 2; board->pciexbar && i-- > 0;)
         pci_config_write(machine->pci, 0, board->pciexbar + 4 * i, 4, ecam[i]);
     acpi_pm_wake(board->pm(machine), reason);
+}
+
+bool
+board_resume(Machine *machine, uint64_t *ret_vector, GError **err)
+{
+    uint8_t facs[ACPI_FACS_SIZE];
+    uint64_t at = BOARD_ACPI_BASE + ACPI_FACS;
+
+    if (!board_assign(machine, err))
+        return false;
+    if (guest_memory_read(machine->memory, at, facs, sizeof(facs)) < 0 ||
+        memcmp(facs, "FACS", 4) != 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                              "the guest's FACS, at 0x%" G_GINT64_MODIFIER "x, is gone: it cannot "
+                              "be told where the guest goes on",
+                              at);
+    *ret_vector = bytes_load32(facs + ACPI_FACS_WAKING_VECTOR);
+    return (*ret_vector && *ret_vector < REAL_MODE_END) ||
+           kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                          "the guest's FACS says that it goes on at 0x%" G_GINT64_MODIFIER
+                          "x, which is not in the first MiB",
+                          *ret_vector);
 }
 
 const Board *const board_list[] = { &board_q35, &board_pc, NULL };

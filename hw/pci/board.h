@@ -72,6 +72,11 @@ bool board_create(Machine *machine, const Board *board, GError **err);
  * guest's memory map. */
 bool board_prepare_boot(Machine *machine, uint64_t *ret_rsdp, GError **err);
 
+/* The same after board_wake(), for a guest that booted so: registers and BARs, but not the tables,
+ * which are the guest's. *ret_vector is the address in its FACS at which the guest wants to go on,
+ * in real mode (ACPI 6.4, section 16.3.2); VIR_ERR_OPERATION_FAILED when it left none. */
+bool board_resume(Machine *machine, uint64_t *ret_vector, GError **err);
+
 /* Where the board lets BARs go, as its ACPI tables say; where firmware has put some elsewhere above
  * 4 GiB, there too. Any thread, without the root's lock. */
 void board_windows(Machine *machine, PciWindows *ret);

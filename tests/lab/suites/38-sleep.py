@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A stock kernel sleeps in memory and is woken, by its clock and by QMP, on both machines and by both
-firmwares; its disks and its card work afterwards, and it has nothing to complain about.
+firmwares and without one; its disks and its card work afterwards, and it has nothing to complain about.
 
-Two of them here; all, or those that begin with some words, by
+Three of them here; all, or those that begin with some words, by
     run-suites 38-sleep -- --env KILN_WHOLE=1
     run-suites 38-sleep -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc"
 
@@ -45,8 +45,8 @@ echo THE END
 poweroff -f
 """
 CHIP = {"q35": "ICH9-LPC", "pc": "PIIX4_PM"}
-FEW = (("q35", "SeaBIOS"), ("q35", "OVMF"))
-ALL = tuple((machine, firmware) for machine in CHIP for firmware in ("SeaBIOS", "OVMF"))
+FEW = (("q35", "SeaBIOS"), ("q35", "OVMF"), ("q35", "none"))
+ALL = tuple((machine, firmware) for machine in CHIP for firmware in ("SeaBIOS", "OVMF", "none"))
 
 
 def told(guest, words):
@@ -66,7 +66,8 @@ def sleeps(machine, firmware):
             "-device", "usb-tablet,bus=usb0.0"]
     if firmware == "OVMF":
         argv += flash(os.path.join(TMP, "vars-%s.fd" % machine))
-    with Guest(*argv, kernel=None, memory="512") as guest:
+    kernel = {"kernel": "vmlinuz", "initrd": INITRD, "cmdline": 'kiln.run="sh /extra/run"'}
+    with Guest(*argv, memory="512", **(kernel if firmware == "none" else {"kernel": None})) as guest:
         before = told(guest, "BEFORE")
         check(before.startswith("net=answered"), before)
         for number in range(1, TIMES + 1):
@@ -85,10 +86,10 @@ def sleeps(machine, firmware):
             check(guest.qmp.names().count(event) == TIMES, "events: %r" % guest.qmp.names())
 
 
-initrd = initrd_with(os.path.join(TMP, "initrd-sleep"), ["ahci", "sd_mod", "xhci_pci"],
+INITRD = initrd_with(os.path.join(TMP, "initrd-sleep"), ["ahci", "sd_mod", "xhci_pci"],
                      {"run": SCRIPT.encode()})
 BOOT, OTHER = os.path.join(TMP, "boot.img"), os.path.join(TMP, "other.img")
-make_boot_disk(BOOT, os.path.join(guest_files(), "vmlinuz"), initrd,
+make_boot_disk(BOOT, os.path.join(guest_files(), "vmlinuz"), INITRD,
                "console=ttyS0 quiet panic=-1 mitigations=off kiln.run='sh</extra/run'")   # as GRUB quotes
 with open(OTHER, "wb") as file:
     file.write(os.urandom(1 << 20))

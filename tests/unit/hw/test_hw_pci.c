@@ -4,7 +4,9 @@
 #include "tests/unit/hw/fake_machine.h"
 
 #include "hw/pci/lpc.h"
+#include "hw/core/bytes.h"
 #include "hw/pci/board.h"
+#include "util/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,6 +181,37 @@ test_config_ways(void **state)
     fake_out(fake, 0xcf8, 4, 0x80000060);
     fake_out(fake, 0xcfc, 4, 0);
     assert_int_equal(fake_read(fake, ECAM(0, 0, 0, 0), 4), 0xffffffff);
+    fake_machine_free(fake);
+}
+
+/* A guest without firmware goes on where it said in its tables, with its BARs in their places. */
+static void
+test_resume(void **state)
+{
+    enum { VECTOR = BOARD_ACPI_BASE + 64 + 12 };
+    Toy *toy;
+    FakeMachine *fake = board(&toy);
+    g_autoptr(GError) none = NULL, beyond = NULL, gone = NULL;
+    uint64_t mem = bar64(fake), vector = 0;
+
+    (void)state;
+    assert_memory_equal(fake->ram + BOARD_ACPI_BASE + 64, "FACS", 4);
+    board_wake(fake->machine, ACPI_WAKE_BUTTON);
+    assert_int_equal(cfg_read(fake, 0, 4), 0xffffffff);
+    assert_false(board_resume(fake->machine, &vector, &none));
+    assert_int_equal(kiln_error_code(none), VIR_ERR_OPERATION_FAILED);
+    bytes_store(fake->ram + VECTOR, 0x9a000, 4);
+    board_wake(fake->machine, ACPI_WAKE_BUTTON);
+    assert_true(board_resume(fake->machine, &vector, NULL));
+    assert_int_equal(vector, 0x9a000);
+    assert_int_equal(bar64(fake), mem);
+    assert_int_equal(cfg_read(fake, 0, 4), 0x56781234);
+    bytes_store(fake->ram + VECTOR, 0x100000, 4);
+    assert_false(board_resume(fake->machine, &vector, &beyond));
+    assert_non_null(strstr(beyond->message, "0x100000"));
+    fake->ram[BOARD_ACPI_BASE + 64] = 0;
+    assert_false(board_resume(fake->machine, &vector, &gone));
+    assert_non_null(strstr(gone->message, "FACS"));
     fake_machine_free(fake);
 }
 
@@ -575,17 +608,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_ways),
-        cmocka_unit_test(test_assignment),
-        cmocka_unit_test(test_bar_moves),
-        cmocka_unit_test(test_msix),
-        cmocka_unit_test(test_msix_batch),
-        cmocka_unit_test(test_intx),
-        cmocka_unit_test(test_root_port),
-        cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_move_under_access),
-        cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_unplug_while_others_move),
+        cmocka_unit_test(test_config_ways), cmocka_unit_test(test_assignment),
+        cmocka_unit_test(test_resume),      cmocka_unit_test(test_bar_moves),
+        cmocka_unit_test(test_msix),        cmocka_unit_test(test_msix_batch),
+        cmocka_unit_test(test_intx),        cmocka_unit_test(test_root_port),
+        cmocka_unit_test(test_no_room),     cmocka_unit_test(test_move_under_access),
+        cmocka_unit_test(test_reset),       cmocka_unit_test(test_unplug_while_others_move),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

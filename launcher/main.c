@@ -160,11 +160,10 @@ main_open_incoming(Vm *vm, int *ret_fd, GError **err)
 }
 
 static bool
-main_run(Vm *vm, const Options *options, Daemonize *daemon, GError **err)
+main_run(Vm *vm, Sandbox *sandbox, const Options *options, Daemonize *daemon, GError **err)
 {
     g_autoptr(Qmp) qmp = NULL;
-    g_autoptr(Sandbox) sandbox = sandbox_new(options, err);
-    int signals = sandbox ? main_take_signals(err) : -1, incoming = -1;
+    int signals = main_take_signals(err), incoming = -1;
 
     vm->need_zstd = main_need_zstd;
     vm->need_crypto = main_need_crypto;
@@ -196,6 +195,7 @@ main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(Options) options = NULL;
+    g_autoptr(Sandbox) sandbox = NULL; /* outlives the vCPUs, which confine themselves */
     g_autoptr(Vm) vm = NULL;
     g_autofree char *text = NULL;
     Daemonize daemon = DAEMONIZE_NONE;
@@ -212,7 +212,8 @@ main(int argc, char **argv)
     if (!err && main_prepare(options, &err) && (vm = vm_new(options, &err)) &&
         daemonize_begin(&daemon, options->daemonize, &err)) {
         main_set_name(options);
-        if (main_run(vm, options, &daemon, &err))
+        sandbox = sandbox_new(options, &err);
+        if (sandbox && main_run(vm, sandbox, options, &daemon, &err))
             status = vm->exit_status;
     }
     if (err)

@@ -228,10 +228,15 @@ chardev_want_input(Chardev *chardev)
 {
     GIOCondition events = 0;
 
-    if (!chardev->in_tag)
-        return;
     if (chardev_room(chardev) > 0)
         events = G_IO_IN;
+    if (chardev->in_waits && events) {
+        chardev->in_waits = false;
+        chardev->in_tag = g_source_add_unix_fd(chardev->source, chardev->in, events);
+        chardev->in_events = events;
+    }
+    if (!chardev->in_tag)
+        return;
     if (events == chardev->in_events)
         return;
     chardev->in_events = events;
@@ -329,6 +334,22 @@ chardev_input(Chardev *chardev)
     }
 }
 
+/* The other end is gone: what it wrote before is read first, when there is room for it. Until then
+ * nothing is asked for, as poll(2) tells of the end whatever is. */
+static void
+chardev_input_ends(Chardev *chardev)
+{
+    if (chardev_room(chardev) > 0) {
+        chardev_input(chardev);
+    } else if (chardev->in_tag == chardev->out_tag) {
+        chardev_hang_up(chardev);
+    } else {
+        g_source_remove_unix_fd(chardev->source, chardev->in_tag);
+        chardev->in_tag = NULL;
+        chardev->in_waits = true;
+    }
+}
+
 void
 chardev_accept_input(Chardev *chardev)
 {
@@ -367,8 +388,10 @@ chardev_source_dispatch(GSource *source, GSourceFunc unused, gpointer unused_dat
     chardev_announce(chardev);
     if (in & G_IO_IN)
         chardev_input(chardev);
-    else if (in & (G_IO_HUP | G_IO_ERR))
+    else if (in & G_IO_ERR)
         chardev_hang_up(chardev);
+    else if (in & G_IO_HUP)
+        chardev_input_ends(chardev);
     if (watch || due) {
         if (due)
             chardev->wake_at = -1;
@@ -411,6 +434,7 @@ chardev_set_fds(Chardev *chardev, int in, int out, bool poll_output)
         g_source_remove_unix_fd(chardev->source, chardev->out_tag);
     chardev->in_tag = chardev->out_tag = NULL;
     chardev->in_events = chardev->out_events = 0;
+    chardev->in_waits = false;
     if (chardev->out >= 0 && chardev->out != chardev->in)
         close(chardev->out);
     if (chardev->in >= 0)

@@ -20,6 +20,7 @@ struct Chardev {
     gpointer in_tag, out_tag, watch_tag;
     GIOCondition in_events, out_events;
     int in, out, watch;
+    bool in_waits; /* at its end, not read yet, and not asked for until there is room */
     bool fd_passing;
     const ChardevFrontend *frontend;
     void *frontend_opaque;

@@ -233,6 +233,24 @@ class Vmm(unittest.TestCase):
             self.assertIn("not found", do("ringbuf-read", device="x", size=1)["error"]["desc"])
 
 
+    def test_piped_commands(self):
+        """Commands of somebody who is gone when they are read."""
+        said = subprocess.run([VMM, *ALWAYS, "-S", "-nodefaults", "-display", "none", "-qmp", "stdio"],
+                              stdout=subprocess.PIPE, timeout=SECONDS, check=True, text=True,
+                              input='{"execute":"qmp_capabilities"}{"execute":"quit"}').stdout
+        self.assertEqual([list(json.loads(line)) for line in said.splitlines()][:3],
+                         [["QMP"], ["return"], ["return"]])
+
+    def test_quit_at_once(self):
+        """Before all of its processors have begun."""
+        for _ in range(10):
+            with subprocess.Popen([VMM, *ALWAYS, "-S", "-nodefaults", "-display", "none", "-smp", "32", "-qmp",
+                                   "stdio"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+                process.stdin.write('{"execute":"qmp_capabilities"}{"execute":"quit"}')
+                process.stdin.flush()
+                self.assertEqual(process.wait(SECONDS), 0)
+
+
 if not os.access("/dev/kvm", os.R_OK | os.W_OK):
     print("skipped: wants /dev/kvm")
     sys.exit(77)

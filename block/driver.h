@@ -184,7 +184,7 @@ struct BlockDriver {
 };
 
 struct BlockSnapshotDriver {
-    GPtrArray *(*list)(BlockNode *node);
+    GPtrArray *(*list)(BlockNode *node, GError **err);
     bool (*create)(BlockNode *node, const BlockSnapshot *snapshot, GError **err);
     bool (*apply)(BlockNode *node, const char *id_or_name, GError **err);
     bool (*remove)(BlockNode *node, const char *id_or_name, GError **err);

@@ -313,10 +313,10 @@ block_snapshot_free(BlockSnapshot *snapshot)
 }
 
 GPtrArray *
-block_image_snapshots(BlockNode *node)
+block_image_snapshots(BlockNode *node, GError **err)
 {
     return node->driver->snapshots
-               ? node->driver->snapshots->list(node)
+               ? node->driver->snapshots->list(node, err)
                : g_ptr_array_new_with_free_func((GDestroyNotify)block_snapshot_free);
 }
 

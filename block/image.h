@@ -162,8 +162,9 @@ typedef struct {
     uint64_t vm_clock_nsec;
 } BlockSnapshot;
 void block_snapshot_free(BlockSnapshot *snapshot);
-/* A GPtrArray of BlockSnapshot, empty for formats without snapshots. The caller owns it. */
-GPtrArray *block_image_snapshots(BlockNode *node);
+/* A GPtrArray of BlockSnapshot, empty for formats without snapshots. The caller owns it. NULL with
+ * @err when they cannot be read. */
+GPtrArray *block_image_snapshots(BlockNode *node, GError **err);
 bool block_image_snapshot_create(BlockNode *node, const BlockSnapshot *snapshot, GError **err);
 bool block_image_snapshot_apply(BlockNode *node, const char *id_or_name, GError **err);
 bool block_image_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err);

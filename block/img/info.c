@@ -64,11 +64,23 @@ snapshots_json(GPtrArray *snapshots)
     return array;
 }
 
+/* Those that there are; that they cannot be read is said, and the rest told all the same. */
+static GPtrArray *
+info_snapshots(BlockNode *node)
+{
+    g_autoptr(GError) err = NULL;
+    GPtrArray *list = block_image_snapshots(node, &err);
+
+    if (!list)
+        fprintf(stderr, "kiln-img: warning: %s\n", err->message);
+    return list ? list : g_ptr_array_new();
+}
+
 static JsonObject *
 info_json(BlockNode *node, const Told *told)
 {
     JsonObject *o = json_object_new();
-    g_autoptr(GPtrArray) snapshots = block_image_snapshots(node);
+    g_autoptr(GPtrArray) snapshots = info_snapshots(node);
     const char *filename = block_node_filename(node);
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);
@@ -105,7 +117,7 @@ info_json(BlockNode *node, const Told *told)
 static void
 info_print(BlockNode *node, const Told *told)
 {
-    g_autoptr(GPtrArray) snapshots = block_image_snapshots(node);
+    g_autoptr(GPtrArray) snapshots = info_snapshots(node);
     const char *filename = block_node_filename(node);
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);

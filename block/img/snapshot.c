@@ -30,9 +30,11 @@ make(BlockNode *node, const char *name, GError **err)
 static bool
 remove_by_name(BlockNode *node, const char *name, GError **err)
 {
-    g_autoptr(GPtrArray) list = block_image_snapshots(node);
+    g_autoptr(GPtrArray) list = block_image_snapshots(node, err);
 
-    for (guint i = 0; list && i < list->len; i++) {
+    if (!list)
+        return false;
+    for (guint i = 0; i < list->len; i++) {
         const BlockSnapshot *snapshot = list->pdata[i];
 
         if (strcmp(snapshot->name, name) == 0)
@@ -68,8 +70,10 @@ snapshot_run(ImgArgs *args)
     if (!changes && !args->list) /* it can be opened, and that is all */
         return IMG_OK;
     if (!changes) {
-        g_autoptr(GPtrArray) list = block_image_snapshots(node);
+        g_autoptr(GPtrArray) list = block_image_snapshots(node, &err);
 
+        if (!list)
+            return img_fail_error(err);
         if (list->len > 0) {
             puts("Snapshot list:");
             img_snapshots_print(list);

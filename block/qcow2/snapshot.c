@@ -112,17 +112,20 @@ find_or_fail(BlockNode *node, const GPtrArray *table, const char *id_or_name, GE
 }
 
 static GPtrArray *
-snapshot_list(BlockNode *node)
+snapshot_list(BlockNode *node, GError **err)
 {
     Qcow2 *q = qcow2_of(node);
     g_autoptr(GPtrArray) table = NULL;
-    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)block_snapshot_free);
+    GPtrArray *list;
     bool ok;
 
     g_mutex_lock(&q->lock);
-    ok = table_read(node, &table, NULL, NULL);
+    ok = table_read(node, &table, NULL, err);
     g_mutex_unlock(&q->lock);
-    for (guint i = 0; ok && i < table->len; i++) {
+    if (!ok)
+        return NULL;
+    list = g_ptr_array_new_with_free_func((GDestroyNotify)block_snapshot_free);
+    for (guint i = 0; i < table->len; i++) {
         const Qcow2Snapshot *s = table->pdata[i];
         BlockSnapshot *out = g_new0(BlockSnapshot, 1);
 

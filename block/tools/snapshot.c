@@ -32,8 +32,10 @@ tool_snapshot_show(BlockNode *node, const char *text, GError **err)
                               "Failed in parsing snapshot param '%s'; there are snapshot.id and "
                               "snapshot.name",
                               text);
-    list = block_image_snapshots(node);
-    for (guint i = 0; list && i < list->len; i++) {
+    list = block_image_snapshots(node, err);
+    if (!list)
+        return false;
+    for (guint i = 0; i < list->len; i++) {
         const BlockSnapshot *snapshot = list->pdata[i];
 
         if (snapshot_fits(snapshot, id, name))

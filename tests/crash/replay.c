@@ -88,10 +88,12 @@ check_by_qemu(const Replay *p)
 static char *
 check_snapshots(const Replay *p, BlockNode *image, uint64_t time)
 {
-    g_autoptr(GPtrArray) list = block_image_snapshots(image);
+    g_autoptr(GPtrArray) list = block_image_snapshots(image, NULL);
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     char *wrong;
 
+    if (!list)
+        return g_strdup("its list of snapshots cannot be read");
     for (guint i = 0; i < list->len; i++)
         g_ptr_array_add(names, ((BlockSnapshot *)list->pdata[i])->name);
     g_ptr_array_add(names, NULL);

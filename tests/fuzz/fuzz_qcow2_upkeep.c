@@ -61,13 +61,13 @@ static void
 use_snapshots(BlockNode *node)
 {
     BlockSnapshot s = { .name = (char *)"fuzz" };
-    g_autoptr(GPtrArray) list = block_image_snapshots(node);
+    g_autoptr(GPtrArray) list = block_image_snapshots(node, NULL);
     uint8_t buf[512] = { 1 };
 
     block_node_pwrite(node, 4096, buf, sizeof(buf), 0);
     block_image_snapshot_create(node, &s, NULL);
     block_image_vmstate_write(node, 100, buf, sizeof(buf));
-    for (guint i = 0; i < list->len && i < 4; i++) {
+    for (guint i = 0; list && i < list->len && i < 4; i++) {
         const BlockSnapshot *old = list->pdata[i];
 
         block_image_snapshot_apply(node, old->id, NULL);

@@ -211,7 +211,7 @@ test_judges_snapshots(void **state)
                          "qemu-io -f qcow2 -c 'write -P 2 0 1M' a && qemu-img snapshot -c two a && "
                          "qemu-io -f qcow2 -c 'write -P 3 0 2M' a");
     node = qcow2_fixture_open(f, "a", true, false);
-    list = block_image_snapshots(node);
+    list = block_image_snapshots(node, NULL);
     assert_int_equal(list->len, 2);
     s = list->pdata[1];
     assert_string_equal(s->name, "two");

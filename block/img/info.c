@@ -12,6 +12,7 @@
 typedef struct {
     char *name;
     const char *format;
+    bool incomplete; /* its snapshots could not be read */
 } Told;
 
 /* Whether the image lies on a server, which does not tell what it takes there. */
@@ -66,21 +67,22 @@ snapshots_json(GPtrArray *snapshots)
 
 /* Those that there are; that they cannot be read is said, and the rest told all the same. */
 static GPtrArray *
-info_snapshots(BlockNode *node)
+info_snapshots(BlockNode *node, Told *told)
 {
     g_autoptr(GError) err = NULL;
     GPtrArray *list = block_image_snapshots(node, &err);
 
+    told->incomplete = !list;
     if (!list)
         fprintf(stderr, "kiln-img: warning: %s\n", err->message);
     return list ? list : g_ptr_array_new();
 }
 
 static JsonObject *
-info_json(BlockNode *node, const Told *told)
+info_json(BlockNode *node, Told *told)
 {
     JsonObject *o = json_object_new();
-    g_autoptr(GPtrArray) snapshots = info_snapshots(node);
+    g_autoptr(GPtrArray) snapshots = info_snapshots(node, told);
     const char *filename = block_node_filename(node);
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);
@@ -115,9 +117,9 @@ info_json(BlockNode *node, const Told *told)
 }
 
 static void
-info_print(BlockNode *node, const Told *told)
+info_print(BlockNode *node, Told *told)
 {
-    g_autoptr(GPtrArray) snapshots = info_snapshots(node);
+    g_autoptr(GPtrArray) snapshots = info_snapshots(node, told);
     const char *filename = block_node_filename(node);
     const char *backing = block_node_backing_filename(node);
     JsonObject *specific = block_image_specific(node);
@@ -217,12 +219,14 @@ backing_is_unsaid(JsonObject *options, GError **err)
     return true;
 }
 
-static void
+/* Whether all was told. */
+static bool
 info_tell(BlockNode *top, JsonObject *top_options, bool chain, bool json)
 {
     g_autoptr(JsonNode) root = json_node_new(JSON_NODE_ARRAY);
     JsonArray *array = json_array_new();
     JsonObject *options = top_options ? json_object_ref(top_options) : NULL;
+    bool whole = true;
 
     json_node_take_array(root, array);
     for (BlockNode *n = top; n; n = chain ? info_next(n, &options) : NULL) {
@@ -235,11 +239,13 @@ info_tell(BlockNode *top, JsonObject *top_options, bool chain, bool json)
                 putchar('\n');
             info_print(n, &told);
         }
+        whole &= !told.incomplete;
         g_free(told.name);
     }
     g_clear_pointer(&options, json_object_unref);
     if (json)
         img_json_print(chain ? root : json_array_get_element(array, 0));
+    return whole;
 }
 
 static int
@@ -248,7 +254,7 @@ info_run(ImgArgs *args)
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
     g_autoptr(JsonObject) options = NULL;
-    bool ok, json = img_output_is_json(args, &ok);
+    bool ok, damaged, json = img_output_is_json(args, &ok);
     unsigned how = IMG_OPEN_NO_IO | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
                    (args->backing_chain ? IMG_OPEN_CHAIN : 0);
 
@@ -263,6 +269,7 @@ info_run(ImgArgs *args)
         return img_fail("Could not open '%s': %s", args->files[0], err->message);
     top = img_open(args, args->files[0], args->format, how, NULL, &err);
     /* a damaged image still says what it is */
+    damaged = !top;
     if (!top)
         top = img_open(args, args->files[0], args->format, how | IMG_OPEN_CHECK | IMG_OPEN_AGAIN,
                        NULL, NULL);
@@ -270,8 +277,7 @@ info_run(ImgArgs *args)
         g_clear_error(&err);
     if (!top || !img_sandbox_enter(&err))
         return img_fail_error(err);
-    info_tell(top, options, args->backing_chain, json);
-    return IMG_OK;
+    return info_tell(top, options, args->backing_chain, json) || damaged ? IMG_OK : IMG_FAILED;
 }
 
 static const ImgOption info_options[] = {

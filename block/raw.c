@@ -123,10 +123,12 @@ raw_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret)
 
     if (inside > 0) {
         r = block_node_status(node->file, node->window_offset + offset, inside, ret);
+        if (r < 0)
+            return r;
         if (ret->length == inside)
             ret->length = length; /* with what is missing of the last sector */
-        if (r < 0 || ret->length == length || node->window_offset % BLOCK_SECTOR == 0)
-            return r;
+        if (ret->length == length || node->window_offset % BLOCK_SECTOR == 0)
+            return 0;
         /* in whole sectors of the window, as those who ask count on: the one in between is data */
         ret->length -= (offset + ret->length) % BLOCK_SECTOR;
         if ((int64_t)ret->length <= 0)

@@ -31,12 +31,10 @@ static const char *const native_modes[] = { "", "tagged", "untagged", NULL };
 static bool
 check_name(const xmlNode *root, GError **err)
 {
-    xmlChar *name = NULL;
+    const xmlNode *child = xml_child(root, "name");
+    xmlChar *name = child ? xmlNodeGetContent(child) : NULL;
     bool ok = true;
 
-    for (const xmlNode *child = root->children; child && !name; child = child->next)
-        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "name") == 0)
-            name = xmlNodeGetContent(child);
     if (!name || !*name)
         ok = kiln_error_set(err, VIR_ERR_NO_NAME, "network");
     else if (strpbrk((const char *)name, "/\n"))

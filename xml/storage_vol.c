@@ -131,15 +131,6 @@ complete(StorageVolDef *def, unsigned flags, GError **err)
     return true;
 }
 
-static const xmlNode *
-child_named(const xmlNode *node, const char *name)
-{
-    for (const xmlNode *child = node ? node->children : NULL; child; child = child->next)
-        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, name) == 0)
-            return child;
-    return NULL;
-}
-
 /* What an image shall be able to do is never left out in silence. */
 static bool
 check_features(const char *xml, GError **err)
@@ -150,7 +141,7 @@ check_features(const char *xml, GError **err)
 
     if (!doc)
         return false;
-    list = child_named(child_named(xmlDocGetRootElement(doc), "target"), "features");
+    list = xml_child(xml_child(xmlDocGetRootElement(doc), "target"), "features");
     for (const xmlNode *child = list ? list->children : NULL; child; child = child->next)
         if (child->type == XML_ELEMENT_NODE && !g_strv_contains(known, (const char *)child->name))
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unsupported feature %s",

@@ -121,6 +121,15 @@ read_text(xmlParserCtxt *ctxt, const char *xml, size_t length, const char *what,
     return NULL;
 }
 
+const xmlNode *
+xml_child(const xmlNode *node, const char *name)
+{
+    for (const xmlNode *child = node ? node->children : NULL; child; child = child->next)
+        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, name) == 0)
+            return child;
+    return NULL;
+}
+
 xmlDoc *
 xml_read(const char *xml, size_t length, const char *what, GError **err)
 {

@@ -158,6 +158,9 @@ enum { XML_MAX_LENGTH = 4 * 1024 * 1024, XML_MAX_DEPTH = 128, XML_MAX_ITEMS = 65
  * well formed: VIR_ERR_XML_DETAIL with line and column; over a limit: VIR_ERR_XML_ERROR.
  * xmlFreeDoc() the result. */
 xmlDoc *xml_read(const char *xml, size_t length, const char *what, GError **err);
+
+/* The first element @name directly inside @node, or NULL; NULL for a @node of NULL. */
+const xmlNode *xml_child(const xmlNode *node, const char *name);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 
 /* Parses a document whose root must be @type's element. xml_type_free() the result. */

@@ -116,8 +116,8 @@ typedef enum {
     IMG_OPEN_CHECK = 1 << 2,   /* even if it is marked corrupt */
     IMG_OPEN_OPTIONS = 1 << 3, /* the name is key=value,… */
     IMG_OPEN_QUIET = 1 << 4,   /* no warning about a raw image that was not said to be raw */
-    IMG_OPEN_AGAIN = 1 << 6,   /* a second try: what was warned of is known */
     IMG_OPEN_NO_IO = 1 << 5,   /* only to be told about: encrypted images need no secret */
+    IMG_OPEN_AGAIN = 1 << 6,   /* a second try: what was warned of is known */
 } ImgOpen;
 
 /* What --object secret and the cache mode say. @cache NULL: writeback. */

@@ -105,10 +105,9 @@ features_of_model(const CpuMapModel *model)
 static xmlChar *
 read_arch(const xmlNode *root)
 {
-    for (const xmlNode *child = root->children; child; child = child->next)
-        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "arch") == 0)
-            return xmlNodeGetContent(child);
-    return NULL;
+    const xmlNode *arch = xml_child(root, "arch");
+
+    return arch ? xmlNodeGetContent(arch) : NULL;
 }
 
 static DomainCpu *

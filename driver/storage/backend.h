@@ -88,9 +88,9 @@ bool storage_files_resize(StoragePool *pool, StorageVol *vol, uint64_t capacity,
  * volume can be. */
 bool storage_image_look(StorageManager *manager, StorageVolDef *def, const StorageVol *old,
                         struct stat *ret_seen, GError **err);
-/* Makes the file of @vol at its path, or fills the device there. */
 /* Whether a directory can be built so: there is nothing to format in it. */
 bool storage_files_check_build(const StoragePoolDef *def, unsigned flags, GError **err);
+/* Makes the file of @vol at its path, or fills the device there. */
 bool storage_image_create(StorageManager *manager, const StorageNewVol *vol, GError **err);
 /* Gives the file at @path mode and owner. */
 bool storage_image_set_permissions(const char *path, const StoragePermissions *permissions,

@@ -104,12 +104,18 @@ typedef struct {
     BlockOptionKind kind;
     bool amend;      /* may be changed later */
     bool only_amend; /* and not be said when the image is made */
+    bool of_file;    /* concerns the file that the image lies in, not the format */
 } BlockCreateOption;
 
-/* The row of what concerns the file, not the format: block_image_create() carries it out. */
-#define BLOCK_CREATE_OPTION_NOCOW                                                                  \
+/* Rows that every format has: block_image_create() carries them out. */
+#define BLOCK_CREATE_OPTIONS_FILE                                                                  \
+    { .name = "extent_size_hint",                                                                  \
+      .help = "Bytes that the file system allocates at once, 0: as it likes (XFS)",                \
+      .kind = BLOCK_OPTION_SIZE,                                                                   \
+      .of_file = true },                                                                           \
     {                                                                                              \
-        "nocow", "No copy-on-write by the file system (btrfs)", NULL, BLOCK_OPTION_BOOL, false     \
+        .name = "nocow", .help = "No copy-on-write by the file system (btrfs)",                    \
+        .kind = BLOCK_OPTION_BOOL, .of_file = true                                                 \
     }
 
 /* Every format's rows; NULL for an unknown format, an empty list for one that cannot be created. */

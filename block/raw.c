@@ -186,9 +186,11 @@ raw_measure(GHashTable *options, BlockNode *source, BlockMeasure *ret, GError **
 
 static const BlockCreateOption raw_create_options[] = {
     { "size", "Virtual disk size", NULL, BLOCK_OPTION_SIZE, false },
-    BLOCK_CREATE_OPTION_NOCOW,
-    { "preallocation", "Preallocation mode (allowed values: off, falloc, full)", NULL,
-      BLOCK_OPTION_STRING, false },
+    BLOCK_CREATE_OPTIONS_FILE,
+    { .name = "preallocation",
+      .help = "Preallocation mode (allowed values: off, falloc, full)",
+      .kind = BLOCK_OPTION_STRING,
+      .of_file = true },
     { 0 },
 };
 

@@ -270,7 +270,7 @@ vdi_check(BlockNode *node, unsigned fix, BlockCheck *ret, GError **err)
 static const BlockCreateOption vdi_create_options[] = {
     { "size", "Virtual disk size", NULL, BLOCK_OPTION_SIZE, false },
     { "static", "All blocks allocated from the beginning", "off", BLOCK_OPTION_BOOL, false },
-    BLOCK_CREATE_OPTION_NOCOW,
+    BLOCK_CREATE_OPTIONS_FILE,
     { 0 },
 };
 

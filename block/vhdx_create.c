@@ -213,6 +213,6 @@ const BlockCreateOption vhdx_create_options[] = {
     { "subformat", "Kind of disk: dynamic (default) or fixed", NULL, BLOCK_OPTION_STRING, false },
     { "block_state_zero", "New blocks are marked as zeroes, not as absent (default: on)", NULL,
       BLOCK_OPTION_BOOL, false },
-    BLOCK_CREATE_OPTION_NOCOW,
+    BLOCK_CREATE_OPTIONS_FILE,
     { 0 },
 };

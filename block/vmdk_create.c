@@ -209,6 +209,6 @@ const BlockCreateOption vmdk_create_options[] = {
     { "subformat", "Kind of disk: monolithicSparse (default) or streamOptimized", NULL,
       BLOCK_OPTION_STRING, false },
     { "zeroed_grain", "Grains may be marked as zeroes", NULL, BLOCK_OPTION_BOOL, false },
-    BLOCK_CREATE_OPTION_NOCOW,
+    BLOCK_CREATE_OPTIONS_FILE,
     { 0 },
 };

@@ -392,7 +392,7 @@ static const BlockCreateOption vpc_create_options[] = {
     { "subformat", "Kind of disk: dynamic (default) or fixed", NULL, BLOCK_OPTION_STRING, false },
     { "force_size", "Exactly the given size, not the next one that has a geometry", NULL,
       BLOCK_OPTION_BOOL, false },
-    BLOCK_CREATE_OPTION_NOCOW,
+    BLOCK_CREATE_OPTIONS_FILE,
     { 0 },
 };
 

@@ -87,6 +87,7 @@ static const uint32_t filter_ioctls[] = {
     0x5441,     0x80045430,                     /* TIOCGPTPEER, TIOCGPTN */
     0x400454d0, 0x400454d8, 0x400454d9, 0x800454cf, 0x400454cd,
     /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
+    0x801c581f, 0x401c5820, /* FS_IOC_FSGETXATTR, FSSETXATTR: images that block jobs make */
     0x800454d2, 0x400454d4, /* TUNGETIFF, TUNSETSNDBUF: for a tap that comes later */
 };
 

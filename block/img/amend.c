@@ -32,6 +32,29 @@ backing_check(BlockNode *node, GHashTable *options, GError **err)
                           block_node_filename(node));
 }
 
+/* What qemu-img does without a word costs data all the same. */
+static void
+warn_of_loss(BlockNode *node, GHashTable *options)
+{
+    const char *size = g_hash_table_lookup(options, "size");
+    const char *compat = g_hash_table_lookup(options, "compat");
+    uint64_t bytes = size ? g_ascii_strtoull(size, NULL, 10) : block_node_size(node);
+
+    if (bytes < block_node_size(node))
+        img_warn("'%s' is cut from %" PRIu64 " bytes to %" PRIu64 "; what is beyond is lost",
+                 block_node_filename(node), block_node_size(node), bytes);
+    if (g_strcmp0(compat, "0.10") == 0 || g_strcmp0(compat, "v2") == 0) {
+        g_autoptr(GPtrArray) bitmaps = block_image_bitmaps(node);
+
+        for (guint i = 0; bitmaps && i < bitmaps->len; i++) {
+            const BlockBitmap *bitmap = bitmaps->pdata[i];
+
+            img_warn("bitmap '%s' of '%s' is removed: compat=%s has no bitmaps", bitmap->name,
+                     block_node_filename(node), compat);
+        }
+    }
+}
+
 static int
 amend_run(ImgArgs *args)
 {
@@ -61,7 +84,7 @@ amend_run(ImgArgs *args)
     if (!can_amend(format))
         return img_fail("Format driver '%s' does not support option amendment", format);
     if (help) {
-        img_create_options_print_help(format, true);
+        img_create_options_print_help(format, true, true);
         return IMG_OK;
     }
     if (!img_create_options_check(format, options, true, &err) ||
@@ -70,6 +93,8 @@ amend_run(ImgArgs *args)
     img_create_options_settle(format, options);
     if (args->force) /* amending a key slot that is the last, or in use */
         g_hash_table_insert(options, g_strdup("force"), g_strdup("on"));
+    if (!args->quiet)
+        warn_of_loss(node, options);
     progress = img_progress_new(args->progress && !args->quiet);
     if (!block_image_amend(node, options, img_progress_report, progress, &err))
         return img_fail_error(err);

@@ -292,7 +292,7 @@ convert_run(ImgArgs *args)
     if (help) {
         if (!img_create_format_check(c.format, &err))
             return img_fail_error(err);
-        img_create_options_print_help(c.format, false);
+        img_create_options_print_help(c.format, false, args->n_files > 0);
         return IMG_OK;
     }
     if (args->backing)

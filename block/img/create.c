@@ -93,7 +93,7 @@ create_run(ImgArgs *args)
     if (help) {
         if (!img_create_format_check(format, &err))
             return img_fail_error(err);
-        img_create_options_print_help(format, false);
+        img_create_options_print_help(format, false, args->n_files > 0);
         return IMG_OK;
     }
     if (args->n_files < 1)

@@ -125,6 +125,8 @@ bool img_image_options(const ImgArgs *args, unsigned how, const char *cache, Blo
                        GError **err);
 /* Whether each write is to be on stable storage when it is done. */
 bool img_cache_is_writethrough(const char *cache);
+/* Warns of options of an image that still work and will not for ever. */
+void img_warn_of_old_options(JsonObject *options);
 BlockNode *img_open(const ImgArgs *args, const char *name, const char *format, unsigned how,
                     const char *cache, GError **err);
 /* The name of @backing as a path from here, when the image at @filename names it. */
@@ -138,7 +140,8 @@ bool img_create_options_check(const char *format, GHashTable *options, bool amen
 void img_create_options_settle(const char *format, GHashTable *options);
 /* Whether images of @format can be made. */
 bool img_create_format_check(const char *format, GError **err);
-void img_create_options_print_help(const char *format, bool amend);
+/* @file: whether the image's name is known; what its file takes is listed then as well. */
+void img_create_options_print_help(const char *format, bool amend, bool file);
 
 /* print.c */
 

@@ -160,12 +160,13 @@ info_print(BlockNode *node, Told *told)
     }
 }
 
-/* @node was opened by @options, NULL when by a file's name. */
+/* @node was opened by @options, NULL when by a file's name, and then as @format if that is not
+ * NULL. */
 static Told
-told_new(const BlockNode *node, JsonObject *options)
+told_new(const BlockNode *node, JsonObject *options, const char *format)
 {
     bool has_driver = options && json_object_has_member(options, "driver");
-    const char *driver = has_driver ? json_object_get_string_member(options, "driver") : NULL;
+    const char *driver = has_driver ? json_object_get_string_member(options, "driver") : format;
 
     /* where a protocol's driver was asked for, that is the format too */
     if (g_strcmp0(driver, block_node_driver(block_node_file(node))) != 0 ||
@@ -200,7 +201,8 @@ is_none(JsonNode *option)
            (JSON_NODE_HOLDS_VALUE(option) && g_strcmp0(json_node_get_string(option), "") == 0);
 }
 
-/* Which image lies behind this one is told as the image has it. */
+/* Which image lies behind this one is told as the image has it. That there be none may be said, and
+ * makes no difference. */
 static bool
 backing_is_unsaid(JsonObject *options, GError **err)
 {
@@ -219,9 +221,27 @@ backing_is_unsaid(JsonObject *options, GError **err)
     return true;
 }
 
+/* The name to open: json:{…} without "backing": null where the chain is wanted that it would hide.
+ */
+static char *
+info_name(ImgArgs *args, JsonObject *options, unsigned *how)
+{
+    g_autoptr(JsonNode) root = json_node_new(JSON_NODE_OBJECT);
+    g_autofree char *text = NULL;
+
+    if (!args->backing_chain || !options || !json_object_has_member(options, "backing"))
+        return g_strdup(args->files[0]);
+    img_warn_of_old_options(options);
+    json_object_remove_member(options, "backing");
+    json_node_set_object(root, options);
+    text = img_json_text(root);
+    *how &= ~(unsigned)IMG_OPEN_OPTIONS;
+    return g_strconcat("json:", text, NULL);
+}
+
 /* Whether all was told. */
 static bool
-info_tell(BlockNode *top, JsonObject *top_options, bool chain, bool json)
+info_tell(BlockNode *top, JsonObject *top_options, const char *format, bool chain, bool json)
 {
     g_autoptr(JsonNode) root = json_node_new(JSON_NODE_ARRAY);
     JsonArray *array = json_array_new();
@@ -230,7 +250,7 @@ info_tell(BlockNode *top, JsonObject *top_options, bool chain, bool json)
 
     json_node_take_array(root, array);
     for (BlockNode *n = top; n; n = chain ? info_next(n, &options) : NULL) {
-        Told told = told_new(n, options);
+        Told told = told_new(n, options, n == top ? format : NULL);
 
         if (json) {
             json_array_add_object_element(array, info_json(n, &told));
@@ -254,6 +274,7 @@ info_run(ImgArgs *args)
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) top = NULL;
     g_autoptr(JsonObject) options = NULL;
+    g_autofree char *name = NULL;
     bool ok, damaged, json = img_output_is_json(args, &ok);
     unsigned how = IMG_OPEN_NO_IO | (args->image_opts ? IMG_OPEN_OPTIONS : 0) |
                    (args->backing_chain ? IMG_OPEN_CHAIN : 0);
@@ -267,17 +288,18 @@ info_run(ImgArgs *args)
                                : json_name_options(args->files[0]);
     if (err || (options && !backing_is_unsaid(options, &err)))
         return img_fail("Could not open '%s': %s", args->files[0], err->message);
-    top = img_open(args, args->files[0], args->format, how, NULL, &err);
+    name = info_name(args, options, &how);
+    top = img_open(args, name, args->format, how, NULL, &err);
     /* a damaged image still says what it is */
     damaged = !top;
     if (!top)
-        top = img_open(args, args->files[0], args->format, how | IMG_OPEN_CHECK | IMG_OPEN_AGAIN,
-                       NULL, NULL);
+        top = img_open(args, name, args->format, how | IMG_OPEN_CHECK | IMG_OPEN_AGAIN, NULL, NULL);
     if (top)
         g_clear_error(&err);
     if (!top || !img_sandbox_enter(&err))
         return img_fail_error(err);
-    return info_tell(top, options, args->backing_chain, json) || damaged ? IMG_OK : IMG_FAILED;
+    return info_tell(top, options, args->format, args->backing_chain, json) || damaged ? IMG_OK
+                                                                                       : IMG_FAILED;
 }
 
 static const ImgOption info_options[] = {

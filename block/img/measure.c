@@ -47,7 +47,7 @@ measure_run(ImgArgs *args)
     if (!block_format_create_options(format))
         return img_fail("Unknown file format '%s'", format);
     if (help) {
-        img_create_options_print_help(format, false);
+        img_create_options_print_help(format, false, false);
         return IMG_OK;
     }
     if (args->n_files == 0 && (args->image_opts || args->format || args->snapshot))

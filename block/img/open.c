@@ -56,6 +56,17 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
     return true;
 }
 
+void
+img_warn_of_old_options(JsonObject *options)
+{
+    JsonNode *backing = json_object_get_member(options, "backing");
+
+    if (backing && JSON_NODE_HOLDS_VALUE(backing) &&
+        g_strcmp0(json_node_get_string(backing), "") == 0)
+        img_warn("an empty 'backing' for no backing file is deprecated; say \"backing\": null in a "
+                 "json: name");
+}
+
 BlockNode *
 img_open(const ImgArgs *args, const char *name, const char *format, unsigned how, const char *cache,
          GError **err)
@@ -76,8 +87,15 @@ img_open(const ImgArgs *args, const char *name, const char *format, unsigned how
         }
         object =
             tool_keyval_object(name, how & IMG_OPEN_AGAIN ? TOOL_SHORT_TAKE : TOOL_SHORT_WARN, err);
+        if (object && !(how & IMG_OPEN_AGAIN))
+            img_warn_of_old_options(object);
         node = object ? block_image_open_options(object, &options, err) : NULL;
     } else {
+        g_autoptr(JsonObject) object =
+            g_str_has_prefix(name, "json:") ? block_filename_options(name, NULL) : NULL;
+
+        if (object && !(how & IMG_OPEN_AGAIN))
+            img_warn_of_old_options(object);
         node = block_image_open(name, format, &options, err);
     }
     if (!node) {
@@ -203,7 +221,7 @@ row_compare(gconstpointer a, gconstpointer b)
 }
 
 void
-img_create_options_print_help(const char *format, bool amend)
+img_create_options_print_help(const char *format, bool amend, bool file)
 {
     static const char *const kinds[] = {
         [BLOCK_OPTION_SIZE] = "size",
@@ -215,16 +233,23 @@ img_create_options_print_help(const char *format, bool amend)
 
     for (const BlockCreateOption *row = block_format_create_options(format); row && row->name;
          row++)
-        if (amend ? row->amend : !row->only_amend)
+        if (amend ? row->amend : !row->only_amend && (file || !row->of_file))
             g_ptr_array_add(sorted, (gpointer)row);
     g_ptr_array_sort(sorted, row_compare);
-    printf(amend ? "Amend options for '%s':\n" : "Supported %s options:\n", format);
+    if (amend)
+        printf("Amend options for '%s':\n", format);
+    else if (file)
+        puts("Supported options:");
+    else
+        printf("Supported %s options:\n", format);
     for (guint i = 0; i < sorted->len; i++) {
         const BlockCreateOption *row = sorted->pdata[i];
         g_autofree char *left = g_strdup_printf("  %s=<%s>", row->name, kinds[row->kind]);
 
         printf("%-24s - %s\n", left, row->help ? row->help : "");
     }
+    if (!amend && !file)
+        puts("\nThe file may take more: give its name as well to see all of them.");
 }
 
 bool

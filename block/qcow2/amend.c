@@ -168,7 +168,6 @@ version_lower_refuse(const Amend *a, GError **err)
 {
     const Qcow2Header *h = &a->q->header;
     const char *why = h->snapshots > 0                           ? "snapshots"
-                      : h->bitmaps.count > 0                     ? "bitmaps"
                       : h->refcount_order != V2_REFCOUNT_ORDER   ? "refcount_bits other than 16"
                       : h->incompatible & QCOW2_INCOMPAT_DIRTY   ? "the dirty bit set"
                       : h->incompatible & QCOW2_INCOMPAT_CORRUPT ? "the corrupt bit set"
@@ -180,6 +179,21 @@ version_lower_refuse(const Amend *a, GError **err)
     return !why || kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                                   "image '%s' has %s, which compat=0.10 does not know",
                                   block_node_filename(a->node), why);
+}
+
+/* Version 2 has none; left in the file they would be clusters that nothing leads to. */
+static bool
+bitmaps_remove(BlockNode *node, GError **err)
+{
+    g_autoptr(GPtrArray) list = node->driver->bitmaps->list(node);
+    bool ok = true;
+
+    for (guint i = 0; i < list->len && ok; i++) {
+        const BlockBitmap *bitmap = list->pdata[i];
+
+        ok = node->driver->bitmaps->remove(node, bitmap->name, err);
+    }
+    return ok;
 }
 
 /* One cluster that is marked as zeroes becomes one without the mark. */
@@ -224,7 +238,7 @@ version_lower(Amend *a, GError **err)
     bool ok;
     int r = 0;
 
-    if (!version_lower_refuse(a, err))
+    if (!version_lower_refuse(a, err) || !bitmaps_remove(a->node, err))
         return false;
     for (uint64_t c = 0; c < n && r == 0; c++) {
         if (!(q->l1[c >> q->l2_bits] & QCOW2_OFFSET_MASK)) {
@@ -308,7 +322,7 @@ amend_all(Amend *a, GError **err)
             a->node, given(a, "backing_file") ? a->o.backing_file : h->backing_file,
             given(a, "backing_fmt") ? a->o.backing_format : h->backing_format, err))
         return false;
-    if (a->o.has_size && !block_image_resize(a->node, a->o.size, BLOCK_PREALLOC_OFF, false, err))
+    if (a->o.has_size && !block_image_resize(a->node, a->o.size, BLOCK_PREALLOC_OFF, true, err))
         return false;
     if (down && !version_lower(a, err))
         return false;

@@ -298,6 +298,6 @@ const BlockCreateOption qcow2_create_options[] = {
     { "lazy_refcounts", "Write reference counts late; a check mends them", "off", BLOCK_OPTION_BOOL,
       true },
     { "refcount_bits", "Bits of one reference count, 1 to 64", "16", BLOCK_OPTION_NUMBER, true },
-    BLOCK_CREATE_OPTION_NOCOW,
+    BLOCK_CREATE_OPTIONS_FILE,
     { NULL, NULL, NULL, BLOCK_OPTION_STRING, false },
 };

@@ -362,6 +362,71 @@ class Beside(unittest.TestCase):
         self.both(["create", "-f", "qcow2", "-o", "", "c.qcow2", "1M"], status=1)
         self.both(["amend", "-o", "", "b.qcow2"], status=1)
 
+    def test_option_help(self):
+        """-o help lists the same names: the format's, and with a file's name the file's too."""
+        def names(text):
+            return re.findall(r"^  ([^ ].*?) +- ", text, re.M)
+
+        for format_ in ("raw", "qcow2", "luks"):
+            for name in ([], ["new"]):
+                words = ["create", "-f", format_, "-o", "help", *name]
+                kiln, qemu = self.run_one(KILN, words).stdout, self.run_one(QEMU, words).stdout
+                self.assertTrue(names(qemu))
+                self.assertEqual(names(kiln), names(qemu), words)
+                self.assertEqual(kiln.splitlines()[0], qemu.splitlines()[0])
+        self.assertEqual(os.listdir(self.at[KILN]), ["base.raw"])
+        self.lines("""
+            create -f qcow2 -o extent_size_hint=2M a.qcow2 1M
+            create -f raw -o extent_size_hint=0 a.raw 1M
+        """)
+        self.both("create -q -f raw -o extent_size_hint=4G bad.raw 1M", status=1)
+
+    def test_bench(self):
+        """Requests of any size, and where they begin."""
+        self.both("convert -O qcow2 base.raw a.qcow2")
+        for line, status in (("-s 1000 -f raw base.raw", 0), ("-w -s 1000 --pattern=7 a.qcow2", 0),
+                             ("-S 1 -o 100 a.qcow2", 0), ("-s 5242879 -o 1 -f raw base.raw", 0),
+                             ("-w -s 700 --flush-interval=8 -d 4 a.qcow2", 0),
+                             ("-o 5242880 a.qcow2", 1), ("-s 6M a.qcow2", 1)):
+            words = ["bench", "-c", "40", *line.split()]
+            kiln, qemu = self.run_one(KILN, words), self.run_one(QEMU, words)
+            self.assertEqual((kiln.returncode, qemu.returncode), (status, status), line)
+            if status == 0:
+                self.assertEqual(kiln.stdout.splitlines()[:-1], qemu.stdout.splitlines()[:-1])
+        self.both("check a.qcow2", status=0)
+        self.same_image("a.qcow2")
+
+    def test_amend_loses(self):
+        """amend cuts an image, and takes away bitmaps, as qemu-img does; kiln-img says so."""
+        self.both("create -q -f qcow2 a.qcow2 5M")
+        self.both("bitmap --add a.qcow2 one", same_text=False)
+        self.assertIn("is cut from", self.both("amend -o size=2M a.qcow2", status=0).stderr)
+        self.assertIn("bitmap 'one'", self.both("amend -o compat=0.10 a.qcow2", status=0).stderr)
+        self.both("check -q -r leaks a.qcow2", status=0)
+        self.both("info a.qcow2", status=0)
+        check = self.run_one(KILN, ["check", "--output=json", "a.qcow2"])
+        self.assertNotIn("leaks", json.loads(check.stdout))
+
+    def test_info_names(self):
+        """A file looked at as a file; a chain behind an image that was named without it."""
+        for where in self.at.values():
+            subprocess.run([QEMU, "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw",
+                            "o.qcow2"], cwd=where, check=True)
+        self.lines("""
+            info -f file base.raw
+            info -f file --output=json base.raw
+            info -f file o.qcow2
+            info -f host_device o.qcow2
+            info --image-opts driver=qcow2,backing=,file.filename=o.qcow2
+        """)
+        for none in ("null", '""'):
+            name = 'json:{"driver":"qcow2","backing":%s,"file":{"driver":"file",' \
+                   '"filename":"o.qcow2"}}' % none
+            for words in (["info"], ["info", "--backing-chain"],
+                          ["info", "--backing-chain", "--output=json"], ["map"]):
+                told = self.both([*words, name], status=0)
+                self.assertEqual("deprecated" in told.stderr, none != "null", told.stderr)
+
     def test_backing_names(self):
         """amend changes no backing file, rebase -u alone takes it away, formats have to be known."""
         for where in self.at.values():

@@ -245,6 +245,15 @@ managers_secret(void *opaque, const char *uuid, int usage_type, const char *usag
     return secret_manager_get_value(services->secrets, uuid, usage_type, usage_id, err);
 }
 
+static bool
+managers_has_secrets(void *opaque)
+{
+    const CallServices *services = opaque;
+    g_autoptr(GPtrArray) secrets = secret_manager_list(services->secrets, 0);
+
+    return secrets->len > 0;
+}
+
 static const NetworkOps managers_network_ops = {
     .lifecycle = managers_network_lifecycle,
     .warn = managers_warn,
@@ -275,6 +284,7 @@ static const DomainOps managers_domain_ops = {
     .sysinfo = managers_sysinfo,
     .volume = managers_volume,
     .secret = managers_secret,
+    .has_secrets = managers_has_secrets,
 };
 
 void

@@ -108,18 +108,22 @@ main_has_credentials(const Options *options)
     return false;
 }
 
-/* In the sandbox there are no files to load from: without one all can still be asked for. */
+/* In the sandbox there are no files to load from: without one all can still be asked for. An image
+ * that comes by the monitor may be compressed, which costs next to nothing to be ready for. */
 static bool
 main_load_libraries(const Options *options, GError **err)
 {
     JsonObject *sandbox = options->sandbox;
-    bool on = true, vnc = options->vncs->len > 0 || main_has_credentials(options);
+    bool monitor = options->qmps->len > 0 || options->monitors->len > 0 || options->mons->len > 0;
+    bool on = true, crypto = false;
 
-    if (sandbox && !keyval_bool("-sandbox", sandbox, "enable", &on, err))
+    if (sandbox && (!keyval_bool("-sandbox", sandbox, "enable", &on, err) ||
+                    !keyval_bool("-sandbox", sandbox, "crypto", &crypto, err)))
         return false;
-    return (!options->incoming || lazy_load(LAZY_ZSTD, err)) &&
+    crypto |= !on || options->vncs->len > 0 || main_has_credentials(options);
+    return ((on && !options->incoming && !monitor) || lazy_load(LAZY_ZSTD, err)) &&
            ((on && !sandbox_has_user_network(options)) || lazy_load(LAZY_SLIRP, err)) &&
-           ((on && !vnc) || (lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err))) &&
+           (!crypto || (lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err))) &&
            (on || lazy_load(LAZY_PNG, err));
 }
 
@@ -133,7 +137,13 @@ main_need_zstd(GError **err)
 static bool
 main_need_crypto(GError **err)
 {
-    return lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err);
+    if (lazy_load(LAZY_GNUTLS, err) && lazy_load(LAZY_NETTLE, err))
+        return true;
+    g_prefix_error(err,
+                   "what encrypted images need is loaded before the sandbox closes: with -sandbox "
+                   "on,crypto=on, which virtkilnd says where a secret is defined when the guest is "
+                   "started; ");
+    return false;
 }
 
 /* The kernel shows 15 bytes of it. */

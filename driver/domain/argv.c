@@ -264,10 +264,12 @@ argv_actions(Argv *argv)
 static void
 argv_isolation(Argv *argv)
 {
+    const char *crypto = argv->config->crypto ? ",crypto=on" : "";
+
     if (argv->config->sandbox_user)
-        argv_addf(argv, "-sandbox", "on,user=%s", argv->config->sandbox_user);
+        argv_addf(argv, "-sandbox", "on,user=%s%s", argv->config->sandbox_user, crypto);
     else
-        argv_add(argv, "-sandbox", "on");
+        argv_addf(argv, "-sandbox", "on%s", crypto);
     argv_add(argv, "-msg", "timestamp=on");
 }
 

@@ -57,6 +57,7 @@ typedef struct {
     const GPtrArray *firmwares; /* HostFirmware, best first */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
     bool incoming; /* loaded from a saved guest, not booted */
+    bool crypto;   /* encrypted disks may be plugged in later: there are secrets */
     const ArgvOps *ops;
     void *opaque; /* of @ops and @host_model */
 } ArgvConfig;

@@ -105,6 +105,8 @@ typedef struct {
     /* The value of a secret, as secret_manager_get_value(). NULL: there are none. */
     GBytes *(*secret)(void *opaque, const char *uuid, int usage_type, const char *usage_id,
                       GError **err);
+    /* Whether any is defined. NULL: there are none. */
+    bool (*has_secrets)(void *opaque);
 } DomainOps;
 
 /* @ops, @opaque and @networks (NULL: guests with taps are refused) must outlive the manager; each

@@ -271,6 +271,8 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
         .firmwares = firmwares,
         .host_model = domain_resources_host_model,
         .incoming = saved >= 0,
+        .crypto = manager->ops && manager->ops->has_secrets &&
+                  manager->ops->has_secrets(manager->opaque),
         .ops = &domain_resources_ops,
         .opaque = &resources,
     };

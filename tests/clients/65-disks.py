@@ -126,6 +126,37 @@ def encrypted(daemon, conn):
     dom.undefine()
 
 
+def plugged(daemon, conn):
+    """Images that want libraries, plugged into guests that had no use for them: compressed ones always,
+    encrypted ones where a secret was defined when the guest started."""
+    at = {n: os.path.join(daemon.root, n) for n in ("plain", "packed", "sealed", "before-serial", "after-serial")}
+    qemu_img("convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd", at["plain"], at["packed"])
+    qemu_img("create", "-q", "-f", "luks", "--object", "secret,id=k,data=" + VALUE, "-o",
+             "key-secret=k,iter-time=100", at["sealed"], "8M")
+    packed = disk("file", "qcow2", "vdb", "<source file='%s'/>" % at["packed"])
+    sealed = disk("file", "raw", "vdc", "<source file='%s'>%s</source>" % (at["sealed"], BY_UUID))
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    disks = disk("file", "raw", "vda", "<source file='%s'/>" % at["plain"])
+    conn.secretLookupByUUIDString(UUID).undefine()
+    for when in ("before", "after"):
+        dom = conn.defineXML(XML.format(name=when, disks=disks, serial=at[when + "-serial"]))
+        dom.create()
+        boots(at[when + "-serial"])
+        dom.attachDeviceFlags(packed, live)
+        assert dom.blockInfo("vdb")[0] == os.path.getsize(at["plain"]), dom.blockInfo("vdb")
+        if when == "before":
+            secret = conn.secretDefineXML(SECRET)
+            secret.setValue(VALUE.encode())
+            refused(libvirt.VIR_ERR_INTERNAL_ERROR, "crypto=on", dom.attachDeviceFlags, sealed, live)
+            assert "vdc" not in dom.XMLDesc(), dom.XMLDesc()
+        else:
+            dom.attachDeviceFlags(sealed, live)
+            assert dom.blockInfo("vdc")[0] == 8 << 20, dom.blockInfo("vdc")
+            told_to_nobody(when)
+        dom.destroy()
+        dom.undefine()
+
+
 def listens(path):
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
         return client.connect_ex(path) == 0
@@ -241,6 +272,7 @@ def disks():
         conn = libvirt.open(daemon.uri("qemu"))
         try:
             encrypted(daemon, conn)
+            plugged(daemon, conn)
             network(daemon, conn)
             trusted(daemon, conn)
         finally:

@@ -127,15 +127,6 @@ job_check_secret(CallJob *job, const void *args, GError **err)
 }
 
 static bool
-job_check_flags(CallJob *job, const void *args, GError **err)
-{
-    const RpcHeader *header = &job->msg->header;
-    unsigned int unknown = call_proc_unknown_flags(header->prog, header->proc, args);
-
-    return call_check_flags(unknown, 0, job->proc->api, err);
-}
-
-static bool
 job_find_object(CallJob *job, const void *args, GError **err)
 {
     const CallServices *services = job->call.services;
@@ -205,6 +196,7 @@ job_drop_object(CallJob *job)
 static void
 job_run_handler(CallJob *job, const void *args, void *ret)
 {
+    const RpcHeader *header = &job->msg->header;
     g_autoptr(GError) err = NULL;
     int domain = call_proc_error_domain(job->proc);
 
@@ -217,8 +209,8 @@ job_run_handler(CallJob *job, const void *args, void *ret)
         job_fail(job, domain, err);
         return;
     }
-    if (job_check_flags(job, args, &err) && job_find_object(job, args, &err) &&
-        job->proc->run(&job->call, args, ret, &err)) {
+    if (call_proc_check_flags(header->prog, header->proc, args, &err) &&
+        job_find_object(job, args, &err) && job->proc->run(&job->call, args, ret, &err)) {
         job_reply(job, ret);
     } else {
         if (!err)

@@ -13,8 +13,6 @@ bool
 call_domain_fsfreeze(Call *call, const DomainMountpointsArgs *args, FilesystemsRet *ret,
                      GError **err)
 {
-    if (!call_check_flags(args->flags, 0, "virDomainFSFreeze", err))
-        return false;
     ret->filesystems = domain_fs_freeze(call->domain, args->mountpoints.mountpoints_val,
                                         args->mountpoints.mountpoints_len, err);
     return ret->filesystems >= 0;
@@ -23,8 +21,6 @@ call_domain_fsfreeze(Call *call, const DomainMountpointsArgs *args, FilesystemsR
 bool
 call_domain_fsthaw(Call *call, const DomainMountpointsArgs *args, FilesystemsRet *ret, GError **err)
 {
-    if (!call_check_flags(args->flags, 0, "virDomainFSThaw", err))
-        return false;
     if (args->mountpoints.mountpoints_len > 0)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
                               "specifying mountpoints is not supported");
@@ -36,8 +32,6 @@ bool
 call_domain_fstrim(Call *call, const DomainFstrimArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    if (!call_check_flags(args->flags, 0, "virDomainFSTrim", err))
-        return false;
     if (args->mountpoint)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
                               "Specifying mount point is not supported for now");
@@ -50,8 +44,8 @@ call_domain_get_fsinfo(Call *call, const DomainFlagsArgs *args, DomainGetFsinfoR
 {
     g_autoptr(GPtrArray) list = NULL;
 
-    if (!call_check_flags(args->flags, 0, "virDomainGetFSInfo", err) ||
-        !(list = domain_guest_filesystems(call->domain, err)))
+    (void)args;
+    if (!(list = domain_guest_filesystems(call->domain, err)))
         return false;
     if (list->len > WIRE_FSINFO_MAX)
         return kiln_error_set(err, VIR_ERR_RPC,
@@ -77,8 +71,8 @@ call_domain_get_time(Call *call, const DomainFlagsArgs *args, DomainGetTimeRet *
 {
     int64_t ns = 0;
 
-    if (!call_check_flags(args->flags, 0, "virDomainGetTime", err) ||
-        !domain_guest_time(call->domain, &ns, err))
+    (void)args;
+    if (!domain_guest_time(call->domain, &ns, err))
         return false;
     ret->seconds = ns / NS_PER_SECOND;
     ret->nseconds = ns % NS_PER_SECOND;
@@ -91,8 +85,6 @@ call_domain_set_time(Call *call, const DomainSetTimeArgs *args, WireVoid *ret, G
     bool sync = args->flags & VIR_DOMAIN_TIME_SYNC;
 
     (void)ret;
-    if (!call_check_flags(args->flags, VIR_DOMAIN_TIME_SYNC, "virDomainSetTime", err))
-        return false;
     if (!sync && (args->seconds < 0 || args->nseconds >= NS_PER_SECOND ||
                   args->seconds > INT64_MAX / NS_PER_SECOND - 1))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "Time '%lld' is too big for guest agent",
@@ -108,9 +100,6 @@ call_domain_set_user_password(Call *call, const DomainSetUserPasswordArgs *args,
     const char *user = wire_opt_text(args->user), *password = wire_opt_text(args->password);
 
     (void)ret;
-    if (!call_check_flags(args->flags, VIR_DOMAIN_PASSWORD_ENCRYPTED, "virDomainSetUserPassword",
-                          err))
-        return false;
     if (!user || !password)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "a user and a password are needed");
     return domain_set_user_password(call->domain, user, password,
@@ -123,8 +112,7 @@ call_domain_authorized_ssh_keys_get(Call *call, const DomainSshKeysGetArgs *args
 {
     GPtrArray *keys;
 
-    if (!call_check_flags(args->flags, 0, "virDomainAuthorizedSSHKeysGet", err) ||
-        !(keys = domain_ssh_keys(call->domain, args->user, err)))
+    if (!(keys = domain_ssh_keys(call->domain, args->user, err)))
         return false;
     if (keys->len > WIRE_SSH_KEYS_MAX) {
         kiln_error_set(err, VIR_ERR_RPC, "%u keys are more than the %d of one answer", keys->len,
@@ -144,8 +132,6 @@ call_domain_authorized_ssh_keys_set(Call *call, const DomainSshKeysSetArgs *args
     const unsigned remove = VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE;
 
     (void)ret;
-    if (!call_check_flags(args->flags, append | remove, "virDomainAuthorizedSSHKeysSet", err))
-        return false;
     if ((args->flags & append) && (args->flags & remove))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND and "
@@ -159,8 +145,6 @@ call_domain_pm_suspend_for_duration(Call *call, const DomainPmSuspendArgs *args,
                                     GError **err)
 {
     (void)ret;
-    if (!call_check_flags(args->flags, 0, "virDomainPMSuspendForDuration", err))
-        return false;
     if (args->duration)
         return kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED,
                               "Duration not supported. Use 0 for now");
@@ -172,8 +156,7 @@ call_domain_agent_set_response_timeout(Call *call, const DomainAgentTimeoutArgs 
                                        GError **err)
 {
     ret->value = 0;
-    return call_check_flags(args->flags, 0, "virDomainAgentSetResponseTimeout", err) &&
-           domain_agent_set_timeout(call->domain, args->timeout, err);
+    return domain_agent_set_timeout(call->domain, args->timeout, err);
 }
 
 bool
@@ -182,8 +165,7 @@ call_qemu_domain_agent_command(Call *call, const QemuDomainAgentCommandArgs *arg
 {
     g_autofree char *text = NULL;
 
-    if (!call_check_flags(args->flags, 0, "virDomainQemuAgentCommand", err) ||
-        !(text = domain_agent_text(call->domain, args->command, args->timeout, err)))
+    if (!(text = domain_agent_text(call->domain, args->command, args->timeout, err)))
         return false;
     ret->result = wire_opt_string(text);
     return true;

@@ -28,8 +28,6 @@ call_domain_block_resize(Call *call, const DomainBlockResizeArgs *args, WireVoid
     bool bytes = args->flags & VIR_DOMAIN_BLOCK_RESIZE_BYTES;
 
     (void)ret;
-    if (!call_check_flags(args->flags, VIR_DOMAIN_BLOCK_RESIZE_BYTES, "virDomainBlockResize", err))
-        return false;
     if (args->size > (uint64_t)INT64_MAX / (bytes ? 1 : KIB))
         return kiln_error_set(err, VIR_ERR_OVERFLOW, "size must be less than %llu",
                               (unsigned long long)INT64_MAX / (bytes ? 1 : KIB));
@@ -42,8 +40,6 @@ call_domain_set_block_threshold(Call *call, const DomainBlockResizeArgs *args, W
                                 GError **err)
 {
     (void)ret;
-    if (!call_check_flags(args->flags, 0, "virDomainSetBlockThreshold", err))
-        return false;
     if (args->size > INT64_MAX)
         return kiln_error_set(err, VIR_ERR_OVERFLOW, "threshold must be less than %llu",
                               (unsigned long long)INT64_MAX);
@@ -56,9 +52,7 @@ call_domain_block_pull(Call *call, const DomainBlockSpeedArgs *args, WireVoid *r
     uint64_t bandwidth = 0;
 
     (void)ret;
-    return call_check_flags(args->flags, VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES,
-                            "virDomainBlockPull", err) &&
-           bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES,
+    return bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES,
                            &bandwidth, err) &&
            domain_block_pull(call->domain, args->path, NULL, bandwidth, false, err);
 }
@@ -92,14 +86,9 @@ rebase_copy(Call *call, const DomainBlockRebaseArgs *args, GError **err)
 bool
 call_domain_block_copy(Call *call, const DomainBlockCopyArgs *args, WireVoid *ret, GError **err)
 {
-    const unsigned flags = VIR_DOMAIN_BLOCK_COPY_SHALLOW | VIR_DOMAIN_BLOCK_COPY_REUSE_EXT |
-                           VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB |
-                           VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES;
     DomainBlockCopy how = { .xml = args->destxml, .flags = args->flags };
 
     (void)ret;
-    if (!call_check_flags(args->flags, flags, "virDomainBlockCopy", err))
-        return false;
     for (guint i = 0; i < args->params.params_len; i++) {
         const WireTypedParam *param = &args->params.params_val[i];
         const WireTypedValue *value = &param->value;
@@ -121,16 +110,16 @@ call_domain_block_copy(Call *call, const DomainBlockCopyArgs *args, WireVoid *re
 bool
 call_domain_block_rebase(Call *call, const DomainBlockRebaseArgs *args, WireVoid *ret, GError **err)
 {
+    const unsigned of_copies = VIR_DOMAIN_BLOCK_REBASE_SHALLOW | VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT |
+                               VIR_DOMAIN_BLOCK_REBASE_COPY_RAW | VIR_DOMAIN_BLOCK_REBASE_COPY_DEV;
     uint64_t bandwidth = 0;
 
     (void)ret;
     if (args->flags & VIR_DOMAIN_BLOCK_REBASE_COPY)
         return rebase_copy(call, args, err);
-    return call_check_flags(args->flags,
-                            VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES |
-                                VIR_DOMAIN_BLOCK_REBASE_RELATIVE,
-                            "virDomainBlockRebase", err) &&
-           bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
+    if (args->flags & of_copies)
+        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "use of flags requires a copy job");
+    return bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
                            &bandwidth, err) &&
            domain_block_pull(call->domain, args->path, args->base ? *args->base : NULL, bandwidth,
                              args->flags & VIR_DOMAIN_BLOCK_REBASE_RELATIVE, err);
@@ -139,14 +128,10 @@ call_domain_block_rebase(Call *call, const DomainBlockRebaseArgs *args, WireVoid
 bool
 call_domain_block_commit(Call *call, const DomainBlockCommitArgs *args, WireVoid *ret, GError **err)
 {
-    const unsigned flags = VIR_DOMAIN_BLOCK_COMMIT_SHALLOW | VIR_DOMAIN_BLOCK_COMMIT_ACTIVE |
-                           VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES |
-                           VIR_DOMAIN_BLOCK_COMMIT_RELATIVE | VIR_DOMAIN_BLOCK_COMMIT_DELETE;
     uint64_t bandwidth = 0;
 
     (void)ret;
-    return call_check_flags(args->flags, flags, "virDomainBlockCommit", err) &&
-           bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES,
+    return bandwidth_bytes(args->bandwidth, args->flags & VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES,
                            &bandwidth, err) &&
            domain_block_commit(call->domain, args->path, args->base ? *args->base : NULL,
                                args->top ? *args->top : NULL, bandwidth, args->flags, err);
@@ -159,9 +144,7 @@ call_domain_get_block_job_info(Call *call, const DomainPathFlagsArgs *args,
     bool bytes = args->flags & VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES, found = false;
     DomainBlockJob job = { 0 };
 
-    if (!call_check_flags(args->flags, VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES,
-                          "virDomainGetBlockJobInfo", err) ||
-        !domain_block_job_info(call->domain, args->path, &job, &found, err))
+    if (!domain_block_job_info(call->domain, args->path, &job, &found, err))
         return false;
     *ret = (DomainGetBlockJobInfoRet){
         .found = found,
@@ -178,10 +161,7 @@ call_domain_block_job_abort(Call *call, const DomainPathFlagsArgs *args, WireVoi
                             GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags,
-                            VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC | VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT,
-                            "virDomainBlockJobAbort", err) &&
-           domain_block_job_abort(call->domain, args->path, args->flags, err);
+    return domain_block_job_abort(call->domain, args->path, args->flags, err);
 }
 
 bool
@@ -191,9 +171,7 @@ call_domain_block_job_set_speed(Call *call, const DomainBlockSpeedArgs *args, Wi
     uint64_t bandwidth = 0;
 
     (void)ret;
-    return call_check_flags(args->flags, VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES,
-                            "virDomainBlockJobSetSpeed", err) &&
-           bandwidth_bytes(args->bandwidth,
+    return bandwidth_bytes(args->bandwidth,
                            args->flags & VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES, &bandwidth,
                            err) &&
            domain_block_job_speed(call->domain, args->path, bandwidth, err);

@@ -54,7 +54,5 @@ call_domain_update_device_flags(Call *call, const DomainDeviceFlagsArgs *args, W
                                 GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, IMPACT | VIR_DOMAIN_DEVICE_MODIFY_FORCE,
-                            "virDomainUpdateDeviceFlags", err) &&
-           domain_update_device(call->domain, args->text, args->flags, err);
+    return domain_update_device(call->domain, args->text, args->flags, err);
 }

@@ -41,14 +41,8 @@ hostname_of_leases(Call *call, GError **err)
 bool
 call_domain_get_hostname(Call *call, const DomainFlagsArgs *args, StringRet *ret, GError **err)
 {
-    const unsigned lease = VIR_DOMAIN_GET_HOSTNAME_LEASE, agent = VIR_DOMAIN_GET_HOSTNAME_AGENT;
+    const unsigned agent = VIR_DOMAIN_GET_HOSTNAME_AGENT;
 
-    if (!call_check_flags(args->flags, lease | agent, "virDomainGetHostname", err))
-        return false;
-    if ((args->flags & lease) && (args->flags & agent))
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "Flags 'VIR_DOMAIN_GET_HOSTNAME_LEASE' and "
-                              "'VIR_DOMAIN_GET_HOSTNAME_AGENT' are mutually exclusive");
     ret->value = args->flags & agent ? domain_guest_hostname(call->domain, err)
                                      : hostname_of_leases(call, err);
     return ret->value != NULL;
@@ -89,8 +83,8 @@ call_domain_get_guest_vcpus(Call *call, const DomainFlagsArgs *args, DomainGetGu
     DomainGuestVcpus vcpus = { 0 };
     WireParams *params;
 
-    if (!call_check_flags(args->flags, 0, "virDomainGetGuestVcpus", err) ||
-        !domain_guest_vcpus(call->domain, &vcpus, err))
+    (void)args;
+    if (!domain_guest_vcpus(call->domain, &vcpus, err))
         return false;
     params = wire_params_new();
     wire_params_add_string(params, "vcpus", vcpus.vcpus);
@@ -105,8 +99,7 @@ bool
 call_domain_set_guest_vcpus(Call *call, const DomainSetVcpuArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainSetGuestVcpus", err) &&
-           domain_set_guest_vcpus(call->domain, args->map, args->state, err);
+    return domain_set_guest_vcpus(call->domain, args->map, args->state, err);
 }
 
 static void
@@ -137,8 +130,7 @@ call_domain_get_guest_info(Call *call, const DomainGetGuestInfoArgs *args,
     g_autoptr(GArray) list = NULL;
     WireParams *params;
 
-    if (!call_check_flags(args->flags, 0, "virDomainGetGuestInfo", err) ||
-        !(list = domain_guest_info(call->domain, args->types, err)))
+    if (!(list = domain_guest_info(call->domain, args->types, err)))
         return false;
     if (list->len > WIRE_GUEST_INFO_MAX)
         return kiln_error_set(err, VIR_ERR_RPC,

@@ -11,18 +11,16 @@ bool
 call_domain_send_key(Call *call, const DomainSendKeyArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    if (!call_check_flags(args->flags, 0, "virDomainSendKey", err))
-        return false;
     if (args->keycodes.keycodes_len == 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "no keys were given");
-    return domain_send_key(call->domain, args->codeset, args->holdtime,
-                           args->keycodes.keycodes_val, args->keycodes.keycodes_len, err);
+    return domain_send_key(call->domain, args->codeset, args->holdtime, args->keycodes.keycodes_val,
+                           args->keycodes.keycodes_len, err);
 }
 
 bool
 call_domain_inject_nmi(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
 {
+    (void)args;
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainInjectNMI", err) &&
-           domain_inject_nmi(call->domain, err);
+    return domain_inject_nmi(call->domain, err);
 }

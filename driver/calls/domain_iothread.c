@@ -14,16 +14,14 @@ bool
 call_domain_add_iothread(Call *call, const DomainIothreadArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainAddIOThread", err) &&
-           domain_add_iothread(call->domain, args->id, args->flags, err);
+    return domain_add_iothread(call->domain, args->id, args->flags, err);
 }
 
 bool
 call_domain_del_iothread(Call *call, const DomainIothreadArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainDelIOThread", err) &&
-           domain_del_iothread(call->domain, args->id, args->flags, err);
+    return domain_del_iothread(call->domain, args->id, args->flags, err);
 }
 
 bool
@@ -40,8 +38,7 @@ call_domain_set_iothread_params(Call *call, const DomainSetIothreadParamsArgs *a
     };
 
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainSetIOThreadParams", err) &&
-           call_params_take(args->params.params_val, args->params.params_len, all,
+    return call_params_take(args->params.params_val, args->params.params_len, all,
                             G_N_ELEMENTS(all), err) &&
            domain_set_iothread(call->domain, args->id, &p, args->flags, err);
 }

@@ -19,8 +19,6 @@ call_domain_set_block_io_tune(Call *call, const DomainPathSetParamsArgs *args, W
     g_autofree DomainParam *params = g_new0(DomainParam, n);
 
     (void)ret;
-    if (!call_check_flags(args->flags, IMPACT, "virDomainSetBlockIoTune", err))
-        return false;
     for (guint i = 0; i < n; i++) {
         const WireTypedParam *param = &args->params.params_val[i];
 
@@ -62,9 +60,6 @@ call_domain_get_block_io_tune(Call *call, const DomainGetBlockIoTuneArgs *args,
     const char *disk = wire_opt_text(args->disk);
     Reply reply = { .strings = args->flags & VIR_TYPED_PARAM_STRING_OKAY };
 
-    if (!call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                          "virDomainGetBlockIoTune", err))
-        return false;
     if (!disk) {
         ret->nparams = IOTUNE_PARAMS - !reply.strings;
         return args->nparams == 0 || kiln_error_set(err, VIR_ERR_INVALID_ARG, "no disk is named");

@@ -58,10 +58,6 @@ call_domain_get_job_stats(Call *call, const DomainFlagsArgs *args, DomainGetJobS
 {
     DomainJobProgress job;
 
-    if (!call_check_flags(args->flags,
-                          VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED,
-                          "virDomainGetJobStats", err))
-        return false;
     ret->type = VIR_DOMAIN_JOB_NONE;
     if (args->flags & VIR_DOMAIN_JOB_STATS_COMPLETED)
         domain_job_finished(call->domain, args->flags & VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED, &job);
@@ -86,9 +82,6 @@ bool
 call_domain_abort_job_flags(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
 {
     (void)ret;
-    if (!call_check_flags(args->flags, VIR_DOMAIN_ABORT_JOB_POSTCOPY, "virDomainAbortJobFlags",
-                          err))
-        return false;
     if (args->flags & VIR_DOMAIN_ABORT_JOB_POSTCOPY)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "current job is not outgoing migration in post-copy mode");

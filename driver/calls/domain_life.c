@@ -90,17 +90,17 @@ call_domain_reboot(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GErro
 bool
 call_domain_reset(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
 {
+    (void)args;
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainReset", err) &&
-           domain_reset(call->domain, err);
+    return domain_reset(call->domain, err);
 }
 
 bool
 call_domain_pm_wakeup(Call *call, const DomainFlagsArgs *args, WireVoid *ret, GError **err)
 {
+    (void)args;
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainPMWakeup", err) &&
-           domain_pm_wakeup(call->domain, err);
+    return domain_pm_wakeup(call->domain, err);
 }
 
 bool
@@ -147,8 +147,6 @@ call_domain_rename(Call *call, const DomainRenameArgs *args, IntRet *ret, GError
 {
     const char *name = wire_opt_text(args->name);
 
-    if (!call_check_flags(args->flags, 0, "virDomainRename", err))
-        return false;
     if (!name)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "no new name for the domain");
     ret->value = 0;
@@ -159,8 +157,6 @@ bool
 call_qemu_domain_monitor_command(Call *call, const QemuDomainMonitorCommandArgs *args,
                                  StringRet *ret, GError **err)
 {
-    if (!call_check_flags(args->flags, 1, "virDomainQemuMonitorCommand", err))
-        return false;
     ret->value = domain_monitor_command(call->domain, args->command, -1, args->flags & 1, err);
     return ret->value != NULL;
 }
@@ -171,8 +167,6 @@ call_qemu_domain_monitor_command_with_files(Call *call, const QemuDomainMonitorC
 {
     int fd, more;
 
-    if (!call_check_flags(args->flags, 1, "virDomainQemuMonitorCommandWithFiles", err))
-        return false;
     fd = call_take_fd(call, 0);
     more = call_take_fd(call, 1);
     if (more >= 0)

@@ -22,8 +22,7 @@ call_domain_set_memory_parameters(Call *call, const DomainSetParamsFlagsArgs *ar
     };
 
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainSetMemoryParameters", err) &&
-           call_params_take(args->params.params_val, args->params.params_len, all,
+    return call_params_take(args->params.params_val, args->params.params_len, all,
                             G_N_ELEMENTS(all), err) &&
            domain_set_memory_limits(call->domain, &limits, args->flags, err);
 }
@@ -35,9 +34,7 @@ call_domain_get_memory_parameters(Call *call, const DomainParamsFlagsArgs *args,
     g_autoptr(WireParams) params = NULL;
     DomainMemoryLimits limits;
 
-    if (!call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                          "virDomainGetMemoryParameters", err) ||
-        !domain_memory_limits(call->domain, args->flags & IMPACT, &limits, err))
+    if (!domain_memory_limits(call->domain, args->flags & IMPACT, &limits, err))
         return false;
     params = wire_params_new();
     wire_params_add_ullong(params, VIR_DOMAIN_MEMORY_HARD_LIMIT, limits.hard);
@@ -64,8 +61,7 @@ call_domain_set_blkio_parameters(Call *call, const DomainSetParamsFlagsArgs *arg
     (void)ret;
     for (int i = 0; i < DOMAIN_BLKIO_LIMITS; i++)
         all[1 + i] = (CallParam){ blkio_names[i], VIR_TYPED_PARAM_STRING, &blkio.devices[i], NULL };
-    return call_check_flags(args->flags, IMPACT, "virDomainSetBlkioParameters", err) &&
-           call_params_take(args->params.params_val, args->params.params_len, all,
+    return call_params_take(args->params.params_val, args->params.params_len, all,
                             G_N_ELEMENTS(all), err) &&
            domain_set_blkio(call->domain, &blkio, args->flags, err);
 }
@@ -77,9 +73,7 @@ call_domain_get_blkio_parameters(Call *call, const DomainParamsFlagsArgs *args,
     WireParams *params;
     DomainBlkio blkio;
 
-    if (!call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                          "virDomainGetBlkioParameters", err) ||
-        !domain_blkio(call->domain, args->flags & IMPACT, &blkio, err))
+    if (!domain_blkio(call->domain, args->flags & IMPACT, &blkio, err))
         return false;
     params = wire_params_new();
     wire_params_add_uint(params, VIR_DOMAIN_BLKIO_WEIGHT, (unsigned)MIN(blkio.weight, UINT32_MAX));

@@ -58,17 +58,6 @@ take_params(const WireTypedParam *params, guint n, unsigned flags, DomainMigrate
 #define TAKE_PARAMS(args, ret, err)                                                                \
     take_params((args)->params.params_val, (args)->params.params_len, (args)->flags, ret, err)
 
-/* Of the calls without typed parameters; flags are wider there. */
-static bool
-take_flags(uint64_t flags, DomainMigrate *ret, GError **err)
-{
-    ret->flags = (unsigned)flags;
-    return flags <= UINT32_MAX || kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                                                 "unsupported flags (0x%" G_GINT64_MODIFIER
-                                                 "x) in function virDomainMigrate",
-                                                 flags);
-}
-
 #define TAKE_COOKIE(args, ret)                                                                     \
     ((ret)->cookie = (args)->cookie.cookie_val, (ret)->cookie_length = (args)->cookie.cookie_len)
 
@@ -107,11 +96,12 @@ bool
 call_domain_migrate_begin3(Call *call, const MigrateBeginArgs *args, MigrateBeginRet *ret,
                            GError **err)
 {
-    DomainMigrate migrate = { .xml = wire_opt_text(args->xml),
+    DomainMigrate migrate = { .flags = (unsigned)args->flags,
+                              .xml = wire_opt_text(args->xml),
                               .name = wire_opt_text(args->dname),
                               .bandwidth = args->resource };
 
-    return take_flags(args->flags, &migrate, err) && begin(call, &migrate, ret, err);
+    return begin(call, &migrate, ret, err);
 }
 
 /* ---- the destination prepares ---- */
@@ -147,13 +137,14 @@ bool
 call_domain_migrate_prepare3(Call *call, const MigratePrepareArgs *args, MigratePrepareRet *ret,
                              GError **err)
 {
-    DomainMigrate migrate = { .uri = wire_opt_text(args->uri),
+    DomainMigrate migrate = { .flags = (unsigned)args->flags,
+                              .uri = wire_opt_text(args->uri),
                               .name = wire_opt_text(args->dname),
                               .xml = args->xml,
                               .bandwidth = args->resource };
 
     TAKE_COOKIE(args, &migrate);
-    return take_flags(args->flags, &migrate, err) && prepare(call, &migrate, ret, err);
+    return prepare(call, &migrate, ret, err);
 }
 
 /* ---- the source performs ---- */
@@ -185,13 +176,14 @@ bool
 call_domain_migrate_perform3(Call *call, const MigratePerformArgs *args, MigrateCookieRet *ret,
                              GError **err)
 {
-    DomainMigrate migrate = { .uri = wire_opt_text(args->uri),
+    DomainMigrate migrate = { .flags = (unsigned)args->flags,
+                              .uri = wire_opt_text(args->uri),
                               .name = wire_opt_text(args->dname),
                               .xml = wire_opt_text(args->xml),
                               .bandwidth = args->resource };
 
     TAKE_COOKIE(args, &migrate);
-    return take_flags(args->flags, &migrate, err) && perform(call, &migrate, ret, err);
+    return perform(call, &migrate, ret, err);
 }
 
 /* ---- the destination finishes ---- */
@@ -224,11 +216,10 @@ bool
 call_domain_migrate_finish3(Call *call, const MigrateFinishArgs *args, MigrateFinishRet *ret,
                             GError **err)
 {
-    DomainMigrate migrate = { .name = args->dname };
+    DomainMigrate migrate = { .flags = (unsigned)args->flags, .name = args->dname };
 
     TAKE_COOKIE(args, &migrate);
-    return take_flags(args->flags, &migrate, err) &&
-           finish(call, &migrate, args->cancelled, ret, err);
+    return finish(call, &migrate, args->cancelled, ret, err);
 }
 
 /* ---- the source confirms ---- */
@@ -248,20 +239,17 @@ bool
 call_domain_migrate_confirm3(Call *call, const MigrateConfirmArgs *args, WireVoid *ret,
                              GError **err)
 {
-    DomainMigrate migrate = { .flags = 0 };
+    DomainMigrate migrate = { .flags = (unsigned)args->flags };
 
     (void)ret;
-    return take_flags(args->flags, &migrate, err) &&
-           domain_migrate_confirm(call->domain, &migrate, call->connection, args->cancelled, err);
+    return domain_migrate_confirm(call->domain, &migrate, call->connection, args->cancelled, err);
 }
 
 /* ---- limits ---- */
 
 static bool
-check_speed_flags(Call *call, unsigned flags, const char *function, GError **err)
+check_speed_flags(Call *call, unsigned flags, GError **err)
 {
-    if (!call_check_flags(flags, VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY, function, err))
-        return false;
     if (!flags)
         return true;
     if (!domain_is_active(call->domain))
@@ -277,7 +265,7 @@ call_domain_migrate_set_max_speed(Call *call, const MigrateLimitArgs *args, Wire
                                   GError **err)
 {
     (void)ret;
-    return check_speed_flags(call, args->flags, "virDomainMigrateSetMaxSpeed", err) &&
+    return check_speed_flags(call, args->flags, err) &&
            domain_migrate_set_speed(call->domain, args->value, err);
 }
 
@@ -286,7 +274,7 @@ call_domain_migrate_get_max_speed(Call *call, const DomainFlagsArgs *args, Hyper
                                   GError **err)
 {
     ret->value = domain_migrate_speed(call->domain);
-    return check_speed_flags(call, args->flags, "virDomainMigrateGetMaxSpeed", err);
+    return check_speed_flags(call, args->flags, err);
 }
 
 bool
@@ -294,14 +282,13 @@ call_domain_migrate_set_max_downtime(Call *call, const MigrateLimitArgs *args, W
                                      GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainMigrateSetMaxDowntime", err) &&
-           domain_migrate_set_downtime(call->domain, args->value, err);
+    return domain_migrate_set_downtime(call->domain, args->value, err);
 }
 
 bool
 call_domain_migrate_get_max_downtime(Call *call, const DomainFlagsArgs *args, HyperRet *ret,
                                      GError **err)
 {
-    return call_check_flags(args->flags, 0, "virDomainMigrateGetMaxDowntime", err) &&
-           domain_migrate_downtime(call->domain, &ret->value, err);
+    (void)args;
+    return domain_migrate_downtime(call->domain, &ret->value, err);
 }

@@ -81,9 +81,7 @@ bool
 call_domain_get_scheduler_parameters_flags(Call *call, const DomainParamsFlagsArgs *args,
                                            DomainGetSchedulerParametersRet *ret, GError **err)
 {
-    return call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                            "virDomainGetSchedulerParametersFlags", err) &&
-           schedule_reply(call, args->flags & IMPACT, args->nparams, ret, err);
+    return schedule_reply(call, args->flags & IMPACT, args->nparams, ret, err);
 }
 
 bool
@@ -94,9 +92,7 @@ call_domain_get_numa_parameters(Call *call, const DomainParamsFlagsArgs *args, D
     g_autofree char *nodes = NULL;
     int mode;
 
-    if (!call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                          "virDomainGetNumaParameters", err) ||
-        !domain_numa(call->domain, args->flags & IMPACT, &mode, &nodes, err))
+    if (!domain_numa(call->domain, args->flags & IMPACT, &mode, &nodes, err))
         return false;
     params = wire_params_new();
     wire_params_add_int(params, VIR_DOMAIN_NUMA_MODE, mode);
@@ -112,8 +108,7 @@ call_domain_get_block_info(Call *call, const DomainPathFlagsArgs *args, DomainGe
 {
     DomainBlockInfo info;
 
-    if (!call_check_flags(args->flags, 0, "virDomainGetBlockInfo", err) ||
-        !domain_block_info(call->domain, args->path, &info, err))
+    if (!domain_block_info(call->domain, args->path, &info, err))
         return false;
     ret->allocation = info.allocation;
     ret->capacity = info.capacity;

@@ -16,9 +16,7 @@ call_domain_get_perf_events(Call *call, const DomainFlagsArgs *args, DomainPerfE
     bool events[DOMAIN_PERF_EVENTS];
     WireParams *params;
 
-    if (!call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                          "virDomainGetPerfEvents", err) ||
-        !domain_perf_events(call->domain, args->flags & IMPACT, events, err))
+    if (!domain_perf_events(call->domain, args->flags & IMPACT, events, err))
         return false;
     params = wire_params_new();
     for (unsigned i = 0; i < DOMAIN_PERF_EVENTS; i++)
@@ -39,8 +37,7 @@ call_domain_set_perf_events(Call *call, const DomainSetPerfEventsArgs *args, Wir
         wanted[i] = -1;
         all[i] = (CallParam){ domain_perf_name(i), VIR_TYPED_PARAM_BOOLEAN, &wanted[i], NULL };
     }
-    return call_check_flags(args->flags, IMPACT, "virDomainSetPerfEvents", err) &&
-           call_params_take(args->params.params_val, args->params.params_len, all,
+    return call_params_take(args->params.params_val, args->params.params_len, all,
                             G_N_ELEMENTS(all), err) &&
            domain_set_perf_events(call->domain, wanted, args->flags, err);
 }

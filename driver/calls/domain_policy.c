@@ -16,8 +16,7 @@ call_domain_set_lifecycle_action(Call *call, const DomainSetLifecycleActionArgs 
                                  WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainSetLifecycleAction", err) &&
-           domain_set_lifecycle_action(call->domain, args->type, args->action, args->flags, err);
+    return domain_set_lifecycle_action(call->domain, args->type, args->action, args->flags, err);
 }
 
 bool
@@ -33,8 +32,7 @@ call_domain_set_numa_parameters(Call *call, const DomainSetParamsFlagsArgs *args
     };
 
     (void)ret;
-    if (!call_check_flags(args->flags, IMPACT, "virDomainSetNumaParameters", err) ||
-        !call_params_take(args->params.params_val, args->params.params_len, all, G_N_ELEMENTS(all),
+    if (!call_params_take(args->params.params_val, args->params.params_len, all, G_N_ELEMENTS(all),
                           err))
         return false;
     if (given && mode < 0)
@@ -72,8 +70,6 @@ call_domain_get_cpu_stats(Call *call, const DomainGetCpuStatsArgs *args, DomainG
 {
     DomainCpuTimes times;
 
-    if (!call_check_flags(args->flags, VIR_TYPED_PARAM_STRING_OKAY, "virDomainGetCPUStats", err))
-        return false;
     if (args->start_cpu < -1 || (args->start_cpu == -1 && args->ncpus != 1) ||
         args->ncpus > WIRE_CPU_STATS_CPUS_MAX)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%u processors from %d on", args->ncpus,

@@ -47,8 +47,7 @@ bool
 call_domain_block_peek(Call *call, const DomainBlockPeekArgs *args, DomainPeekRet *ret,
                        GError **err)
 {
-    return call_check_flags(args->flags, 0, "virDomainBlockPeek", err) &&
-           check_peek(args->size, err) &&
+    return check_peek(args->size, err) &&
            answer_peek(domain_block_peek(call->domain, args->path, args->offset, args->size, err),
                        ret);
 }
@@ -159,17 +158,19 @@ bool
 call_domain_has_managed_save_image(Call *call, const DomainFlagsArgs *args, IntRet *ret,
                                    GError **err)
 {
+    (void)args;
+    (void)err;
     ret->value = domain_has_managed_save(call->domain);
-    return call_check_flags(args->flags, 0, "virDomainHasManagedSaveImage", err);
+    return true;
 }
 
 bool
 call_domain_managed_save_remove(Call *call, const DomainFlagsArgs *args, WireVoid *ret,
                                 GError **err)
 {
+    (void)args;
     (void)ret;
-    return call_check_flags(args->flags, 0, "virDomainManagedSaveRemove", err) &&
-           domain_managed_save_remove(call->domain, err);
+    return domain_managed_save_remove(call->domain, err);
 }
 
 bool

@@ -19,8 +19,6 @@ call_domain_screenshot(Call *call, const DomainScreenshotArgs *args, DomainScree
     RpcStream *stream;
     int fd;
 
-    if (!call_check_flags(args->flags, 0, "virDomainScreenshot", err))
-        return false;
     fd = domain_screenshot(call->domain, args->screen, &mime, err);
     if (fd < 0)
         return false;

@@ -8,15 +8,6 @@
 #include "driver/domain/domain.h"
 #include "util/error.h"
 
-enum {
-    LIST_FLAGS = VIR_DOMAIN_SNAPSHOT_LIST_ROOTS | VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL |
-                 VIR_DOMAIN_SNAPSHOT_LIST_LEAVES | VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES |
-                 VIR_DOMAIN_SNAPSHOT_LIST_METADATA | VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA |
-                 VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE | VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE |
-                 VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL |
-                 VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL,
-};
-
 /* Takes @name. */
 static bool
 reply(Call *call, char *name, WireSnapshot *ret)
@@ -40,22 +31,11 @@ bool
 call_domain_snapshot_get_xml_desc(Call *call, const SnapshotArgs *args, StringRet *ret,
                                   GError **err)
 {
-    if (!call_check_flags(args->flags, VIR_DOMAIN_SNAPSHOT_XML_SECURE,
-                          "virDomainSnapshotGetXMLDesc", err))
-        return false;
     ret->value = domain_snapshot_xml(call->domain, args->snap.name, args->flags, err);
     return ret->value != NULL;
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
-
-static GPtrArray *
-list(Call *call, const char *parent, unsigned flags, const char *function, GError **err)
-{
-    return call_check_flags(flags, LIST_FLAGS, function, err)
-               ? domain_snapshot_list(call->domain, parent, flags, err)
-               : NULL;
-}
 
 static bool
 reply_count(GPtrArray *names, IntRet *ret)
@@ -100,38 +80,35 @@ reply_all(Call *call, GPtrArray *taken, bool need, SnapshotListRet *ret, GError 
 bool
 call_domain_snapshot_num(Call *call, const DomainFlagsArgs *args, IntRet *ret, GError **err)
 {
-    return reply_count(list(call, NULL, args->flags, "virDomainSnapshotNum", err), ret);
+    return reply_count(domain_snapshot_list(call->domain, NULL, args->flags, err), ret);
 }
 
 bool
 call_domain_snapshot_num_children(Call *call, const SnapshotArgs *args, IntRet *ret, GError **err)
 {
-    return reply_count(
-        list(call, args->snap.name, args->flags, "virDomainSnapshotNumChildren", err), ret);
+    return reply_count(domain_snapshot_list(call->domain, args->snap.name, args->flags, err), ret);
 }
 
 bool
 call_domain_snapshot_list_names(Call *call, const SnapshotListNamesArgs *args, NamesRet *ret,
                                 GError **err)
 {
-    return reply_names(list(call, NULL, args->flags, "virDomainSnapshotListNames", err), args->max,
-                       ret);
+    return reply_names(domain_snapshot_list(call->domain, NULL, args->flags, err), args->max, ret);
 }
 
 bool
 call_domain_snapshot_list_children_names(Call *call, const SnapshotListChildrenNamesArgs *args,
                                          NamesRet *ret, GError **err)
 {
-    return reply_names(
-        list(call, args->snap.name, args->flags, "virDomainSnapshotListChildrenNames", err),
-        args->max, ret);
+    return reply_names(domain_snapshot_list(call->domain, args->snap.name, args->flags, err),
+                       args->max, ret);
 }
 
 bool
 call_domain_list_all_snapshots(Call *call, const SnapshotListAllArgs *args, SnapshotListRet *ret,
                                GError **err)
 {
-    return reply_all(call, list(call, NULL, args->flags, "virDomainListAllSnapshots", err),
+    return reply_all(call, domain_snapshot_list(call->domain, NULL, args->flags, err),
                      args->need_results, ret, err);
 }
 
@@ -139,9 +116,8 @@ bool
 call_domain_snapshot_list_all_children(Call *call, const SnapshotListAllChildrenArgs *args,
                                        SnapshotListRet *ret, GError **err)
 {
-    return reply_all(
-        call, list(call, args->snap.name, args->flags, "virDomainSnapshotListAllChildren", err),
-        args->need_results, ret, err);
+    return reply_all(call, domain_snapshot_list(call->domain, args->snap.name, args->flags, err),
+                     args->need_results, ret, err);
 }
 
 /* --- one -------------------------------------------------------------------------------------- */
@@ -150,8 +126,7 @@ bool
 call_domain_snapshot_lookup_by_name(Call *call, const SnapshotLookupArgs *args, SnapshotRet *ret,
                                     GError **err)
 {
-    return call_check_flags(args->flags, 0, "virDomainSnapshotLookupByName", err) &&
-           domain_snapshot_exists(call->domain, args->name, err) &&
+    return domain_snapshot_exists(call->domain, args->name, err) &&
            reply(call, g_strdup(args->name), &ret->snap);
 }
 
@@ -160,24 +135,25 @@ call_domain_has_current_snapshot(Call *call, const DomainFlagsArgs *args, IntRet
 {
     g_autofree char *name = domain_snapshot_current(call->domain, NULL);
 
+    (void)args;
+    (void)err;
     ret->value = name != NULL;
-    return call_check_flags(args->flags, 0, "virDomainHasCurrentSnapshot", err);
+    return true;
 }
 
 bool
 call_domain_snapshot_current(Call *call, const DomainFlagsArgs *args, SnapshotRet *ret,
                              GError **err)
 {
-    return call_check_flags(args->flags, 0, "virDomainSnapshotCurrent", err) &&
-           reply(call, domain_snapshot_current(call->domain, err), &ret->snap);
+    (void)args;
+    return reply(call, domain_snapshot_current(call->domain, err), &ret->snap);
 }
 
 bool
 call_domain_snapshot_get_parent(Call *call, const SnapshotArgs *args, SnapshotRet *ret,
                                 GError **err)
 {
-    return call_check_flags(args->flags, 0, "virDomainSnapshotGetParent", err) &&
-           reply(call, domain_snapshot_parent(call->domain, args->snap.name, err), &ret->snap);
+    return reply(call, domain_snapshot_parent(call->domain, args->snap.name, err), &ret->snap);
 }
 
 bool
@@ -186,8 +162,7 @@ call_domain_snapshot_is_current(Call *call, const SnapshotArgs *args, IntRet *re
     g_autofree char *name = domain_snapshot_current(call->domain, NULL);
 
     ret->value = g_strcmp0(name, args->snap.name) == 0;
-    return call_check_flags(args->flags, 0, "virDomainSnapshotIsCurrent", err) &&
-           domain_snapshot_exists(call->domain, args->snap.name, err);
+    return domain_snapshot_exists(call->domain, args->snap.name, err);
 }
 
 /* No snapshot is known that has none. */
@@ -195,8 +170,7 @@ bool
 call_domain_snapshot_has_metadata(Call *call, const SnapshotArgs *args, IntRet *ret, GError **err)
 {
     ret->value = 1;
-    return call_check_flags(args->flags, 0, "virDomainSnapshotHasMetadata", err) &&
-           domain_snapshot_exists(call->domain, args->snap.name, err);
+    return domain_snapshot_exists(call->domain, args->snap.name, err);
 }
 
 bool

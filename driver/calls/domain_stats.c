@@ -40,9 +40,6 @@ call_domain_set_memory_stats_period(Call *call, const DomainSetMemoryStatsPeriod
                                     WireVoid *ret, GError **err)
 {
     (void)ret;
-    if (!call_check_flags(args->flags, VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG,
-                          "virDomainSetMemoryStatsPeriod", err))
-        return false;
     if (args->period < 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "a period of %d seconds is negative",
                               args->period);
@@ -54,11 +51,7 @@ call_domain_start_dirty_rate_calc(Call *call, const DomainStartDirtyRateCalcArgs
                                   WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags,
-                            VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_BITMAP |
-                                VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_RING,
-                            "virDomainStartDirtyRateCalc", err) &&
-           domain_start_dirty_rate(call->domain, args->seconds, args->flags, err);
+    return domain_start_dirty_rate(call->domain, args->seconds, args->flags, err);
 }
 
 bool
@@ -68,8 +61,7 @@ call_domain_memory_stats(Call *call, const DomainMemoryStatsArgs *args, DomainMe
     g_autoptr(GArray) stats = NULL;
     u_int n;
 
-    if (!call_check_flags(args->flags, 0, "virDomainMemoryStats", err) ||
-        !(stats = domain_memory_stats(call->domain, err)))
+    if (!(stats = domain_memory_stats(call->domain, err)))
         return false;
     n = MIN(MIN(args->max, stats->len), WIRE_MEMORY_STATS_MAX);
     ret->stats.stats_len = n;
@@ -136,9 +128,7 @@ call_domain_block_stats_flags(Call *call, const DomainPathParamsArgs *args, Doma
     const DomainBlockStats *stats;
     DomainBlockStats sum;
 
-    if (!call_check_flags(args->flags, VIR_TYPED_PARAM_STRING_OKAY, "virDomainBlockStatsFlags",
-                          err) ||
-        !(list = domain_block_stats(call->domain, false, err)) ||
+    if (!(list = domain_block_stats(call->domain, false, err)) ||
         !(stats = find_disk(list, args->path, &sum, err)))
         return false;
     params = wire_params_new();
@@ -160,8 +150,7 @@ call_domain_get_disk_errors(Call *call, const DomainGetDiskErrorsArgs *args,
     g_autoptr(GPtrArray) list = NULL;
     guint n = 0;
 
-    if (!call_check_flags(args->flags, 0, "virDomainGetDiskErrors", err) ||
-        !(list = domain_block_stats(call->domain, false, err)))
+    if (!(list = domain_block_stats(call->domain, false, err)))
         return false;
     /* asked with 0: how many disks could have one */
     if (args->max == 0) {
@@ -274,8 +263,6 @@ call_domain_interface_addresses(Call *call, const DomainInterfaceAddressesArgs *
     g_autofree char *table = NULL;
     GArray *out;
 
-    if (!call_check_flags(args->flags, 0, "virDomainInterfaceAddresses", err))
-        return false;
     if (args->source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
         return call_guest_addresses(call, ret, err);
     if (args->source != VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE && !arp)

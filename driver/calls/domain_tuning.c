@@ -59,8 +59,7 @@ call_domain_set_scheduler_parameters_flags(Call *call, const DomainSetParamsFlag
                                            WireVoid *ret, GError **err)
 {
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainSetSchedulerParametersFlags", err) &&
-           set_schedule(call, args->params.params_val, args->params.params_len, args->flags, err);
+    return set_schedule(call, args->params.params_val, args->params.params_len, args->flags, err);
 }
 
 /* --- bandwidth -------------------------------------------------------------------------------- */
@@ -85,8 +84,7 @@ call_domain_set_interface_parameters(Call *call, const DomainPathSetParamsArgs *
     };
 
     (void)ret;
-    return call_check_flags(args->flags, IMPACT, "virDomainSetInterfaceParameters", err) &&
-           call_params_take(args->params.params_val, args->params.params_len, all,
+    return call_params_take(args->params.params_val, args->params.params_len, all,
                             G_N_ELEMENTS(all), err) &&
            domain_set_interface_limits(call->domain, args->path, &l, args->flags, err);
 }
@@ -104,9 +102,7 @@ call_domain_get_interface_parameters(Call *call, const DomainPathParamsArgs *arg
     g_autoptr(WireParams) params = NULL;
     DomainLimits limits;
 
-    if (!call_check_flags(args->flags, IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
-                          "virDomainGetInterfaceParameters", err) ||
-        !domain_interface_limits(call->domain, args->path, args->flags & IMPACT, &limits, err))
+    if (!domain_interface_limits(call->domain, args->path, args->flags & IMPACT, &limits, err))
         return false;
     params = wire_params_new();
     add_uint(params, VIR_DOMAIN_BANDWIDTH_IN_AVERAGE, limits.inbound.average);

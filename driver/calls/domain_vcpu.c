@@ -121,13 +121,11 @@ call_domain_get_vcpus(Call *call, const DomainGetVcpusArgs *args, DomainGetVcpus
 
 static bool
 pin(Call *call, DomainPinKind kind, unsigned id, const char *map, u_int len, unsigned flags,
-    const char *function, GError **err)
+    GError **err)
 {
     g_autofree char *cpus = map_text(map, len);
 
-    return call_check_flags(flags, VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, function,
-                            err) &&
-           domain_pin(call->domain, kind, id, cpus, flags, err);
+    return domain_pin(call->domain, kind, id, cpus, flags, err);
 }
 
 bool
@@ -135,7 +133,7 @@ call_domain_pin_vcpu(Call *call, const DomainPinVcpuArgs *args, WireVoid *ret, G
 {
     (void)ret;
     return pin(call, DOMAIN_PIN_VCPU, args->vcpu, args->map.map_val, args->map.map_len,
-               VIR_DOMAIN_AFFECT_LIVE, "virDomainPinVcpu", err);
+               VIR_DOMAIN_AFFECT_LIVE, err);
 }
 
 bool
@@ -144,7 +142,7 @@ call_domain_pin_vcpu_flags(Call *call, const DomainPinVcpuFlagsArgs *args, WireV
 {
     (void)ret;
     return pin(call, DOMAIN_PIN_VCPU, args->vcpu, args->map.map_val, args->map.map_len, args->flags,
-               "virDomainPinVcpuFlags", err);
+               err);
 }
 
 bool
@@ -152,7 +150,7 @@ call_domain_pin_emulator(Call *call, const DomainPinEmulatorArgs *args, WireVoid
 {
     (void)ret;
     return pin(call, DOMAIN_PIN_EMULATOR, 0, args->map.map_val, args->map.map_len, args->flags,
-               "virDomainPinEmulator", err);
+               err);
 }
 
 bool
@@ -160,16 +158,7 @@ call_domain_pin_iothread(Call *call, const DomainPinIothreadArgs *args, WireVoid
 {
     (void)ret;
     return pin(call, DOMAIN_PIN_IOTHREAD, args->id, args->map.map_val, args->map.map_len,
-               args->flags, "virDomainPinIOThread", err);
-}
-
-/* Reading pins takes the same flags for all kinds. */
-static GPtrArray *
-pins_of(Call *call, DomainPinKind kind, unsigned flags, const char *function, GError **err)
-{
-    if (!call_check_flags(flags, VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG, function, err))
-        return NULL;
-    return domain_pins(call->domain, kind, flags, err);
+               args->flags, err);
 }
 
 static void
@@ -190,7 +179,7 @@ call_domain_get_vcpu_pin_info(Call *call, const DomainGetVcpuPinInfoArgs *args,
     g_autoptr(GPtrArray) pins = NULL;
 
     if (!map_sizes_ok(args->maps, args->map_len, err) ||
-        !(pins = pins_of(call, DOMAIN_PIN_VCPU, args->flags, "virDomainGetVcpuPinInfo", err)))
+        !(pins = domain_pins(call->domain, DOMAIN_PIN_VCPU, args->flags, err)))
         return false;
     pins_reply(pins, MIN((u_int)args->maps, pins->len), args->map_len, ret);
     return true;
@@ -203,8 +192,7 @@ call_domain_get_emulator_pin_info(Call *call, const DomainGetEmulatorPinInfoArgs
     g_autoptr(GPtrArray) pins = NULL;
 
     if (!map_sizes_ok(1, args->map_len, err) ||
-        !(pins =
-              pins_of(call, DOMAIN_PIN_EMULATOR, args->flags, "virDomainGetEmulatorPinInfo", err)))
+        !(pins = domain_pins(call->domain, DOMAIN_PIN_EMULATOR, args->flags, err)))
         return false;
     pins_reply(pins, 1, args->map_len, ret);
     return true;
@@ -214,8 +202,7 @@ bool
 call_domain_get_iothread_info(Call *call, const DomainFlagsArgs *args,
                               DomainGetIothreadInfoRet *ret, GError **err)
 {
-    g_autoptr(GPtrArray) pins =
-        pins_of(call, DOMAIN_PIN_IOTHREAD, args->flags, "virDomainGetIOThreadInfo", err);
+    g_autoptr(GPtrArray) pins = domain_pins(call->domain, DOMAIN_PIN_IOTHREAD, args->flags, err);
     long host = sysconf(_SC_NPROCESSORS_CONF);
     u_int map_len = (MAX(host, 1) + 7) / 8;
 

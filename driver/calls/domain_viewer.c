@@ -10,11 +10,9 @@
 #include "driver/domain/domain.h"
 
 static bool
-open_graphics(Call *call, const DomainOpenGraphicsArgs *args, int fd, const char *function,
-              GError **err)
+open_graphics(Call *call, const DomainOpenGraphicsArgs *args, int fd, GError **err)
 {
-    return call_check_flags(args->flags, VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH, function, err) &&
-           domain_open_graphics(call->domain, args->index, fd,
+    return domain_open_graphics(call->domain, args->index, fd,
                                 args->flags & VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH, err);
 }
 
@@ -28,7 +26,7 @@ call_domain_open_graphics(Call *call, const DomainOpenGraphicsArgs *args, WireVo
     (void)ret;
     if (fd < 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "no descriptor came with the call");
-    ok = open_graphics(call, args, fd, "virDomainOpenGraphics", err);
+    ok = open_graphics(call, args, fd, err);
     close(fd);
     return ok;
 }
@@ -43,7 +41,7 @@ call_domain_open_graphics_fd(Call *call, const DomainOpenGraphicsArgs *args, Wir
     (void)ret;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot make a socket");
-    ok = open_graphics(call, args, ends[1], "virDomainOpenGraphicsFD", err);
+    ok = open_graphics(call, args, ends[1], err);
     close(ends[1]);
     if (ok)
         call_return_fd(call, ends[0]);

@@ -3,11 +3,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/calls/table.h"
 
+#include <inttypes.h>
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <string.h>
 
 #include "driver/calls/handlers.h"
 #include "driver/rpc/message.h"
+#include "util/error.h"
 
 /* One function of a common type around each handler. */
 #define PROC(number, name, api, Args, Ret, right, queue, kind, object)                             \
@@ -52,8 +55,55 @@ static const CallProc qemu_procs[] = {
 #undef NONE
 #undef EVENT
 
+/* Masks of several calls, and long ones. */
+enum {
+    IMPACT = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG,
+    IMPACT_STRINGS = IMPACT | VIR_TYPED_PARAM_STRING_OKAY,
+    START = VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY | VIR_DOMAIN_START_BYPASS_CACHE |
+            VIR_DOMAIN_START_FORCE_BOOT | VIR_DOMAIN_START_RESET_NVRAM,
+    /* those about checkpoints and TPMs ask to remove what Kiln never has */
+    UNDEFINE = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+               VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
+               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_TPM |
+               VIR_DOMAIN_UNDEFINE_KEEP_TPM,
+    XML = VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_UPDATE_CPU |
+          VIR_DOMAIN_XML_MIGRATABLE,
+    SAVE = VIR_DOMAIN_SAVE_BYPASS_CACHE | VIR_DOMAIN_SAVE_RUNNING | VIR_DOMAIN_SAVE_PAUSED,
+    DUMP = VIR_DUMP_CRASH | VIR_DUMP_LIVE | VIR_DUMP_BYPASS_CACHE | VIR_DUMP_RESET |
+           VIR_DUMP_MEMORY_ONLY,
+    GET_VCPUS = VIR_DOMAIN_VCPU_LIVE | VIR_DOMAIN_VCPU_CONFIG | VIR_DOMAIN_VCPU_MAXIMUM |
+                VIR_DOMAIN_VCPU_GUEST,
+    SET_VCPUS = GET_VCPUS | VIR_DOMAIN_VCPU_HOTPLUGGABLE,
+    BLOCK_REBASE = VIR_DOMAIN_BLOCK_REBASE_SHALLOW | VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT |
+                   VIR_DOMAIN_BLOCK_REBASE_COPY_RAW | VIR_DOMAIN_BLOCK_REBASE_COPY |
+                   VIR_DOMAIN_BLOCK_REBASE_RELATIVE | VIR_DOMAIN_BLOCK_REBASE_COPY_DEV |
+                   VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES,
+    BLOCK_COPY = VIR_DOMAIN_BLOCK_COPY_SHALLOW | VIR_DOMAIN_BLOCK_COPY_REUSE_EXT |
+                 VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB | VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES,
+    BLOCK_COMMIT = VIR_DOMAIN_BLOCK_COMMIT_SHALLOW | VIR_DOMAIN_BLOCK_COMMIT_DELETE |
+                   VIR_DOMAIN_BLOCK_COMMIT_ACTIVE | VIR_DOMAIN_BLOCK_COMMIT_RELATIVE |
+                   VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES,
+    SNAPSHOT_LIST = VIR_DOMAIN_SNAPSHOT_LIST_ROOTS | VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL |
+                    VIR_DOMAIN_SNAPSHOT_LIST_LEAVES | VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES |
+                    VIR_DOMAIN_SNAPSHOT_LIST_METADATA | VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA |
+                    VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE | VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE |
+                    VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL |
+                    VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL,
+    /* all that there are; which of them are followed, the domain says */
+    MIGRATE = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_TUNNELLED |
+              VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE | VIR_MIGRATE_PAUSED |
+              VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC |
+              VIR_MIGRATE_CHANGE_PROTECTION | VIR_MIGRATE_UNSAFE | VIR_MIGRATE_OFFLINE |
+              VIR_MIGRATE_COMPRESSED | VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE |
+              VIR_MIGRATE_RDMA_PIN_ALL | VIR_MIGRATE_POSTCOPY | VIR_MIGRATE_TLS |
+              VIR_MIGRATE_PARALLEL | VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES |
+              VIR_MIGRATE_POSTCOPY_RESUME | VIR_MIGRATE_ZEROCOPY,
+};
+
+#define BITS(number, Args, arg, mask)                                                              \
+    { number, offsetof(Args, arg), sizeof(((Args *)0)->arg), #arg, mask },
 #define PROC(number, name, api, Args, Ret, right, queue, kind, object)
-#define SECRET(number, Args, arg, mask) { number, offsetof(Args, arg), #arg, mask },
+#define SECRET BITS
 #define NONE(number, name, api, right)
 #define EVENT(number, name)
 static const CallBits remote_secrets[] = {
@@ -66,10 +116,23 @@ static const CallBits remote_secrets[] = {
 
 #define PROC(number, name, api, Args, Ret, right, queue, kind, object)
 #define SECRET(number, Args, field, mask)
-#define FLAGS(number, Args, arg, mask) { number, offsetof(Args, arg), #arg, mask },
+#define FLAGS BITS
 #define NONE(number, name, api, right)
 #define EVENT(number, name)
 static const CallBits remote_flags[] = {
+#include "driver/calls/procs.def"
+};
+#define FLAGS BITS
+static const CallBits qemu_flags[] = {
+#include "driver/calls/procs_qemu.def"
+};
+#define EXCLUSIVE(number, Args, arg, mask, code, words)                                            \
+    { BITS(number, Args, arg, mask) code, words },
+static const struct {
+    CallBits bits;
+    int code;
+    const char *words;
+} remote_exclusive[] = {
 #include "driver/calls/procs.def"
 };
 #undef PROC
@@ -90,6 +153,16 @@ call_proc_find(uint32_t prog, int32_t number)
     return &procs[number];
 }
 
+/* Little-endian, as this host is: an unsigned int or hyper. */
+static uint64_t
+bits_read(const CallBits *bits, const void *args)
+{
+    uint64_t value = 0;
+
+    memcpy(&value, (const char *)args + bits->offset, bits->size);
+    return value;
+}
+
 unsigned int
 call_proc_secret_bits(uint32_t prog, int32_t number, const void *args, const char **ret_field)
 {
@@ -97,30 +170,39 @@ call_proc_secret_bits(uint32_t prog, int32_t number, const void *args, const cha
         return 0;
     for (size_t i = 0; i < G_N_ELEMENTS(remote_secrets); i++) {
         const CallBits *secret = &remote_secrets[i];
-        unsigned int value;
 
         if (secret->number != number)
             continue;
-        memcpy(&value, (const char *)args + secret->offset, sizeof value);
         *ret_field = secret->field;
-        return value & secret->mask;
+        return (unsigned int)bits_read(secret, args) & secret->mask;
     }
     return 0;
 }
 
-unsigned int
-call_proc_unknown_flags(uint32_t prog, int32_t number, const void *args)
+bool
+call_proc_check_flags(uint32_t prog, int32_t number, const void *args, GError **err)
 {
-    for (size_t i = 0; prog == RPC_REMOTE_PROGRAM && i < G_N_ELEMENTS(remote_flags); i++) {
-        const CallBits *flags = &remote_flags[i];
-        unsigned int value;
+    const CallBits *rows = prog == RPC_REMOTE_PROGRAM ? remote_flags : qemu_flags;
+    size_t n = prog == RPC_REMOTE_PROGRAM ? G_N_ELEMENTS(remote_flags) : G_N_ELEMENTS(qemu_flags);
 
-        if (flags->number != number)
+    for (size_t i = 0; i < n; i++) {
+        uint64_t unknown;
+
+        if (rows[i].number != number)
             continue;
-        memcpy(&value, (const char *)args + flags->offset, sizeof value);
-        return value & ~flags->mask;
+        unknown = bits_read(&rows[i], args) & ~(uint64_t)rows[i].mask;
+        if (unknown)
+            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                                  "unsupported flags (0x%" PRIx64 ") in function %s", unknown,
+                                  call_proc_find(prog, number)->api);
     }
-    return 0;
+    for (size_t i = 0; prog == RPC_REMOTE_PROGRAM && i < G_N_ELEMENTS(remote_exclusive); i++) {
+        const CallBits *bits = &remote_exclusive[i].bits;
+
+        if (bits->number == number && (bits_read(bits, args) & bits->mask) == bits->mask)
+            return kiln_error_set(err, remote_exclusive[i].code, "%s", remote_exclusive[i].words);
+    }
+    return true;
 }
 
 int

@@ -54,7 +54,7 @@ typedef struct CallProc {
 /* Bits of an argument: those that read-only connections may not set, or those that a call knows. */
 typedef struct CallBits {
     int number;
-    size_t offset; /* of an unsigned int in the arguments */
+    size_t offset, size; /* in the arguments, of an unsigned int or hyper */
     const char *field;
     unsigned int mask;
 } CallBits;
@@ -67,9 +67,9 @@ const CallProc *call_proc_find(uint32_t prog, int32_t number);
 unsigned int call_proc_secret_bits(uint32_t prog, int32_t number, const void *args,
                                    const char **ret_field);
 
-/* The bits of @args that the procedure does not know. 0 when there are none, or when it looks for
- * itself. */
-unsigned int call_proc_unknown_flags(uint32_t prog, int32_t number, const void *args);
+/* False when @args has flags that the procedure does not know, or that exclude each other; true
+ * when it looks for itself. VIR_ERR_INVALID_ARG, or what the row says. */
+bool call_proc_check_flags(uint32_t prog, int32_t number, const void *args, GError **err);
 
 /* The virErrorDomain of errors of @proc: that of libvirt's driver which has the call. */
 int call_proc_error_domain(const CallProc *proc);

@@ -289,21 +289,10 @@ console_open(Domain *domain, FindDevice find, const char *name, bool force, cons
     return console;
 }
 
-static bool
-check_flags(unsigned flags, unsigned known, const char *function, GError **err)
-{
-    return !(flags & ~known) ||
-           kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                          flags & ~known, function);
-}
-
 DomainConsole *
 domain_open_console(Domain *domain, const char *alias, unsigned flags, const void *client,
                     GError **err)
 {
-    if (!check_flags(flags, VIR_DOMAIN_CONSOLE_FORCE | VIR_DOMAIN_CONSOLE_SAFE,
-                     "virDomainOpenConsole", err))
-        return NULL;
     return console_open(domain, find_console, alias, flags & VIR_DOMAIN_CONSOLE_FORCE, client, err);
 }
 
@@ -311,7 +300,5 @@ DomainConsole *
 domain_open_channel(Domain *domain, const char *name, unsigned flags, const void *client,
                     GError **err)
 {
-    if (!check_flags(flags, VIR_DOMAIN_CHANNEL_FORCE, "virDomainOpenChannel", err))
-        return NULL;
     return console_open(domain, find_channel, name, flags & VIR_DOMAIN_CHANNEL_FORCE, client, err);
 }

@@ -6,14 +6,6 @@
 #include "driver/domain/snapshot.h"
 #include "util/error.h"
 
-/* Those about checkpoints and TPMs ask to remove what Kiln never has. */
-enum {
-    UNDEFINE_FLAGS = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-                     VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
-                     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_TPM |
-                     VIR_DOMAIN_UNDEFINE_KEEP_TPM,
-};
-
 bool
 domain_definition_replace(Domain *domain, DomainDef *def, GError **err)
 {
@@ -141,12 +133,6 @@ domain_undefine(Domain *domain, unsigned flags, GError **err)
 {
     bool ok;
 
-    if (flags & ~(unsigned)UNDEFINE_FLAGS)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainUndefineFlags",
-                              flags & ~(unsigned)UNDEFINE_FLAGS);
-    if ((flags & VIR_DOMAIN_UNDEFINE_NVRAM) && (flags & VIR_DOMAIN_UNDEFINE_KEEP_NVRAM))
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "cannot both keep and delete nvram");
     if (!domain_job_begin(domain, "undefine", err))
         return false;
     g_mutex_lock(&domain->manager->define_lock);

@@ -13,14 +13,6 @@
 
 enum { DOMAIN_TERM_MS = 10000 }; /* SIGTERM to exit */
 
-static bool
-check_flags(unsigned flags, unsigned known, const char *function, GError **err)
-{
-    return !(flags & ~known) ||
-           kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                          flags & ~known, function);
-}
-
 /* --- destroy ---------------------------------------------------------------------------------- */
 
 /* The run to destroy, also one that only starts. */
@@ -47,9 +39,7 @@ domain_destroy(Domain *domain, unsigned flags, GError **err)
 {
     g_autoptr(DomainRun) run = NULL;
 
-    if (!check_flags(flags, VIR_DOMAIN_DESTROY_GRACEFUL | VIR_DOMAIN_DESTROY_REMOVE_LOGS,
-                     "virDomainDestroyFlags", err) ||
-        !(run = run_to_kill(domain, err)))
+    if (!(run = run_to_kill(domain, err)))
         return false;
     /* before the job is waited for: whoever has it may be waiting for this guest's monitor */
     domain_process_signal(&run->process, SIGTERM);
@@ -155,8 +145,7 @@ domain_shutdown(Domain *domain, unsigned flags, GError **err)
     const unsigned button = VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN;
     const unsigned agent = VIR_DOMAIN_SHUTDOWN_GUEST_AGENT;
 
-    return check_flags(flags, button | agent, "virDomainShutdownFlags", err) &&
-           ask_guest(domain, flags & button, flags & agent, false, err);
+    return ask_guest(domain, flags & button, flags & agent, false, err);
 }
 
 bool
@@ -165,8 +154,7 @@ domain_reboot(Domain *domain, unsigned flags, GError **err)
     const unsigned button = VIR_DOMAIN_REBOOT_ACPI_POWER_BTN;
     const unsigned agent = VIR_DOMAIN_REBOOT_GUEST_AGENT;
 
-    return check_flags(flags, button | agent, "virDomainReboot", err) &&
-           ask_guest(domain, flags & button, flags & agent, true, err);
+    return ask_guest(domain, flags & button, flags & agent, true, err);
 }
 
 bool

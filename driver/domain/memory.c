@@ -101,15 +101,9 @@ memory_set(Domain *domain, MemoryChange *change, unsigned flags, GError **err)
 bool
 domain_set_memory(Domain *domain, uint64_t kib, unsigned flags, GError **err)
 {
-    const unsigned known =
-        VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG | VIR_DOMAIN_MEM_MAXIMUM;
     MemoryChange change = { kib, flags & VIR_DOMAIN_MEM_MAXIMUM };
     bool ok;
 
-    if (flags & ~known)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainSetMemoryFlags",
-                              flags & ~known);
     if (kib == 0 || kib > (uint64_t)G_MAXINT64 / 1024)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "%" G_GUINT64_FORMAT " KiB of memory is out of "

@@ -156,14 +156,8 @@ metadata_change(DomainDef *def, void *opaque, GError **err)
 }
 
 static bool
-check_change(const MetadataChange *change, unsigned flags, GError **err)
+check_change(const MetadataChange *change, GError **err)
 {
-    const unsigned known = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG;
-
-    if (flags & ~known)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainSetMetadata",
-                              flags & ~known);
     if (change->type < VIR_DOMAIN_METADATA_DESCRIPTION ||
         change->type > VIR_DOMAIN_METADATA_ELEMENT)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "unknown metadata type %d", change->type);
@@ -183,7 +177,7 @@ domain_set_metadata(Domain *domain, int type, const char *text, const char *key,
     MetadataChange change = { type, text, key, uri };
     bool ok;
 
-    if (!check_change(&change, flags, err) || !domain_job_begin(domain, "metadata", err))
+    if (!check_change(&change, err) || !domain_job_begin(domain, "metadata", err))
         return false;
     ok = domain_impact_apply(domain, flags, metadata_change, &change, err);
     domain_job_end(domain);

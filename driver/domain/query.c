@@ -193,19 +193,12 @@ updated_xml(DomainManager *manager, DomainDef *def, unsigned format, GError **er
 char *
 domain_xml(Domain *domain, unsigned flags, GError **err)
 {
-    unsigned known = VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_UPDATE_CPU |
-                     VIR_DOMAIN_XML_MIGRATABLE;
     unsigned format = (flags & VIR_DOMAIN_XML_SECURE ? DOMAIN_FORMAT_SECURE : 0) |
                       (flags & VIR_DOMAIN_XML_MIGRATABLE ? DOMAIN_FORMAT_MIGRATABLE : 0);
     g_autoptr(DomainDef) updated = NULL;
     const DomainDef *def;
     char *xml = NULL;
 
-    if (flags & ~known) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                       "unsupported flags (0x%x) in function virDomainGetXMLDesc", flags & ~known);
-        return NULL;
-    }
     g_mutex_lock(&domain->lock);
     def = domain->live;
     if (!def || ((flags & VIR_DOMAIN_XML_INACTIVE) && domain->config))

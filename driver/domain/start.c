@@ -16,11 +16,8 @@
 #include "util/error.h"
 #include "util/file.h"
 
-/* Those of a defined domain, and those of one that comes with its definition. */
+/* Of a domain that comes with its definition. */
 enum {
-    START_FLAGS = VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY |
-                  VIR_DOMAIN_START_BYPASS_CACHE | VIR_DOMAIN_START_FORCE_BOOT |
-                  VIR_DOMAIN_START_RESET_NVRAM,
     CREATE_FLAGS = VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY |
                    VIR_DOMAIN_START_VALIDATE | VIR_DOMAIN_START_RESET_NVRAM,
 };
@@ -466,14 +463,6 @@ domain_run_start(Domain *domain, DomainDef *def, unsigned flags, const void *cli
     return true;
 }
 
-static bool
-check_flags(unsigned flags, unsigned known, const char *function, GError **err)
-{
-    return !(flags & ~known) ||
-           kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                          flags & ~known, function);
-}
-
 /* In a job: from the managed save, if there is one that is not to be thrown away. */
 static bool
 start_defined(Domain *domain, unsigned flags, const void *client, GError **err)
@@ -499,8 +488,7 @@ domain_start(Domain *domain, unsigned flags, const void *client, GError **err)
 {
     bool ok;
 
-    if (!check_flags(flags, START_FLAGS, "virDomainCreateWithFlags", err) ||
-        !domain_job_begin(domain, "start", err))
+    if (!domain_job_begin(domain, "start", err))
         return false;
     ok = start_defined(domain, flags, client, err);
     domain_job_end(domain);
@@ -516,8 +504,13 @@ domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, c
     DomainDef *def;
     bool is_new, ok, transient;
 
-    if (!check_flags(flags, CREATE_FLAGS, "virDomainCreateXML", err) ||
-        !(def = domain_def_parse(xml, parse, &manager->defaults, err)))
+    if (flags & ~(unsigned)CREATE_FLAGS) {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                       "unsupported flags (0x%x) in function virDomainCreateXML",
+                       flags & ~(unsigned)CREATE_FLAGS);
+        return NULL;
+    }
+    if (!(def = domain_def_parse(xml, parse, &manager->defaults, err)))
         return NULL;
     if (!(domain = domain_registry_claim_job(manager, def, "create", &is_new, err))) {
         domain_def_free(def);

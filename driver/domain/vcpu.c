@@ -9,17 +9,9 @@
 int
 domain_vcpu_count(Domain *domain, unsigned flags, GError **err)
 {
-    const unsigned known = VIR_DOMAIN_VCPU_LIVE | VIR_DOMAIN_VCPU_CONFIG | VIR_DOMAIN_VCPU_MAXIMUM |
-                           VIR_DOMAIN_VCPU_GUEST;
     const DomainDef *def;
     int count = -1;
 
-    if (flags & ~known) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                       "unsupported flags (0x%x) in function virDomainGetVcpusFlags",
-                       flags & ~known);
-        return -1;
-    }
     if (flags & VIR_DOMAIN_VCPU_GUEST) {
         if ((flags & VIR_DOMAIN_VCPU_CONFIG) || !domain_is_active(domain)) {
             kiln_error_set(err, VIR_ERR_INVALID_ARG,

@@ -411,18 +411,12 @@ set_both(Domain *domain, VcpuChange *change, unsigned flags, GError **err)
 bool
 domain_set_vcpus(Domain *domain, unsigned count, unsigned flags, GError **err)
 {
-    const unsigned known = VIR_DOMAIN_VCPU_LIVE | VIR_DOMAIN_VCPU_CONFIG | VIR_DOMAIN_VCPU_MAXIMUM |
-                           VIR_DOMAIN_VCPU_GUEST | VIR_DOMAIN_VCPU_HOTPLUGGABLE;
     VcpuChange change = {
         .count = count,
         .maximum = flags & VIR_DOMAIN_VCPU_MAXIMUM,
         .hotpluggable = flags & VIR_DOMAIN_VCPU_HOTPLUGGABLE,
     };
 
-    if (flags & ~known)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainSetVcpusFlags",
-                              flags & ~known);
     if (count == 0 || count > UINT16_MAX)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "argument out of range: %u vcpus", count);
     if (flags & VIR_DOMAIN_VCPU_GUEST)
@@ -440,9 +434,6 @@ domain_set_vcpu(Domain *domain, const char *map, int state, unsigned flags, GErr
     g_autoptr(GArray) ids = NULL;
     VcpuChange change = { .online = state != 0 };
 
-    if (flags & ~(unsigned)(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG))
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainSetVcpu", flags);
     if (state != 0 && state != 1)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported state value");
     canonical = xml_cpuset_canonical(map, UINT16_MAX, err);

@@ -1,7 +1,7 @@
 /* block.h - image nodes and the queues that do their I/O.
  *
  * A BlockNode is one node of an image graph, as QEMU's -blockdev names it: a protocol node (file,
- * host_device, null-co) or a format over another node (raw). A BlockQueue is one I/O loop's way
+ * host_device, nbd) or a format over another node (raw). A BlockQueue is one I/O loop's way
  * into a node: requests made on it complete in that loop. Any number of queues, in any loops, may
  * use one node at once.
  *

@@ -153,6 +153,8 @@ struct BlockDriver {
                   BlockFlags flags);
     int (*write_zeroes)(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags);
     int (*discard)(BlockNode *node, uint64_t offset, uint64_t length);
+    /* NULL: -EOPNOTSUPP. With @length 0 it tells whether files like @fd can be shared from. */
+    int (*reflink)(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length);
     /* Metadata and data, down to stable storage, other files of the image too. NULL: the core
      * flushes the node below. */
     int (*flush)(BlockNode *node);
@@ -221,6 +223,9 @@ block_node_protocol(const BlockNode *node)
 const BlockImageOptions *block_opening_image(const BlockOpening *opening);
 BlockNode *block_opening_extent(BlockOpening *opening, BlockNode *image, const char *filename,
                                 bool read_only, GError **err);
+/* The same for the name @path as it is, from the directory of the process. */
+BlockNode *block_opening_path(BlockOpening *opening, BlockNode *image, const char *path,
+                              bool read_only, GError **err);
 /* Node of a -blockdev option @key (a node's name or an object), NULL without @err when absent. */
 BlockNode *block_opening_option(BlockOpening *opening, BlockOptions *opts, const char *key,
                                 bool read_only, GError **err);

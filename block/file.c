@@ -180,6 +180,7 @@ const BlockDriver block_file_driver = {
     .pwrite = block_posix_pwrite,
     .write_zeroes = block_posix_write_zeroes,
     .discard = block_posix_discard,
+    .reflink = block_posix_reflink,
     .flush = block_posix_flush,
     .is_clean = block_posix_is_clean,
     .status = block_posix_status,

@@ -19,6 +19,10 @@ int block_node_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t 
                       BlockFlags flags);
 int block_node_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags);
 int block_node_discard(BlockNode *node, uint64_t offset, uint64_t length);
+/* As writing what @fd, a file, has from @from on, but by sharing its blocks (FICLONERANGE) where
+ * file system, format and alignment allow it; elsewhere -errno, nothing is changed then and the
+ * bytes have to be copied. */
+int block_node_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length);
 /* @offset is a multiple of the node's cluster size and @length one cluster (the last may be
  * shorter); -ENOTSUP where the format has no compression, -EINVAL where the cluster is taken. */
 int block_node_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, size_t length);

@@ -169,11 +169,19 @@ block_opening_extent(BlockOpening *opening, BlockNode *image, const char *filena
                      GError **err)
 {
     g_autofree char *path = block_filename_beside(image, filename, err);
+
+    return path ? block_opening_path(opening, image, path, read_only, err) : NULL;
+}
+
+BlockNode *
+block_opening_path(BlockOpening *opening, BlockNode *image, const char *path, bool read_only,
+                   GError **err)
+{
     g_autoptr(JsonObject) object = NULL;
     g_autoptr(BlockOptions) opts = NULL;
     g_autoptr(BlockNode) node = NULL;
 
-    if (!path || !name_is_allowed(opening, image, path, err) ||
+    if (!name_is_allowed(opening, image, path, err) ||
         !(object = block_filename_options(path, err)) || !(opts = block_options_new(object, err)))
         return NULL;
     options_from_image(opts, opening->image, read_only);

@@ -17,7 +17,10 @@
 
 #include "util/error.h"
 
-enum { POSIX_BOUNCE = 1 << 20 };
+enum {
+    POSIX_BOUNCE = 1 << 20,
+    REFLINK_ALIGN = 4096, /* the least block of file systems that share blocks */
+};
 
 /* Reads all; what is past the end is zero. */
 static int
@@ -200,6 +203,37 @@ block_posix_discard(BlockNode *node, uint64_t offset, uint64_t length)
     if (fallocate(node->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) == 0)
         return 0;
     return block_posix_is_unsupported(errno) ? -ENOTSUP : -errno;
+}
+
+/* The kernel looks at files and file systems before it looks at the range, which is no good here.
+ */
+static int
+can_reflink(BlockNode *node, int fd)
+{
+    const struct file_clone_range nowhere = {
+        .src_fd = fd, .src_offset = (UINT64_C(1) << 62) + 1, .src_length = 1, .dest_offset = 1
+    };
+
+    if (ioctl(node->fd, FICLONERANGE, &nowhere) < 0 && errno == EINVAL)
+        return 0;
+    return -EOPNOTSUPP;
+}
+
+int
+block_posix_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length)
+{
+    const struct file_clone_range range = {
+        .src_fd = fd, .src_offset = from, .src_length = length, .dest_offset = offset
+    };
+
+    if (node->is_device || node->fd < 0 || (offset | from | length) % REFLINK_ALIGN != 0)
+        return -EOPNOTSUPP;
+    if (length == 0)
+        return can_reflink(node, fd);
+    if (ioctl(node->fd, FICLONERANGE, &range) < 0)
+        return -errno;
+    note_end(node, offset + length);
+    return 0;
 }
 
 int

@@ -12,6 +12,7 @@ int block_posix_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t
                        BlockFlags flags);
 int block_posix_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags);
 int block_posix_discard(BlockNode *node, uint64_t offset, uint64_t length);
+int block_posix_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length);
 
 /* Whether fallocate(2) failed with @errnum (positive) since the file system or device cannot do
  * what was asked. Linux' NFS client asks the server in the name of who calls, not of who has opened

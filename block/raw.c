@@ -116,6 +116,14 @@ raw_discard(BlockNode *node, uint64_t offset, uint64_t length)
 }
 
 static int
+raw_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length)
+{
+    if (raw_inside(node, offset, length) < length || raw_is_guarded(node, offset))
+        return -EOPNOTSUPP;
+    return block_node_reflink(node->file, node->window_offset + offset, fd, from, length);
+}
+
+static int
 raw_status(BlockNode *node, uint64_t offset, uint64_t length, BlockStatus *ret)
 {
     uint64_t inside = raw_inside(node, offset, length);
@@ -204,6 +212,7 @@ const BlockDriver block_raw_driver = {
     .pwrite = raw_pwrite,
     .write_zeroes = raw_write_zeroes,
     .discard = raw_discard,
+    .reflink = raw_reflink,
     .status = raw_status,
     .create = raw_create,
     .resize = raw_resize,

@@ -108,6 +108,19 @@ block_node_discard(BlockNode *node, uint64_t offset, uint64_t length)
 }
 
 int
+block_node_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length)
+{
+    int r = sync_check_write(node, offset, length);
+
+    if (r < 0)
+        return r;
+    if (!node->driver->reflink)
+        return -EOPNOTSUPP;
+    block_threshold_check(node, offset + length);
+    return node->driver->reflink(node, offset, fd, from, length);
+}
+
+int
 block_node_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, size_t length)
 {
     uint32_t cluster = block_node_cluster_size(node);

@@ -3,17 +3,15 @@
  *
  * Several threads take pieces from one cursor. Holes stay holes: what the source's status calls
  * zero is not read, and what was read is searched for zeroes. Data that lies as it is in a file
- * goes to a raw target by sharing the blocks (FICLONERANGE) where the file system can.
+ * goes to a raw or qcow2 target by sharing the blocks (FICLONERANGE) where the file system can.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/driver.h"
 #include "block/img/img.h"
 
-#include <linux/fs.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "util/error.h"
@@ -22,14 +20,15 @@ enum {
     PIECE = 1 << 20,       /* bytes read and written at once: stays in the processor's cache */
     RANGE_MAX = 1 << 30,   /* bytes whose status is asked for at once */
     CLONE_MAX = 128 << 20, /* blocks shared by one call, so that progress is seen */
-    CLONE_ALIGN = 4096,
+    CLONE_ALIGN = 4096,    /* least block of file systems that share */
     SALVAGE_UNIT = BLOCK_SECTOR,
     SPARSE_UNIT_MAX = 65536,
 };
 
 typedef struct {
     const ImgCopy *copy;
-    GMutex lock; /* all below */
+    uint64_t clone_unit; /* places of the target that can share blocks are multiples of it */
+    GMutex lock;         /* all below */
     uint64_t cursor, done;
     ImgRange range; /* what is known from the cursor on; length 0: nothing */
     bool clone;     /* still worth trying */
@@ -125,39 +124,48 @@ copy_fail(Copying *state, uint64_t at, bool reading, int r)
     g_mutex_unlock(&state->lock);
 }
 
-/* Shares the blocks of @range's first @length bytes with a raw target. False: it has to be copied.
- */
+/* Only a raw target has places of the file that are places of the disk. */
 static bool
-clone_range(Copying *state, const BlockStatus *status, uint64_t at, uint64_t length)
+target_is_plain(const BlockNode *node)
 {
-    const ImgCopy *copy = state->copy;
-    BlockNode *from = status->file, *to = block_node_protocol(copy->target);
-    struct file_clone_range range = {
-        .src_offset = status->host_offset,
-        .src_length = length,
-        .dest_offset = copy->target_offset + at + copy->target->window_offset,
-    };
-    loff_t in, out;
+    return node->driver->is_protocol ||
+           (strcmp(node->driver->name, "raw") == 0 && node->file->driver->is_protocol);
+}
 
-    if (!(status->flags & BLOCK_STATUS_OFFSET) || !from || from->fd < 0 || to->fd < 0 ||
-        from->is_device || to->is_device)
+/* Has the file system copy, which is what -C asks for. */
+static bool
+offload_range(const ImgCopy *copy, const BlockStatus *status, uint64_t at, uint64_t length)
+{
+    BlockNode *to = block_node_protocol(copy->target);
+    loff_t in = (loff_t)status->host_offset;
+    loff_t out = (loff_t)(copy->target_offset + at + copy->target->window_offset);
+
+    if (!copy->offload || to->fd < 0 || to->is_device || status->file->is_device ||
+        !target_is_plain(copy->target))
         return false;
-    range.src_fd = from->fd;
-    if ((range.src_offset | range.src_length | range.dest_offset) % CLONE_ALIGN == 0 &&
-        ioctl(to->fd, FICLONERANGE, &range) == 0)
-        return true;
-    if (!copy->offload)
-        return false;
-    in = (loff_t)range.src_offset;
-    out = (loff_t)range.dest_offset;
     while (length > 0) {
-        ssize_t n = copy_file_range(from->fd, &in, to->fd, &out, length, 0);
+        ssize_t n = copy_file_range(status->file->fd, &in, to->fd, &out, length, 0);
 
         if (n <= 0)
             return false;
         length -= (uint64_t)n;
     }
     return true;
+}
+
+/* Shares the blocks of the source's file from what @status says on with the target. False: they
+ * have to be copied. */
+static bool
+clone_range(Copying *state, const BlockStatus *status, uint64_t at, uint64_t length)
+{
+    const ImgCopy *copy = state->copy;
+
+    if (!(status->flags & BLOCK_STATUS_OFFSET) || !status->file || status->file->fd < 0)
+        return false;
+    return (!status->file->is_device &&
+            block_node_reflink(copy->target, copy->target_offset + at, status->file->fd,
+                               status->host_offset, length) == 0) ||
+           offload_range(copy, status, at, length);
 }
 
 static int
@@ -216,16 +224,29 @@ read_salvaged(const ImgCopy *copy, uint64_t at, char *buf, size_t length)
     return 0;
 }
 
+/* How much of @length bytes of data at @at one call shares, or, before and after what can be
+ * shared, is copied. */
+static uint64_t
+clone_length(const Copying *state, uint64_t at, uint64_t length)
+{
+    uint64_t unit = state->clone_unit, head = (state->copy->target_offset + at) % unit;
+
+    if (head != 0)
+        return MIN(length, unit - head);
+    return length < unit ? length : MIN(length - length % unit, (uint64_t)CLONE_MAX);
+}
+
 /* Takes the next piece; false when there is none. */
 static bool
 next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
 {
     const ImgCopy *copy = state->copy;
     uint64_t unit = copy->compress ? block_node_cluster_size(copy->target) : 0;
-    uint64_t left, at;
+    uint64_t left, at, piece;
     int r = 0;
 
     g_mutex_lock(&state->lock);
+    piece = state->clone ? MAX((uint64_t)PIECE, state->clone_unit) : PIECE;
     if (state->failed || state->cursor >= copy->length) {
         g_mutex_unlock(&state->lock);
         return false;
@@ -258,9 +279,9 @@ next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
         else if (unit && ret->length < left)
             ret->length -= ret->length % unit;
         else if (ret->kind == IMG_COPY_DATA && state->cloned)
-            ret->length = MIN(ret->length, (uint64_t)CLONE_MAX);
+            ret->length = clone_length(state, at, ret->length);
         else if (ret->kind == IMG_COPY_DATA)
-            ret->length = MIN(ret->length, PIECE - (copy->target_offset + at) % PIECE);
+            ret->length = MIN(ret->length, piece - (copy->target_offset + at) % piece);
         state->range.length -= ret->length;
         state->range.status.host_offset += ret->length;
     }
@@ -331,7 +352,8 @@ worker(gpointer opaque)
             if (r < 0)
                 copy_fail(state, copy->target_offset + at, false, r);
         } else if (range.kind != IMG_COPY_SKIP) {
-            if (range.kind == IMG_COPY_DATA && state->clone && !copy->compress) {
+            if (range.kind == IMG_COPY_DATA && state->clone && !copy->compress &&
+                ((copy->target_offset + at) | range.length) % state->clone_unit == 0) {
                 cloned = clone_range(state, &range.status, at, range.length);
                 g_mutex_lock(&state->lock);
                 state->clone = state->cloned = cloned;
@@ -347,14 +369,6 @@ worker(gpointer opaque)
     return NULL;
 }
 
-/* Only a raw target has places of the file that are places of the disk. */
-static bool
-target_is_plain(const BlockNode *node)
-{
-    return node->driver->is_protocol ||
-           (strcmp(node->driver->name, "raw") == 0 && node->file->driver->is_protocol);
-}
-
 bool
 img_copy(const ImgCopy *copy, GError **err)
 {
@@ -363,7 +377,8 @@ img_copy(const ImgCopy *copy, GError **err)
     g_autofree GThread **threads = g_new0(GThread *, n);
 
     g_mutex_init(&state.lock);
-    state.clone = !copy->compress && copy->sparse > 0 && target_is_plain(copy->target);
+    state.clone = !copy->compress && copy->sparse > 0;
+    state.clone_unit = MAX((uint32_t)CLONE_ALIGN, block_node_cluster_size(copy->target));
     for (unsigned i = 1; i < n; i++)
         threads[i] = g_thread_new("copy", worker, &state);
     worker(&state);

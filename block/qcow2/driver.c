@@ -46,6 +46,7 @@ const BlockDriver block_qcow2_driver = {
     .pwrite = qcow2_pwrite,
     .write_zeroes = qcow2_write_zeroes,
     .discard = qcow2_discard,
+    .reflink = qcow2_reflink,
     .flush = qcow2_flush,
     .is_clean = qcow2_is_clean,
     .pwrite_compressed = qcow2_pwrite_compressed,

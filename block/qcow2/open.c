@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "block/qcow2/check.h"
 #include "block/qcow2/crypt.h"
@@ -215,6 +216,18 @@ features_refuse(BlockNode *node, const BlockImageOptions *image, GError **err)
     return true;
 }
 
+/* QEMU takes a relative name from the directory it runs in, and an image that was made so has to be
+ * found; where no such file is there, it lies beside the image. */
+static BlockNode *
+data_file_by_name(BlockNode *node, BlockOpening *opening, GError **err)
+{
+    const char *name = qcow2_of(node)->header.data_file;
+
+    return name[0] != '/' && access(name, F_OK) == 0
+               ? block_opening_path(opening, node, name, node->read_only, err)
+               : block_opening_extent(opening, node, name, node->read_only, err);
+}
+
 static bool
 data_file_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GError **err)
 {
@@ -247,7 +260,7 @@ data_file_open(BlockNode *node, BlockOptions *opts, BlockOpening *opening, GErro
                               "it; give the option 'data-file'",
                               image_name(node));
     if (!data)
-        data = block_opening_extent(opening, node, q->header.data_file, node->read_only, err);
+        data = data_file_by_name(node, opening, err);
     if (!data)
         return false;
     node->extents = g_ptr_array_new_with_free_func((GDestroyNotify)block_node_unref);

@@ -238,5 +238,6 @@ int qcow2_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t lengt
                  BlockFlags flags);
 int qcow2_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags flags);
 int qcow2_discard(BlockNode *node, uint64_t offset, uint64_t length);
+int qcow2_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length);
 
 #endif

@@ -12,6 +12,13 @@
 
 enum { WRITE_MAX = 4 << 20 }; /* bytes of new clusters at once */
 
+/* What is written: bytes in memory, or (buf NULL) those of a file whose blocks are shared. */
+typedef struct {
+    const uint8_t *buf;
+    int fd;
+    uint64_t from;
+} Content;
+
 /* New clusters for a write of [offset, offset + length). */
 typedef struct {
     uint64_t offset, length;
@@ -144,7 +151,15 @@ old_is_zero(const Qcow2 *q, Qcow2Entry e, uint64_t from, uint64_t to)
 }
 
 static int
-place_write(Qcow2 *q, const Place *p, const uint8_t *buf)
+content_write(Qcow2 *q, const Content *content, uint64_t offset, uint64_t host, uint64_t length)
+{
+    if (content->buf)
+        return qcow2_data_write(q, offset, host, content->buf, length);
+    return block_node_reflink(q->data, host, content->fd, content->from, length);
+}
+
+static int
+place_write(Qcow2 *q, const Place *p, const Content *content)
 {
     uint64_t end = p->offset + p->length, low = p->low, high = p->high;
     uint64_t base = p->cluster << q->header.cluster_bits;
@@ -165,10 +180,10 @@ place_write(Qcow2 *q, const Place *p, const uint8_t *buf)
             r = qcow2_pread(q->node, end, whole + (end - low), high - end);
         if (r < 0)
             return r;
-        memcpy(whole + (p->offset - low), buf, p->length);
-        buf = whole;
+        memcpy(whole + (p->offset - low), content->buf, p->length);
+        return qcow2_data_write(q, low, p->host + (low - base), whole, high - low);
     }
-    return qcow2_data_write(q, low, p->host + (low - base), buf, high - low);
+    return content_write(q, content, low, p->host + (low - base), high - low);
 }
 
 /* What the entry of the write's cluster number @i becomes. */
@@ -226,7 +241,7 @@ place_finish(Qcow2 *q, const Place *p)
 
 /* Writes from @offset on into new clusters; *ret: bytes done. Lock held, left for the I/O. */
 static int
-write_new(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint64_t length, uint64_t *ret)
+write_new(Qcow2 *q, uint64_t offset, const Content *content, uint64_t length, uint64_t *ret)
 {
     Place p = { .offset = offset, .length = length, .cluster = cluster_of(q, offset) };
     Qcow2Change change;
@@ -239,7 +254,7 @@ write_new(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint64_t length, uint64
     change = (Qcow2Change){ .first = p.cluster, .end = p.cluster + p.count };
     qcow2_change_begin(q, &change);
     g_mutex_unlock(&q->lock);
-    r = place_write(q, &p, buf);
+    r = place_write(q, &p, content);
     g_mutex_lock(&q->lock);
     if (r == 0)
         r = place_finish(q, &p);
@@ -253,7 +268,7 @@ write_new(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint64_t length, uint64
 
 /* Writes in place what is the image's own. Lock held, left for the I/O. */
 static int
-write_in_place(Qcow2 *q, uint64_t offset, const Qcow2Run *run, const uint8_t *buf)
+write_in_place(Qcow2 *q, uint64_t offset, const Qcow2Run *run, const Content *content)
 {
     unsigned hold;
     int r;
@@ -264,20 +279,18 @@ write_in_place(Qcow2 *q, uint64_t offset, const Qcow2Run *run, const uint8_t *bu
     hold = qcow2_hold(q);
     g_mutex_unlock(&q->table_lock);
     g_mutex_unlock(&q->lock);
-    r = qcow2_data_write(q, offset, run->host, buf, run->length);
+    r = content_write(q, content, offset, run->host, run->length);
     qcow2_hold_release(q, hold);
     g_mutex_lock(&q->lock);
     return r;
 }
 
-int
-qcow2_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, BlockFlags flags)
+static int
+write_content(BlockNode *node, uint64_t offset, Content content, uint64_t length)
 {
     Qcow2 *q = qcow2_of(node);
-    const uint8_t *in = buf;
     int r = 0;
 
-    (void)flags;
     qcow2_bitmaps_dirty(node, offset, length);
     g_mutex_lock(&q->lock);
     while (r == 0 && length > 0) {
@@ -294,14 +307,39 @@ qcow2_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, B
             break;
         if (run.kind == QCOW2_NORMAL && run.copied) {
             done = run.length;
-            r = write_in_place(q, offset, &run, in);
+            r = write_in_place(q, offset, &run, &content);
         } else {
-            r = write_new(q, offset, in, done, &done);
+            r = write_new(q, offset, &content, done, &done);
         }
-        in += done;
+        if (content.buf)
+            content.buf += done;
+        content.from += done;
         offset += done;
         length -= done;
     }
     g_mutex_unlock(&q->lock);
     return r;
+}
+
+int
+qcow2_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length, BlockFlags flags)
+{
+    (void)flags;
+    return write_content(node, offset, (Content){ .buf = buf }, length);
+}
+
+/* Whole clusters: no old content is around them. Whether it can be done is asked before clusters
+ * are taken, which would leave their places behind. */
+int
+qcow2_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint64_t length)
+{
+    Qcow2 *q = qcow2_of(node);
+    int r;
+
+    if (q->crypt || (offset | length) % q->cluster_size != 0)
+        return -EOPNOTSUPP;
+    r = block_node_reflink(q->data, q->cluster_size, fd, from, 0);
+    if (r < 0 || length == 0)
+        return r;
+    return write_content(node, offset, (Content){ .fd = fd, .from = from }, length);
 }

@@ -210,24 +210,43 @@ def gpt():
         check(not os.path.exists("/dev/vda1"), "a partition is left")
 
 
+def shared(path):
+    """Bytes of the file whose blocks are another file's too."""
+    rows = [row.split(":") for row in run("filefrag", "-v", "-b512", path).splitlines() if "shared" in row]
+    return sum(int(row[3]) for row in rows) * 512
+
+
 def shared_blocks():
     """A file system that can share blocks between files is asked to by kiln-img."""
     place = os.path.join(TMP, "btrfs")
-    source, copy = os.path.join(place, "source"), os.path.join(place, "copy")
-    with test("btrfs: a converted raw image shares its blocks with what it was made of"):
-        run("mkfs.btrfs", "-q", "-f", DISK)
-        os.mkdir(place)
-        run("mount", DISK, place)
-        try:
-            with open(source, "wb") as stream:
-                stream.write(os.urandom(24 << 20))
-            run("sync", "-f", source)
-            run(IMG, "convert", "-f", "raw", "-O", "raw", source, copy)
-            run("cmp", source, copy)
-            said = run("filefrag", "-v", copy)
-            check(said.count("shared") >= 1, said)
-        finally:
-            run("umount", place)
+    source, copy, again = (os.path.join(place, name) for name in ("source", "copy", "again"))
+    run("mkfs.btrfs", "-q", "-f", DISK)
+    os.mkdir(place)
+    run("mount", DISK, place)
+    try:
+        with open(source, "wb") as stream:
+            stream.write(os.urandom(24 << 20))
+            stream.seek(1 << 20, os.SEEK_CUR)
+            stream.write(os.urandom(70000))     # no whole cluster: copied
+            stream.truncate(32 << 20)
+        run("sync", "-f", source)
+        for form, options in (("raw", ()), ("qcow2", ()), ("qcow2", ("-o", "cluster_size=2M")),
+                              ("qcow2", ("-o", "extended_l2=on,preallocation=metadata"))):
+            with test("btrfs: %s shares its blocks with the image it was made of" % " ".join((form, *options))):
+                run(IMG, "convert", "-f", "raw", "-O", form, *options, source, copy)
+                run("sync", "-f", copy)
+                check(shared(copy) >= 24 << 20, run("filefrag", "-v", copy))
+                run("qemu-img", "compare", "-f", "raw", "-F", form, source, copy)
+                run(IMG, "convert", "-f", form, "-O", "raw", copy, again)
+                run("cmp", source, again)
+                run("sync", "-f", again)
+                check(shared(again) >= 24 << 20, run("filefrag", "-v", again))
+                if form == "qcow2":
+                    run("qemu-img", "check", copy)
+                os.unlink(copy)
+                os.unlink(again)
+    finally:
+        run("umount", place)
 
 
 # There is no udev here: LVM makes its devices and links by itself.

@@ -427,6 +427,21 @@ class Beside(unittest.TestCase):
                 told = self.both([*words, name], status=0)
                 self.assertEqual("deprecated" in told.stderr, none != "null", told.stderr)
 
+    def test_data_file(self):
+        """A data file that was named from another directory than the image's."""
+        for where in self.at.values():
+            os.mkdir(os.path.join(where, "deep"))
+        self.lines("""
+            create -q -f qcow2 -o data_file=deep/one.raw deep/one.qcow2 1M
+            convert -O qcow2 -o data_file=deep/two.raw base.raw deep/two.qcow2
+            compare base.raw deep/two.qcow2
+            info deep/two.qcow2
+            map deep/two.qcow2
+            check deep/two.qcow2
+            convert -O raw deep/one.qcow2 one.raw
+        """)
+        self.same_image("one.raw")
+
     def test_backing_names(self):
         """amend changes no backing file, rebase -u alone takes it away, formats have to be known."""
         for where in self.at.values():

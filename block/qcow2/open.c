@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "block/open.h"
 #include "block/qcow2/check.h"
 #include "block/qcow2/crypt.h"
 #include "block/qcow2/open.h"
@@ -216,16 +217,19 @@ features_refuse(BlockNode *node, const BlockImageOptions *image, GError **err)
     return true;
 }
 
-/* QEMU takes a relative name from the directory it runs in, and an image that was made so has to be
- * found; where no such file is there, it lies beside the image. */
+/* A relative name counts from the image's directory, as that of a backing file does. QEMU takes it
+ * from the directory it runs in; what was made so is found there unless the image's has it. */
 static BlockNode *
 data_file_by_name(BlockNode *node, BlockOpening *opening, GError **err)
 {
     const char *name = qcow2_of(node)->header.data_file;
+    g_autofree char *beside = block_filename_beside(node, name, err);
 
-    return name[0] != '/' && access(name, F_OK) == 0
-               ? block_opening_path(opening, node, name, node->read_only, err)
-               : block_opening_extent(opening, node, name, node->read_only, err);
+    if (!beside)
+        return NULL;
+    return block_opening_path(opening, node,
+                              access(beside, F_OK) < 0 && access(name, F_OK) == 0 ? name : beside,
+                              node->read_only, err);
 }
 
 static bool

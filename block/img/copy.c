@@ -153,19 +153,29 @@ offload_range(const ImgCopy *copy, const BlockStatus *status, uint64_t at, uint6
     return true;
 }
 
-/* Shares the blocks of the source's file from what @status says on with the target. False: they
- * have to be copied. */
-static bool
-clone_range(Copying *state, const BlockStatus *status, uint64_t at, uint64_t length)
+/* Shares the blocks of the source's file from what @status says on with the target. How many bytes
+ * need not be copied any more; *ret_can: whether it is worth another try. */
+static uint64_t
+clone_range(Copying *state, const BlockStatus *status, uint64_t at, uint64_t length, bool *ret_can)
 {
     const ImgCopy *copy = state->copy;
+    const BlockNode *from = status->file;
+    uint64_t there, n;
 
-    if (!(status->flags & BLOCK_STATUS_OFFSET) || !status->file || status->file->fd < 0)
-        return false;
-    return (!status->file->is_device &&
-            block_node_reflink(copy->target, copy->target_offset + at, status->file->fd,
-                               status->host_offset, length) == 0) ||
-           offload_range(copy, status, at, length);
+    *ret_can = true;
+    if (!(status->flags & BLOCK_STATUS_OFFSET) || !from || from->fd < 0)
+        return 0;
+    /* a file may end before the last cluster does, and what is not there cannot be shared */
+    there = from->size > status->host_offset ? from->size - status->host_offset : 0;
+    n = MIN(length, there - there % state->clone_unit);
+    if (n > 0 && !from->is_device &&
+        block_node_reflink(copy->target, copy->target_offset + at, from->fd, status->host_offset,
+                           n) == 0)
+        return n;
+    if (offload_range(copy, status, at, length))
+        return length;
+    *ret_can = n == 0;
+    return 0;
 }
 
 static int
@@ -278,7 +288,7 @@ next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
             ret->length = MIN(unit, left);
         else if (unit && ret->length < left)
             ret->length -= ret->length % unit;
-        else if (ret->kind == IMG_COPY_DATA && state->cloned)
+        else if (ret->kind == IMG_COPY_DATA && state->clone && state->cloned)
             ret->length = clone_length(state, at, ret->length);
         else if (ret->kind == IMG_COPY_DATA)
             ret->length = MIN(ret->length, piece - (copy->target_offset + at) % piece);
@@ -344,7 +354,7 @@ worker(gpointer opaque)
     uint64_t at;
 
     while (next_piece(state, &range, &at)) {
-        bool cloned = false;
+        uint64_t cloned = 0;
 
         if (range.kind == IMG_COPY_ZERO && copy->sparse > 0) {
             int r = write_zeroes(copy, at, range.length);
@@ -354,12 +364,15 @@ worker(gpointer opaque)
         } else if (range.kind != IMG_COPY_SKIP) {
             if (range.kind == IMG_COPY_DATA && state->clone && !copy->compress &&
                 ((copy->target_offset + at) | range.length) % state->clone_unit == 0) {
-                cloned = clone_range(state, &range.status, at, range.length);
+                bool can;
+
+                cloned = clone_range(state, &range.status, at, range.length, &can);
                 g_mutex_lock(&state->lock);
-                state->clone = state->cloned = cloned;
+                state->clone &= can;
+                state->cloned |= cloned > 0;
                 g_mutex_unlock(&state->lock);
             }
-            for (uint64_t from = 0; !cloned && from < range.length; from += room)
+            for (uint64_t from = cloned; from < range.length; from += room)
                 if (!copy_data(state, at + from, buf, MIN((uint64_t)room, range.length - from)))
                     break;
         }

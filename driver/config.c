@@ -49,6 +49,11 @@ static const ConfigKey config_keys[] = {
     KEY(log_level, CONFIG_NUMBER, 1, 4),
     KEY(vmm_user, CONFIG_STRING, 0, 0),
     KEY(save_image_format, CONFIG_IMAGE, 0, 0),
+    KEY(vnc_listen, CONFIG_STRING, 0, 0),
+    KEY(vnc_password, CONFIG_STRING, 0, 0),
+    KEY(vnc_tls, CONFIG_NUMBER, 0, 1),
+    KEY(vnc_tls_x509_cert_dir, CONFIG_STRING, 0, 0),
+    KEY(vnc_tls_x509_verify, CONFIG_NUMBER, 0, 1),
 };
 
 /* Where the parser is. */
@@ -262,6 +267,7 @@ daemon_config_new(void)
     config->log_level = 3;
     config->vmm_user = g_strdup("kiln");
     config->save_image_format = g_strdup("raw");
+    config->vnc_listen = g_strdup("127.0.0.1");
     return config;
 }
 
@@ -319,5 +325,8 @@ daemon_config_free(DaemonConfig *config)
     g_free(config->auth_unix_ro);
     g_free(config->vmm_user);
     g_free(config->save_image_format);
+    g_free(config->vnc_listen);
+    g_free(config->vnc_password);
+    g_free(config->vnc_tls_x509_cert_dir);
     g_free(config);
 }

@@ -32,6 +32,13 @@ typedef struct DaemonConfig {
     guint log_level;         /* 1 debug, 2 info, 3 warnings, 4 errors */
     char *vmm_user;          /* what kiln-vmm runs as in system mode */
     char *save_image_format; /* "raw" or "zstd" */
+
+    /* as in qemu.conf */
+    char *vnc_listen;            /* address of screens whose definition names none */
+    char *vnc_password;          /* of screens whose definition has none; NULL: none */
+    guint vnc_tls;               /* 1: viewers have to use TLS */
+    char *vnc_tls_x509_cert_dir; /* NULL: libvirt-vnc or qemu in /etc/pki */
+    guint vnc_tls_x509_verify;   /* 1: viewers have to show a certificate */
 } DaemonConfig;
 
 /* The settings without any file. */

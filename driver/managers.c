@@ -317,6 +317,11 @@ managers_init(CallServices *services, const DaemonConfig *config)
         .hook_program = domain_hook,
         .vmm = paths->vmm,
         .vmm_user = privileged ? config->vmm_user : NULL,
+        .vnc = { .listen = config->vnc_listen,
+                 .password = config->vnc_password,
+                 .tls = config->vnc_tls,
+                 .tls_dir = config->vnc_tls_x509_cert_dir,
+                 .tls_verify = config->vnc_tls_x509_verify },
         .save_packed = strcmp(config->save_image_format, "zstd") == 0,
         .privileged = privileged,
     };

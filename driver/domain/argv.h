@@ -54,6 +54,9 @@ typedef struct {
     const char *sandbox_user;   /* "UID:GID"; NULL: none */
     const char *nvram_dir;      /* for variable stores whose place the definition leaves open */
     const char *tls_dir;        /* credentials for NBD servers; NULL: TLS is not offered */
+    const char *vnc_tls_dir;    /* credentials for VNC viewers, who have to use TLS; NULL: none */
+    bool vnc_tls_verify;        /* viewers show a certificate */
+    bool vnc_password;          /* a password is set although the definition has none */
     const GPtrArray *firmwares; /* HostFirmware, best first */
     const NodeHostModel *(*host_model)(void *opaque, GError **err);
     bool incoming; /* loaded from a saved guest, not booted */

@@ -59,6 +59,18 @@ argv_video(Argv *argv, const DomainVideo *video, bool primary, GError **err)
     return true;
 }
 
+static void
+argv_vnc_tls(Argv *argv, GString *text)
+{
+    g_autofree char *dir = argv_escape(argv->config->vnc_tls_dir);
+
+    argv_addf(argv, "-object",
+              "tls-creds-x509,id=vnc-tls-creds0,dir=%s,endpoint=server,"
+              "verify-peer=%s",
+              dir, argv->config->vnc_tls_verify ? "on" : "off");
+    g_string_append(text, ",tls-creds=vnc-tls-creds0");
+}
+
 static bool
 argv_vnc(Argv *argv, DomainGraphics *graphics, GError **err)
 {
@@ -70,12 +82,17 @@ argv_vnc(Argv *argv, DomainGraphics *graphics, GError **err)
     if (!argv->config->ops->graphics(argv->config->opaque, graphics, &fd, &websocket, err))
         return false;
     text = g_string_new(NULL);
-    g_string_printf(text, "fd=%d", fd);
+    if (fd < 0) /* <listen type='none'/>: viewers come through the daemon only */
+        g_string_assign(text, "none");
+    else
+        g_string_printf(text, "fd=%d", fd);
+    if (argv->config->vnc_tls_dir)
+        argv_vnc_tls(argv, text);
     if (websocket >= 0)
         g_string_append_printf(text, ",websocket-fd=%d", websocket);
     if (graphics->share_policy)
         argv_text(text, "share", domain_share_policies[graphics->share_policy]);
-    if (graphics->passwd)
+    if (graphics->passwd || argv->config->vnc_password)
         g_string_append(text, ",password=on");
     if (graphics->power_control == TRISTATE_ON)
         g_string_append(text, ",power-control=on");

@@ -27,20 +27,30 @@
 typedef struct DomainManager DomainManager;
 typedef struct Domain Domain;
 
+/* What holds of VNC screens whose definitions say nothing else. */
+typedef struct {
+    const char *listen;   /* address; NULL: 127.0.0.1 */
+    const char *password; /* NULL: none */
+    const char *tls_dir;  /* the server's credentials; NULL: libvirt-vnc/ or qemu/ of pki_dir */
+    bool tls;             /* viewers have to use TLS … */
+    bool tls_verify;      /* … and to show a certificate */
+} DomainVncConfig;
+
 /* Where things are and who runs them. Strings are copied by domain_manager_new(). */
 typedef struct {
-    const char *config_dir;   /* /etc/kiln/domains: NAME.xml and autostart/ links */
-    const char *run_dir;      /* /run/kiln/domain: NAME.status, NAME.monitor, autostart marker */
-    const char *lib_dir;      /* /var/lib/kiln: channel/NAME/ sockets */
-    const char *log_dir;      /* /var/log/kiln: NAME.log */
-    const char *pki_dir;      /* /etc/pki: libvirt-nbd/ or qemu/ with TLS credentials */
+    const char *config_dir; /* /etc/kiln/domains: NAME.xml and autostart/ links */
+    const char *run_dir;    /* /run/kiln/domain: NAME.status, NAME.monitor, autostart marker */
+    const char *lib_dir;    /* /var/lib/kiln: channel/NAME/ sockets */
+    const char *log_dir;    /* /var/log/kiln: NAME.log */
+    const char *pki_dir;    /* /etc/pki: libvirt-nbd/, libvirt-vnc/ or qemu/ with TLS credentials */
     const char *hook_program; /* /etc/kiln/hooks/qemu; need not exist. NULL: no hooks */
     const char *vmm;          /* kiln-vmm, absolute */
     const char *kvm_device;   /* NULL: /dev/kvm */
     const char *cgroup_root;  /* NULL: /sys/fs/cgroup */
     const char *vmm_user;     /* system user that kiln-vmm becomes when @privileged; NULL: none */
-    bool save_packed;         /* saved guests are packed (zstd) */
-    bool privileged;          /* system daemon as root; false: session */
+    DomainVncConfig vnc;
+    bool save_packed; /* saved guests are packed (zstd) */
+    bool privileged;  /* system daemon as root; false: session */
 } DomainConfig;
 
 /* A typed parameter: a number, unless it has a text. */

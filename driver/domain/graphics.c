@@ -190,8 +190,9 @@ open_tcp(DomainResources *resources, DomainGraphics *graphics, DomainListen *lis
          int *ret_websocket, GError **err)
 {
     const char *address = listen && listen->address && *listen->address ? listen->address
-                          : graphics->listen && *graphics->listen       ? graphics->listen
-                                                                        : DEFAULT_ADDRESS;
+                          : graphics->listen && *graphics->listen
+                              ? graphics->listen
+                              : resources->run->domain->manager->vnc_listen;
     g_autofree char *chosen = g_strdup(address);
     int fd = listen_chosen(chosen, &graphics->port, PORT_FIRST, err);
 
@@ -232,21 +233,33 @@ domain_graphics_open(void *opaque, DomainGraphics *graphics, int *ret_fd, int *r
         /* Looked up at every start: the network may have another by then. */
         replace(&listen->address, address);
         return open_tcp(opaque, graphics, listen, ret_fd, ret_websocket, err);
-    default:
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "<listen type='none'/> is not offered; use type='socket'");
+    case DOMAIN_LISTEN_NONE:
+        *ret_fd = -1;
+        return true;
     }
+    g_return_val_if_reached(false);
+}
+
+void
+domain_graphics_configure(DomainManager *manager, const DomainVncConfig *vnc)
+{
+    manager->vnc_listen = g_strdup(vnc->listen ? vnc->listen : DEFAULT_ADDRESS);
+    manager->vnc_password = g_strdup(vnc->password);
+    manager->vnc_tls_verify = vnc->tls_verify;
+    if (vnc->tls)
+        manager->vnc_tls_dir =
+            vnc->tls_dir ? g_strdup(vnc->tls_dir) : domain_tls_dir(manager, "libvirt-vnc");
 }
 
 /* ---- passwords ---- */
 
 static bool
-set_password(DomainRun *run, const DomainGraphics *graphics, GError **err)
+set_password(DomainRun *run, const char *password, GError **err)
 {
     JsonObject *arguments = json_object_new();
 
     json_object_set_string_member(arguments, "protocol", "vnc");
-    json_object_set_string_member(arguments, "password", graphics->passwd);
+    json_object_set_string_member(arguments, "password", password);
     return qmp_command(run->qmp, "set_password", arguments, DOMAIN_QMP_SECONDS, err);
 }
 
@@ -274,10 +287,12 @@ domain_graphics_set_passwords(DomainRun *run, const DomainDef *def, GError **err
 {
     for (guint i = 0; i < def->graphics->len; i++) {
         const DomainGraphics *graphics = def->graphics->pdata[i];
+        const char *password =
+            graphics->passwd ? graphics->passwd : run->domain->manager->vnc_password;
 
-        if (graphics->type != DOMAIN_GRAPHICS_VNC || !graphics->passwd)
+        if (graphics->type != DOMAIN_GRAPHICS_VNC || !password)
             continue;
-        if (!set_password(run, graphics, err) ||
+        if (!set_password(run, password, err) ||
             (graphics->passwd_valid_to && !set_expiry(run, graphics, err)))
             return false;
     }

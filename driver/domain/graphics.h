@@ -6,8 +6,11 @@
 
 #include "driver/domain/resources.h"
 
+/* Takes over what holds where definitions say nothing else. Once, for a new @manager. */
+void domain_graphics_configure(DomainManager *manager, const DomainVncConfig *vnc);
+
 /* ArgvOps.graphics: listens as @graphics says and writes into it the ports, addresses and path that
- * were chosen. */
+ * were chosen. *ret_fd is -1 for <listen type='none'/>. */
 bool domain_graphics_open(void *opaque, DomainGraphics *graphics, int *ret_fd, int *ret_websocket,
                           GError **err);
 

@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <string.h>
 
+#include "driver/domain/graphics.h"
 #include "driver/domain/snapshot.h"
 #include "driver/domain/save_file.h"
 #include "util/error.h"
@@ -76,6 +77,7 @@ domain_manager_new(const DomainConfig *config, NetworkManager *networks, const D
     manager->kvm_device = g_strdup(config->kvm_device ? config->kvm_device : "/dev/kvm");
     manager->save_format = config->save_packed ? SAVE_FORMAT_ZSTD : SAVE_FORMAT_RAW;
     manager->privileged = config->privileged;
+    domain_graphics_configure(manager, &config->vnc);
     manager->defaults = (DomainDefaults){ .emulator = manager->vmm,
                                           .machine = DOMAIN_DEFAULT_MACHINE,
                                           .session = !config->privileged };
@@ -144,6 +146,9 @@ domain_manager_free(DomainManager *manager)
     g_free(manager->hook_program);
     g_free(manager->vmm);
     g_free(manager->kvm_device);
+    g_free(manager->vnc_listen);
+    g_free(manager->vnc_password);
+    g_free(manager->vnc_tls_dir);
     g_free(manager);
 }
 

@@ -132,6 +132,8 @@ struct Domain {
 };
 
 struct DomainManager {
+    char *vnc_listen, *vnc_password, *vnc_tls_dir; /* the latter two NULL for none */
+    bool vnc_tls_verify;
     char *config_dir, *autostart_dir, *run_dir, *lib_dir, *log_dir, *pki_dir, *hook_program, *vmm;
     char *kvm_device;
     int save_format; /* SaveFormat (save_file.h) */

@@ -110,6 +110,18 @@ resource_host(void *opaque, const DomainDiskHost *host, GError **err)
     return fd < 0 ? -1 : resource_add(opaque, fd);
 }
 
+char *
+domain_tls_dir(const DomainManager *manager, const char *own)
+{
+    g_autofree char *dir = NULL;
+
+    if (!manager->pki_dir)
+        return NULL;
+    dir = g_build_filename(manager->pki_dir, own, NULL);
+    return g_file_test(dir, G_FILE_TEST_IS_DIR) ? g_steal_pointer(&dir)
+                                                : g_build_filename(manager->pki_dir, "qemu", NULL);
+}
+
 int
 domain_secret_pipe(const DomainManager *manager, const DomainDiskSecret *secret, GError **err)
 {

@@ -30,6 +30,11 @@ const NodeHostModel *domain_resources_host_model(void *opaque, GError **err);
 /* <inbound> or <outbound> of an interface; NULL: no limit. */
 NetworkLimit domain_net_limit(const DomainBandwidth *bandwidth);
 
+/* Where TLS credentials are, as libvirt has them: @own in the directory of keys, where there is
+ * one, else what all uses share (qemu). NULL when the manager has no such directory. g_free() it.
+ */
+char *domain_tls_dir(const DomainManager *manager, const char *own);
+
 /* A pipe with the value of @secret in it, which is empty once it is read. -1 with @err, which is
  * VIR_ERR_NO_SECRET where there is none. */
 int domain_secret_pipe(const DomainManager *manager, const DomainDiskSecret *secret, GError **err);

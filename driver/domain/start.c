@@ -233,19 +233,6 @@ configure_devices(DomainRun *run, const DomainDef *def, bool loaded, GError **er
                                          err);
 }
 
-/* Where libvirt has the credentials for NBD servers: a directory of their own, if it is there. */
-static char *
-nbd_tls_dir(const DomainManager *manager)
-{
-    g_autofree char *own = NULL;
-
-    if (!manager->pki_dir)
-        return NULL;
-    own = g_build_filename(manager->pki_dir, "libvirt-nbd", NULL);
-    return g_file_test(own, G_FILE_TEST_IS_DIR) ? g_steal_pointer(&own)
-                                                : g_build_filename(manager->pki_dir, "qemu", NULL);
-}
-
 /* Everything up to a guest that stands ready, its vCPUs not yet running, booted or loaded from
  * @saved. On failure the caller releases. */
 static bool
@@ -256,7 +243,7 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
                                                              (unsigned)manager->vmm_gid)
                                            : NULL;
     g_autofree char *nvram = g_build_filename(manager->lib_dir, "nvram", NULL);
-    g_autofree char *tls_dir = nbd_tls_dir(manager);
+    g_autofree char *tls_dir = domain_tls_dir(manager, "libvirt-nbd");
     g_autoptr(GPtrArray) firmwares = host_firmware_list("", live->os.arch);
     DomainResources resources;
     ArgvConfig config = {
@@ -265,11 +252,14 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
         .sandbox_user = user,
         .nvram_dir = nvram,
         .tls_dir = tls_dir,
+        .vnc_tls_dir = manager->vnc_tls_dir,
+        .vnc_tls_verify = manager->vnc_tls_verify,
+        .vnc_password = manager->vnc_password != NULL,
         .firmwares = firmwares,
         .host_model = domain_resources_host_model,
         .incoming = saved >= 0,
-        .crypto = manager->ops && manager->ops->has_secrets &&
-                  manager->ops->has_secrets(manager->opaque),
+        .crypto =
+            manager->ops && manager->ops->has_secrets && manager->ops->has_secrets(manager->opaque),
         .ops = &domain_resources_ops,
         .opaque = &resources,
     };

@@ -44,6 +44,8 @@ test_values(void **state)
                                                          "sockets = [ \"virtkilnd\",   # mine\n"
                                                          "            'other', ]\n"
                                                          "keepalive_interval = -1\n"
+                                                         "vnc_tls = 1\n"
+                                                         "vnc_listen = '::'\n"
                                                          "vmm_user = \"nobody\"",
                                                          "test", NULL);
 
@@ -57,6 +59,10 @@ test_values(void **state)
     assert_null(config->sockets[2]);
     assert_int_equal(config->keepalive_interval, -1);
     assert_string_equal(config->vmm_user, "nobody");
+    assert_int_equal(config->vnc_tls, 1);
+    assert_int_equal(config->vnc_tls_x509_verify, 0);
+    assert_string_equal(config->vnc_listen, "::");
+    assert_null(config->vnc_password);
     assert_int_equal(daemon_config_limits(config).max_clients, 17);
 }
 

@@ -91,9 +91,9 @@ uint64_t block_node_threshold(const BlockNode *node); /* 0: none */
  * block_node_unref(), which does not. 0 or -errno. */
 int block_node_flush(const BlockNode *node);
 
-/* Ends the threads that serve the node and its queues and starts new ones, which have the calling
- * thread's rights: for a process that gave up rights which threads keep one by one. Main thread,
- * with nothing in flight. */
+/* Ends the threads that serve the node and starts new ones, which have the calling thread's rights:
+ * for a process that gave up rights which threads keep one by one. Main thread, with nothing in
+ * flight. Those of its queues: block_pool_renew() (pool.h). */
 bool block_node_renew_threads(BlockNode *node, GError **err);
 
 /* Claims the image for a device. @writable asks to write, @share_rw lets others write as well. The

@@ -104,8 +104,6 @@ struct BlockEngine {
     void (*submit)(BlockQueue *queue);
     void (*reap)(BlockQueue *queue); /* runs completions that are there */
     void (*wait)(BlockQueue *queue); /* waits for one first */
-    /* Ends its threads and starts new ones, with nothing in flight; NULL: it has none. */
-    bool (*renew)(BlockQueue *queue, GError **err);
 };
 
 extern const BlockEngine block_engine_uring, block_engine_threads;

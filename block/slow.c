@@ -114,9 +114,6 @@ block_slow_prepare(BlockNode *node, GError **err)
 bool
 block_node_renew_threads(BlockNode *node, GError **err)
 {
-    const BlockNode *protocol = block_node_protocol(node);
-    bool fine = true;
-
     if (node->slow) {
         GThreadPool *pool = g_thread_pool_new(slow_thread, node, SLOW_THREADS, TRUE, err);
 
@@ -125,13 +122,7 @@ block_node_renew_threads(BlockNode *node, GError **err)
         g_thread_pool_free(node->slow, FALSE, TRUE);
         node->slow = pool;
     }
-    for (guint i = 0; fine && i < protocol->gate.queues->len; i++) {
-        BlockQueue *queue = protocol->gate.queues->pdata[i];
-
-        if (queue->node == node && queue->engine->renew)
-            fine = queue->engine->renew(queue, err);
-    }
-    return fine;
+    return true;
 }
 
 void

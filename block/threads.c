@@ -1,5 +1,5 @@
-/* threads.c - engine: steps by a few threads with preadv2(2) and its like, where io_uring is
- * refused or aio=threads was asked for.
+/* threads.c - engine: steps by the loop's pool of threads (pool.h) with preadv2(2) and its
+ * like, where io_uring is refused or aio=threads was asked for.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/queue_private.h"
@@ -10,19 +10,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "block/pool.h"
 #include "util/error.h"
 
-enum { THREADS_PER_QUEUE = 4 };
-
 typedef struct {
-    BlockRequest *req;
-    int64_t result;
-} Outcome;
-
-typedef struct {
-    GThreadPool *pool;
-    GAsyncQueue *outcomes; /* of Outcome */
+    BlockPool *pool; /* the loop's */
     int eventfd;
+
+    GMutex lock; /* guards what follows */
+    GCond some;
+    GQueue finished; /* of BlockRequest, with the step's result */
 } Threads;
 
 static int64_t
@@ -53,16 +50,21 @@ step_run(const BlockRequest *req)
     return r < 0 ? -errno : r;
 }
 
+/* A thread of the pool. */
 static void
-thread_run(gpointer data, gpointer opaque)
+thread_run(void *data)
 {
-    Threads *t = opaque;
-    Outcome *o = g_new(Outcome, 1);
+    BlockRequest *req = data;
+    Threads *t = req->queue->engine_state;
+    int64_t result = step_run(req);
 
-    o->req = data;
-    o->result = step_run(data);
-    g_async_queue_push(t->outcomes, o);
+    g_mutex_lock(&t->lock);
+    req->result = (int)result; /* the kernel moves less than 2 GiB at once */
+    g_queue_push_tail_link(&t->finished, &req->link);
+    g_cond_signal(&t->some);
+    /* inside of the lock: a queue that is being closed waits for it */
     eventfd_write(t->eventfd, 1);
+    g_mutex_unlock(&t->lock);
 }
 
 static void
@@ -70,16 +72,16 @@ threads_reap(BlockQueue *queue)
 {
     Threads *t = queue->engine_state;
     eventfd_t ignored;
-    Outcome *o;
+    GList *link;
 
     eventfd_read(t->eventfd, &ignored);
-    while ((o = g_async_queue_try_pop(t->outcomes))) {
-        BlockRequest *req = o->req;
-        int64_t result = o->result;
-
-        g_free(o);
-        block_request_step_done(req, result);
-    }
+    do {
+        g_mutex_lock(&t->lock);
+        link = g_queue_pop_head_link(&t->finished);
+        g_mutex_unlock(&t->lock);
+        if (link)
+            block_request_step_done(link->data, ((BlockRequest *)link->data)->result);
+    } while (link);
 }
 
 static void
@@ -89,6 +91,19 @@ threads_ready(void *opaque, uint32_t events)
     threads_reap(opaque);
 }
 
+static void
+threads_free(Threads *t)
+{
+    /* the thread that finished the last step may still hold it */
+    g_mutex_lock(&t->lock);
+    g_mutex_unlock(&t->lock);
+    g_mutex_clear(&t->lock);
+    g_cond_clear(&t->some);
+    if (t->eventfd >= 0)
+        close(t->eventfd);
+    g_free(t);
+}
+
 static bool
 threads_open(BlockQueue *queue, GError **err)
 {
@@ -96,23 +111,19 @@ threads_open(BlockQueue *queue, GError **err)
     int r;
 
     t->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    t->outcomes = g_async_queue_new_full(g_free);
-    t->pool = g_thread_pool_new(thread_run, t, THREADS_PER_QUEUE, TRUE, err);
-    queue->engine_state = t;
-    r = t->eventfd < 0 ? -errno
-                       : io_loop_add_fd(queue->loop, t->eventfd, EPOLLIN, threads_ready, queue);
-    if (t->pool && r == 0)
-        return true;
-    if (t->pool)
+    g_mutex_init(&t->lock);
+    g_cond_init(&t->some);
+    g_queue_init(&t->finished);
+    t->pool = block_pool_join(queue->loop, thread_run, err);
+    if (t->pool) {
+        queue->engine_state = t;
+        r = t->eventfd < 0 ? -errno
+                           : io_loop_add_fd(queue->loop, t->eventfd, EPOLLIN, threads_ready, queue);
+        if (r == 0)
+            return true;
         kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, r, "the image's threads cannot be polled");
-    if (r == 0)
-        io_loop_remove_fd(queue->loop, t->eventfd);
-    if (t->pool)
-        g_thread_pool_free(t->pool, TRUE, TRUE);
-    g_async_queue_unref(t->outcomes);
-    if (t->eventfd >= 0)
-        close(t->eventfd);
-    g_free(t);
+    }
+    threads_free(t);
     return false;
 }
 
@@ -122,18 +133,13 @@ threads_close(BlockQueue *queue)
     Threads *t = queue->engine_state;
 
     io_loop_remove_fd(queue->loop, t->eventfd);
-    g_thread_pool_free(t->pool, FALSE, TRUE);
-    g_async_queue_unref(t->outcomes);
-    close(t->eventfd);
-    g_free(t);
+    threads_free(t);
 }
 
 static void
 threads_start(BlockQueue *queue, BlockRequest *req)
 {
-    Threads *t = queue->engine_state;
-
-    g_thread_pool_push(t->pool, req, NULL);
+    block_pool_push(((Threads *)queue->engine_state)->pool, &req->link);
 }
 
 static void
@@ -146,23 +152,12 @@ static void
 threads_wait(BlockQueue *queue)
 {
     Threads *t = queue->engine_state;
-    Outcome *o = g_async_queue_pop(t->outcomes);
 
-    g_async_queue_push_front(t->outcomes, o);
+    g_mutex_lock(&t->lock);
+    while (t->finished.length == 0)
+        g_cond_wait(&t->some, &t->lock);
+    g_mutex_unlock(&t->lock);
     threads_reap(queue);
-}
-
-static bool
-threads_renew(BlockQueue *queue, GError **err)
-{
-    Threads *t = queue->engine_state;
-    GThreadPool *pool = g_thread_pool_new(thread_run, t, THREADS_PER_QUEUE, TRUE, err);
-
-    if (!pool)
-        return false;
-    g_thread_pool_free(t->pool, FALSE, TRUE);
-    t->pool = pool;
-    return true;
 }
 
 const BlockEngine block_engine_threads = {
@@ -173,5 +168,4 @@ const BlockEngine block_engine_threads = {
     .submit = threads_submit,
     .reap = threads_reap,
     .wait = threads_wait,
-    .renew = threads_renew,
 };

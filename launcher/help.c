@@ -79,8 +79,9 @@ help_text(const Options *options, GError **err)
     if (help_wanted(options->cpu))
         return cpu_help(CPUMAP_DEFAULT_DIR);
     if (help_in_list(options->objects, "qom-type"))
-        return g_strdup("memory-backend-memfd\nmemory-backend-ram\niothread\nrng-random\n"
-                        "rng-builtin\n");
+        return g_strdup(
+            "memory-backend-memfd\nmemory-backend-ram\niothread\nmain-loop\nrng-random\n"
+            "rng-builtin\n");
     if (help_in_list(options->netdevs, "type"))
         return net_backend_help();
     if (help_in_list(options->chardevs, "backend"))

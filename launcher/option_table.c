@@ -36,7 +36,7 @@ const Option option_table[] = {
     { "m", OPTION_KEYVAL, AT(memory), "size", KEYS("size", "slots", "maxmem"), "SIZE",
       "guest memory, MiB unless a suffix is given (128 MiB)" },
     { "object", OPTION_KEYVALS, AT(objects), "qom-type",
-      .argument = "memory-backend-memfd|iothread|rng-random,id=ID,…",
+      .argument = "memory-backend-memfd|iothread|main-loop|rng-random,id=ID,…",
       .help = "an object that devices refer to" },
     { "numa", OPTION_KEYVALS, AT(numa), "type",
       KEYS("type", "nodeid", "cpus", "memdev", "mem", "src", "dst", "val"),

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "block/pool.h"
+#include "hw/core/loop.h"
 #include "hw/core/props.h"
 #include "hw/virtio/balloon.h"
 #include "launcher/keyval.h"
@@ -76,14 +78,92 @@ device_at_path(QmpSession *session, const char *path, GError **err)
     return NULL;
 }
 
+/* The loop that "/objects/ID" names; NULL for other paths, and with @err when there is none. */
+static IoLoop *
+loop_at_path(QmpSession *session, const char *path, GError **err)
+{
+    Vm *vm = qmp_session_vm(session);
+    const char *id;
+    IoLoop *loop;
+
+    if (!g_str_has_prefix(path, "/objects/"))
+        return NULL;
+    id = path + strlen("/objects/");
+    if (!g_strcmp0(id, vm->main_loop_id))
+        return machine_io_loop(vm->machine, err);
+    loop = *id == '#' ? NULL : machine_object_find(vm->machine, OBJECT_IOTHREAD, id);
+    if (!loop)
+        kiln_error_set(err, VIR_ERR_DEVICE_MISSING, "Object '%s' not found", path);
+    return loop;
+}
+
+static const char *
+loop_type(QmpSession *session, IoLoop *loop)
+{
+    return loop == machine_io_loop(qmp_session_vm(session)->machine, NULL) ? "main-loop"
+                                                                           : "iothread";
+}
+
+static JsonNode *
+loop_get(QmpSession *session, IoLoop *loop, const char *property, GError **err)
+{
+    const char *type = loop_type(session, loop);
+    JsonNode *value;
+    unsigned min, max;
+    gint64 number;
+
+    block_pool_sizes(loop, &min, &max);
+    if (!strcmp(property, "thread-pool-min"))
+        number = min;
+    else if (!strcmp(property, "thread-pool-max"))
+        number = max;
+    else if (!strcmp(property, "poll-max-ns") && !strcmp(type, "iothread"))
+        number = (gint64)io_loop_busy_poll(loop);
+    else {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Property '%s.%s' not found", type, property);
+        return NULL;
+    }
+    value = json_node_new(JSON_NODE_VALUE);
+    json_node_set_int(value, number);
+    return value;
+}
+
+static JsonNode *
+loop_set(QmpSession *session, IoLoop *loop, JsonObject *args, GError **err)
+{
+    const char *property = json_object_get_string_member(args, "property");
+    const char *type = loop_type(session, loop);
+    uint64_t value = 0;
+    unsigned min, max;
+
+    block_pool_sizes(loop, &min, &max);
+    if (!strcmp(property, "poll-max-ns") && !strcmp(type, "iothread")) {
+        if (keyval_uint("qom-set", args, "value", 0, UINT32_MAX, &value, err))
+            io_loop_set_busy_poll(loop, value);
+    } else if (!strcmp(property, "thread-pool-min")) {
+        if (keyval_uint("qom-set", args, "value", 0, INT_MAX, &value, err))
+            block_pool_set_sizes(loop, (unsigned)value, max, err);
+    } else if (!strcmp(property, "thread-pool-max")) {
+        if (keyval_uint("qom-set", args, "value", 0, INT_MAX, &value, err))
+            block_pool_set_sizes(loop, min, (unsigned)value, err);
+    } else {
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Property '%s.%s' cannot be set", type, property);
+    }
+    return NULL;
+}
+
 JsonNode *
 qmp_qom_get(QmpSession *session, JsonObject *args, GError **err)
 {
     const char *property = json_object_get_string_member(args, "property");
-    Device *dev = device_at_path(session, json_object_get_string_member(args, "path"), err);
+    const char *path = json_object_get_string_member(args, "path");
+    IoLoop *loop = loop_at_path(session, path, err);
+    Device *dev = NULL;
     JsonNode *value;
 
-    if (!dev)
+    if (loop)
+        return loop_get(session, loop, property, err);
+    if (g_str_has_prefix(path, "/objects/") || !(dev = device_at_path(session, path, err)))
         return NULL;
     if (!strcmp(property, "guest-stats"))
         return qmp_node_object(virtio_balloon_stats(dev));
@@ -97,48 +177,17 @@ qmp_qom_get(QmpSession *session, JsonObject *args, GError **err)
     return NULL;
 }
 
-/* The I/O thread that "/objects/ID" names; NULL for other paths, and with @err when there is none.
- */
-static IoLoop *
-iothread_at_path(QmpSession *session, const char *path, GError **err)
-{
-    const char *id;
-    IoLoop *loop;
-
-    if (!g_str_has_prefix(path, "/objects/"))
-        return NULL;
-    id = path + strlen("/objects/");
-    loop = *id == '#' ? NULL
-                      : machine_object_find(qmp_session_vm(session)->machine, OBJECT_IOTHREAD, id);
-    if (!loop)
-        kiln_error_set(err, VIR_ERR_DEVICE_MISSING, "Object '%s' not found", path);
-    return loop;
-}
-
-static JsonNode *
-iothread_set(IoLoop *loop, JsonObject *args, GError **err)
-{
-    const char *property = json_object_get_string_member(args, "property");
-    uint64_t ns = 0;
-
-    if (strcmp(property, "poll-max-ns"))
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "Property 'iothread.%s' cannot be set", property);
-    else if (keyval_uint("qom-set", args, "value", 0, UINT32_MAX, &ns, err))
-        io_loop_set_busy_poll(loop, ns);
-    return NULL;
-}
-
 JsonNode *
 qmp_qom_set(QmpSession *session, JsonObject *args, GError **err)
 {
     const char *property = json_object_get_string_member(args, "property");
     const char *path = json_object_get_string_member(args, "path");
-    IoLoop *loop = iothread_at_path(session, path, err);
+    IoLoop *loop = loop_at_path(session, path, err);
     Device *dev = NULL;
     uint64_t seconds = 0;
 
     if (loop)
-        return iothread_set(loop, args, err);
+        return loop_set(session, loop, args, err);
     if (g_str_has_prefix(path, "/objects/"))
         return NULL;
     dev = device_at_path(session, path, err);

@@ -107,6 +107,11 @@ QMP_HANDLER(qmp_object_del)
 
     if (block_secrets_remove(qmp_session_vm(session)->secrets, id))
         return NULL;
+    if (!g_strcmp0(id, qmp_session_vm(session)->main_loop_id)) {
+        kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                       "object '%s' is in use, can not be deleted: it is the main loop", id);
+        return NULL;
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(hotplug_kinds); i++) {
         if (machine_object_find(machine, hotplug_kinds[i], id)) {
             machine_object_remove(machine, hotplug_kinds[i], id, err);

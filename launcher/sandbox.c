@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "block/pool.h"
 #include "hw/core/device.h"
 #include "launcher/keyval.h"
 #include "launcher/sandbox_private.h"
@@ -340,6 +341,16 @@ sandbox_renew_node(const char *id, void *object, void *opaque)
         renewal->fine = block_node_renew_threads(object, renewal->err);
 }
 
+static void
+sandbox_renew_pool(const char *id, void *object, void *opaque)
+{
+    SandboxRenewal *renewal = opaque;
+
+    (void)id;
+    if (renewal->fine)
+        renewal->fine = block_pool_renew(object, renewal->err);
+}
+
 static bool
 sandbox_failed(Sandbox *s, int ret, const char *what, GError **err)
 {
@@ -391,5 +402,6 @@ sandbox_enter(Sandbox *s, Vm *vm, GError **err)
      * threads for pools to come. */
     g_thread_pool_set_max_unused_threads(0);
     machine_object_visit(vm->machine, OBJECT_BLOCK_NODE, sandbox_renew_node, &renewal);
+    machine_object_visit(vm->machine, OBJECT_IOTHREAD, sandbox_renew_pool, &renewal);
     return renewal.fine;
 }

@@ -6,8 +6,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "block/pool.h"
 #include "hw/char/chardev.h"
 #include "hw/core/device.h"
+#include "hw/core/loop.h"
 #include "hw/virtio/rng.h"
 #include "launcher/chardev_words.h"
 #include "launcher/keyval.h"
@@ -37,6 +39,38 @@ devices_move(JsonObject *obj, const char *from, JsonObject *to, const char *key)
 
 /* ---- objects ---- */
 
+/* What QEMU's have where nothing is said, and the loops here do without. */
+static const char *const devices_loop_without[] = { "poll-grow", "poll-shrink", "aio-max-batch" };
+
+/* The properties that all loops have; @keys: those that this one may. */
+static bool
+devices_set_loop(const char *what, JsonObject *object, const char *const *keys, IoLoop *loop,
+                 GError **err)
+{
+    uint64_t min = BLOCK_POOL_MIN, max = BLOCK_POOL_MAX;
+
+    if (!keyval_check(what, object, keys, err) ||
+        !keyval_uint(what, object, "thread-pool-min", 0, INT_MAX, &min, err) ||
+        !keyval_uint(what, object, "thread-pool-max", 0, INT_MAX, &max, err))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(devices_loop_without); i++) {
+        uint64_t value = 0;
+
+        if (!keyval_uint(what, object, devices_loop_without[i], 0, INT64_MAX, &value, err))
+            return false;
+        if (value != 0)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "%s: %s=%" G_GUINT64_FORMAT
+                                  " is not supported: it chooses by itself how long it polls and "
+                                  "how much it submits; leave it out",
+                                  what, devices_loop_without[i], value);
+    }
+    if (block_pool_set_sizes(loop, (unsigned)min, (unsigned)max, err))
+        return true;
+    g_prefix_error(err, "%s: ", what);
+    return false;
+}
+
 static bool
 devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
 {
@@ -49,44 +83,50 @@ devices_add_iothread(Vm *vm, JsonObject *object, GError **err)
                                         "thread-pool-min",
                                         "thread-pool-max",
                                         NULL };
-    /* What QEMU's have where nothing is said, and the loop here does without. */
-    static const struct {
-        const char *key;
-        uint64_t usual;
-    } without[] = {
-        { "poll-grow", 0 },       { "poll-shrink", 0 },      { "aio-max-batch", 0 },
-        { "thread-pool-min", 0 }, { "thread-pool-max", 64 },
-    };
     const char *id = keyval_text(object, "id");
+    g_autoptr(IoLoop) loop = NULL;
     uint64_t poll = 0;
-    IoLoop *loop;
 
     if (!id)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-object iothread: wants id=");
-    if (!keyval_check("-object iothread", object, keys, err) ||
-        !keyval_uint("-object iothread", object, "poll-max-ns", 0, UINT32_MAX, &poll, err))
-        return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(without); i++) {
-        uint64_t value = without[i].usual;
-
-        if (!keyval_uint("-object iothread", object, without[i].key, 0, INT64_MAX, &value, err))
-            return false;
-        if (value != without[i].usual)
-            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                                  "-object iothread: %s=%" G_GUINT64_FORMAT
-                                  " is not supported: it has no pool of threads, and chooses by "
-                                  "itself how long it polls; leave it out",
-                                  without[i].key, value);
-    }
-    loop = io_loop_new(id, err);
-    if (!loop)
+    if (!g_strcmp0(id, vm->main_loop_id))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "there is an object '%s' already",
+                              id);
+    if (!keyval_uint("-object iothread", object, "poll-max-ns", 0, UINT32_MAX, &poll, err) ||
+        !(loop = io_loop_new(id, err)) ||
+        !devices_set_loop("-object iothread", object, keys, loop, err))
         return false;
     io_loop_set_busy_poll(loop, poll);
-    if (machine_object_add(vm->machine, OBJECT_IOTHREAD, id, loop, (GDestroyNotify)io_loop_free,
-                           err))
-        return true;
-    io_loop_free(loop);
-    return false;
+    if (!machine_object_add(vm->machine, OBJECT_IOTHREAD, id, loop, (GDestroyNotify)io_loop_free,
+                            err))
+        return false;
+    (void)g_steal_pointer(&loop);
+    return true;
+}
+
+/* QEMU's main loop does the work of devices without an I/O thread of their own; here that is
+ * another loop. */
+static bool
+devices_add_main_loop(Vm *vm, JsonObject *object, GError **err)
+{
+    static const char *const keys[] = { "qom-type",        "id", "aio-max-batch", "thread-pool-min",
+                                        "thread-pool-max", NULL };
+    const char *id = keyval_text(object, "id");
+    IoLoop *loop;
+
+    if (!id)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-object main-loop: wants id=");
+    if (vm->main_loop_id)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-object main-loop: there is one already, '%s'", vm->main_loop_id);
+    if (machine_object_find(vm->machine, OBJECT_IOTHREAD, id))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "there is an object '%s' already",
+                              id);
+    loop = machine_io_loop(vm->machine, err);
+    if (!loop || !devices_set_loop("-object main-loop", object, keys, loop, err))
+        return false;
+    vm->main_loop_id = g_strdup(id);
+    return true;
 }
 
 bool
@@ -97,6 +137,8 @@ vm_add_object(Vm *vm, JsonObject *object, GError **err)
 
     if (type && !strcmp(type, "iothread"))
         return devices_add_iothread(vm, object, err);
+    if (type && !strcmp(type, "main-loop"))
+        return devices_add_main_loop(vm, object, err);
     if (type && !strcmp(type, "throttle-group"))
         return vm_limits_add_object(vm, object, err);
     if (type && vm_vnc_takes_object(type))

@@ -55,6 +55,8 @@ struct IoLoop {
     GSource *source;
     pid_t tid;
     int stopped; /* atomic */
+    void *data;  /* the user's (io_loop_set_data) */
+    GDestroyNotify data_destroy;
 
     GMutex lock;          /* guards what follows up to the blank line */
     GCond changed;        /* thread has begun; a synchronous call is done */
@@ -442,6 +444,8 @@ io_loop_free(IoLoop *loop)
     if (!loop)
         return;
     io_loop_stop(loop);
+    if (loop->data_destroy)
+        loop->data_destroy(loop->data);
     if (loop->source)
         g_source_unref(loop->source);
     if (loop->context)
@@ -459,6 +463,19 @@ io_loop_free(IoLoop *loop)
     g_mutex_clear(&loop->lock);
     g_free(loop->name);
     g_free(loop);
+}
+
+void
+io_loop_set_data(IoLoop *loop, void *data, GDestroyNotify destroy)
+{
+    loop->data = data;
+    loop->data_destroy = destroy;
+}
+
+void *
+io_loop_data(const IoLoop *loop)
+{
+    return loop->data;
 }
 
 const char *

@@ -40,6 +40,10 @@ void io_loop_free(IoLoop *loop);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(IoLoop, io_loop_free)
 
 const char *io_loop_name(const IoLoop *loop);
+/* One thing that goes with the loop: @destroy (NULL: nothing) gets it when the loop is freed, after
+ * its last turn. NULL when none was set. In the thread that makes and frees the loop. */
+void io_loop_set_data(IoLoop *loop, void *data, GDestroyNotify destroy);
+void *io_loop_data(const IoLoop *loop);
 /* Kernel's id of the loop's thread, for pinning; of the creating thread for a context's loop. */
 pid_t io_loop_thread_id(const IoLoop *loop);
 /* True in the loop's thread, and anywhere once it is stopped. */

@@ -153,14 +153,6 @@ check_board(const DomainDef *def, GError **err)
         return refuse(err, "<fibrechannel> in <resource>");
     if (def->cputune && !check_kept(def->cputune->kept, " in <cputune>", err))
         return false;
-    for (guint i = 0; i < def->iothread_ids->len; i++) {
-        const DomainIothread *io = def->iothread_ids->pdata[i];
-
-        if (io->pool_min != XML_UNSET || io->pool_max != XML_UNSET)
-            return refuse(err, "a thread pool size of an I/O thread");
-    }
-    if (def->default_pool_min != XML_UNSET || def->default_pool_max != XML_UNSET)
-        return refuse(err, "<defaultiothread>");
     for (guint i = 0; i < def->seclabels->len; i++)
         if (((const DomainSeclabel *)def->seclabels->pdata[i])->type == 2)
             return refuse(err, "a static <seclabel>");

@@ -1,5 +1,5 @@
 /* argv_cpu.c - processors and memory on the command line of kiln-vmm: -cpu, -smp, -m, -object
- * memory-backend-memfd, -numa, -object iothread.
+ * memory-backend-memfd, -numa, -object iothread and main-loop.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
@@ -214,6 +214,19 @@ argv_smp(Argv *argv, GError **err)
     return true;
 }
 
+/* ",thread-pool-min=…,thread-pool-max=…", or of these what is said. */
+static char *
+pool_sizes(uint64_t min, uint64_t max)
+{
+    GString *text = g_string_new(NULL);
+
+    if (min != XML_UNSET)
+        g_string_append_printf(text, ",thread-pool-min=%" G_GUINT64_FORMAT, min);
+    if (max != XML_UNSET)
+        g_string_append_printf(text, ",thread-pool-max=%" G_GUINT64_FORMAT, max);
+    return g_string_free(text, FALSE);
+}
+
 bool
 argv_cpu(Argv *argv, GError **err)
 {
@@ -239,7 +252,16 @@ argv_cpu(Argv *argv, GError **err)
     for (guint i = 0; i < argv->def->iothread_ids->len; i++) {
         const DomainIothread *thread = argv->def->iothread_ids->pdata[i];
 
-        argv_addf(argv, "-object", "iothread,id=iothread%" G_GUINT64_FORMAT, thread->id);
+        g_autofree char *sizes = pool_sizes(thread->pool_min, thread->pool_max);
+
+        argv_addf(argv, "-object", "iothread,id=iothread%" G_GUINT64_FORMAT "%s", thread->id,
+                  sizes);
+    }
+    if (argv->def->default_pool_min != XML_UNSET || argv->def->default_pool_max != XML_UNSET) {
+        g_autofree char *sizes =
+            pool_sizes(argv->def->default_pool_min, argv->def->default_pool_max);
+
+        argv_addf(argv, "-object", "main-loop,id=main-loop%s", sizes);
     }
     return true;
 }

@@ -216,31 +216,72 @@ set_note(DomainDef *config, const DomainDef *live, void *opaque, GError **err)
 }
 
 static bool
+set_number(DomainRun *run, const char *path, const char *property, gint64 value, GError **err)
+{
+    JsonObject *arguments = json_object_new();
+
+    json_object_set_string_member(arguments, "path", path);
+    json_object_set_string_member(arguments, "property", property);
+    json_object_set_int_member(arguments, "value", value);
+    return qmp_command(run->qmp, "qom-set", arguments, DOMAIN_QMP_SECONDS, err);
+}
+
+/* What the running guest's pool may have at most; -1 with @err. */
+static gint64
+pool_max(DomainRun *run, const char *path, GError **err)
+{
+    JsonObject *arguments = json_object_new();
+    g_autoptr(JsonNode) value = NULL;
+
+    json_object_set_string_member(arguments, "path", path);
+    json_object_set_string_member(arguments, "property", "thread-pool-max");
+    value = qmp_execute(run->qmp, "qom-get", arguments, DOMAIN_QMP_SECONDS, err);
+    return value ? json_node_get_int(value) : -1;
+}
+
+/* At no time the lower size may be above the upper one: one that grows beyond it comes second. */
+static bool
+set_pool(DomainRun *run, const char *path, const DomainIothreadParams *params, GError **err)
+{
+    bool min = params->pool_min != XML_UNSET_INT, max = params->pool_max != XML_UNSET_INT;
+    bool max_first = false;
+
+    if (min && max) {
+        gint64 now = pool_max(run, path, err);
+
+        if (now < 0)
+            return false;
+        max_first = now < params->pool_min;
+    }
+    return (!max_first || set_number(run, path, "thread-pool-max", params->pool_max, err)) &&
+           (!min || set_number(run, path, "thread-pool-min", params->pool_min, err)) &&
+           (!max || max_first || set_number(run, path, "thread-pool-max", params->pool_max, err));
+}
+
+static bool
 set_apply(DomainRun *run, DomainDef *live, void *opaque, GError **err)
 {
     const WantedParams *wanted = opaque;
     const DomainIothreadParams *params = wanted->params;
     g_autofree char *path = g_strdup_printf("/objects/iothread%u", wanted->id);
-    JsonObject *arguments;
+    DomainIothread *thread = find(live, wanted->id, err);
 
-    if (!find(live, wanted->id, err))
+    if (!thread)
         return false;
     /* the loop chooses both by itself */
     if ((params->poll_grow != XML_UNSET && params->poll_grow != 0) ||
         (params->poll_shrink != XML_UNSET && params->poll_shrink != 0))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "poll_grow and poll_shrink other than 0 are not supported by Kiln");
-    if (params->pool_min != XML_UNSET_INT || params->pool_max != XML_UNSET_INT)
+    if (params->pool_min == -1 || params->pool_max == -1)
         return kiln_error_set(
-            err, VIR_ERR_CONFIG_UNSUPPORTED,
-            "a thread pool size of a running I/O thread is not supported by Kiln");
-    if (params->poll_max_ns == XML_UNSET)
-        return true;
-    arguments = json_object_new();
-    json_object_set_string_member(arguments, "path", path);
-    json_object_set_string_member(arguments, "property", "poll-max-ns");
-    json_object_set_int_member(arguments, "value", (gint64)params->poll_max_ns);
-    return qmp_command(run->qmp, "qom-set", arguments, DOMAIN_QMP_SECONDS, err);
+            err, VIR_ERR_OPERATION_INVALID,
+            "thread_pool_min and thread_pool_max of a running I/O thread cannot be "
+            "-1: say how many threads");
+    return pool_note(thread, params, err) &&
+           (params->poll_max_ns == XML_UNSET ||
+            set_number(run, path, "poll-max-ns", (gint64)params->poll_max_ns, err)) &&
+           set_pool(run, path, params, err);
 }
 
 static const DomainTuning set_change = { "change an I/O thread", set_note, set_apply, NULL };

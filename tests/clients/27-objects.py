@@ -5,14 +5,17 @@
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import contextlib
+import glob
 import os
+import re
 import subprocess
 import sys
 
 import libvirt as L
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from daemon import BUILD, Daemon, refused, run  # noqa: E402
+from daemon import BUILD, Daemon, refused, run, wait_for  # noqa: E402
 
 MIB = 1 << 20
 INVALID, ARGUMENT, XML_ERROR = L.VIR_ERR_OPERATION_INVALID, L.VIR_ERR_INVALID_ARG, L.VIR_ERR_XML_ERROR
@@ -231,8 +234,6 @@ def thread_pools():
         conn = L.open(daemon.uri("qemu"))
         for inner, expected in THREADS:
             dom = printed(conn.defineXMLFlags, text % inner, expected)
-            if dom and "pool" in inner:
-                refused(CONFIG, dom.create)
             if dom:
                 dom.undefine()
         dom = conn.defineXML(text % "<iothreads>1</iothreads>")
@@ -246,14 +247,68 @@ def thread_pools():
         conn.close()
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "no /dev/kvm for this user"
-    # nor does kiln-vmm take what it would not follow
-    for given in ("thread-pool-min=8", "thread-pool-max=8", "poll-grow=2", "poll-shrink=2", "aio-max-batch=1"):
+    for given, words in (("thread-pool-max=0", "wants at least 1"), ("thread-pool-min=65", "is more than thread-pool-max=64"),
+                         ("thread-pool-min=-1", "is not a number"), ("poll-grow=2", "poll-grow=2 is not supported"),
+                         ("poll-shrink=2", "poll-shrink=2 is not"), ("aio-max-batch=1", "aio-max-batch=1 is not")):
         done = subprocess.run([BUILD + "/launcher/kiln-vmm", "-nodefaults", "-display", "none", "-S", "-object",
                                "iothread,id=a," + given], capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == 1 and given + " is not supported" in done.stderr, done
+        assert done.returncode == 1 and words in done.stderr, done
+    return None
+
+
+POOLED = """<domain type='kvm'><name>pooled</name><memory>65536</memory>
+<iothreadids><iothread id='4' thread_pool_min='2' thread_pool_max='4'/><iothread id='5'/></iothreadids>
+<defaultiothread thread_pool_min='3' thread_pool_max='3'/><os><type machine='q35'>hvm</type></os><devices>%s</devices></domain>"""
+DISK = """<disk type='file'><driver name='qemu' type='raw' io='threads'%s/><source file='%s'/><target dev='%s' bus='virtio'/>
+</disk>"""
+
+
+def sizes_of_a_running_guest():
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no /dev/kvm for this user"
+    with Daemon() as daemon:
+        disks = ""
+        for target, thread in (("vda", 4), ("vdb", 5), ("vdc", 0)):
+            path = os.path.join(daemon.root, target)
+            with open(path, "wb") as stream:
+                stream.truncate(MIB)
+            os.chmod(path, 0o666)
+            disks += DISK % (" iothread='%d'" % thread if thread else "", path, target)
+        conn = L.open(daemon.uri("qemu"))
+        dom = conn.defineXML(POOLED % disks)
+        dom.createWithFlags(L.VIR_DOMAIN_START_PAUSED)
+        with open(daemon.root + "/run/kiln/domain/pooled.status", encoding="utf-8") as stream:
+            pid = re.search(r"<process pid='(\d+)'", stream.read())[1]
+
+        def workers():
+            names = []
+            for path in glob.glob("/proc/%s/task/*/comm" % pid):
+                with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
+                    names.append(stream.read().strip())
+            return names.count("block-worker")
+
+        def resize(least, most):
+            dom.setIOThreadParams(4, {"thread_pool_min": least, "thread_pool_max": most}, L.VIR_DOMAIN_AFFECT_LIVE)
+            want = "<iothread id='4' thread_pool_min='%d' thread_pool_max='%d'/>" % (least, most)
+            assert want in dom.XMLDesc(0) and want not in dom.XMLDesc(L.VIR_DOMAIN_XML_INACTIVE), dom.XMLDesc(0)
+
+        # those of the I/O thread, none of the other, and the main loop's; then each size first
+        assert workers() == 2 + 3, workers()
+        resize(6, 8)
+        assert workers() == 6 + 3, workers()
+        resize(1, 1)
+        wait_for("threads to end", lambda: workers() == 1 + 3)
+        resize(0, 5)
+        for params, code in (({"thread_pool_min": 6}, INVALID), ({"thread_pool_max": -1}, INVALID),
+                             ({"thread_pool_min": -1}, INVALID), ({"thread_pool_max": 0}, CONFIG)):
+            refused(code, dom.setIOThreadParams, 4, params, L.VIR_DOMAIN_AFFECT_LIVE)
+        dom.setIOThreadParams(4, {"thread_pool_min": 5}, L.VIR_DOMAIN_AFFECT_LIVE)
+        assert workers() == 5 + 3, workers()
+        dom.destroy()
+        conn.close()
     return None
 
 
 if __name__ == "__main__":
     L.registerErrorHandler(lambda *_: None, None)
-    run([networks, storage, connection, thread_pools])
+    run([networks, storage, connection, thread_pools, sizes_of_a_running_guest])

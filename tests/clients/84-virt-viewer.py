@@ -8,6 +8,8 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import contextlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ import libvirt
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..")]
+import certificates  # noqa: E402
 import inside  # noqa: E402
 from daemon import BUILD, Daemon, run, wait_for  # noqa: E402
 
@@ -128,7 +131,31 @@ def with_a_password():
         viewer.wait(ASKED)
 
 
-TESTS = [by_name_and_with_keys, waits_and_comes_again, handed_over_by_the_daemon, with_a_password]
+def by_tls():
+    """vnc_tls of virtkilnd.conf: the viewer trusts the authority in /etc/pki, and nobody gets in without."""
+    pki, upper, work = (os.path.join(FOLDER, name) for name in ("pki", "etc", "etc.work"))
+    certificates.make(pki)
+    os.makedirs(os.path.join(upper, "pki/CA"))
+    os.mkdir(work)
+    shutil.copy(os.path.join(pki, "ca-cert.pem"), os.path.join(upper, "pki/CA/cacert.pem"))
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o",
+                    "lowerdir=/etc,upperdir=%s,workdir=%s" % (upper, work), "/etc"], check=True)
+    config = os.path.join(FOLDER, "tls.conf")
+    with open(config, "w", encoding="utf-8") as stream:
+        stream.write("vnc_tls = 1\nvnc_tls_x509_cert_dir = '%s'\n" % pki)
+    DAEMON.stop()
+    DAEMON.options += ["--config", config]
+    DAEMON.start()
+    with guest(PORT) as dom, Viewer("seen") as viewer:
+        viewer.wait(ASKED)
+        desktop.picture(os.path.join(PICTURES, "virt-viewer-tls.png"))
+        with socket.socket(fileno=dom.openGraphicsFD(0, 0)) as plain:
+            plain.recv(12)
+            plain.sendall(b"RFB 003.008\n")
+            assert plain.recv(2) == b"\x01\x13", "it offers more than VeNCrypt"
+
+
+TESTS = [by_name_and_with_keys, waits_and_comes_again, handed_over_by_the_daemon, with_a_password, by_tls]
 PICTURES = os.path.join(BUILD, "screens")
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import subprocess
 
 TEMPLATES = (("ca", "cn=ca\nca\ncert_signing_key\n"),
-             ("server", "cn=localhost\ndns_name=localhost\ntls_www_server\n"),
+             ("server", "cn=localhost\ndns_name=localhost\nip_address=127.0.0.1\ntls_www_server\n"),
              ("client", "cn=client\ntls_www_client\n"))
 
 

@@ -16,6 +16,7 @@
 #include "driver/secret/secret.h"
 #include "driver/storage/storage.h"
 #include "network/network.h"
+#include "util/uuid.h"
 
 static void
 managers_warn(void *opaque, const char *message)
@@ -254,6 +255,16 @@ managers_has_secrets(void *opaque)
     return secrets->len > 0;
 }
 
+static char *
+managers_secret_for(void *opaque, int usage_type, const char *usage_id)
+{
+    const CallServices *services = opaque;
+    g_autoptr(Secret) secret =
+        secret_manager_lookup_usage(services->secrets, usage_type, usage_id, NULL);
+
+    return secret ? kiln_uuid_format(secret_uuid(secret)) : NULL;
+}
+
 static const NetworkOps managers_network_ops = {
     .lifecycle = managers_network_lifecycle,
     .warn = managers_warn,
@@ -269,6 +280,8 @@ static const StorageOps managers_storage_ops = {
     .lifecycle = managers_pool_lifecycle,
     .refreshed = managers_pool_refreshed,
     .warn = managers_warn,
+    .secret = managers_secret,
+    .secret_for = managers_secret_for,
 };
 
 static const NodeDeviceOps managers_node_device_ops = {

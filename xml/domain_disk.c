@@ -32,10 +32,11 @@ const char *const domain_encryption_formats[] = {
 static const char *const engines[] = { "", "qemu", "librbd", NULL };
 const char *const domain_disk_transports[] = { "", "tcp", "unix", "rdma", NULL };
 
+static const char *const secret_kinds[] = { "", "passphrase", NULL };
+
 #define S(field) offsetof(DomainDiskSecret, field)
 static const XmlRow secret_rows[] = {
-    { NULL, "type", XML_STRING, S(type), XML_REQUIRED, .pattern = "passphrase",
-      .legal = "'passphrase'" },
+    { NULL, "type", XML_ENUM, S(type), XML_REQUIRED | XML_UNKNOWN_WORD, .names = secret_kinds },
     { NULL, "uuid", XML_UUID, S(uuid) },
     { NULL, "usage", XML_STRING, S(usage) },
 };
@@ -50,18 +51,45 @@ secret_check(const void *obj, GError **err)
                           "a <secret> wants either 'uuid' or 'usage', and not both");
 }
 
-static const XmlType secret_type =
+const XmlType domain_secret_type =
     XML_TYPE("secret", DomainDiskSecret, secret_rows, .check = secret_check);
+
+#define C(field) offsetof(DomainCipher, field)
+static const XmlRow cipher_rows[] = {
+    { NULL, "name", XML_STRING, C(name), XML_REQUIRED },
+    { NULL, "size", XML_UINT, C(size), XML_REQUIRED, .max = UINT32_MAX },
+    { NULL, "mode", XML_STRING, C(mode) },
+    { NULL, "hash", XML_STRING, C(hash) },
+};
+static const XmlType cipher_type = XML_TYPE("cipher", DomainCipher, cipher_rows);
+
+#define I(field) offsetof(DomainIvgen, field)
+static const XmlRow ivgen_rows[] = {
+    { NULL, "name", XML_STRING, I(name), XML_REQUIRED },
+    { NULL, "hash", XML_STRING, I(hash) },
+};
+static const XmlType ivgen_type = XML_TYPE("ivgen", DomainIvgen, ivgen_rows);
+
+static bool
+encryption_check(const void *obj, GError **err)
+{
+    const DomainEncryption *encryption = obj;
+
+    return !encryption->ivgen || encryption->cipher ||
+           kiln_error_set(err, VIR_ERR_XML_ERROR, "<ivgen> is there without <cipher>");
+}
 
 #define E(field) offsetof(DomainEncryption, field)
 static const XmlRow encryption_rows[] = {
-    { NULL, "format", XML_ENUM, E(format), XML_REQUIRED, .names = domain_encryption_formats },
+    { NULL, "format", XML_ENUM, E(format), XML_REQUIRED | XML_UNKNOWN_WORD,
+      .names = domain_encryption_formats },
     { NULL, "engine", XML_ENUM, E(engine), .names = engines },
-    { "secret", NULL, XML_LIST, E(secrets), .type = &secret_type },
-    { "cipher", NULL, XML_KEPT, E(kept) },
-    { "ivgen", NULL, XML_KEPT, E(kept) },
+    { "secret", NULL, XML_LIST, E(secrets), .type = &domain_secret_type },
+    { "cipher", NULL, XML_STRUCT, E(cipher), .type = &cipher_type },
+    { "ivgen", NULL, XML_STRUCT, E(ivgen), .type = &ivgen_type },
 };
-const XmlType domain_encryption_type = XML_TYPE("encryption", DomainEncryption, encryption_rows);
+const XmlType domain_encryption_type =
+    XML_TYPE("encryption", DomainEncryption, encryption_rows, .check = encryption_check);
 
 #define H(field) offsetof(DomainDiskHost, field)
 static const XmlRow host_rows[] = {

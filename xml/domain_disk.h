@@ -120,17 +120,33 @@ typedef enum {
     DOMAIN_ENCRYPTION_ENGINE_LIBRBD,
 } DomainEncryptionEngine;
 
+enum { DOMAIN_SECRET_PASSPHRASE = 1 };
+
 /* Which of libvirt's secrets: one of the two strings is set. */
 typedef struct {
-    char *type; /* "passphrase" */
+    int type; /* DOMAIN_SECRET_PASSPHRASE */
     char *uuid, *usage;
 } DomainDiskSecret;
+extern const XmlType domain_secret_type;
+
+/* What a new image is encrypted with; the words are those of the image's format. */
+typedef struct {
+    char *name;    /* "aes" */
+    uint64_t size; /* of the key, bits */
+    char *mode, *hash;
+} DomainCipher;
 
 typedef struct {
-    int format; /* DomainEncryptionFormat */
-    int engine; /* DomainEncryptionEngine; of a disk set after completion */
+    char *name, *hash;
+} DomainIvgen;
+
+/* Of disks, snapshots and volumes. */
+typedef struct {
+    int format;         /* DomainEncryptionFormat */
+    int engine;         /* DomainEncryptionEngine; of a disk set after completion */
     GPtrArray *secrets; /* DomainDiskSecret */
-    GPtrArray *kept;    /* XmlKept */
+    DomainCipher *cipher;
+    DomainIvgen *ivgen; /* with cipher only */
 } DomainEncryption;
 extern const XmlType domain_encryption_type;
 

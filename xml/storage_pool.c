@@ -162,8 +162,8 @@ const XmlType storage_pool_def_type =
 
 /* --- what is shared with volumes -------------------------------------------------------------- */
 
-void *
-storage_parse(const XmlType *type, const char *xml, unsigned flags, const char *what, GError **err)
+xmlDoc *
+storage_read(const XmlType *type, const char *xml, unsigned flags, const char *what, GError **err)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), what, err);
     xmlNode *root;
@@ -178,7 +178,15 @@ storage_parse(const XmlType *type, const char *xml, unsigned flags, const char *
     }
     if ((flags & STORAGE_DEF_VALIDATE) && !xml_type_validate(type, root, err))
         return NULL;
-    return xml_type_parse(type, root, 0, err);
+    return g_steal_pointer(&doc);
+}
+
+void *
+storage_parse(const XmlType *type, const char *xml, unsigned flags, const char *what, GError **err)
+{
+    g_autoptr(xmlDoc) doc = storage_read(type, xml, flags, what, err);
+
+    return doc ? xml_type_parse(type, xmlDocGetRootElement(doc), 0, err) : NULL;
 }
 
 bool

@@ -11,7 +11,10 @@ extern const XmlType storage_permissions_xml;
 /* Brings mode and ids into libvirt's spelling. NULL is allowed. */
 void storage_permissions_complete(StoragePermissions *permissions);
 
-/* Reads @xml as a document of @type. */
+/* Reads @xml, whose root must be @type's element; @flags: StorageDefFlags. xmlFreeDoc() it. */
+xmlDoc *storage_read(const XmlType *type, const char *xml, unsigned flags, const char *what,
+                     GError **err);
+/* The same, as an object of @type. */
 void *storage_parse(const XmlType *type, const char *xml, unsigned flags, const char *what,
                     GError **err);
 

@@ -55,7 +55,8 @@ static const XmlRow target_rows[] = {
     { "format", "type", XML_STRING, TARGET(format) },
     { "permissions", NULL, XML_STRUCT, TARGET(permissions), .type = &storage_permissions_xml },
     { "timestamps", NULL, XML_STRUCT, TARGET(times), .type = &times_xml },
-    { "encryption", NULL, XML_VERBATIM, TARGET(encryption), XML_OWN_LOOK },
+    { "encryption", NULL, XML_STRUCT, TARGET(encryption), XML_OPEN,
+      .type = &domain_encryption_type },
     { "compat", NULL, XML_STRING, TARGET(compat), .pattern = "[0-9]+\\.[0-9]+",
       .legal = "a version like '1.1'" },
     { "nocow", NULL, XML_PRESENT, TARGET(nocow), XML_NOT_OUT },
@@ -133,15 +134,11 @@ complete(StorageVolDef *def, unsigned flags, GError **err)
 
 /* What an image shall be able to do is never left out in silence. */
 static bool
-check_features(const char *xml, GError **err)
+check_features(const xmlNode *volume, GError **err)
 {
     static const char *const known[] = { "lazy_refcounts", "extended_l2", NULL };
-    g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "storage_volume_definition", err);
-    const xmlNode *list;
+    const xmlNode *list = xml_child(xml_child(volume, "target"), "features");
 
-    if (!doc)
-        return false;
-    list = xml_child(xml_child(xmlDocGetRootElement(doc), "target"), "features");
     for (const xmlNode *child = list ? list->children : NULL; child; child = child->next)
         if (child->type == XML_ELEMENT_NODE && !g_strv_contains(known, (const char *)child->name))
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "unsupported feature %s",
@@ -152,11 +149,13 @@ check_features(const char *xml, GError **err)
 StorageVolDef *
 storage_vol_def_parse(const char *xml, unsigned flags, GError **err)
 {
-    g_autoptr(StorageVolDef) def =
-        storage_parse(&storage_vol_def_type, xml, flags, "storage_volume_definition", err);
+    g_autoptr(xmlDoc) doc =
+        storage_read(&storage_vol_def_type, xml, flags, "storage_volume_definition", err);
+    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
+    g_autoptr(StorageVolDef) def = doc ? xml_type_parse(&storage_vol_def_type, root, 0, err) : NULL;
 
-    return def && check_features(xml, err) && complete(def, flags, err) ? g_steal_pointer(&def)
-                                                                        : NULL;
+    return def && check_features(root, err) && complete(def, flags, err) ? g_steal_pointer(&def)
+                                                                         : NULL;
 }
 
 char *
@@ -211,6 +210,32 @@ storage_vol_def_add_extent(StorageVolDef *def, const char *path, uint64_t start,
     extent->end = end;
     g_ptr_array_add(device->extents, extent);
     g_ptr_array_add(def->source->devices, device);
+}
+
+void
+storage_vol_def_set_encryption(StorageVolDef *def, const DomainEncryption *encryption)
+{
+    xml_type_free(&domain_encryption_type, def->target->encryption);
+    def->target->encryption =
+        encryption ? xml_type_copy(&domain_encryption_type, encryption) : NULL;
+}
+
+void
+storage_vol_def_set_encryption_format(StorageVolDef *def, int format)
+{
+    storage_vol_def_set_encryption(def, NULL);
+    def->target->encryption = xml_type_new(&domain_encryption_type);
+    def->target->encryption->format = format;
+}
+
+void
+storage_vol_def_add_secret(StorageVolDef *def, const char *uuid)
+{
+    DomainDiskSecret *secret = xml_type_new(&domain_secret_type);
+
+    secret->type = DOMAIN_SECRET_PASSPHRASE;
+    secret->uuid = g_strdup(uuid);
+    g_ptr_array_add(def->target->encryption->secrets, secret);
 }
 
 StorageTimes *

@@ -1,13 +1,13 @@
 /* storage_vol.h - <volume>: a storage volume as XML (libvirt formatstorage, schema storagevol.rng
  * of 9.0).
  *
- * Absent numbers are XML_UNSET, absent strings and sub-structs NULL. <encryption> is kept as it
- * came.
+ * Absent numbers are XML_UNSET, absent strings and sub-structs NULL.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef KILN_XML_STORAGE_VOL_H
 #define KILN_XML_STORAGE_VOL_H
 
+#include "xml/domain_disk.h"
 #include "xml/storage_pool.h"
 
 /* virStorageVolType + 1; 0 is no type. */
@@ -38,8 +38,8 @@ typedef struct {
     char *format; /* a name of storage_vol_formats, or of a partition type */
     StoragePermissions *permissions;
     StorageTimes *times;
-    char *encryption; /* XML */
-    char *compat;     /* of qcow2: "0.10", "1.1" */
+    DomainEncryption *encryption;
+    char *compat; /* of qcow2: "0.10", "1.1" */
     int nocow;
     uint64_t cluster_size;           /* bytes */
     int lazy_refcounts, extended_l2; /* 0 or 1 */
@@ -84,6 +84,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageVolDef, storage_vol_def_free)
 void storage_vol_def_set_backing(StorageVolDef *def, const char *path, const char *format);
 void storage_vol_def_add_extent(StorageVolDef *def, const char *device, uint64_t start,
                                 uint64_t end);
+/* NULL: not encrypted. */
+void storage_vol_def_set_encryption(StorageVolDef *def, const DomainEncryption *encryption);
+/* Encrypted so, by secrets that are not known; @format: DomainEncryptionFormat. */
+void storage_vol_def_set_encryption_format(StorageVolDef *def, int format);
+/* Names the secret that opens an encrypted volume. */
+void storage_vol_def_add_secret(StorageVolDef *def, const char *uuid);
 StorageTimes *storage_times_new(void);
 void storage_times_free(StorageTimes *times);
 

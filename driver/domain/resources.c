@@ -5,6 +5,7 @@
 #include "driver/domain/resources.h"
 
 #include "driver/domain/graphics.h"
+#include "driver/secret/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,9 +127,6 @@ int
 domain_secret_pipe(const DomainManager *manager, const DomainDiskSecret *secret, GError **err)
 {
     g_autoptr(GBytes) value = NULL;
-    const void *bytes;
-    gsize length;
-    int ends[2];
 
     if (!manager->ops || !manager->ops->secret) {
         kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -137,23 +135,7 @@ domain_secret_pipe(const DomainManager *manager, const DomainDiskSecret *secret,
     }
     value = manager->ops->secret(manager->opaque, secret->uuid, VIR_SECRET_USAGE_TYPE_VOLUME,
                                  secret->usage, err);
-    if (!value)
-        return -1;
-    bytes = g_bytes_get_data(value, &length);
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot make a pipe for a secret");
-        return -1;
-    }
-    /* a pipe takes 64 KiB, the most that a secret has */
-    if (write(ends[1], bytes, length) != (ssize_t)length) {
-        kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                             "cannot pass a secret of %zu bytes on", length);
-        close(ends[0]);
-        close(ends[1]);
-        return -1;
-    }
-    close(ends[1]);
-    return ends[0];
+    return value ? secret_value_pipe(value, err) : -1;
 }
 
 static int

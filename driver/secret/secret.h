@@ -60,6 +60,10 @@ GBytes *secret_manager_get_value(SecretManager *manager, const char *uuid, int u
 /* Bytes that are wiped when the last reference goes. */
 GBytes *secret_value_new(const void *data, size_t length);
 
+/* A pipe from which @value can be read once, to its end, by a program that is given it: values
+ * stand on no command line and in no file. -1 with @err. */
+int secret_value_pipe(GBytes *value, GError **err);
+
 /* --- finding ---------------------------------------------------------------------------------- */
 
 /* A new reference, or NULL with VIR_ERR_NO_SECRET (66). */

@@ -80,7 +80,7 @@ bool storage_files_delete(StoragePool *pool, StorageVol *vol, unsigned flags, GE
 bool storage_files_resize(StoragePool *pool, StorageVol *vol, uint64_t capacity, unsigned flags,
                           GError **err);
 
-/* --- image.c: files and devices as volumes ---------------------------------------------------- */
+/* --- image.c, image_new.c: files and devices as volumes --------------------------------------- */
 
 /* Fills @def's type, sizes, format, backing store, permissions and times from what is at its path;
  * @old, when not NULL, is what was known of it. With @manager NULL its bytes are not looked at:
@@ -95,7 +95,8 @@ bool storage_image_create(StorageManager *manager, const StorageNewVol *vol, GEr
 /* Gives the file at @path mode and owner. */
 bool storage_image_set_permissions(const char *path, const StoragePermissions *permissions,
                                    unsigned mode, GError **err);
-bool storage_image_resize(StorageManager *manager, const char *path, const char *format,
+/* @target: path, format and encryption, with its secret. @flags: virStorageVolResizeFlags. */
+bool storage_image_resize(StorageManager *manager, const StorageVolTarget *target,
                           uint64_t capacity, unsigned flags, GError **err);
 
 /* --- run.c ------------------------------------------------------------------------------------ */

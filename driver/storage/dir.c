@@ -10,7 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "driver/storage/private.h"
+#include "driver/storage/img.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -178,6 +178,8 @@ storage_files_create(StoragePool *pool, StorageNewVol *vol, GError **err)
         if (vol->flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
             return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                                   "unsupported flags (0x%x) for a directory", vol->flags);
+        if (!storage_crypt_check_new(def, "dir", err))
+            return false;
         if (vol->source)
             return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR,
                                   "cannot copy from volume to a directory volume");
@@ -215,11 +217,15 @@ bool
 storage_files_resize(StoragePool *pool, StorageVol *vol, uint64_t capacity, unsigned flags,
                      GError **err)
 {
+    g_autoptr(StorageVolDef) def = NULL;
+
     if (vol->def->type != STORAGE_VOL_TYPE_FILE)
         return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
                               "volume '%s' is no file: its capacity does not change", vol->name);
-    return storage_image_resize(pool->manager, vol->path, vol->def->target->format, capacity, flags,
-                                err);
+    def = storage_vol_def_copy(vol->def);
+    storage_crypt_complete(pool->manager, def);
+    return storage_crypt_check_open(def, VIR_ERR_XML_ERROR, err) &&
+           storage_image_resize(pool->manager, def->target, capacity, flags, err);
 }
 
 const StorageBackend storage_backend_dir = {

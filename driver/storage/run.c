@@ -34,6 +34,15 @@ storage_has_program(const char *name)
     return path != NULL;
 }
 
+static char *
+valid_text(GBytes *bytes)
+{
+    gsize length;
+    const char *text = g_bytes_get_data(bytes, &length);
+
+    return g_utf8_make_valid(text ? text : "", text ? (gssize)length : 0);
+}
+
 /* @fds as storage_run_given() has them, or NULL. */
 static bool
 run(const char *const *words, int input, GArray *fds, char **ret_out, GError **err)
@@ -41,6 +50,7 @@ run(const char *const *words, int input, GArray *fds, char **ret_out, GError **e
     g_autoptr(GSubprocessLauncher) launcher =
         g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
     g_autofree char *program = find_program(words[0]), *out = NULL, *said = NULL;
+    g_autoptr(GBytes) out_bytes = NULL, said_bytes = NULL;
     g_autofree const char **argv =
         g_memdup2(words, (g_strv_length((char **)words) + 1) * sizeof(*words));
     g_autoptr(GSubprocess) child = NULL;
@@ -59,8 +69,11 @@ run(const char *const *words, int input, GArray *fds, char **ret_out, GError **e
     g_subprocess_launcher_setenv(launcher, "LC_ALL", "C", TRUE);
     argv[0] = program;
     child = g_subprocess_launcher_spawnv(launcher, argv, err);
-    if (!child || !g_subprocess_communicate_utf8(child, NULL, NULL, &out, &said, err))
+    if (!child || !g_subprocess_communicate(child, NULL, NULL, &out_bytes, &said_bytes, err))
         return false;
+    /* They may quote names of files and what is in them. */
+    out = valid_text(out_bytes);
+    said = valid_text(said_bytes);
     if (!g_subprocess_get_successful(child)) {
         g_strchomp(said);
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "'%s' failed: %s", words[0],

@@ -37,6 +37,11 @@ typedef struct {
     void (*refreshed)(void *opaque, const char *name, const uint8_t uuid[16]);
     /* Something for the log: a file that could not be read, a pool that does not start. */
     void (*warn)(void *opaque, const char *message);
+    /* The value of a secret, as secret_manager_get_value(). NULL: there are none. */
+    GBytes *(*secret)(void *opaque, const char *uuid, int usage_type, const char *usage_id,
+                      GError **err);
+    /* The UUID (text, g_free()) of the secret that is used for @usage_id; NULL: there is none. */
+    char *(*secret_for)(void *opaque, int usage_type, const char *usage_id);
 } StorageOps;
 
 /* @ops and @opaque must outlive the manager. Touches nothing on the host. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/storage/private.h"
+#include "driver/storage/img.h"
 #include "driver/storage/wipe.h"
 #include "util/error.h"
 
@@ -314,6 +314,8 @@ copy_def(StorageVol *vol, GError **err)
     if (storage_pool_check_active(pool, err) && check_there(vol, err))
         def = storage_vol_def_copy(vol->def);
     g_mutex_unlock(&pool->manager->registry.lock);
+    if (def)
+        storage_crypt_complete(pool->manager, def);
     return def;
 }
 
@@ -456,6 +458,20 @@ complete_new(StoragePool *pool, StorageNewVol *vol, GError **err)
     return true;
 }
 
+/* What was said of the new volume's encryption, which its bytes do not tell. */
+static void
+remember_encryption(StorageVol *made, const DomainEncryption *given)
+{
+    Registry *registry = &made->pool->manager->registry;
+    const DomainEncryption *found;
+
+    g_mutex_lock(&registry->lock);
+    found = made->def->target->encryption;
+    if (given && found && found->format == given->format)
+        storage_vol_def_set_encryption(made->def, given);
+    g_mutex_unlock(&registry->lock);
+}
+
 static StorageVol *
 create_locked(StoragePool *pool, StorageNewVol *vol, GError **err)
 {
@@ -475,8 +491,10 @@ create_locked(StoragePool *pool, StorageNewVol *vol, GError **err)
         !storage_pool_scan(pool, err))
         return NULL;
     made = storage_volume_named(pool->volumes, vol->def->name);
-    if (made)
+    if (made) {
+        remember_encryption(made, vol->def->target->encryption);
         return storage_vol_ref(made);
+    }
     kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "volume '%s' was made and is not there",
                    vol->def->name);
     return NULL;
@@ -505,6 +523,7 @@ storage_pool_create_volume(StoragePool *pool, const char *xml, StorageVol *sourc
         g_mutex_unlock(&source->pool->manager->registry.lock);
         if (!there)
             return NULL;
+        storage_crypt_complete(source->pool->manager, source_def);
     }
     g_mutex_lock(&pool->change);
     made = create_locked(pool, &vol, err);

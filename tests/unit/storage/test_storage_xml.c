@@ -17,8 +17,8 @@
 #include "xml/storage_vol.h"
 
 static const char *const names[] = {
-    "pool-dir",  "pool-fs", "pool-netfs", "pool-logical",
-    "pool-disk", "vol-raw", "vol-qcow2",  "vol-disk",
+    "pool-dir", "pool-fs",   "pool-netfs", "pool-logical", "pool-disk",
+    "vol-raw",  "vol-qcow2", "vol-disk",   "vol-luks",
 };
 
 static bool

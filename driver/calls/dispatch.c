@@ -12,6 +12,7 @@
 #include "driver/calls/table.h"
 #include "driver/rpc/error.h"
 #include "driver/rpc/stream_internal.h"
+#include "util/flags.h"
 
 struct CallDispatcher {
     const CallServices *services;
@@ -479,10 +480,7 @@ call_open_stream_fd(Call *call, int fd, RpcStreamDirection direction, void (*clo
 bool
 call_check_flags(unsigned int flags, unsigned int allowed, const char *function, GError **err)
 {
-    if (!(flags & ~allowed))
-        return true;
-    return kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                          flags & ~allowed, function);
+    return kiln_flags_check(flags, allowed, function, err);
 }
 
 const RpcServerOps call_server_ops = {

@@ -13,6 +13,7 @@
 #include "driver/storage/img.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/flags.h"
 
 enum { DIR_MODE = 0711 };
 
@@ -51,11 +52,9 @@ bool
 storage_files_remove_dir(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
 {
     (void)pool;
-    if (flags & VIR_STORAGE_POOL_DELETE_ZEROED)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStoragePoolDelete", flags);
-    return rmdir(def->path) == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
-                                                         "failed to remove pool '%s'", def->path);
+    return kiln_flags_check(flags, 0, "virStoragePoolDelete", err) &&
+           (rmdir(def->path) == 0 || kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+                                                          "failed to remove pool '%s'", def->path));
 }
 
 static bool
@@ -175,9 +174,9 @@ storage_files_create(StoragePool *pool, StorageNewVol *vol, GError **err)
     if (!check_new(vol, err))
         return false;
     if (g_strcmp0(def->target->format, "dir") == 0) {
-        if (vol->flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                                  "unsupported flags (0x%x) for a directory", vol->flags);
+        if (!kiln_flags_check(vol->flags, ~(unsigned)VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA,
+                              "virStorageVolCreateXML", err))
+            return false;
         if (!storage_crypt_check_new(def, "dir", err))
             return false;
         if (vol->source)
@@ -204,9 +203,8 @@ storage_files_delete(StoragePool *pool, StorageVol *vol, unsigned flags, GError 
     int r;
 
     (void)pool;
-    if (flags & VIR_STORAGE_VOL_DELETE_ZEROED)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStorageVolDelete", flags);
+    if (!kiln_flags_check(flags, 0, "virStorageVolDelete", err))
+        return false;
     r = vol->def->type == STORAGE_VOL_TYPE_DIR ? rmdir(vol->path) : unlink(vol->path);
     /* Gone already: what was asked for. */
     return r == 0 || errno == ENOENT ||

@@ -17,6 +17,7 @@
 #include "driver/storage/partitions.h"
 #include "driver/storage/private.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 enum { NODE_WAIT_MS = 10000, NODE_POLL_MS = 20 };
 
@@ -156,10 +157,8 @@ static bool
 remove_disk(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
 {
     (void)pool;
-    if (flags & VIR_STORAGE_POOL_DELETE_ZEROED)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStoragePoolDelete", flags);
-    return storage_device_clear(storage_pool_def_device(def), err);
+    return kiln_flags_check(flags, 0, "virStoragePoolDelete", err) &&
+           storage_device_clear(storage_pool_def_device(def), err);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -306,9 +305,8 @@ vol_delete(StoragePool *pool, StorageVol *vol, unsigned flags, GError **err)
     g_autoptr(PartitionTable) table = NULL;
     const Partition *found = NULL;
 
-    if (flags & VIR_STORAGE_VOL_DELETE_ZEROED)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStorageVolDelete", flags);
+    if (!kiln_flags_check(flags, 0, "virStorageVolDelete", err))
+        return false;
     table = read_table(pool->def, err);
     if (!table)
         return false;

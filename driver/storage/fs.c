@@ -15,6 +15,7 @@
 
 #include "driver/storage/private.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 /* What mount(8) is told to mount. */
 static char *
@@ -152,10 +153,8 @@ build_fs(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **
 static bool
 build_netfs(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GError **err)
 {
-    if (flags)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStoragePoolBuild", flags);
-    return storage_files_check_build(def, flags, err) &&
+    return kiln_flags_check(flags, 0, "virStoragePoolBuild", err) &&
+           storage_files_check_build(def, flags, err) &&
            storage_files_make_dir(pool, def, flags, err);
 }
 

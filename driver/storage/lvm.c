@@ -14,6 +14,7 @@
 
 #include "driver/storage/private.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 /* --- asking LVM ------------------------------------------------------------------------------- */
 
@@ -355,10 +356,8 @@ remove_group(StoragePool *pool, const StoragePoolDef *def, unsigned flags, GErro
     const char *const words[] = { "vgremove", "--force", "--", def->source->name, NULL };
 
     (void)pool;
-    if (flags & VIR_STORAGE_POOL_DELETE_ZEROED)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStoragePoolDelete", flags);
-    if (!check_group(def, err) || !storage_run(words, -1, NULL, err))
+    if (!kiln_flags_check(flags, 0, "virStoragePoolDelete", err) || !check_group(def, err) ||
+        !storage_run(words, -1, NULL, err))
         return false;
     remove_devices(def, def->source->devices->len);
     return true;
@@ -466,10 +465,8 @@ vol_create(StoragePool *pool, StorageNewVol *vol, GError **err)
 static bool
 vol_delete(StoragePool *pool, StorageVol *vol, unsigned flags, GError **err)
 {
-    if (flags & VIR_STORAGE_VOL_DELETE_ZEROED)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virStorageVolDelete", flags);
-    return remove_volume(pool, vol->name, err);
+    return kiln_flags_check(flags, 0, "virStorageVolDelete", err) &&
+           remove_volume(pool, vol->name, err);
 }
 
 static bool

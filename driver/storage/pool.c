@@ -10,6 +10,7 @@
 
 #include "driver/storage/private.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 bool
 storage_pool_check_active(const StoragePool *pool, GError **err)
@@ -122,15 +123,6 @@ check_overwrite(bool yes, bool no, GError **err)
     return !yes || !no ||
            kiln_error_set(err, VIR_ERR_INVALID_ARG,
                           "overwriting and not overwriting are asked for at once");
-}
-
-/* libvirt asks after the state of the pool first. */
-static bool
-check_flags(unsigned flags, unsigned allowed, const char *function, GError **err)
-{
-    return !(flags & ~allowed) ||
-           kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                          flags & ~allowed, function);
 }
 
 static bool
@@ -296,8 +288,10 @@ storage_pool_build(StoragePool *pool, unsigned flags, GError **err)
 
     g_mutex_lock(&pool->change);
     ok = check_inactive(pool, "is already active", err) &&
-         check_flags(flags, VIR_STORAGE_POOL_BUILD_OVERWRITE | VIR_STORAGE_POOL_BUILD_NO_OVERWRITE,
-                     "virStoragePoolBuild", err) &&
+         /* libvirt asks after the state of the pool first */
+         kiln_flags_check(flags,
+                          VIR_STORAGE_POOL_BUILD_OVERWRITE | VIR_STORAGE_POOL_BUILD_NO_OVERWRITE,
+                          "virStoragePoolBuild", err) &&
          check_overwrite(flags & VIR_STORAGE_POOL_BUILD_OVERWRITE,
                          flags & VIR_STORAGE_POOL_BUILD_NO_OVERWRITE, err) &&
          build_locked(pool, flags, err);
@@ -312,7 +306,7 @@ storage_pool_delete(StoragePool *pool, unsigned flags, GError **err)
 
     g_mutex_lock(&pool->change);
     if (!check_inactive(pool, "is still active", err) ||
-        !check_flags(flags, VIR_STORAGE_POOL_DELETE_ZEROED, "virStoragePoolDelete", err))
+        !kiln_flags_check(flags, VIR_STORAGE_POOL_DELETE_ZEROED, "virStoragePoolDelete", err))
         ;
     else if (!pool->backend->remove)
         unsupported(pool, "pool deletion", err);

@@ -205,7 +205,7 @@ partition_table_read(const char *device, GError **err)
         return NULL;
     all = storage_run_json(words, -1, &why);
     if (!all) {
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "no partition table on '%s': %s", device,
+        kiln_error_set(err, VIR_ERR_STORAGE_PROBE_FAILED, "no partition table on '%s': %s", device,
                        why->message);
         return NULL;
     }

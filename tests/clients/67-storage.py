@@ -355,6 +355,32 @@ def file_systems():
         conn.close()
 
 
+def partition_tables():
+    with Daemon() as daemon:
+        device = loop_device(os.path.join(daemon.root, "device"))
+        if not device:
+            return "no loop devices"
+        conn = libvirt.open(daemon.uri("qemu"))
+        pool = conn.storagePoolDefineXML(
+            "<pool type='disk'><name>disk</name><source><device path='%s'/><format type='gpt'/></source>"
+            "<target><path>/dev</path></target></pool>" % device)
+        try:
+            refused(libvirt.VIR_ERR_STORAGE_PROBE_FAILED, "no partition table", pool.create)
+            assert not pool.isActive()
+            pool.build()
+            refused(libvirt.VIR_ERR_STORAGE_POOL_BUILT, pool.build)
+            pool.create()
+            assert pool.listVolumes() == [] and 0 < pool.info()[1] <= 64 * MIB
+            pool.destroy()
+            pool.delete()
+            refused(libvirt.VIR_ERR_STORAGE_PROBE_FAILED, "no partition table", pool.create)
+            pool.undefine()
+        finally:
+            subprocess.run(["losetup", "--detach", device], check=False)
+        conn.close()
+    return None
+
+
 def network_file_systems():
     with Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
@@ -443,5 +469,5 @@ def events():
 
 
 if __name__ == "__main__":
-    run([default_pool_and_life, virsh_flow, volumes, copies, transfers, disks_of_guests, file_systems, network_file_systems,
-         bad_input, events])
+    run([default_pool_and_life, virsh_flow, volumes, copies, transfers, disks_of_guests, file_systems,
+         partition_tables, network_file_systems, bad_input, events])

@@ -247,7 +247,7 @@ test_disk_pool(void **state)
     if (!pool)
         skip();
     assert_false(storage_pool_start(pool, 0, &err)); /* no table */
-    assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_OPERATION_INVALID));
+    assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_STORAGE_PROBE_FAILED));
     g_clear_error(&err);
     assert_true(storage_pool_build(pool, 0, NULL));
     assert_false(storage_pool_build(pool, VIR_STORAGE_POOL_BUILD_NO_OVERWRITE, &err));

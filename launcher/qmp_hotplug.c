@@ -15,12 +15,26 @@
 #include "launcher/vm_vnc.h"
 #include "util/error.h"
 
+/* A descriptor that came by getfd becomes its number. */
+static bool
+take_vhostfd(Vm *vm, const char *driver, GHashTable *props, GError **err)
+{
+    const char *name = driver && g_str_has_prefix(driver, "vhost-vsock")
+                           ? g_hash_table_lookup(props, "vhostfd")
+                           : NULL;
+    int fd = name ? vm_take_fd(vm, name, err) : 0;
+
+    if (name && fd >= 0)
+        g_hash_table_replace(props, g_strdup("vhostfd"), g_strdup_printf("%d", fd));
+    return fd >= 0;
+}
+
 QMP_HANDLER(qmp_device_add)
 {
     const char *driver = keyval_text(args, "driver");
     g_autoptr(GHashTable) props = keyval_table("device_add", args, err);
 
-    if (!props)
+    if (!props || !take_vhostfd(qmp_session_vm(session), driver, props, err))
         return NULL;
     if (!driver)
         kiln_error_set(err, VIR_ERR_INVALID_ARG, "Parameter 'driver' is missing");

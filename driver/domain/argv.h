@@ -174,6 +174,7 @@ bool argv_controller(Argv *argv, const DomainController *c, GError **err);
 bool argv_hub(Argv *argv, const DomainHub *hub, GError **err);
 bool argv_input(Argv *argv, const DomainInput *input, GError **err);
 bool argv_rng(Argv *argv, const DomainRng *rng, GError **err);
+bool argv_vsock(Argv *argv, DomainVsock *vsock, GError **err);
 bool argv_watchdog(Argv *argv, const DomainWatchdog *watchdog, GError **err);
 bool argv_console(Argv *argv, DomainChar *console, GError **err);
 bool argv_channel(Argv *argv, DomainChar *channel, GError **err);

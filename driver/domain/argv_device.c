@@ -157,7 +157,7 @@ argv_balloon(Argv *argv, const DomainBalloon *balloon)
     argv_add(argv, "-device", text->str);
 }
 
-static bool
+bool
 argv_vsock(Argv *argv, DomainVsock *vsock, GError **err)
 {
     g_autoptr(GString) text = g_string_new("vhost-vsock-pci");

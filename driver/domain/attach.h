@@ -25,18 +25,20 @@ typedef enum {
     DEVICE_CONSOLE,
     DEVICE_CHANNEL,
     DEVICE_GRAPHICS,
+    DEVICE_VSOCK,
 } DeviceKindId;
 
 typedef struct {
     DeviceKindId id;
     const char *element; /* NULL ends the table */
     const XmlType *type; /* NULL: known by its name only */
-    size_t list;         /* of the GPtrArray * in DomainDef */
+    size_t list;         /* of the GPtrArray * in DomainDef; of the device itself when @single */
     size_t info;         /* of the DomainDeviceInfo in the device; SIZE_MAX: it has none */
     /* The device's options (argv.h); NULL: it cannot come to a running guest. */
     bool (*build)(Argv *argv, void *device, GError **err);
     /* Whether @device is the one that @wanted, which may say less, means. */
     bool (*match)(const void *wanted, const void *device);
+    bool single; /* a guest has one at most */
 } DeviceKind;
 extern const DeviceKind domain_device_kinds[];
 
@@ -51,7 +53,7 @@ bool domain_device_parse(const char *xml, unsigned flags, DomainDevice *ret, GEr
 void domain_device_clear(DomainDevice *device);
 
 DomainDeviceInfo *domain_device_info(const DomainDevice *device);
-/* The kind's devices in @def. */
+/* The kind's devices in @def; not for a kind of which there is one at most. */
 GPtrArray *domain_device_list(const DomainDef *def, const DeviceKind *kind);
 /* Puts a copy of @device in its place in @def; @ret (may be NULL) is that copy, @def's. */
 void domain_device_insert(DomainDef *def, const DomainDevice *device, DomainDevice *ret);

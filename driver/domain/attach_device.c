@@ -62,6 +62,23 @@ domain_device_list(const DomainDef *def, const DeviceKind *kind)
     return *(GPtrArray *const *)((const char *)def + kind->list);
 }
 
+/* The kind's devices in @def, however it keeps them. */
+static void *const *
+devices_of(const DomainDef *def, const DeviceKind *kind, guint *ret_n)
+{
+    const GPtrArray *list;
+    void *const *slot;
+
+    if (kind->single) {
+        slot = (void *const *)((const char *)def + kind->list);
+        *ret_n = *slot != NULL;
+        return slot;
+    }
+    list = domain_device_list(def, kind);
+    *ret_n = list->len;
+    return list->pdata;
+}
+
 /* --- in a definition -------------------------------------------------------------------------- */
 
 /* Disks of a bus stand together, in the order of their targets. */
@@ -89,13 +106,16 @@ disk_place(const GPtrArray *disks, const DomainDisk *disk)
 void
 domain_device_insert(DomainDef *def, const DomainDevice *device, DomainDevice *ret)
 {
-    GPtrArray *list = domain_device_list(def, device->kind);
     void *copy = xml_type_copy(device->kind->type, device->device);
-    guint at = list->len;
 
-    if (device->kind->id == DEVICE_DISK)
-        at = disk_place(list, copy);
-    g_ptr_array_insert(list, (gint)at, copy);
+    if (device->kind->single) {
+        *(void **)((char *)def + device->kind->list) = copy;
+    } else {
+        GPtrArray *list = domain_device_list(def, device->kind);
+
+        g_ptr_array_insert(
+            list, device->kind->id == DEVICE_DISK ? (gint)disk_place(list, copy) : -1, copy);
+    }
     if (ret)
         *ret = (DomainDevice){ device->kind, copy };
 }
@@ -124,11 +144,12 @@ bool
 domain_device_find(const DomainDef *def, const DomainDevice *wanted, DomainDevice *ret,
                    GError **err)
 {
-    const GPtrArray *list = domain_device_list(def, wanted->kind);
     void *found = NULL;
+    guint n;
+    void *const *devices = devices_of(def, wanted->kind, &n);
 
-    for (guint i = 0; i < list->len; i++) {
-        if (!wanted->kind->match(wanted->device, list->pdata[i]))
+    for (guint i = 0; i < n; i++) {
+        if (!wanted->kind->match(wanted->device, devices[i]))
             continue;
         if (found && wanted->kind->id == DEVICE_INTERFACE)
             return kiln_error_set(
@@ -136,7 +157,7 @@ domain_device_find(const DomainDef *def, const DomainDevice *wanted, DomainDevic
                 "multiple devices matching MAC address %s found; give its <address> or <alias>",
                 ((const DomainInterface *)wanted->device)->mac);
         if (!found)
-            found = list->pdata[i];
+            found = devices[i];
     }
     if (!found) {
         missing(wanted, err);
@@ -150,10 +171,11 @@ bool
 domain_device_find_alias(const DomainDef *def, const char *alias, DomainDevice *ret)
 {
     for (const DeviceKind *kind = domain_device_kinds; kind->element; kind++) {
-        const GPtrArray *list = kind->type ? domain_device_list(def, kind) : NULL;
+        guint n = 0;
+        void *const *devices = kind->type ? devices_of(def, kind, &n) : NULL;
 
-        for (guint i = 0; list && kind->info != SIZE_MAX && i < list->len; i++) {
-            DomainDevice device = { kind, list->pdata[i] };
+        for (guint i = 0; kind->info != SIZE_MAX && i < n; i++) {
+            DomainDevice device = { kind, devices[i] };
 
             if (g_strcmp0(domain_device_info(&device)->alias, alias) != 0)
                 continue;
@@ -167,22 +189,26 @@ domain_device_find_alias(const DomainDef *def, const char *alias, DomainDevice *
 void
 domain_device_remove(DomainDef *def, const DomainDevice *device)
 {
-    if (g_ptr_array_remove(domain_device_list(def, device->kind), device->device))
-        xml_type_free(device->kind->type, device->device);
+    if (device->kind->single)
+        *(void **)((char *)def + device->kind->list) = NULL;
+    else if (!g_ptr_array_remove(domain_device_list(def, device->kind), device->device))
+        return;
+    xml_type_free(device->kind->type, device->device);
 }
 
 bool
 domain_device_check_new(const DomainDef *def, const DomainDevice *device, bool live, GError **err)
 {
-    const GPtrArray *list = domain_device_list(def, device->kind);
+    guint n;
+    void *const *devices = devices_of(def, device->kind, &n);
 
-    for (guint i = 0; i < list->len; i++) {
-        if (device->kind->id == DEVICE_DISK && device->kind->match(device->device, list->pdata[i]))
+    for (guint i = 0; i < n; i++) {
+        if (device->kind->id == DEVICE_DISK && device->kind->match(device->device, devices[i]))
             return kiln_error_set(err, live ? VIR_ERR_OPERATION_FAILED : VIR_ERR_OPERATION_INVALID,
                                   "target %s already exists",
                                   ((const DomainDisk *)device->device)->target);
         if (device->kind->id == DEVICE_CONTROLLER) {
-            const DomainController *c = device->device, *other = list->pdata[i];
+            const DomainController *c = device->device, *other = devices[i];
 
             if (c->type == other->type && c->index == other->index)
                 return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
@@ -190,8 +216,8 @@ domain_device_check_new(const DomainDef *def, const DomainDevice *device, bool l
                                       domain_controller_types[c->type], c->index);
         }
     }
-    if (device->kind->id == DEVICE_WATCHDOG && list->len > 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "domain already has a watchdog device");
+    if ((device->kind->id == DEVICE_WATCHDOG || device->kind->single) && n > 0)
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain already has a %s device",
+                              device->kind->element);
     return true;
 }

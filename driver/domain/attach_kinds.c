@@ -120,6 +120,15 @@ match_char(const void *wanted, const void *device)
 }
 
 static bool
+match_vsock(const void *wanted, const void *device)
+{
+    const DomainVsock *w = wanted, *vsock = device;
+
+    return says_enum(w->model, vsock->model) && says_enum(w->auto_cid, vsock->auto_cid) &&
+           says(w->cid, vsock->cid) && match_info(&w->info, &vsock->info);
+}
+
+static bool
 match_graphics(const void *wanted, const void *device)
 {
     return ((const DomainGraphics *)wanted)->type == ((const DomainGraphics *)device)->type;
@@ -142,6 +151,7 @@ BUILDER(DomainWatchdog, watchdog)
 BUILDER(DomainHub, hub)
 BUILDER(DomainChar, console)
 BUILDER(DomainChar, channel)
+BUILDER(DomainVsock, vsock)
 
 #define KIND(id, T, element, list, build, match)                                                   \
     {                                                                                              \
@@ -168,6 +178,8 @@ const DeviceKind domain_device_kinds[] = {
     KIND(DEVICE_CHANNEL, DomainChar, channel, channels, build_channel, match_char),
     { DEVICE_GRAPHICS, "graphics", &domain_graphics_type, offsetof(DomainDef, graphics), SIZE_MAX,
       NULL, match_graphics },
+    { DEVICE_VSOCK, "vsock", &domain_vsock_type, offsetof(DomainDef, vsock),
+      offsetof(DomainVsock, info), build_vsock, match_vsock, .single = true },
     NAMED("sound"),
     NAMED("video"),
     NAMED("memballoon"),
@@ -182,7 +194,6 @@ const DeviceKind domain_device_kinds[] = {
     NAMED("nvram"),
     NAMED("panic"),
     NAMED("iommu"),
-    NAMED("vsock"),
     NAMED("audio"),
     NAMED("crypto"),
     { 0 },

@@ -376,6 +376,17 @@ send_chardev(DomainPlug *plug, const char *text, GError **err)
 }
 
 static bool
+send_device(DomainPlug *plug, const char *text, GError **err)
+{
+    JsonObject *object = option_object(text, "driver");
+
+    if (send_named(plug, object, "vhostfd", err))
+        return send_made(plug, "device_add", object, "device_del", err);
+    json_object_unref(object);
+    return false;
+}
+
+static bool
 send_option(DomainPlug *plug, const char *option, const char *value, GError **err)
 {
     if (strcmp(option, "-add-fd") == 0)
@@ -389,7 +400,7 @@ send_option(DomainPlug *plug, const char *option, const char *value, GError **er
     if (strcmp(option, "-object") == 0)
         return send_made(plug, "object-add", option_object(value, "qom-type"), "object-del", err);
     if (strcmp(option, "-device") == 0)
-        return send_made(plug, "device_add", option_object(value, "driver"), "device_del", err);
+        return send_device(plug, value, err);
     if (strcmp(option, "-action") == 0)
         return qmp_command(plug->run->qmp, "set-action", option_object(value, "watchdog"),
                            DOMAIN_QMP_SECONDS, err);

@@ -342,6 +342,15 @@ def definitions_alone():
         assert targets == ["sda", "vda", "vdb"], targets
         one.dom.detachDeviceFlags(disk(path, "vda", "virtio"), CONFIG)
         refused(MISSING, one.dom.detachDeviceFlags, disk(path, "vda", "virtio"), CONFIG)
+        vsock = "<vsock model='virtio'><cid auto='no' address='%d'/></vsock>"
+        one.dom.attachDeviceFlags(vsock % 7, CONFIG)
+        refused(libvirt.VIR_ERR_OPERATION_INVALID, one.dom.attachDeviceFlags, vsock % 8, CONFIG)
+        refused(MISSING, one.dom.detachDeviceFlags, vsock % 8, CONFIG)
+        assert one.find("vsock/cid").get("address") == "7" and one.find("vsock/address").get("type") == "pci"
+        one.dom.detachDeviceFlags(vsock % 7, CONFIG)
+        assert one.find("vsock") is None
+        refused(MISSING, one.dom.detachDeviceFlags, vsock % 7, CONFIG)
+        refused(UNSUPPORTED, one.dom.updateDeviceFlags, vsock % 7, CONFIG)
         refused(UNSUPPORTED, one.dom.attachDeviceFlags, "<memballoon model='virtio'/>", CONFIG)
         refused(libvirt.VIR_ERR_INTERNAL_ERROR, one.dom.attachDeviceFlags, "<nonsense/>", CONFIG)
         refused(libvirt.VIR_ERR_INVALID_ARG, one.dom.attachDeviceFlags, disk(path, "vda", "virtio"), 64)

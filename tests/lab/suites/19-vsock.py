@@ -14,7 +14,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import PROJECT, TMP, Daemon, check, guest_files, guest_xml, run, test, virsh, write  # noqa: E402
+from suite import (PROJECT, TMP, Daemon, check, fails, guest_files, guest_xml, run, test,  # noqa: E402
+                   virsh, wait_for, write)
 from vmm import initrd_with  # noqa: E402
 
 GUEST_PORT, HOST_PORT = 1234, 4321
@@ -23,7 +24,7 @@ SCRIPT = """
 for module in /extra/*.ko; do insmod $module 2> /dev/null; done
 cp /extra/vsock /tmp/vsock
 chmod 755 /tmp/vsock
-/tmp/vsock %d %d
+while /tmp/vsock %d %d; do :; done
 """ % (GUEST_PORT, HOST_PORT)
 
 
@@ -36,16 +37,24 @@ def make_initrd():
                            {"vsock": file.read(), "run": SCRIPT.encode()})
 
 
-def start(name, initrd):
+def create(name, initrd, devices):
     log = os.path.join(TMP, name + ".serial")
     serial = "<serial type='file'><source path='%s'/></serial>" % log
-    xml = guest_xml(name, devices=VSOCK + serial, cmdline='kiln.run="sh /extra/run"')
+    xml = guest_xml(name, devices=devices + serial, cmdline='kiln.run="sh /extra/run"')
     xml = xml.replace(os.path.join(guest_files(), "initrd"), initrd).replace("<console type='pty'/>", "")
     virsh("create", write(name + ".xml", xml))
-    live = virsh("dumpxml", name)
-    found = re.search(r"<cid auto='yes' address='(\d+)'/>", live)
+    return log
+
+
+def address(name):
+    found = re.search(r"<cid auto='yes' address='(\d+)'/>", virsh("dumpxml", name))
     check(found, "the live definition has no address")
-    return int(found[1]), log
+    return int(found[1])
+
+
+def start(name, initrd):
+    log = create(name, initrd, VSOCK)
+    return address(name), log
 
 
 def output(log):
@@ -76,6 +85,15 @@ def talk(cid, size):
     check(got == bytes((byte + 1) & 0xff for byte in data), "the guest sent something else back")
 
 
+def talks(cid):
+    """Whether there is somebody at @cid, who then answers."""
+    try:
+        talk(cid, 100000)
+    except OSError:
+        return False
+    return True
+
+
 run("modprobe", "vhost_vsock")
 with Daemon(), socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as listener:
     listener.bind((socket.VMADDR_CID_ANY, HOST_PORT))
@@ -90,11 +108,26 @@ with Daemon(), socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as listener:
             wait_output(log, "LISTENING")
             talk(cid, 300000)
             wait_output(log, "ANSWERED 300000")
-            peer, address = listener.accept()
-            check(address[0] == cid, "a connection from %r" % (address,))
+            peer, caller = listener.accept()
+            check(caller[0] == cid, "a connection from %r" % (caller,))
             check(peer.recv(100) == b"hello from the guest\n", "another greeting")
             peer.close()
     with test("the addresses are free again"):
         virsh("destroy", "one")
         virsh("destroy", "two")
         check(start("three", ram_disk)[0] == min(one[0], two[0]), "another address")
+    with test("a guest without one gets one while it runs, and gives it back"):
+        log = create("late", ram_disk, "<controller type='pci' model='pcie-root-port'/>" * 4)
+        wait_output(log, "LISTENING")
+        device = write("vsock.xml", VSOCK)
+        virsh("attach-device", "late", device, "--live")
+        cid = address("late")
+        fails("virsh", "-c", "qemu:///system", "attach-device", "late", device, "--live", expect="already has a vsock")
+        wait_for("the guest's driver has it", lambda: talks(cid), 120)
+        wait_output(log, "ANSWERED 100000")
+        virsh("detach-device", "late", device, "--live")
+        wait_for("the guest gives it back", lambda: "<vsock" not in virsh("dumpxml", "late"), 120)
+        check(not talks(cid), "somebody answers at its address")
+        virsh("attach-device", "late", device, "--live")
+        check(address("late") == cid, "another address")
+        virsh("destroy", "late")

@@ -322,6 +322,11 @@ class Control(Session):
             with self.subTest(backend=backend):
                 refused = self.command("chardev-add", id="q", backend=backend)
                 self.assertIn(words, refused["error"]["desc"])
+        for fd, words in (("nowhere", "not an open descriptor"), ("stray2", "cannot be used")):
+            self.send_fd("stray2", master)
+            refused = self.command("device_add", driver="vhost-vsock-pci", id="v", bus="port3",
+                                   vhostfd=fd, **{"guest-cid": 7})
+            self.assertIn(words, refused["error"]["desc"])
         self.assertIn("already exists",
                       self.command("chardev-add", id="p", backend={"type": "null"})["error"]["desc"])
         if not ALWAYS:  # without the sandbox it is offered

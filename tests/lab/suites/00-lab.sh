@@ -18,6 +18,12 @@ try()
     fi
 }
 
+# The emulator's, which the kernels of lab and guests depend on for each piece of memory they take.
+flags_stay()
+{
+    cc -O1 -static -o "$KILN_SUITE_TMP/flags" "$KILN_PROJECT/tests/lab/flags.c" && "$KILN_SUITE_TMP/flags"
+}
+
 bridge_with_tap()
 {
     ip link add lab-br type bridge && ip tuntap add lab-tap mode tap vnet_hdr &&
@@ -100,6 +106,7 @@ user_namespaces()
     unshare --user --map-root-user true
 }
 
+try flags-stay flags_stay
 try kvm-runs-code "$KILN_PROJECT/tests/lab/kvm-smoke"
 try bridge-and-tap bridge_with_tap
 try nftables nftables_table

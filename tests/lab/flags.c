@@ -1,4 +1,5 @@
-/* flags.c - whether CMPXCHG16B and CMPXCHG8B leave the flags alone that are not theirs, for the lab.
+/* flags.c - whether CMPXCHG16B and CMPXCHG8B leave alone the flags that are not theirs, for the
+ * lab.
  *
  * The flags are set as a whole first, then by a comparison in a block of code of its own: an
  * emulator that works them out late, and from what is left of the wrong instruction, takes them for

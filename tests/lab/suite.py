@@ -4,6 +4,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -48,10 +49,32 @@ def test(name):
         print("ok " + name, flush=True)
 
 
+def print_stacks():
+    """Where the daemon and its guests' processes stand, in the kernel and outside."""
+    for name in ("virtkilnd", "kiln-vmm"):
+        for pid in subprocess.run(["pidof", name], capture_output=True, text=True, check=False).stdout.split():
+            for task in sorted(glob.glob("/proc/%s/task/*" % pid)):
+                try:
+                    told = [open(os.path.join(task, part), encoding="ascii", errors="replace").read().strip()
+                            for part in ("comm", "wchan", "stack")]
+                except OSError:
+                    continue
+                print("# %s %s\n%s" % (task, " ".join(told[:2]), told[2]))
+            try:
+                print(subprocess.run(["gdb", "-p", pid, "-batch", "-ex", "thread apply all bt"], text=True,
+                                     capture_output=True, check=False, timeout=120).stdout, flush=True)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                print("# gdb: %s" % error, flush=True)
+
+
 def run(*argv, check_status=True, timeout=120, **more):
     """Output (stdout and stderr together) of a command; fails with it unless the status is 0."""
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          stdin=subprocess.DEVNULL, timeout=timeout, **more)
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              stdin=subprocess.DEVNULL, timeout=timeout, **more)
+    except subprocess.TimeoutExpired:
+        print_stacks()
+        raise
     print("$ %s\n%s" % (" ".join(argv), done.stdout), end="", flush=True)
     if check_status and done.returncode != 0:
         raise Failed("'%s' ended with %d: %s" % (" ".join(argv), done.returncode, done.stdout))

@@ -10,6 +10,7 @@
 
 #include "driver/domain/private.h"
 #include "util/error.h"
+#include "util/flags.h"
 #include "xml/xmltab.h"
 
 typedef struct {
@@ -56,11 +57,8 @@ domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GErro
     const DomainDef *def;
     xmlNode *element;
 
-    if (flags & ~known) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                       "unsupported flags (0x%x) in function virDomainGetMetadata", flags & ~known);
+    if (!kiln_flags_check(flags, known, "virDomainGetMetadata", err))
         return NULL;
-    }
     g_mutex_lock(&domain->lock);
     def = domain_impact_def(domain, flags, err);
     if (def && type == VIR_DOMAIN_METADATA_DESCRIPTION)

@@ -8,6 +8,7 @@
 #include "driver/domain/private.h"
 #include "driver/domain/save_file.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 enum {
     RESTORE_FLAGS = VIR_DOMAIN_SAVE_BYPASS_CACHE | VIR_DOMAIN_SAVE_RUNNING |
@@ -36,10 +37,8 @@ domain_run_load(DomainRun *run, int fd, GError **err)
 static bool
 check_flags(unsigned flags, GError **err)
 {
-    if (flags & ~(unsigned)RESTORE_FLAGS)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainRestoreFlags",
-                              flags & ~(unsigned)RESTORE_FLAGS);
+    if (!kiln_flags_check(flags, RESTORE_FLAGS, "virDomainRestoreFlags", err))
+        return false;
     return (flags & STATE_FLAGS) != STATE_FLAGS ||
            kiln_error_set(err, VIR_ERR_INVALID_ARG,
                           "running and paused flags in virDomainRestoreFlags are mutually "

@@ -13,6 +13,7 @@
 #include "driver/domain/private.h"
 #include "driver/domain/save_file.h"
 #include "util/error.h"
+#include "util/flags.h"
 #include "util/file.h"
 
 enum {
@@ -23,9 +24,8 @@ enum {
 static bool
 check_flags(unsigned flags, unsigned known, const char *function, GError **err)
 {
-    if (flags & ~known)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) in function %s",
-                              flags & ~known, function);
+    if (!kiln_flags_check(flags, known, function, err))
+        return false;
     return (flags & STATE_FLAGS) != STATE_FLAGS ||
            kiln_error_set(err, VIR_ERR_INVALID_ARG,
                           "running and paused flags in %s are mutually exclusive", function);

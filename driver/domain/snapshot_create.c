@@ -11,6 +11,7 @@
 #include "driver/domain/attach.h"
 #include "driver/domain/snapshot.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 enum {
     CREATE_FLAGS = VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT |
@@ -42,10 +43,8 @@ check_flags(unsigned flags, GError **err)
           "redefining a snapshot and letting the guest go on" },
     };
 
-    if (flags & ~(unsigned)CREATE_FLAGS)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainSnapshotCreateXML",
-                              flags & ~(unsigned)CREATE_FLAGS);
+    if (!kiln_flags_check(flags, CREATE_FLAGS, "virDomainSnapshotCreateXML", err))
+        return false;
     for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
         if ((flags & rules[i].one) && !(flags & rules[i].other) == rules[i].needs)
             return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%s%s", rules[i].what,

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/domain/snapshot.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 enum {
     DELETE_FLAGS = VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN | VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY |
@@ -16,10 +17,8 @@ enum {
 static bool
 check_flags(unsigned flags, GError **err)
 {
-    if (flags & ~(unsigned)DELETE_FLAGS)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainSnapshotDelete",
-                              flags & ~(unsigned)DELETE_FLAGS);
+    if (!kiln_flags_check(flags, DELETE_FLAGS, "virDomainSnapshotDelete", err))
+        return false;
     return (flags & BELOW) != BELOW ||
            kiln_error_set(err, VIR_ERR_INVALID_ARG,
                           "children and children-only flags in virDomainSnapshotDelete are "

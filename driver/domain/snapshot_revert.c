@@ -13,6 +13,7 @@
 #include "driver/domain/save_file.h"
 #include "driver/domain/snapshot.h"
 #include "util/error.h"
+#include "util/flags.h"
 
 enum {
     REVERT_FLAGS = VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED |
@@ -23,10 +24,8 @@ enum {
 static bool
 check_flags(unsigned flags, GError **err)
 {
-    if (flags & ~(unsigned)REVERT_FLAGS)
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "unsupported flags (0x%x) in function virDomainRevertToSnapshot",
-                              flags & ~(unsigned)REVERT_FLAGS);
+    if (!kiln_flags_check(flags, REVERT_FLAGS, "virDomainRevertToSnapshot", err))
+        return false;
     return (flags & RUN_FLAGS) != RUN_FLAGS ||
            kiln_error_set(err, VIR_ERR_INVALID_ARG,
                           "running and paused flags in virDomainRevertToSnapshot are mutually "

@@ -14,6 +14,7 @@
 #include "driver/domain/tune.h"
 #include "driver/node/firmware.h"
 #include "util/error.h"
+#include "util/flags.h"
 #include "util/file.h"
 
 /* Of a domain that comes with its definition. */
@@ -494,13 +495,8 @@ domain_manager_create(DomainManager *manager, const char *xml, unsigned flags, c
     DomainDef *def;
     bool is_new, ok, transient;
 
-    if (flags & ~(unsigned)CREATE_FLAGS) {
-        kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                       "unsupported flags (0x%x) in function virDomainCreateXML",
-                       flags & ~(unsigned)CREATE_FLAGS);
-        return NULL;
-    }
-    if (!(def = domain_def_parse(xml, parse, &manager->defaults, err)))
+    if (!kiln_flags_check(flags, CREATE_FLAGS, "virDomainCreateXML", err) ||
+        !(def = domain_def_parse(xml, parse, &manager->defaults, err)))
         return NULL;
     if (!(domain = domain_registry_claim_job(manager, def, "create", &is_new, err))) {
         domain_def_free(def);

@@ -109,8 +109,8 @@ fill_live(NetworkDef *live)
         forward->nat->port = network_nat_port_new(1024, 65535);
 }
 
-bool
-network_start_locked(Network *network, NetworkDef *live, GError **err)
+static bool
+start_turn(Network *network, NetworkDef *live, GError **err)
 {
     NetworkManager *m = network->manager;
     g_autoptr(NetworkDef) def = live;
@@ -145,6 +145,17 @@ forget:
 }
 
 bool
+network_start_locked(Network *network, NetworkDef *live, GError **err)
+{
+    bool ok;
+
+    registry_turn_begin(&network->object);
+    ok = start_turn(network, live, err);
+    registry_turn_end(&network->object);
+    return ok;
+}
+
+bool
 network_stop_locked(Network *network, GError **err)
 {
     NetworkManager *m = network->manager;
@@ -154,6 +165,7 @@ network_stop_locked(Network *network, GError **err)
     if (!network->live)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
                               network->object.name);
+    registry_turn_begin(&network->object);
     live = network_def_copy(network->live);
     network_unserve(network, live, network->def == NULL);
     network_take_down(live);
@@ -162,6 +174,7 @@ network_stop_locked(Network *network, GError **err)
     if (!network_run_hook(network, live, "stopped", "end", &hook))
         registry_warn(&m->registry, "%s", hook->message);
     network_manager_event(network, VIR_NETWORK_EVENT_STOPPED);
+    registry_turn_end(&network->object);
     if (!network->def)
         registry_drop(&network->object);
     return true;

@@ -181,7 +181,7 @@ network_is_active(Network *network)
 {
     bool active;
 
-    g_mutex_lock(&network->manager->registry.lock);
+    registry_lock_settled(&network->object);
     active = network->live != NULL;
     g_mutex_unlock(&network->manager->registry.lock);
     return active;

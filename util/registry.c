@@ -13,6 +13,8 @@
 #include "util/file.h"
 #include "util/uuid.h"
 
+enum { SETTLE_SECONDS = 10 };
+
 static const char *
 name_of(const RegistryClass *class, const void *def)
 {
@@ -37,6 +39,7 @@ registry_init(Registry *r, const RegistryClass *class, const char *config_dir, c
     r->opaque = opaque;
     g_mutex_init(&r->change);
     g_mutex_init(&r->lock);
+    g_cond_init(&r->turned);
     r->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, registry_unref);
     r->by_uuid = g_hash_table_new(kiln_uuid_hash, kiln_uuid_equal);
 }
@@ -50,6 +53,7 @@ let_go(Registry *r)
     g_hash_table_unref(r->by_name);
     g_mutex_clear(&r->change);
     g_mutex_clear(&r->lock);
+    g_cond_clear(&r->turned);
     g_free(r->config_dir);
     g_free(r->run_dir);
     r->class->registry_free(r);
@@ -176,6 +180,38 @@ registry_replace(const RegistryObject *object, void *place, void *def)
     *to = def;
     g_mutex_unlock(&object->registry->lock);
     object->registry->class->free(old);
+}
+
+static void
+set_turning(RegistryObject *object, bool turning)
+{
+    g_mutex_lock(&object->registry->lock);
+    object->turning = turning;
+    g_cond_broadcast(&object->registry->turned);
+    g_mutex_unlock(&object->registry->lock);
+}
+
+void
+registry_turn_begin(RegistryObject *object)
+{
+    set_turning(object, true);
+}
+
+void
+registry_turn_end(RegistryObject *object)
+{
+    set_turning(object, false);
+}
+
+void
+registry_lock_settled(RegistryObject *object)
+{
+    Registry *r = object->registry;
+    gint64 end = g_get_monotonic_time() + SETTLE_SECONDS * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&r->lock);
+    while (object->turning && g_cond_wait_until(&r->turned, &r->lock, end))
+        ;
 }
 
 /* --- finding ---------------------------------------------------------------------------------- */

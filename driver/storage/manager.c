@@ -228,7 +228,12 @@ storage_pool_uuid(const StoragePool *pool)
 bool
 storage_pool_is_active(StoragePool *pool)
 {
-    return registry_flag(&pool->object, &pool->active);
+    bool active;
+
+    registry_lock_settled(&pool->object);
+    active = pool->active;
+    g_mutex_unlock(&pool->manager->registry.lock);
+    return active;
 }
 
 bool

@@ -184,8 +184,8 @@ take_new_def(StoragePool *pool)
         storage_pool_set_def(pool, &pool->def, def);
 }
 
-bool
-storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err)
+static bool
+start_turn(StoragePool *pool, unsigned flags, GError **err)
 {
     StorageManager *m = pool->manager;
     const StorageBackend *backend = pool->backend;
@@ -219,6 +219,17 @@ forget:
 }
 
 bool
+storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err)
+{
+    bool ok;
+
+    registry_turn_begin(&pool->object);
+    ok = start_turn(pool, flags, err);
+    registry_turn_end(&pool->object);
+    return ok;
+}
+
+bool
 storage_pool_start(StoragePool *pool, unsigned flags, GError **err)
 {
     bool ok;
@@ -249,10 +260,12 @@ storage_pool_stop(StoragePool *pool, GError **err)
     bool ok;
 
     g_mutex_lock(&pool->change);
+    registry_turn_begin(&pool->object);
     ok = storage_pool_check_active(pool, err) && check_idle(pool, err) &&
          (!pool->backend->stop || pool->backend->stop(pool, pool->def, err));
     if (ok)
         stopped(pool);
+    registry_turn_end(&pool->object);
     g_mutex_unlock(&pool->change);
     return ok;
 }

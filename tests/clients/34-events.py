@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+import threading
 
 import libvirt
 import libvirt_qemu
@@ -172,8 +173,33 @@ def jobs_and_missing_images():
         conn.close()
 
 
+def network_that_is_starting():
+    """virt-manager asks a network whether it runs as soon as it is defined, and never again if the
+    answer comes between the start and its event."""
+    with Daemon(wrap=WRAP) as daemon:
+        hooks = os.path.join(daemon.root, "etc/kiln/hooks")
+        os.makedirs(hooks, exist_ok=True)
+        hook = os.path.join(hooks, "network")
+        with open(hook, "w", encoding="utf-8") as stream:
+            stream.write("#!/bin/sh\ntest $2 != start || { touch %s/begun; sleep 1; }\n" % daemon.root)
+        os.chmod(hook, 0o755)
+        conn, other = libvirt.open(daemon.uri("qemu")), libvirt.open(daemon.uri("qemu"))
+        net = conn.networkDefineXML("<network><name>slow</name><bridge name='kilnslow'/></network>")
+        starter = threading.Thread(target=net.create)
+        starter.start()
+        wait_for("the start", lambda: os.path.exists(os.path.join(daemon.root, "begun")))
+        assert other.networkLookupByName("slow").isActive(), "it was told as it had been"
+        starter.join()
+        net.destroy()
+        assert not net.isActive()
+        for each in (conn, other):
+            each.close()
+
+
 if __name__ == "__main__":
     TESTS = [viewer_and_tray, jobs_and_missing_images]
+    if os.geteuid() == 0:
+        TESTS.append(network_that_is_starting)
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skip viewer-and-tray - no /dev/kvm for this user")
         sys.exit(0)

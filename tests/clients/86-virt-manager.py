@@ -225,11 +225,17 @@ def network_and_pool_by_dialogs():
     press(adding, "push button", "Finish")
     wait_for("the network", lambda: "byhand" in [net.name() for net in USER.conn.listAllNetworks(
         libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)])
-    # the list is made anew when the network has started, and forgets what was chosen in it
-    for _ in range(6):
+    # The list is made anew when the network has started, and forgets what was chosen in it. A busy
+    # virt-manager can have asked for the state before the start and hear of the start before it has the
+    # network in its list; it then shows it as stopped until it hears of the next one.
+    for attempt in range(6):
         choose(host, "table cell", "byhand")
         if soon(lambda: look(host, "push button", "net-stop") and usable(look(host, "push button", "net-stop"))):
             break
+        if attempt >= 2 and usable(find(host, "push button", "net-start")):
+            net = USER.conn.networkLookupByName("byhand")
+            net.destroy()
+            net.create()
     press(host, "push button", "net-stop")
     press_and_agree(APP, host, "net-delete")
     wait_for("its end", lambda: "byhand" not in [net.name() for net in USER.conn.listAllNetworks()])

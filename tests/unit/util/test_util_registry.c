@@ -26,6 +26,7 @@ typedef struct {
 typedef struct {
     RegistryObject object;
     Def *def;
+    bool runs;
 } Thing;
 
 typedef struct {
@@ -287,6 +288,39 @@ test_autostart(void **state)
     assert_string_equal(things->warnings->str, "thing 'a' does not start: a is broken\n");
 }
 
+/* What a client asks while the object starts. */
+static void *
+ask(void *opaque)
+{
+    Thing *thing = opaque;
+    bool is;
+
+    registry_lock_settled(&thing->object);
+    is = thing->runs;
+    g_mutex_unlock(&thing->object.registry->lock);
+    return GINT_TO_POINTER(is);
+}
+
+static void
+test_turn(void **state)
+{
+    Things *things = *state;
+    Registry *r = &things->registry;
+    Thing *thing = add(things, "a " UUID_A), *other = add(things, "b " UUID_B);
+    GThread *asking;
+
+    registry_turn_begin(&thing->object);
+    assert_null(ask(other));
+    asking = g_thread_new("ask", ask, thing);
+    g_usleep(50000); /* without the wait it would have its answer by now */
+    g_mutex_lock(&r->lock);
+    thing->runs = true;
+    g_mutex_unlock(&r->lock);
+    registry_turn_end(&thing->object);
+    assert_non_null(g_thread_join(asking));
+    assert_non_null(ask(thing));
+}
+
 int
 main(void)
 {
@@ -295,6 +329,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_same, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_autostart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_turn, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@ Prints 'ok RULE' or 'not ok RULE - file:line: what' for each rule.
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
+import ast
 import re
 import subprocess
 
@@ -69,12 +70,29 @@ def tabs_and_blanks(files):
                 yield "%s:%d: a tab, or blanks at the end" % (name, number)
 
 
+def hidden_functions(files):
+    """A test under the name of one further up in its class takes that one's place, unnoticed."""
+    for name, text in files:
+        if not name.endswith(".py") and not text.startswith("#!/usr/bin/python3"):
+            continue
+        for place in ast.walk(ast.parse(text)):
+            if not isinstance(place, (ast.Module, ast.ClassDef)):
+                continue
+            seen = set()
+            for node in place.body:
+                if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+                    if node.name in seen:
+                        yield "%s:%d: a second %s()" % (name, node.lineno, node.name)
+                    seen.add(node.name)
+
+
 RULES = {
     "file length": long_files,
     "line length": long_lines,
     "licence": licence,
     "nothing left open": left_open,
     "white space": tabs_and_blanks,
+    "names of functions": hidden_functions,
 }
 
 

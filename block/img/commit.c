@@ -16,6 +16,7 @@ enum { PIECE = 1 << 20 };
 
 typedef struct {
     BlockNode *from, *to;
+    uint64_t end; /* of the top */
     ImgProgress *progress;
     uint64_t done, total; /* bytes, of all layers */
     uint64_t rate;
@@ -34,6 +35,21 @@ keep_rate(const Layer *layer)
             (g_get_monotonic_time() - layer->started);
     if (ahead > 0)
         g_usleep((gulong)ahead);
+}
+
+/* What the base has behind the end of a layer shorter than the top is not seen through it. */
+static bool
+hide_beyond(const Layer *layer, GError **err)
+{
+    uint64_t at = block_node_size(layer->from);
+    int r = at < layer->end ? block_node_write_zeroes(layer->to, at, layer->end - at,
+                                                      BLOCK_UNMAP | layer->flags)
+                            : 0;
+
+    return r == 0 ||
+           block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, layer->to,
+                           "committing '%s' into '%s' from byte %" PRIu64 " on",
+                           block_node_filename(layer->from), block_node_filename(layer->to), at);
 }
 
 static bool
@@ -68,7 +84,7 @@ commit_layer(Layer *layer, GError **err)
         img_progress_set(layer->progress, (double)layer->done / (double)layer->total);
         keep_rate(layer);
     }
-    return true;
+    return hide_beyond(layer, err);
 }
 
 static char *
@@ -175,6 +191,7 @@ commit_all(ImgArgs *args, GPtrArray *layers, BlockNode *base, ImgProgress *progr
     BlockNode *top = layers->pdata[0];
     Layer layer = {
         .to = base,
+        .end = block_node_size(top),
         .progress = progress,
         .rate = args->rate == IMG_UNSET ? 0 : args->rate,
         .started = g_get_monotonic_time(),

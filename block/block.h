@@ -118,6 +118,7 @@ typedef void (*BlockDone)(void *opaque, int ret);
 typedef enum {
     BLOCK_FUA = 1 << 0,   /* on stable storage when done (writes and zeroes) */
     BLOCK_UNMAP = 1 << 1, /* zeroes: may give the space back */
+    BLOCK_FRESH = 1 << 2, /* writes: nothing is stored there so far, which is a hint only */
 } BlockFlags;
 
 /* A queue of @node whose completions run in @loop; @depth is the number of requests expected in

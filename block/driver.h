@@ -73,6 +73,7 @@ struct BlockNode {
     int fd;
     bool is_device; /* a block device, not a regular file */
     bool fixed;     /* cannot grow by writing past its end */
+    bool ahead;     /* space for fresh data is best asked for in one call, ahead of them; atomic */
     bool probed;    /* the format was guessed: a guest must not make another of it (raw.c) */
     BlockLocking locking;
     unsigned mem_align, request_align; /* what O_DIRECT asks for; 1 and BLOCK_SECTOR otherwise */

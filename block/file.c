@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "block/posix.h"
@@ -109,6 +111,18 @@ file_size(BlockNode *node, bool want_device, GError **err)
     return true;
 }
 
+/* ext4 keeps account of every single block of new data until it gives them their places, which
+ * costs as much as the data do; XFS does so by ranges, and btrfs would not compress them any more.
+ */
+static bool
+file_wants_space_ahead(const BlockNode *node)
+{
+    struct statfs fs;
+
+    return !node->is_device && !node->direct && fstatfs(node->fd, &fs) == 0 &&
+           fs.f_type == EXT4_SUPER_MAGIC;
+}
+
 static bool
 file_open_as(BlockNode *node, bool device, BlockOptions *opts, BlockOpening *opening, GError **err)
 {
@@ -134,6 +148,7 @@ file_open_as(BlockNode *node, bool device, BlockOptions *opts, BlockOpening *ope
         return false;
     if (node->direct)
         align_learn(node, node->size);
+    node->ahead = file_wants_space_ahead(node);
     return true;
 }
 

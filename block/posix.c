@@ -19,7 +19,8 @@
 
 enum {
     POSIX_BOUNCE = 1 << 20,
-    REFLINK_ALIGN = 4096, /* the least block of file systems that share blocks */
+    AHEAD_MIN = 128 << 10, /* bytes of fresh data from which on the call is worth its time */
+    REFLINK_ALIGN = 4096,  /* the least block of file systems that share blocks */
 };
 
 /* Reads all; what is past the end is zero. */
@@ -142,6 +143,16 @@ note_end(BlockNode *node, uint64_t end)
         ;
 }
 
+/* What is short of space is told by the write. */
+static void
+ask_space_ahead(BlockNode *node, uint64_t offset, size_t length)
+{
+    if (length >= AHEAD_MIN && __atomic_load_n(&node->ahead, __ATOMIC_RELAXED) &&
+        fallocate(node->fd, FALLOC_FL_KEEP_SIZE, offset, length) < 0 &&
+        block_posix_is_unsupported(errno)) /* its older kinds cannot */
+        __atomic_store_n(&node->ahead, false, __ATOMIC_RELAXED);
+}
+
 int
 block_posix_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t length,
                    BlockFlags flags)
@@ -149,9 +160,10 @@ block_posix_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t len
     bool gate = node->direct && node->request_align > BLOCK_SECTOR;
     int r;
 
-    (void)flags;
     if (node->fixed && (offset > node->size || length > node->size - offset))
         return -ENOSPC;
+    if (flags & BLOCK_FRESH)
+        ask_space_ahead(node, offset, length);
     if (gate)
         block_gate_enter_wait(node, (offset | length) % node->request_align != 0);
     r = is_aligned(node, offset, buf, length) ? write_all(node->fd, buf, length, offset)

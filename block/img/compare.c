@@ -18,6 +18,7 @@ typedef struct {
     uint64_t end; /* of the larger one */
     ImgProgress *progress;
     GMutex lock; /* all below */
+    ImgWalk walk[2];
     uint64_t cursor;
     uint64_t differs; /* offset, or UINT64_MAX */
     bool status_differs;
@@ -67,7 +68,7 @@ next_piece(Comparing *c, uint64_t *ret_at, size_t *ret_length)
         }
         length = MIN(c->end - at, (uint64_t)RANGE_MAX);
         for (unsigned i = 0; i < 2; i++) {
-            int r = img_range(c->node[i], NULL, at, length, &range[i]);
+            int r = img_walk_range(&c->walk[i], at, length, &range[i]);
 
             /* all the rest is asked for: whether the run reaches the end counts */
             if (r == 0 && c->strict) {
@@ -147,11 +148,15 @@ compare_all(Comparing *c)
     g_autofree GThread **threads = g_new0(GThread *, n);
 
     g_mutex_init(&c->lock);
+    for (unsigned i = 0; i < 2; i++)
+        img_walk_begin(&c->walk[i], c->node[i], NULL);
     for (unsigned i = 1; i < n; i++)
         threads[i] = g_thread_new("compare", worker, c);
     worker(c);
     for (unsigned i = 1; i < n; i++)
         g_thread_join(threads[i]);
+    for (unsigned i = 0; i < 2; i++)
+        img_walk_end(&c->walk[i]);
     g_mutex_clear(&c->lock);
 }
 

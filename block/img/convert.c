@@ -160,6 +160,8 @@ static bool
 target_is_zero(const Converting *c)
 {
     const char *prealloc = g_hash_table_lookup(c->options, "preallocation");
+    bool zero = true;
+    ImgWalk walk;
     ImgRange range;
 
     if (c->target_backed)
@@ -171,10 +173,11 @@ target_is_zero(const Converting *c)
     if (block_image_is_encrypted(c->target) && prealloc && strcmp(prealloc, "off") != 0)
         return false;
     /* a new file is a hole; a device has what was there before; LUKS has no holes at all */
-    for (uint64_t at = 0, size = block_node_size(c->target); at < size; at += range.length)
-        if (img_range(c->target, NULL, at, size - at, &range) < 0 || range.kind != IMG_COPY_ZERO)
-            return false;
-    return true;
+    img_walk_begin(&walk, c->target, NULL);
+    for (uint64_t at = 0, size = block_node_size(c->target); zero && at < size; at += range.length)
+        zero = img_walk_range(&walk, at, size - at, &range) == 0 && range.kind == IMG_COPY_ZERO;
+    img_walk_end(&walk);
+    return zero;
 }
 
 static bool

@@ -30,6 +30,7 @@ typedef struct {
     uint64_t clone_unit; /* places of the target that can share blocks are multiples of it */
     GMutex lock;         /* all below */
     uint64_t cursor, done;
+    ImgWalk walk;
     ImgRange range; /* what is known from the cursor on; length 0: nothing */
     bool clone;     /* still worth trying */
     bool cloned;    /* it has worked: larger pieces pay */
@@ -61,49 +62,6 @@ img_threads(uint64_t limit)
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
         n = CPU_COUNT(&set);
     return (unsigned)MAX(MIN((uint64_t)MAX(n, 1), limit), 1u);
-}
-
-int
-img_range(BlockNode *node, BlockNode *base, uint64_t offset, uint64_t length, ImgRange *ret)
-{
-    unsigned depth = 0;
-
-    for (BlockNode *n = node; n && n != base; n = block_node_backing(n), depth++) {
-        BlockNode *below = block_node_backing(n);
-        BlockStatus status = { 0 };
-        uint64_t size = block_node_size(n);
-        int r;
-
-        if (offset >= size) {
-            *ret = (ImgRange){ .kind = IMG_COPY_ZERO, .length = length };
-            ret->status =
-                (BlockStatus){ .flags = BLOCK_STATUS_ZERO, .length = length, .depth = depth };
-            return 0;
-        }
-        length = MIN(length, size - offset);
-        r = block_node_status(n, offset, length, &status);
-        if (r < 0)
-            return r;
-        length = MIN(length, status.length);
-        if (!(status.flags & (BLOCK_STATUS_ALLOCATED | BLOCK_STATUS_DATA | BLOCK_STATUS_ZERO))) {
-            if (below && offset < block_node_size(below)) {
-                length = MIN(length, block_node_size(below) - offset);
-                continue;
-            }
-            status.flags |= BLOCK_STATUS_ZERO;
-        }
-        status.length = length;
-        status.layer = n;
-        status.depth = depth;
-        *ret = (ImgRange){
-            .kind = status.flags & BLOCK_STATUS_ZERO ? IMG_COPY_ZERO : IMG_COPY_DATA,
-            .length = length,
-            .status = status,
-        };
-        return 0;
-    }
-    *ret = (ImgRange){ .kind = IMG_COPY_SKIP, .length = length };
-    return 0;
 }
 
 /* The first failure by place in the image is the one that is told. */
@@ -192,10 +150,11 @@ static int
 write_sparse(const ImgCopy *copy, uint64_t at, const char *buf, size_t length)
 {
     uint64_t unit = copy->sparse, place = copy->target_offset + at;
+    BlockFlags flags = copy->write_flags | (copy->target_zero ? BLOCK_FRESH : 0);
     size_t from = 0;
 
     if (unit == 0)
-        return block_node_pwrite(copy->target, place, buf, length, copy->write_flags);
+        return block_node_pwrite(copy->target, place, buf, length, flags);
     while (from < length) {
         /* units of the target, not of the buffer */
         size_t end = MIN(length, from + unit - (place + from) % unit);
@@ -205,8 +164,7 @@ write_sparse(const ImgCopy *copy, uint64_t at, const char *buf, size_t length)
         while (end < length && img_is_zero(buf + end, MIN(unit, (uint64_t)(length - end))) == zero)
             end = MIN(length, end + unit);
         r = zero ? write_zeroes(copy, at + from, end - from)
-                 : block_node_pwrite(copy->target, place + from, buf + from, end - from,
-                                     copy->write_flags);
+                 : block_node_pwrite(copy->target, place + from, buf + from, end - from, flags);
         if (r < 0)
             return r;
         from = end;
@@ -264,8 +222,8 @@ next_piece(Copying *state, ImgRange *ret, uint64_t *ret_at)
     at = *ret_at = state->cursor;
     left = copy->length - at;
     if (state->range.length == 0)
-        r = img_range(copy->source, copy->base, copy->source_offset + at,
-                      MIN(left, (uint64_t)RANGE_MAX), &state->range);
+        r = img_walk_range(&state->walk, copy->source_offset + at, MIN(left, (uint64_t)RANGE_MAX),
+                           &state->range);
     if (r < 0 && copy->salvage) { /* reading tells what is lost, and zeroes stand in for it */
         state->range = (ImgRange){ .kind = IMG_COPY_DATA, .length = MIN(left, SALVAGE_UNIT) };
         r = 0;
@@ -390,6 +348,7 @@ img_copy(const ImgCopy *copy, GError **err)
     g_autofree GThread **threads = g_new0(GThread *, n);
 
     g_mutex_init(&state.lock);
+    img_walk_begin(&state.walk, copy->source, copy->base);
     state.clone = !copy->compress && copy->sparse > 0;
     state.clone_unit = MAX((uint32_t)CLONE_ALIGN, block_node_cluster_size(copy->target));
     for (unsigned i = 1; i < n; i++)
@@ -397,6 +356,7 @@ img_copy(const ImgCopy *copy, GError **err)
     worker(&state);
     for (unsigned i = 1; i < n; i++)
         g_thread_join(threads[i]);
+    img_walk_end(&state.walk);
     g_mutex_clear(&state.lock);
     if (!state.failed)
         return true;

@@ -173,8 +173,6 @@ bool img_progress_report(void *progress, double part);     /* a BlockProgress; a
 void img_progress_free(ImgProgress *progress);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImgProgress, img_progress_free)
 
-/* copy.c */
-
 typedef enum { IMG_COPY_DATA, IMG_COPY_ZERO, IMG_COPY_SKIP } ImgCopyKind;
 
 /* What a range of a chain is. */
@@ -183,8 +181,22 @@ typedef struct {
     uint64_t length;
     BlockStatus status; /* with depth and layer counted from the top */
 } ImgRange;
-/* Status of [offset, offset + length) down to but not including @base; SKIP: not above @base. */
-int img_range(BlockNode *node, BlockNode *base, uint64_t offset, uint64_t length, ImgRange *ret);
+
+/* walk.c */
+
+/* A walk through a chain whose layers do not change ahead of it. One thread at a time. */
+typedef struct {
+    BlockNode *node, *base;
+    GArray *layers;
+} ImgWalk;
+/* From @node down to but not including @base (may be NULL); neither is referenced. */
+void img_walk_begin(ImgWalk *walk, BlockNode *node, BlockNode *base);
+void img_walk_end(ImgWalk *walk);
+/* What [offset, offset + length) starts with; SKIP: it is not above the base. 0 or -errno. */
+int img_walk_range(ImgWalk *walk, uint64_t offset, uint64_t length, ImgRange *ret);
+
+/* copy.c */
+
 
 typedef struct {
     BlockNode *source, *base, *target;

@@ -68,7 +68,7 @@ entry_from(const ImgRange *range, uint64_t start, Entry *e)
 }
 
 static bool
-map_print(BlockNode *node, uint64_t at, uint64_t end, bool json, GError **err)
+map_print(ImgWalk *walk, uint64_t at, uint64_t end, bool json, GError **err)
 {
     Entry now = { 0 };
     bool first = true;
@@ -80,11 +80,12 @@ map_print(BlockNode *node, uint64_t at, uint64_t end, bool json, GError **err)
     while (at < end) {
         ImgRange range;
         Entry next;
-        int r = img_range(node, NULL, at, end - at, &range);
+        int r = img_walk_range(walk, at, end - at, &range);
 
         if (r < 0)
-            return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
-                                   "'%s': status of byte %" PRIu64, block_node_filename(node), at);
+            return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, walk->node,
+                                   "'%s': status of byte %" PRIu64, block_node_filename(walk->node),
+                                   at);
         entry_from(&range, at, &next);
         if (now.length > 0 && entry_continues(&now, &next)) {
             now.length += next.length;
@@ -113,7 +114,8 @@ map_run(ImgArgs *args)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(BlockNode) node = NULL;
-    bool ok, json = img_output_is_json(args, &ok);
+    bool ok, json = img_output_is_json(args, &ok), done;
+    ImgWalk walk;
     uint64_t start = args->start_offset == IMG_UNSET ? 0 : args->start_offset, end;
 
     if (!ok)
@@ -128,7 +130,10 @@ map_run(ImgArgs *args)
     end = block_node_size(node);
     if (args->max_length != IMG_UNSET)
         end = start >= end ? end : MIN(end, start + MIN(args->max_length, end));
-    return map_print(node, start, end, json, &err) ? IMG_OK : img_fail_error(err);
+    img_walk_begin(&walk, node, NULL);
+    done = map_print(&walk, start, end, json, &err);
+    img_walk_end(&walk);
+    return done ? IMG_OK : img_fail_error(err);
 }
 
 static const ImgOption map_options[] = {

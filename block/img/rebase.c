@@ -15,6 +15,7 @@ enum { PIECE = 1 << 20, UNIT = 65536 };
 typedef struct {
     BlockNode *top, *old, *new; /* either may be NULL: nothing is there */
     BlockNode *failed;          /* of these three, if one did */
+    ImgWalk walk_top, walk_old, walk_new;
     char *buf[2];
     BlockFlags flags;
 } Rebasing;
@@ -37,17 +38,17 @@ read_backing(Rebasing *b, BlockNode *node, uint64_t at, char *buf, size_t length
 }
 
 static int
-reads_as_zero(Rebasing *b, BlockNode *node, uint64_t at, uint64_t *length, bool *ret)
+reads_as_zero(Rebasing *b, ImgWalk *walk, uint64_t at, uint64_t *length, bool *ret)
 {
     ImgRange range;
     int r;
 
     *ret = true;
-    if (!node)
+    if (!walk->node)
         return 0;
-    r = img_range(node, NULL, at, *length, &range);
+    r = img_walk_range(walk, at, *length, &range);
     if (r < 0) {
-        b->failed = node;
+        b->failed = walk->node;
         return r;
     }
     *length = range.length;
@@ -61,10 +62,10 @@ rebase_range(Rebasing *b, uint64_t at, uint64_t *length)
 {
     bool zero[2];
     size_t part;
-    int r = reads_as_zero(b, b->old, at, length, &zero[0]);
+    int r = reads_as_zero(b, &b->walk_old, at, length, &zero[0]);
 
     if (r == 0)
-        r = reads_as_zero(b, b->new, at, length, &zero[1]);
+        r = reads_as_zero(b, &b->walk_new, at, length, &zero[1]);
     if (r < 0 || (zero[0] && zero[1]))
         return r;
     *length = part = (size_t)MIN(*length, PIECE - at % PIECE);
@@ -87,11 +88,11 @@ rebase_data(Rebasing *b, ImgProgress *progress, GError **err)
     uint64_t size = block_node_size(b->top);
 
     for (uint64_t at = 0; at < size;) {
-        BlockStatus status;
-        int r = block_node_status(b->top, at, size - at, &status);
-        uint64_t length = status.length;
+        ImgRange range = { 0 };
+        int r = img_walk_range(&b->walk_top, at, size - at, &range);
+        uint64_t length = range.length;
 
-        if (r == 0 && !(status.flags & BLOCK_STATUS_ALLOCATED))
+        if (r == 0 && !(range.status.flags & BLOCK_STATUS_ALLOCATED))
             r = rebase_range(b, at, &length);
         if (r < 0)
             return block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, b->failed ? b->failed : b->top,
@@ -130,7 +131,13 @@ rebase_safely(ImgArgs *args, BlockNode *top, GError **err)
     b.buf[0] = g_malloc(PIECE);
     b.buf[1] = g_malloc(PIECE);
     progress = img_progress_new(args->progress && !args->quiet);
+    img_walk_begin(&b.walk_top, top, b.old);
+    img_walk_begin(&b.walk_old, b.old, NULL);
+    img_walk_begin(&b.walk_new, b.new, NULL);
     done = rebase_data(&b, progress, err);
+    img_walk_end(&b.walk_top);
+    img_walk_end(&b.walk_old);
+    img_walk_end(&b.walk_new);
     img_progress_free(progress);
     g_free(b.buf[0]);
     g_free(b.buf[1]);

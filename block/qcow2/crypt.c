@@ -131,11 +131,12 @@ qcow2_data_read(Qcow2 *q, uint64_t guest, uint64_t host, void *buf, size_t lengt
 }
 
 int
-qcow2_data_write(Qcow2 *q, uint64_t guest, uint64_t host, const void *buf, size_t length)
+qcow2_data_write(Qcow2 *q, uint64_t guest, uint64_t host, const void *buf, size_t length,
+                 BlockFlags flags)
 {
     return q->crypt ? luks_sectors_write(&q->crypt->sectors, q->data, host,
                                          sector_place(q, guest, host), buf, length)
-                    : block_node_pwrite(q->data, host, buf, length, 0);
+                    : block_node_pwrite(q->data, host, buf, length, flags);
 }
 
 bool

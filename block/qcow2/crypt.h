@@ -15,7 +15,8 @@ void qcow2_crypt_close(Qcow2 *q);
 /* Guest data of plain and encrypted images, at @host of q->data; @guest is where the guest sees
  * them. Waits; without the lock. */
 int qcow2_data_read(Qcow2 *q, uint64_t guest, uint64_t host, void *buf, size_t length);
-int qcow2_data_write(Qcow2 *q, uint64_t guest, uint64_t host, const void *buf, size_t length);
+int qcow2_data_write(Qcow2 *q, uint64_t guest, uint64_t host, const void *buf, size_t length,
+                     BlockFlags flags);
 
 /* The options "encrypt.…" of amend. */
 bool qcow2_crypt_amend(BlockNode *node, GHashTable *options, GError **err);

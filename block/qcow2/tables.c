@@ -58,51 +58,64 @@ qcow2_entry_compressed(const Qcow2 *q, Qcow2Entry e, uint64_t *ret_offset, uint6
 
 /* ---- tables ---- */
 
-/* The slice with @cluster's entry; *ret is NULL when there is no table. */
+/* Entries that lie one behind the other in a slice of the cache: those of @n clusters from @cluster
+ * on. They stay there until the cache is asked for another slice. */
+typedef struct {
+    uint64_t cluster, n, slice;
+    uint8_t *at; /* NULL: there is no table, and nothing is mapped */
+} Entries;
+
+/* The entry of @cluster and those behind it. */
 static int
-entry_slice(Qcow2 *q, uint64_t cluster, bool peek, uint8_t **ret, uint64_t *ret_slice)
+entries_find(Qcow2 *q, uint64_t cluster, bool peek, Entries *ret)
 {
     uint64_t index = cluster >> q->l2_bits, at, slice;
+    uint64_t in_table = cluster & ((UINT64_C(1) << q->l2_bits) - 1);
     uint32_t bytes = qcow2_cache_slice(q->l2_cache);
     uint8_t *data = NULL;
     int r;
 
-    *ret = NULL;
+    *ret = (Entries){ .cluster = cluster, .n = (UINT64_C(1) << q->l2_bits) - in_table };
     if (index >= q->header.l1_size || !(at = q->l1[index] & QCOW2_OFFSET_MASK))
         return 0;
     if (at & (q->cluster_size - 1))
         return -EUCLEAN;
-    at += (cluster & ((UINT64_C(1) << q->l2_bits) - 1)) * q->l2_entry_size;
+    at += in_table * q->l2_entry_size;
     slice = at / bytes * bytes;
     if (peek)
         data = qcow2_cache_peek(q->l2_cache, slice);
     r = peek ? (data ? 0 : -EAGAIN) : qcow2_cache_get(q->l2_cache, slice, &data);
     if (r < 0)
         return r;
-    *ret = data + (at - slice);
-    *ret_slice = slice;
+    ret->at = data + (at - slice);
+    ret->n = (slice + bytes - at) / q->l2_entry_size;
+    ret->slice = slice;
     return 0;
 }
 
+/* @entries is what was found last, all zeros at first, and saves the search. */
 static int
-entry_read(Qcow2 *q, uint64_t cluster, bool peek, Qcow2Entry *ret)
+entry_read(Qcow2 *q, uint64_t cluster, bool peek, Entries *entries, Qcow2Entry *ret)
 {
-    uint64_t slice;
-    uint8_t *p;
-    int r = entry_slice(q, cluster, peek, &p, &slice);
+    const uint8_t *p;
+    int r = 0;
 
     *ret = (Qcow2Entry){ 0 };
-    if (r == 0 && p) {
-        ret->entry = be64(p);
-        ret->bitmap = q->extended_l2 ? be64(p + 8) : 0;
-    }
-    return r;
+    if (cluster - entries->cluster >= entries->n)
+        r = entries_find(q, cluster, peek, entries);
+    if (r < 0 || !entries->at)
+        return r;
+    p = entries->at + (cluster - entries->cluster) * q->l2_entry_size;
+    ret->entry = be64(p);
+    ret->bitmap = q->extended_l2 ? be64(p + 8) : 0;
+    return 0;
 }
 
 int
 qcow2_entry_get(Qcow2 *q, uint64_t cluster, Qcow2Entry *ret)
 {
-    int r = entry_read(q, cluster, false, ret);
+    Entries entries = { 0 };
+    int r = entry_read(q, cluster, false, &entries, ret);
 
     return r == -EUCLEAN ? qcow2_mark_corrupt(q) : r;
 }
@@ -163,20 +176,19 @@ qcow2_table_need(Qcow2 *q, uint64_t cluster)
 int
 qcow2_entry_set(Qcow2 *q, uint64_t cluster, Qcow2Entry e)
 {
-    uint64_t slice;
-    uint8_t *p;
+    Entries entries;
     int r = qcow2_table_need(q, cluster);
 
     if (r == 0)
-        r = entry_slice(q, cluster, false, &p, &slice);
+        r = entries_find(q, cluster, false, &entries);
     if (r < 0)
         return r;
     g_mutex_lock(&q->table_lock);
-    put_be64(p, e.entry);
+    put_be64(entries.at, e.entry);
     if (q->extended_l2)
-        put_be64(p + 8, e.bitmap);
+        put_be64(entries.at + 8, e.bitmap);
     g_mutex_unlock(&q->table_lock);
-    qcow2_cache_dirty(q->l2_cache, slice);
+    qcow2_cache_dirty(q->l2_cache, entries.slice);
     return 0;
 }
 
@@ -190,12 +202,12 @@ run_has_place(Qcow2Kind kind)
 
 /* Kind, place and end (within the cluster) of what is at @offset. */
 static int
-run_one(Qcow2 *q, uint64_t offset, bool peek, Qcow2Run *ret)
+run_one(Qcow2 *q, uint64_t offset, bool peek, Entries *entries, Qcow2Run *ret)
 {
     uint64_t within = offset & (q->cluster_size - 1);
     unsigned sub = within / q->subcluster_size, last = q->extended_l2 ? QCOW2_SUBCLUSTERS : 1;
     Qcow2Entry e;
-    int r = entry_read(q, offset >> q->header.cluster_bits, peek, &e);
+    int r = entry_read(q, offset >> q->header.cluster_bits, peek, entries, &e);
 
     if (r < 0)
         return r;
@@ -220,8 +232,9 @@ run_one(Qcow2 *q, uint64_t offset, bool peek, Qcow2Run *ret)
 int
 qcow2_run_find(Qcow2 *q, uint64_t offset, uint64_t length, bool peek, Qcow2Run *ret)
 {
+    Entries entries = { 0 };
     Qcow2Run run, next;
-    int r = run_one(q, offset, peek, &run);
+    int r = run_one(q, offset, peek, &entries, &run);
 
     if (r < 0)
         return r == -EUCLEAN ? (peek ? -EAGAIN : qcow2_mark_corrupt(q)) : r;
@@ -237,7 +250,7 @@ qcow2_run_find(Qcow2 *q, uint64_t offset, uint64_t length, bool peek, Qcow2Run *
             run.length = ((index + 1) << q->l2_bits << q->header.cluster_bits) - offset;
             continue;
         }
-        r = run_one(q, at, peek, &next);
+        r = run_one(q, at, peek, &entries, &next);
         if (r < 0 || next.kind != run.kind || next.copied != run.copied ||
             (run_has_place(run.kind) && next.host != run.host + run.length))
             break;

@@ -151,10 +151,11 @@ old_is_zero(const Qcow2 *q, Qcow2Entry e, uint64_t from, uint64_t to)
 }
 
 static int
-content_write(Qcow2 *q, const Content *content, uint64_t offset, uint64_t host, uint64_t length)
+content_write(Qcow2 *q, const Content *content, uint64_t offset, uint64_t host, uint64_t length,
+              BlockFlags flags)
 {
     if (content->buf)
-        return qcow2_data_write(q, offset, host, content->buf, length);
+        return qcow2_data_write(q, offset, host, content->buf, length, flags);
     return block_node_reflink(q->data, host, content->fd, content->from, length);
 }
 
@@ -163,6 +164,7 @@ place_write(Qcow2 *q, const Place *p, const Content *content)
 {
     uint64_t end = p->offset + p->length, low = p->low, high = p->high;
     uint64_t base = p->cluster << q->header.cluster_bits;
+    BlockFlags flags = p->fresh ? BLOCK_FRESH : 0;
     g_autofree uint8_t *whole = NULL;
     int r = 0;
 
@@ -181,9 +183,9 @@ place_write(Qcow2 *q, const Place *p, const Content *content)
         if (r < 0)
             return r;
         memcpy(whole + (p->offset - low), content->buf, p->length);
-        return qcow2_data_write(q, low, p->host + (low - base), whole, high - low);
+        return qcow2_data_write(q, low, p->host + (low - base), whole, high - low, flags);
     }
-    return content_write(q, content, low, p->host + (low - base), high - low);
+    return content_write(q, content, low, p->host + (low - base), high - low, flags);
 }
 
 /* What the entry of the write's cluster number @i becomes. */
@@ -279,7 +281,7 @@ write_in_place(Qcow2 *q, uint64_t offset, const Qcow2Run *run, const Content *co
     hold = qcow2_hold(q);
     g_mutex_unlock(&q->table_lock);
     g_mutex_unlock(&q->lock);
-    r = content_write(q, content, offset, run->host, run->length);
+    r = content_write(q, content, offset, run->host, run->length, 0);
     qcow2_hold_release(q, hold);
     g_mutex_lock(&q->lock);
     return r;

@@ -339,17 +339,20 @@ ehci_has_work(const Ehci *ehci)
            (ehci->intr & EHCI_STS_ROLLOVER);
 }
 
-/* Walks for the frames that are due. Returns whether a transfer has moved. */
+/* Walks for the frames that are due now, not for those that become so meanwhile: a host on which a
+ * walk takes longer than a frame would never leave, and nobody else would get the lock. Returns
+ * whether a transfer has moved. */
 static bool
 ehci_walk(Ehci *ehci)
 {
+    int64_t due = ehci_frames_due(ehci);
     bool moved = false;
 
     if (ehci->kicked && (ehci->cmd & EHCI_CMD_ASYNC) && pci_bus_master(&ehci->pci)) {
         ehci_walk_async(ehci);
         moved = ehci->bytes > 0;
     }
-    while (ehci_running(ehci) && pci_bus_master(&ehci->pci) && ehci_frames_due(ehci) > 0) {
+    for (; due > 0 && ehci_running(ehci) && pci_bus_master(&ehci->pci); due--) {
         if (ehci->cmd & EHCI_CMD_PERIODIC) {
             ehci_walk_periodic(ehci);
             moved |= ehci->bytes > 0;

@@ -327,6 +327,7 @@ uhci_tick(void *opaque)
 {
     Uhci *uhci = opaque;
     bool moved = false;
+    int64_t due;
 
     g_mutex_lock(uhci->on->lock);
     uhci->scheduled = false;
@@ -336,7 +337,9 @@ uhci_tick(void *opaque)
     }
     if (uhci_frames_due(uhci) > FRAMES_LATE)
         uhci_skip_frames(uhci, uhci_frames_due(uhci) - FRAMES_LATE);
-    while (uhci_running(uhci) && pci_bus_master(&uhci->pci) && uhci_frames_due(uhci) > 0) {
+    /* those that become due meanwhile are the next turn's: this one has to end on any host */
+    due = uhci_frames_due(uhci);
+    for (; due > 0 && uhci_running(uhci) && pci_bus_master(&uhci->pci); due--) {
         uhci_frame(uhci);
         moved |= uhci->moved;
         uhci_skip_frames(uhci, 1);

@@ -522,6 +522,33 @@ doorbell_leaves_what_was_taken_out(void **state)
 }
 
 /* Hole class: the device goes, or all is reset, while the disk still reads. */
+static int64_t
+hasty_clock_ns(void *host)
+{
+    return __atomic_add_fetch(&((FakeMachine *)host)->clock, 3000000, __ATOMIC_SEQ_CST);
+}
+
+/* Frames become due faster than they are walked: registers are read between two turns all the same.
+ */
+static void
+slow_walks_let_others_in(void **state)
+{
+    Fixture *f = *state;
+    const MachineOps *old = f->fake->machine->ops;
+    MachineOps ops = *old;
+
+    ops.clock_ns = hasty_clock_ns;
+    __atomic_store_n(&f->fake->machine->ops, &ops, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < 50; i++) {
+        g_usleep(2000);
+        assert_int_equal(reg(f, STS) & HALTED, 0);
+    }
+    set(f, CMD, 0);
+    assert_int_equal(reg(f, STS) & HALTED, HALTED);
+    machine_set_running(f->fake->machine, false);
+    __atomic_store_n(&f->fake->machine->ops, old, __ATOMIC_SEQ_CST);
+}
+
 static void
 nothing_arrives_after_an_end(void **state)
 {
@@ -571,6 +598,7 @@ main(void)
         TEST(transfer_over_its_pages_is_refused),
         TEST(device_of_full_speed_is_not_reached),
         TEST(doorbell_leaves_what_was_taken_out),
+        TEST(slow_walks_let_others_in),
         TEST(nothing_arrives_after_an_end),
     };
 

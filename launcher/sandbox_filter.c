@@ -44,6 +44,7 @@ static const char *const filter_main[] = {
     "dup2",
     "fallocate",
     "fdatasync",
+    "fstatfs", /* of images that come later */
     "fsync",
     "ftruncate",
     "getpeername",
@@ -82,9 +83,9 @@ static const char *const *const filter_lists[SANDBOX_KINDS] = {
 enum { IOCTL_KVM = 0xae, IOCTL_VHOST = 0xaf, IOCTL_BLOCK = 0x12 };
 enum { TYPE_MASK = 0xff00 };
 static const uint32_t filter_ioctls[] = {
-    0x5401,     0x5402,     0x5403,     0x5404, /* TCGETS, TCSETS, TCSETSW, TCSETSF */
-    0x5413,     0x541b,     0x5421,             /* TIOCGWINSZ, FIONREAD, FIONBIO */
-    0x5441,     0x80045430,                     /* TIOCGPTPEER, TIOCGPTN */
+    0x5401, 0x5402, 0x5403, 0x5404, /* TCGETS, TCSETS, TCSETSW, TCSETSF */
+    0x5413, 0x541b, 0x5421,         /* TIOCGWINSZ, FIONREAD, FIONBIO */
+    0x5441, 0x80045430,             /* TIOCGPTPEER, TIOCGPTN */
     0x400454d0, 0x400454d8, 0x400454d9, 0x800454cf, 0x400454cd,
     /* TUNSETOFFLOAD, VNETHDRSZ, QUEUE, GETFEATURES, LINK */
     0x801c581f, 0x401c5820, /* FS_IOC_FSGETXATTR, FSSETXATTR: images that block jobs make */

@@ -8,64 +8,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "driver/secret/secret.h"
-#include "driver/storage/img.h"
+#include "driver/storage/crypt.h"
 #include "util/error.h"
-
-/* --- calls of kiln-img ------------------------------------------------------------------------ */
-
-void
-storage_img_init(StorageImg *img, StorageManager *m, const char *command)
-{
-    img->manager = m;
-    img->words = g_ptr_array_new_with_free_func(g_free);
-    img->pipes = g_array_new(FALSE, FALSE, sizeof(int));
-    storage_img_add(img, m->img);
-    storage_img_add(img, command);
-    storage_img_add(img, "-q");
-}
-
-void
-storage_img_clear(StorageImg *img)
-{
-    if (!img->words)
-        return;
-    for (guint i = 0; i < img->pipes->len; i++)
-        close(g_array_index(img->pipes, int, i));
-    g_array_unref(img->pipes);
-    g_ptr_array_unref(img->words);
-}
-
-void
-storage_img_add(StorageImg *img, const char *word)
-{
-    g_ptr_array_add(img->words, g_strdup(word));
-}
-
-void
-storage_img_add_size(StorageImg *img, uint64_t bytes)
-{
-    g_ptr_array_add(img->words, g_strdup_printf("%" G_GUINT64_FORMAT, bytes));
-}
-
-void
-storage_img_add_option(StorageImg *img, const char *key, const char *value)
-{
-    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
-    g_autofree char *escaped = g_strjoinv(",,", parts);
-
-    storage_img_add(img, "-o");
-    g_ptr_array_add(img->words, g_strconcat(key, "=", escaped, NULL));
-}
-
-bool
-storage_img_run(StorageImg *img, GError **err)
-{
-    g_ptr_array_add(img->words, NULL);
-    return storage_run_given((const char *const *)img->words->pdata, img->pipes, err);
-}
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
@@ -82,13 +28,13 @@ storage_crypt_complete(StorageManager *m, StorageVolDef *def)
         storage_vol_def_add_secret(def, uuid);
 }
 
-char *
-storage_img_add_secret(StorageImg *img, const DomainEncryption *encryption, GError **err)
+/* The secret's id for the call; NULL with VIR_ERR_NO_SECRET when it is not there or has no value.
+ */
+static char *
+add_secret(const StorageManager *m, ImgCall *call, const DomainEncryption *encryption, GError **err)
 {
-    const StorageManager *m = img->manager;
     const DomainDiskSecret *secret = encryption->secrets->pdata[0];
     g_autoptr(GBytes) value = NULL;
-    g_autofree char *id = NULL;
     int fd;
 
     if (!m->ops || !m->ops->secret) {
@@ -99,14 +45,7 @@ storage_img_add_secret(StorageImg *img, const DomainEncryption *encryption, GErr
     value =
         m->ops->secret(m->opaque, secret->uuid, VIR_SECRET_USAGE_TYPE_VOLUME, secret->usage, err);
     fd = value ? secret_value_pipe(value, err) : -1;
-    if (fd < 0)
-        return NULL;
-    id = g_strdup_printf("secret%u", img->pipes->len);
-    storage_img_add(img, "--object");
-    g_ptr_array_add(img->words, g_strdup_printf("secret,id=%s,file=/dev/fd/%u", id,
-                                                (unsigned)STORAGE_FD_FIRST + img->pipes->len));
-    g_array_append_val(img->pipes, fd);
-    return g_steal_pointer(&id);
+    return fd < 0 ? NULL : img_call_add_secret(call, fd);
 }
 
 /* --- images ----------------------------------------------------------------------------------- */
@@ -158,47 +97,48 @@ storage_crypt_check_open(const StorageVolDef *def, int code, GError **err)
 }
 
 static void
-add_crypt(StorageImg *img, bool inside, const char *key, const char *value)
+add_crypt(ImgCall *call, bool inside, const char *key, const char *value)
 {
     g_autofree char *full = inside ? g_strconcat("encrypt.", key, NULL) : g_strdup(key);
 
     if (value)
-        storage_img_add_option(img, full, value);
+        img_call_add_option(call, full, value);
 }
 
 bool
-storage_img_add_encryption(StorageImg *img, const DomainEncryption *encryption, bool inside,
-                           GError **err)
+storage_crypt_add_new(StorageManager *m, ImgCall *call, const DomainEncryption *encryption,
+                      bool inside, GError **err)
 {
     const DomainCipher *cipher = encryption->cipher;
-    g_autofree char *id = storage_img_add_secret(img, encryption, err);
+    g_autofree char *id = add_secret(m, call, encryption, err);
 
     if (!id)
         return false;
     if (inside)
-        storage_img_add_option(img, "encrypt.format", "luks");
-    add_crypt(img, inside, "key-secret", id);
+        img_call_add_option(call, "encrypt.format", "luks");
+    add_crypt(call, inside, "key-secret", id);
     if (cipher) {
         g_autofree char *name =
             g_strdup_printf("%s-%" G_GUINT64_FORMAT, cipher->name, cipher->size);
 
-        add_crypt(img, inside, "cipher-alg", name);
-        add_crypt(img, inside, "cipher-mode", cipher->mode);
-        add_crypt(img, inside, "hash-alg", cipher->hash);
+        add_crypt(call, inside, "cipher-alg", name);
+        add_crypt(call, inside, "cipher-mode", cipher->mode);
+        add_crypt(call, inside, "hash-alg", cipher->hash);
     }
     if (encryption->ivgen) {
-        add_crypt(img, inside, "ivgen-alg", encryption->ivgen->name);
-        add_crypt(img, inside, "ivgen-hash-alg", encryption->ivgen->hash);
+        add_crypt(call, inside, "ivgen-alg", encryption->ivgen->name);
+        add_crypt(call, inside, "ivgen-hash-alg", encryption->ivgen->hash);
     }
     return true;
 }
 
 char *
-storage_img_options(StorageImg *img, const StorageVolTarget *target, GError **err)
+storage_crypt_options(StorageManager *m, ImgCall *call, const StorageVolTarget *target,
+                      GError **err)
 {
     g_auto(GStrv) parts = g_strsplit(target->path, ",", -1);
     g_autofree char *path = g_strjoinv(",,", parts);
-    g_autofree char *id = storage_img_add_secret(img, target->encryption, err);
+    g_autofree char *id = add_secret(m, call, target->encryption, err);
 
     if (!id)
         return NULL;

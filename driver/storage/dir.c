@@ -10,7 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "driver/storage/img.h"
+#include "driver/storage/crypt.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/flags.h"

@@ -10,7 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "driver/storage/img.h"
+#include "driver/storage/crypt.h"
 #include "util/error.h"
 
 /* All of @size, and disk space for the first @allocation of it. */
@@ -113,44 +113,45 @@ check_image(const StorageNewVol *vol, const char *format, GError **err)
 
 /* What `-o` says of the new image, and its secret. */
 static bool
-add_options(StorageImg *img, const StorageNewVol *vol, const char *format, GError **err)
+add_options(StorageManager *m, ImgCall *call, const StorageNewVol *vol, const char *format,
+            GError **err)
 {
     const StorageVolDef *def = vol->def;
     const StorageVolTarget *target = def->target;
     bool qcow2 = strcmp(format, "qcow2") == 0;
 
-    if (target->encryption && !storage_img_add_encryption(img, target->encryption, qcow2, err))
+    if (target->encryption && !storage_crypt_add_new(m, call, target->encryption, qcow2, err))
         return false;
     if (target->nocow)
-        storage_img_add_option(img, "nocow", "on");
+        img_call_add_option(call, "nocow", "on");
     if (!qcow2)
         return true;
     if (vol->flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
-        storage_img_add_option(img, "preallocation",
-                               def->allocation < def->capacity ? "metadata" : "falloc");
+        img_call_add_option(call, "preallocation",
+                            def->allocation < def->capacity ? "metadata" : "falloc");
     if (target->compat)
-        storage_img_add_option(img, "compat", target->compat);
+        img_call_add_option(call, "compat", target->compat);
     if (target->cluster_size != XML_UNSET && target->cluster_size) {
         g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT, target->cluster_size);
 
-        storage_img_add_option(img, "cluster_size", size);
+        img_call_add_option(call, "cluster_size", size);
     }
     if (target->lazy_refcounts)
-        storage_img_add_option(img, "lazy_refcounts", "on");
+        img_call_add_option(call, "lazy_refcounts", "on");
     if (target->extended_l2)
-        storage_img_add_option(img, "extended_l2", "on");
+        img_call_add_option(call, "extended_l2", "on");
     return true;
 }
 
 static void
-add_backing(StorageImg *img, const char *option, const StorageVolBacking *backing)
+add_backing(ImgCall *call, const char *option, const StorageVolBacking *backing)
 {
     if (!backing)
         return;
-    storage_img_add(img, option);
-    storage_img_add(img, backing->path);
-    storage_img_add(img, "-F");
-    storage_img_add(img, backing->format ? backing->format : "raw");
+    img_call_add(call, option);
+    img_call_add(call, backing->path);
+    img_call_add(call, "-F");
+    img_call_add(call, backing->format ? backing->format : "raw");
 }
 
 /* What kiln-img calls the format of a volume that is @format. */
@@ -163,19 +164,19 @@ driver_name(const StorageVolTarget *target, const char *format)
 static bool
 create_image(StorageManager *m, const StorageNewVol *vol, const char *format, GError **err)
 {
-    g_auto(StorageImg) img = { 0 };
+    g_auto(ImgCall) call = { 0 };
     const StorageVolDef *def = vol->def;
 
-    storage_img_init(&img, m, "create");
-    storage_img_add(&img, "-f");
-    storage_img_add(&img, driver_name(def->target, format));
-    if (!add_options(&img, vol, format, err))
+    img_call_init(&call, m->img, "create");
+    img_call_add(&call, "-f");
+    img_call_add(&call, driver_name(def->target, format));
+    if (!add_options(m, &call, vol, format, err))
         return false;
-    add_backing(&img, "-b", def->backing);
-    storage_img_add(&img, def->target->path);
+    add_backing(&call, "-b", def->backing);
+    img_call_add(&call, def->target->path);
     if (def->capacity != XML_UNSET)
-        storage_img_add_size(&img, def->capacity);
-    return storage_img_run(&img, err);
+        img_call_add_size(&call, def->capacity);
+    return img_call_run(&call, err);
 }
 
 /* A copy that shares its blocks with the source until one is written: the same bytes. */
@@ -199,50 +200,50 @@ create_reflink(const StorageVolDef *def, const StorageVol *source, GError **err)
 
 /* What is copied, behind the options. */
 static char *
-add_source(StorageImg *img, const StorageNewVol *vol, GError **err)
+add_source(StorageManager *m, ImgCall *call, const StorageNewVol *vol, GError **err)
 {
     const StorageVolTarget *from = vol->source_def->target;
     bool bytes =
         !from->format || strcmp(from->format, "none") == 0 || strcmp(from->format, "iso") == 0;
 
     if (from->encryption) {
-        storage_img_add(img, "--image-opts");
-        return storage_img_options(img, from, err);
+        img_call_add(call, "--image-opts");
+        return storage_crypt_options(m, call, from, err);
     }
-    storage_img_add(img, "-f");
-    storage_img_add(img, bytes ? "raw" : from->format);
+    img_call_add(call, "-f");
+    img_call_add(call, bytes ? "raw" : from->format);
     return g_strdup(vol->source->path);
 }
 
 static bool
 copy_image_file(StorageManager *m, const StorageNewVol *vol, const char *format, GError **err)
 {
-    g_auto(StorageImg) img = { 0 };
+    g_auto(ImgCall) call = { 0 };
     g_autofree char *source = NULL;
     const StorageVolDef *def = vol->def;
     bool block = def->type == STORAGE_VOL_TYPE_BLOCK;
 
     if ((vol->flags & VIR_STORAGE_VOL_CREATE_REFLINK) && !block)
         return create_reflink(def, vol->source, err);
-    storage_img_init(&img, m, "convert");
-    source = add_source(&img, vol, err);
+    img_call_init(&call, m->img, "convert");
+    source = add_source(m, &call, vol, err);
     if (!source)
         return false;
     if (block)
-        storage_img_add(&img, "-n");
-    storage_img_add(&img, "-O");
-    storage_img_add(&img, driver_name(def->target, format));
-    if (!block && !add_options(&img, vol, format, err))
+        img_call_add(&call, "-n");
+    img_call_add(&call, "-O");
+    img_call_add(&call, driver_name(def->target, format));
+    if (!block && !add_options(m, &call, vol, format, err))
         return false;
-    add_backing(&img, "-B", def->backing);
+    add_backing(&call, "-B", def->backing);
     if (strcmp(format, "raw") == 0 && !block && !def->target->encryption &&
         (def->allocation == XML_UNSET || def->allocation >= def->capacity)) {
-        storage_img_add(&img, "-S");
-        storage_img_add(&img, "0");
+        img_call_add(&call, "-S");
+        img_call_add(&call, "0");
     }
-    storage_img_add(&img, source);
-    storage_img_add(&img, def->target->path);
-    return storage_img_run(&img, err);
+    img_call_add(&call, source);
+    img_call_add(&call, def->target->path);
+    return img_call_run(&call, err);
 }
 
 bool
@@ -295,7 +296,7 @@ bool
 storage_image_resize(StorageManager *m, const StorageVolTarget *target, uint64_t capacity,
                      unsigned flags, GError **err)
 {
-    g_auto(StorageImg) img = { 0 };
+    g_auto(ImgCall) call = { 0 };
     const char *format = target->format ? target->format : "raw";
     bool allocate = flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE;
     g_autofree char *name = NULL;
@@ -308,21 +309,21 @@ storage_image_resize(StorageManager *m, const StorageVolTarget *target, uint64_t
         return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                               "preallocate is only supported for raw volumes that are not "
                               "encrypted");
-    storage_img_init(&img, m, "resize");
+    img_call_init(&call, m->img, "resize");
     if (flags & VIR_STORAGE_VOL_RESIZE_SHRINK)
-        storage_img_add(&img, "--shrink");
+        img_call_add(&call, "--shrink");
     if (target->encryption) {
-        name = storage_img_options(&img, target, err);
+        name = storage_crypt_options(m, &call, target, err);
         if (!name)
             return false;
-        storage_img_add(&img, "--image-opts");
+        img_call_add(&call, "--image-opts");
     } else {
-        storage_img_add(&img, "-f");
-        storage_img_add(&img, format);
+        img_call_add(&call, "-f");
+        img_call_add(&call, format);
         name = g_strdup(target->path);
     }
-    storage_img_add(&img, name);
+    img_call_add(&call, name);
     /* Whole sectors, and never fewer than asked for. */
-    storage_img_add_size(&img, (capacity + 511) & ~(uint64_t)511);
-    return storage_img_run(&img, err);
+    img_call_add_size(&call, (capacity + 511) & ~(uint64_t)511);
+    return img_call_run(&call, err);
 }

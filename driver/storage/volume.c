@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver/storage/img.h"
+#include "driver/storage/crypt.h"
 #include "driver/storage/wipe.h"
 #include "util/error.h"
 

@@ -196,18 +196,25 @@ extent_size_parse(GHashTable *options, uint32_t *ret, GError **err)
 }
 
 /* Images grow in places all over: XFS is told to allocate them in larger pieces, or each write ends
- * up in an extent of its own. Other file systems have no such hint, and nothing is lost. */
+ * up in an extent of its own. Other file systems have no such hint, and nothing is lost. @asked:
+ * whom it is told that XFS does not take a size; NULL for one that nobody asked for. */
 static void
-file_set_extent_size(const BlockNode *file, uint32_t bytes)
+file_set_extent_size(const BlockNode *file, uint32_t bytes, const BlockImageOptions *asked)
 {
     struct fsxattr attributes;
+    g_autofree char *message = NULL;
 
     if (file->fd < 0 || bytes == 0 || ioctl(file->fd, FS_IOC_FSGETXATTR, &attributes) < 0)
         return;
     attributes.fsx_xflags |= FS_XFLAG_EXTSIZE;
     attributes.fsx_extsize = bytes;
-    if (ioctl(file->fd, FS_IOC_FSSETXATTR, &attributes) < 0)
-        g_debug("no extent size hint on '%s'", block_node_filename(file));
+    if (ioctl(file->fd, FS_IOC_FSSETXATTR, &attributes) == 0 || errno == EOPNOTSUPP || !asked ||
+        !asked->warn)
+        return;
+    message = g_strdup_printf("'%s': the file system takes no extent_size_hint=%u (%s); it keeps "
+                              "its own",
+                              block_node_filename(file), bytes, g_strerror(errno));
+    asked->warn(asked->ops.opaque, message);
 }
 
 /* What could not be made whole is not left to be taken for an image of another format. */
@@ -244,7 +251,8 @@ block_image_create(const char *filename, const char *format, GHashTable *options
         return false;
     if (g_strcmp0(g_hash_table_lookup(options, "nocow"), "on") == 0)
         file_set_nocow(file);
-    file_set_extent_size(file, extent_size);
+    file_set_extent_size(file, extent_size,
+                         g_hash_table_contains(options, "extent_size_hint") ? image : NULL);
     if (!driver->create(file, options, image, err)) {
         remove_file(file);
         return false;

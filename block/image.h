@@ -78,6 +78,8 @@ typedef struct {
     bool no_io;            /* only headers are looked at: encrypted images need no secret then */
     /* Asked before a name found inside an image is opened; NULL allows. */
     bool (*allow)(void *opaque, const char *filename, GError **err);
+    /* Told what was asked for and cannot be had, though the image can; NULL: nobody is. */
+    void (*warn)(void *opaque, const char *message);
 } BlockImageOptions;
 
 /* Opens @filename: a path, "json:{…}", "nbd://…", "nbd+unix://…", "file:…" or a host device.

@@ -30,6 +30,13 @@ tls_get(void *opaque, const char *id, const char *hostname, GError **err)
     return tool_objects_tls(args->by_id, id, false, hostname, err);
 }
 
+static void
+warn(void *opaque, const char *message)
+{
+    (void)opaque;
+    img_warn("%s", message);
+}
+
 bool
 img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockImageOptions *ret,
                   GError **err)
@@ -52,6 +59,7 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
                             strcmp(cache, "directsync") == 0),
         .check = how & IMG_OPEN_CHECK,
         .no_io = how & IMG_OPEN_NO_IO,
+        .warn = warn,
     };
     return true;
 }

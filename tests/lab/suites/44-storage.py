@@ -216,11 +216,11 @@ def shared(path):
     return sum(int(row[3]) for row in rows) * 512
 
 
-def shared_blocks():
+def shared_blocks(kind):
     """A file system that can share blocks between files is asked to by kiln-img."""
-    place = os.path.join(TMP, "btrfs")
+    place = os.path.join(TMP, kind)
     source, copy, again = (os.path.join(place, name) for name in ("source", "copy", "again"))
-    run("mkfs.btrfs", "-q", "-f", DISK)
+    run("mkfs." + kind, "-q", "-f", DISK)
     os.mkdir(place)
     run("mount", DISK, place)
     try:
@@ -232,7 +232,8 @@ def shared_blocks():
         run("sync", "-f", source)
         for form, options in (("raw", ()), ("qcow2", ()), ("qcow2", ("-o", "cluster_size=2M")),
                               ("qcow2", ("-o", "extended_l2=on,preallocation=metadata"))):
-            with test("btrfs: %s shares its blocks with the image it was made of" % " ".join((form, *options))):
+            with test("%s: %s shares its blocks with the image it was made of" % (
+                    kind, " ".join((form, *options)))):
                 run(IMG, "convert", "-f", "raw", "-O", form, *options, source, copy)
                 run("sync", "-f", copy)
                 check(shared(copy) >= 24 << 20, run("filefrag", "-v", copy))
@@ -245,20 +246,34 @@ def shared_blocks():
                     run("qemu-img", "check", copy)
                 os.unlink(copy)
                 os.unlink(again)
+        if kind == "xfs":
+            with test("xfs: takes the size of extents that it is given, or it is said that it does not"):
+                hints(copy)
     finally:
         run("umount", place)
 
 
+def hints(image):
+    for size, kept, word in (("1M", "[1048576]", ""), ("5000", "[0]", "takes no extent_size_hint=5000")):
+        made = subprocess.run([IMG, "create", "-q", "-f", "raw", "-o", "extent_size_hint=" + size, image, "8M"],
+                              check=True, capture_output=True, text=True)
+        check(word in made.stderr and bool(word) == bool(made.stderr), made.stderr)
+        said = run("xfs_io", "-c", "extsize", image)
+        check(said.startswith(kept), said)
+        os.unlink(image)
+
+
 # There is no udev here: LVM makes its devices and links by itself.
 os.environ["DM_DISABLE_UDEV"] = "1"
-for module in ("btrfs", "dm-mod", "dm-snapshot", "dm-thin-pool"):
+for module in ("btrfs", "xfs", "dm-mod", "dm-snapshot", "dm-thin-pool"):
     run("modprobe", module)
 try:
     with Daemon() as host:
         partitions()
         groups(host)
         gpt()
-    shared_blocks()
+    for kind in ("btrfs", "xfs"):
+        shared_blocks(kind)
 finally:
     subprocess.run(["vgremove", "-f", "kilnvg"], check=False, capture_output=True)
     subprocess.run(["wipefs", "--all", "--force", DISK], check=False, capture_output=True)

@@ -52,38 +52,44 @@ hide_beyond(const Layer *layer, GError **err)
                            block_node_filename(layer->from), block_node_filename(layer->to), at);
 }
 
+/* By way of @buf, PIECE bytes. */
 static bool
-commit_layer(Layer *layer, GError **err)
+commit_layer(Layer *layer, char *buf, GError **err)
 {
     uint64_t size = block_node_size(layer->from);
-    g_autofree char *buf = g_malloc(PIECE);
+    ImgWalk walk;
 
+    img_walk_begin(&walk, layer->from, NULL);
     for (uint64_t at = 0; at < size;) {
-        BlockStatus status;
-        int r = block_node_status(layer->from, at, size - at, &status);
-        uint64_t length = status.length;
+        ImgRange range = { 0 };
+        int r = img_walk_range(&walk, at, size - at, &range);
+        bool own = range.status.flags & BLOCK_STATUS_ALLOCATED;
+        uint64_t length = range.length;
         bool at_target = false; /* what failed */
 
-        if (r == 0 && status.flags & BLOCK_STATUS_ZERO && status.flags & BLOCK_STATUS_ALLOCATED) {
+        if (r == 0 && own && range.kind == IMG_COPY_ZERO) {
             at_target = true;
             r = block_node_write_zeroes(layer->to, at, length, BLOCK_UNMAP | layer->flags);
-        } else if (r == 0 && status.flags & BLOCK_STATUS_ALLOCATED) {
+        } else if (r == 0 && own) {
             length = MIN(length, (uint64_t)PIECE);
             r = block_node_pread(layer->from, at, buf, length);
             at_target = r == 0;
             if (r == 0)
                 r = block_node_pwrite(layer->to, at, buf, length, layer->flags);
         }
-        if (r < 0)
-            return block_error_set(
-                err, VIR_ERR_SYSTEM_ERROR, r, at_target ? layer->to : layer->from,
-                "committing '%s' into '%s' at byte %" PRIu64, block_node_filename(layer->from),
-                block_node_filename(layer->to), at);
+        if (r < 0) {
+            block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, at_target ? layer->to : layer->from,
+                            "committing '%s' into '%s' at byte %" PRIu64,
+                            block_node_filename(layer->from), block_node_filename(layer->to), at);
+            img_walk_end(&walk);
+            return false;
+        }
         at += length;
         layer->done += length;
         img_progress_set(layer->progress, (double)layer->done / (double)layer->total);
         keep_rate(layer);
     }
+    img_walk_end(&walk);
     return hide_beyond(layer, err);
 }
 
@@ -188,6 +194,7 @@ open_layers(ImgArgs *args, GPtrArray *layers, BlockNode **ret_base, char **ret_b
 static bool
 commit_all(ImgArgs *args, GPtrArray *layers, BlockNode *base, ImgProgress *progress, GError **err)
 {
+    g_autofree char *buf = g_malloc(PIECE);
     BlockNode *top = layers->pdata[0];
     Layer layer = {
         .to = base,
@@ -210,7 +217,7 @@ commit_all(ImgArgs *args, GPtrArray *layers, BlockNode *base, ImgProgress *progr
             return kiln_error_set(err, VIR_ERR_NO_SUPPORT,
                                   "'%s' is larger than '%s': commit it by itself first",
                                   block_node_filename(layer.from), block_node_filename(base));
-        if (!commit_layer(&layer, err))
+        if (!commit_layer(&layer, buf, err))
             return false;
     }
     if (!img_flush(base, err))

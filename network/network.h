@@ -7,8 +7,9 @@
  *
  * Threads: every function may be called from any thread. Queries take one short lock; whatever
  * changes a network (define, start, stop, update, a port) is done one at a time, however long the
- * programs it starts take, and never holds a query up. Callbacks of NetworkOps come without the
- * short lock, but may come while a change is under way: they must not call back into a change.
+ * programs it starts take, and holds no query up but network_is_active(). Callbacks of NetworkOps
+ * come without the short lock, but may come while a change is under way: they must not call back
+ * into a change, nor ask that.
  *
  * Errors are GErrors in KILN_ERROR with libvirt's codes. ret_ parameters are untouched on failure.
  *
@@ -79,6 +80,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_unref)
 const char *network_name(const Network *network);
 const uint8_t *network_uuid(const Network *network);
 
+/* Waits for the end of a start or a stop of the network, ten seconds at most. */
 bool network_is_active(Network *network);
 bool network_is_persistent(Network *network);
 bool network_autostart(Network *network);

@@ -5,9 +5,10 @@
  * by kiln-img in its sandbox alone.
  *
  * Threads: every function may be called from any thread. Queries take one short lock and never wait
- * for a change, but for the first look into a pool that was taken up from a former daemon; changes
- * of one pool are done one at a time, however long they take. Callbacks of StorageOps come without
- * the short lock, but may come while a change is under way: they must not call back into a change.
+ * for a change, but for the first look into a pool that was taken up from a former daemon, and
+ * storage_pool_is_active(); changes of one pool are done one at a time, however long they take.
+ * Callbacks of StorageOps come without the short lock, but may come while a change is under way:
+ * they must not call back into a change, nor ask that.
  *
  * Errors are GErrors in KILN_ERROR with libvirt's codes. ret_ parameters are untouched on failure.
  *
@@ -77,6 +78,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StoragePool, storage_pool_unref)
 const char *storage_pool_name(const StoragePool *pool);
 const uint8_t *storage_pool_uuid(const StoragePool *pool);
 
+/* Waits for the end of a start or a stop of the pool, ten seconds at most. */
 bool storage_pool_is_active(StoragePool *pool);
 bool storage_pool_is_persistent(StoragePool *pool);
 bool storage_pool_autostart(StoragePool *pool);

@@ -3,6 +3,8 @@
 or UUID, waited for, handed over by the daemon (unix socket, password or not), and takes keys. The guest
 is SeaBIOS, which asks for a key.
 
+# again: virt-viewer's windows come and go at their own pace
+
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 

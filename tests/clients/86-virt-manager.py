@@ -4,6 +4,8 @@ from the wizard to a guest (the CD of grub-rescue-pc) whose screen is read in it
 hot plugging, snapshots, storage, networks, cloning, deleting. Pictures of each step are kept in
 BUILD/screens.
 
+# again: virt-manager's windows come and go at their own pace
+
 usage: 86-virt-manager.py [STEP...]      steps are functions of TESTS; all of them by default
 
 SPDX-License-Identifier: LGPL-2.1-or-later

@@ -3,6 +3,8 @@
 listed, started, looked at, paused, ended; networks are made and deleted, storage pools stopped and started. Pictures are
 kept in BUILD/screens.
 
+# again: the browser's page is laid out at its own pace
+
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 

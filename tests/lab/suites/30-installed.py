@@ -3,8 +3,8 @@
 powers off on the power button.
 
 Two of them here; all of them, or those that begin with some words:
-    run-suites 30-installed -- --env KILN_WHOLE=1
-    run-suites 30-installed -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc SeaBIOS,q35 OVMF xhci"
+    KILN_WHOLE=1 run-suites 30-installed
+    KILN_WHOLE=1 run-suites 30-installed -- --env "KILN_ONLY=pc SeaBIOS,q35 OVMF xhci"
 
 # debian:
 # timeout: 9000

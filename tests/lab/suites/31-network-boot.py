@@ -5,8 +5,8 @@ installer of Debian up to its first question, where the package debian-installer
 there. By the other cards: a script.
 
 The first one and e1000 here; all, or those that begin with some words, by
-    run-suites 31-network-boot -- --env KILN_WHOLE=1
-    run-suites 31-network-boot -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc, rtl8139"
+    KILN_WHOLE=1 run-suites 31-network-boot
+    KILN_WHOLE=1 run-suites 31-network-boot -- --env "KILN_ONLY=pc, rtl8139"
 
 # timeout: 1800
 

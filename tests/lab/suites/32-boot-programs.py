@@ -4,8 +4,8 @@ SYSLINUX with memtest86+ from disks (where the package syslinux is there), at ea
 drives, and memtest86+ from its own CD. GRUB from each controller is tests/unit/launcher/firmware.py's.
 
 Three of them here; all, or those that begin with some words, by
-    run-suites 32-boot-programs -- --env KILN_WHOLE=1
-    run-suites 32-boot-programs -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc, IDE"
+    KILN_WHOLE=1 run-suites 32-boot-programs
+    KILN_WHOLE=1 run-suites 32-boot-programs -- --env "KILN_ONLY=pc, IDE"
 
 # timeout: 2400
 

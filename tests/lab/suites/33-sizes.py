@@ -3,7 +3,7 @@
 them, and memory holds what is written to it.
 
 Three of them here; all by
-    run-suites 33-sizes -- --env KILN_WHOLE=1
+    KILN_WHOLE=1 run-suites 33-sizes
 
 # timeout: 1800
 # late:

@@ -3,7 +3,7 @@
 was put aside for it (kdump). All of its devices work each time.
 
 One reboot and one kexec of one processor here; five of each of two by
-    run-suites 34-again -- --env KILN_WHOLE=1
+    KILN_WHOLE=1 run-suites 34-again
 
 # timeout: 1800
 # late:

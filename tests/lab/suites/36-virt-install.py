@@ -2,7 +2,7 @@
 """The definitions that virt-install writes for a system it does not know, for Debian and for Windows
 start as they are. With the installed Debian as its disk, the first one's comes up to its login and ends on
 `virsh shutdown` by
-    run-suites 36-virt-install -- --env KILN_WHOLE=1
+    KILN_WHOLE=1 run-suites 36-virt-install
 
 # timeout: 1200
 # late:

@@ -5,7 +5,7 @@ system is the one that was asked for, has an address, and ends on `virsh shutdow
 
 It takes most of an hour, and wants the mirror made first:
     tests/lab/mirror
-    run-suites 37-debian-install -- --env KILN_WHOLE=1
+    KILN_WHOLE=1 run-suites 37-debian-install
 
 # timeout: 7200
 # late:
@@ -173,7 +173,7 @@ def boots():
 
 
 if "KILN_WHOLE" not in os.environ:
-    print("skip Debian's installer - it takes most of an hour; --env KILN_WHOLE=1", flush=True)
+    print("skip Debian's installer - it takes most of an hour; KILN_WHOLE=1 ./check", flush=True)
 elif not served_mirror():
     print("skip Debian's installer - there is no mirror, see tests/lab/mirror", flush=True)
 else:

@@ -3,8 +3,8 @@
 firmwares and without one; its disks and its card work afterwards, and it has nothing to complain about.
 
 Three of them here; all, or those that begin with some words, by
-    run-suites 38-sleep -- --env KILN_WHOLE=1
-    run-suites 38-sleep -- --env KILN_WHOLE=1 --env "KILN_ONLY=pc"
+    KILN_WHOLE=1 run-suites 38-sleep
+    KILN_WHOLE=1 run-suites 38-sleep -- --env "KILN_ONLY=pc"
 
 # timeout: 1800
 # late:

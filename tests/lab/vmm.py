@@ -10,6 +10,7 @@ import socket
 import subprocess
 
 from suite import PROJECT, TMP, VMM, check, guest_files, wait_for
+from lines import Lines     # suite says where the tests' own modules are
 
 READY_SECONDS = 150
 
@@ -21,7 +22,7 @@ class Qmp:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(60)
         self.socket.connect(path)
-        self.file = self.socket.makefile("rw")
+        self.file = Lines(self.socket)
         self.events = []
         self.greeting = json.loads(self.file.readline())
         self.do("qmp_capabilities")
@@ -37,7 +38,6 @@ class Qmp:
 
     def send(self, command, **arguments):
         self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.file.flush()
         while True:
             message = self.read()
             check(message is not None, "the QMP session ended during " + command)

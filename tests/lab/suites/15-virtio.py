@@ -20,6 +20,7 @@ import threading
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import (TMP, VMM, Failed, check, guest_files, run, test, threads_of,  # noqa: E402
                    wait_for)
+from vmm import Qmp  # noqa: E402
 
 READY_SECONDS = 150
 TAP, HOST_IP = "kvtap0", "10.77.0.1"
@@ -62,31 +63,6 @@ dmesg | grep -iE 'virtio.*(error|fail|bad|invalid|broken)|I/O error' | head -5
 say done done
 while ! grep -q . /tmp/stop 2>/dev/null; do sleep 1; done
 """
-
-
-class Qmp:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60)
-        self.socket.connect(path)
-        self.file = self.socket.makefile("rw")
-        self.events = []
-        self.file.readline()
-        self.do("qmp_capabilities")
-
-    def do(self, command, **arguments):
-        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.file.flush()
-        while True:
-            line = self.file.readline()
-            check(line, "the QMP session ended during " + command)
-            message = json.loads(line)
-            if "event" in message:
-                self.events.append(message)
-            elif "return" in message:
-                return message["return"]
-            else:
-                raise Failed("%s: %s" % (command, message))
 
 
 class Peer:

@@ -19,6 +19,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../.."))
+from lines import Lines  # noqa: E402
+
 VMM, BARE, *ALWAYS = sys.argv[1:]
 SECONDS = 60
 LARGE = tempfile.NamedTemporaryFile()
@@ -160,13 +163,12 @@ class Session(unittest.TestCase):
                 break
             except (FileNotFoundError, ConnectionRefusedError):
                 time.sleep(0.01)
-        self.file = self.socket.makefile("rw")
+        self.file = Lines(self.socket)
         self.events, self.deletions = [], []
         self.assertIn("QMP", json.loads(self.file.readline()))
 
     def command(self, name, /, **args):
         self.file.write(json.dumps({"execute": name, "arguments": args, "id": name}))
-        self.file.flush()
         while True:
             message = json.loads(self.file.readline())
             if "event" not in message:

@@ -19,6 +19,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../.."))
+from lines import Lines  # noqa: E402
 from screen import read_ppm  # noqa: E402
 
 VMM, SLEEP, *ALWAYS = sys.argv[1:]
@@ -68,12 +69,11 @@ class Guest:
         answers = []
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(self.socket)
-            stream = client.makefile("rw")
+            stream = Lines(client)
             stream.readline()
             for command in ("qmp_capabilities", *commands):
                 name, arguments = command if isinstance(command, tuple) else (command, {})
                 stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
-                stream.flush()
                 answer = {}
                 while "return" not in answer:
                     answer = json.loads(stream.readline())

@@ -17,6 +17,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../.."))
+from lines import Lines  # noqa: E402
+
 VMM, *ALWAYS = sys.argv[1:]
 SECONDS = 30
 PROMPT = "(qemu) "
@@ -70,12 +73,11 @@ class Vmm(unittest.TestCase):
 
     def commands(self, path):
         """A function that carries out QMP commands at @path; events are passed over."""
-        stream = self.connect(path).makefile("rw")
+        stream = Lines(self.connect(path))
         stream.readline()
 
         def do(command, **arguments):
             stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-            stream.flush()
             while True:
                 answer = json.loads(stream.readline())
                 if "event" not in answer:

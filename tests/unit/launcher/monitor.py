@@ -253,6 +253,21 @@ class Vmm(unittest.TestCase):
                 self.assertEqual(process.wait(SECONDS), 0)
 
 
+class Reading(unittest.TestCase):
+    def test_nothing_read_ahead_is_lost(self):
+        """An event that came with an answer is still there when the next command has been sent."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(b"answer\nevent\n")
+            lines = Lines(ours)
+            self.assertEqual(lines.readline(), "answer\n")
+            lines.write("command\n")
+            theirs.sendall(b"answer\n")
+            self.assertEqual((lines.readline(), lines.readline()), ("event\n", "answer\n"))
+            self.assertEqual(theirs.recv(100), b"command\n")
+            lines.close()
+
+
 if not os.access("/dev/kvm", os.R_OK | os.W_OK):
     print("skipped: wants /dev/kvm")
     sys.exit(77)

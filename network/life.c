@@ -149,9 +149,9 @@ network_start_locked(Network *network, NetworkDef *live, GError **err)
 {
     bool ok;
 
-    registry_turn_begin(&network->object);
+    registry_set_turning(&network->object, true);
     ok = start_turn(network, live, err);
-    registry_turn_end(&network->object);
+    registry_set_turning(&network->object, false);
     return ok;
 }
 
@@ -165,7 +165,7 @@ network_stop_locked(Network *network, GError **err)
     if (!network->live)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "network '%s' is not active",
                               network->object.name);
-    registry_turn_begin(&network->object);
+    registry_set_turning(&network->object, true);
     live = network_def_copy(network->live);
     network_unserve(network, live, network->def == NULL);
     network_take_down(live);
@@ -174,7 +174,7 @@ network_stop_locked(Network *network, GError **err)
     if (!network_run_hook(network, live, "stopped", "end", &hook))
         registry_warn(&m->registry, "%s", hook->message);
     network_manager_event(network, VIR_NETWORK_EVENT_STOPPED);
-    registry_turn_end(&network->object);
+    registry_set_turning(&network->object, false);
     if (!network->def)
         registry_drop(&network->object);
     return true;

@@ -182,25 +182,13 @@ registry_replace(const RegistryObject *object, void *place, void *def)
     object->registry->class->free(old);
 }
 
-static void
-set_turning(RegistryObject *object, bool turning)
+void
+registry_set_turning(RegistryObject *object, bool turning)
 {
     g_mutex_lock(&object->registry->lock);
     object->turning = turning;
     g_cond_broadcast(&object->registry->turned);
     g_mutex_unlock(&object->registry->lock);
-}
-
-void
-registry_turn_begin(RegistryObject *object)
-{
-    set_turning(object, true);
-}
-
-void
-registry_turn_end(RegistryObject *object)
-{
-    set_turning(object, false);
 }
 
 void

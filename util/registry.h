@@ -52,7 +52,7 @@ struct Registry {
     void *opaque;
 
     GMutex change, lock;
-    GCond turned; /* an object has started or stopped; with `lock` */
+    GCond turned;        /* an object has started or stopped; with `lock` */
     GHashTable *by_name; /* name → RegistryObject, a reference */
     GHashTable *by_uuid; /* uuid → the same, no reference */
 };
@@ -63,7 +63,7 @@ struct RegistryObject {
     char *name;         /* constant, as is the next */
     uint8_t uuid[16];
     bool autostart;
-    bool turning; /* it is being started or stopped */
+    bool turning;    /* it is being started or stopped */
     bool registered; /* false: dropped, while somebody waited for `change` */
 };
 
@@ -98,9 +98,8 @@ bool registry_check(const RegistryObject *object, GError **err);
 bool registry_flag(const RegistryObject *object, const bool *flag);
 void registry_replace(const RegistryObject *object, void *place, void *def);
 
-/* Around a start or a stop of the object, both with what keeps others from doing the same. */
-void registry_turn_begin(RegistryObject *object);
-void registry_turn_end(RegistryObject *object);
+/* Before and after a start or a stop, with what keeps others from doing the same. */
+void registry_set_turning(RegistryObject *object, bool turning);
 /* Takes `lock`, once no turn is under way: a client that is told how it was before, after the event
  * that says how it is, would believe it for good. What takes longer than ten seconds (a hook that
  * asks, a server that is silent) is read as it stands. */

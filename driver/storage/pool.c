@@ -223,9 +223,9 @@ storage_pool_start_locked(StoragePool *pool, unsigned flags, GError **err)
 {
     bool ok;
 
-    registry_turn_begin(&pool->object);
+    registry_set_turning(&pool->object, true);
     ok = start_turn(pool, flags, err);
-    registry_turn_end(&pool->object);
+    registry_set_turning(&pool->object, false);
     return ok;
 }
 
@@ -260,12 +260,12 @@ storage_pool_stop(StoragePool *pool, GError **err)
     bool ok;
 
     g_mutex_lock(&pool->change);
-    registry_turn_begin(&pool->object);
+    registry_set_turning(&pool->object, true);
     ok = storage_pool_check_active(pool, err) && check_idle(pool, err) &&
          (!pool->backend->stop || pool->backend->stop(pool, pool->def, err));
     if (ok)
         stopped(pool);
-    registry_turn_end(&pool->object);
+    registry_set_turning(&pool->object, false);
     g_mutex_unlock(&pool->change);
     return ok;
 }

@@ -309,14 +309,14 @@ test_turn(void **state)
     Thing *thing = add(things, "a " UUID_A), *other = add(things, "b " UUID_B);
     GThread *asking;
 
-    registry_turn_begin(&thing->object);
+    registry_set_turning(&thing->object, true);
     assert_null(ask(other));
     asking = g_thread_new("ask", ask, thing);
     g_usleep(50000); /* without the wait it would have its answer by now */
     g_mutex_lock(&r->lock);
     thing->runs = true;
     g_mutex_unlock(&r->lock);
-    registry_turn_end(&thing->object);
+    registry_set_turning(&thing->object, false);
     assert_non_null(g_thread_join(asking));
     assert_non_null(ask(thing));
 }

@@ -228,12 +228,10 @@ job_copy_dirty(BlockJob *job, BlockNode *from, BlockNode *to, uint64_t *at, uint
     while (job_filter_next(job->filter, *at, JOB_CHUNK, &offset, &length)) {
         job_filter_enter(job->filter, &range, offset, length, true);
         /* the guest's writes may have saved some of it meanwhile, or added to it */
-        if (!job_filter_next(job->filter, offset, length, &offset, &length) ||
-            offset < range.offset || offset >= range.end) {
+        if (!job_filter_next_in(job->filter, &range, offset, &offset, &length)) {
             job_filter_leave(job->filter, &range);
             continue;
         }
-        length = MIN(length, range.end - offset);
         job_filter_set_dirty(job->filter, offset, length, false);
         r = job_copy(from, to, offset, length, &reading);
         if (r < 0)

@@ -195,6 +195,18 @@ job_filter_next(BlockNode *filter, uint64_t from, uint64_t max, uint64_t *ret_of
     return found;
 }
 
+bool
+job_filter_next_in(BlockNode *filter, const JobRange *range, uint64_t from, uint64_t *ret_offset,
+                   uint64_t *ret_length)
+{
+    if (from >= range->end ||
+        !job_filter_next(filter, from, range->end - from, ret_offset, ret_length) ||
+        *ret_offset < from || *ret_offset >= range->end)
+        return false;
+    *ret_length = MIN(*ret_length, range->end - *ret_offset);
+    return true;
+}
+
 uint64_t
 job_filter_dirty(BlockNode *filter)
 {
@@ -252,8 +264,7 @@ filter_save(BlockNode *node, const JobRange *range)
     bool reading;
     int r;
 
-    while (at < range->end && job_filter_next(node, at, range->end - at, &offset, &length) &&
-           offset >= at && offset < range->end) {
+    while (job_filter_next_in(node, range, at, &offset, &length)) {
         r = job_copy(node->file, f->target, offset, length, &reading);
         if (r < 0)
             g_atomic_int_compare_and_exchange(&f->error, 0, r);

@@ -42,6 +42,9 @@ void job_filter_set_dirty(BlockNode *filter, uint64_t offset, uint64_t length, b
  * has at most @max bytes. */
 bool job_filter_next(BlockNode *filter, uint64_t from, uint64_t max, uint64_t *ret_offset,
                      uint64_t *ret_length);
+/* The first dirty run at or after @from that lies in @range, which the caller has entered. */
+bool job_filter_next_in(BlockNode *filter, const JobRange *range, uint64_t from,
+                        uint64_t *ret_offset, uint64_t *ret_length);
 uint64_t job_filter_dirty(BlockNode *filter); /* bytes */
 uint64_t job_filter_granularity(const BlockNode *filter);
 /* What writing to the target for the guest came to: 0, or the first -errno. */

@@ -126,6 +126,43 @@ guest_end_call(void *opaque)
     block_queue_drain(rig->queue);
 }
 
+/* Where guest_write_call() writes, in bytes. */
+typedef struct {
+    Rig *rig;
+    uint64_t offset, length;
+} GuestWrite;
+
+static void
+guest_write_done(void *opaque, int ret)
+{
+    Rig *rig = opaque;
+
+    rig->failed |= ret != 0;
+}
+
+static void
+guest_write_call(void *opaque)
+{
+    const GuestWrite *write = opaque;
+    Rig *rig = write->rig;
+    struct iovec iov = { rig->expect + write->offset, write->length };
+
+    memset(iov.iov_base, 0xe5, iov.iov_len);
+    block_queue_writev(rig->queue, write->offset, &iov, 1, 0, guest_write_done, rig);
+    block_queue_submit(rig->queue);
+    block_queue_drain(rig->queue);
+}
+
+/* A guest that stands still writes [@offset, @offset + @length). */
+static void
+guest_write(Rig *rig, uint64_t offset, uint64_t length)
+{
+    GuestWrite write = { rig, offset, length };
+
+    io_loop_run_sync(rig->loop, guest_write_call, &write);
+    assert_false(rig->failed);
+}
+
 static void
 guest_end(Rig *rig)
 {
@@ -576,6 +613,37 @@ test_backup(void **state)
     rig_finish(rig, "top", "qcow2");
 }
 
+/* What is saved for a write lies where others are kept away: not behind it, though its first
+ * cluster needs no saving any more. */
+static void
+test_backup_saves_what_is_written(void **state)
+{
+    enum { CLUSTER = 64 << 10 };
+    Rig *rig = rig_new("qcow2");
+    BlockJobOptions options = rig_options(rig);
+    BlockNode *target = target_open(rig, "copy", "qcow2", NULL);
+    g_autoptr(GError) err = NULL;
+    BlockStatus s;
+
+    (void)state;
+    guest_end(rig);
+    if (!block_job_backup(rig->jobs, &options, target, BLOCK_SYNC_NONE, NULL, 0, &err))
+        fail_msg("%s", err->message);
+    guest_write(rig, 0, BLOCK_SECTOR);
+    guest_write(rig, CLUSTER - BLOCK_SECTOR, 2 * BLOCK_SECTOR);
+    for (uint64_t at = 0; at < 3 * CLUSTER; at += s.length) {
+        assert_int_equal(block_node_status(target, at, 3 * CLUSTER - at, &s), 0);
+        assert_int_equal(s.flags & BLOCK_STATUS_ALLOCATED ? at + s.length <= 2 * CLUSTER
+                                                          : at == 2 * CLUSTER,
+                         true);
+    }
+    assert_true(block_job_cancel(block_jobs_find(rig->jobs, "job"), true, &err));
+    wait_for(&rig->ended);
+    block_node_unref(target);
+    io_loop_run_sync(rig->loop, guest_begin_call, rig);
+    rig_finish(rig, "top", "qcow2");
+}
+
 /* What a bitmap says was written since the copy, put over the copy, is the disk of now. */
 static void
 test_backup_incremental(void **state)
@@ -805,6 +873,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_mirror_top),
         cmocka_unit_test(test_mirror_not_moved),
         cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_backup_saves_what_is_written),
         cmocka_unit_test(test_backup_incremental),
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_resize),

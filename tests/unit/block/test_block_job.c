@@ -750,12 +750,16 @@ test_target_fails(void **state)
     target = node_open(object);
     assert_true(dup2(open("/dev/full", O_RDWR), block_node_file(target)->fd) >= 0);
     options.on_target_error = BLOCK_ON_ERROR_ENOSPC;
+    /* zeroes would fail otherwise: that device has no size to be set */
+    guest_end(rig);
+    guest_write(rig, 0, BLOCK_SECTOR);
     if (!block_job_mirror(rig->jobs, &options, target, BLOCK_SYNC_FULL, false, 0, &err))
         fail_msg("%s", err->message);
     while (rig->errors == 0)
         g_main_context_iteration(NULL, TRUE);
     while (!strstr(rig->statuses->str, "paused"))
         g_main_context_iteration(NULL, TRUE);
+    io_loop_run_sync(rig->loop, guest_begin_call, rig);
     assert_true(block_job_cancel(block_jobs_find(rig->jobs, "job"), true, &err));
     wait_for(&rig->ended);
     assert_true(rig->cancelled);

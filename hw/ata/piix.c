@@ -191,10 +191,23 @@ piix_pause_call(void *opaque)
     piix_set_running_call(piix, drive_pause);
 }
 
+/* What was under way when the machine was saved begins anew when all devices are loaded: the
+ * drives, which come behind their controller, and what they have to tell first. */
 static void
 piix_resume_call(void *opaque)
 {
-    piix_set_running_call(opaque, drive_resume);
+    Piix *piix = opaque;
+
+    for (unsigned i = 0; i < PIIX_CHANNELS; i++) {
+        PiixChannel *ch = &piix->channels[i];
+
+        g_mutex_lock(&piix->pci.device.lock);
+        if (ch->restore)
+            piix_channel_restore(ch);
+        ch->restore = false;
+        g_mutex_unlock(&piix->pci.device.lock);
+    }
+    piix_set_running_call(piix, drive_resume);
 }
 
 static void
@@ -244,20 +257,12 @@ channel_before_save(void *state)
 {
     PiixChannel *ch = state;
 
+    if (ch->restore)
+        return; /* it is still as it was loaded */
     ch->saved_phase = (uint8_t)ch->req.phase;
     ch->saved_command = ch->req.tf.command;
     ch->saved_moved = ch->req.moved;
     memcpy(ch->saved_packet, ch->req.packet, sizeof(ch->saved_packet));
-}
-
-static void
-channel_load_call(void *opaque)
-{
-    PiixChannel *ch = opaque;
-
-    g_mutex_lock(&ch->piix->pci.device.lock);
-    piix_channel_restore(ch);
-    g_mutex_unlock(&ch->piix->pci.device.lock);
 }
 
 static bool
@@ -265,6 +270,8 @@ channel_after_load(void *state, GError **err)
 {
     PiixChannel *ch = state;
 
+    if (ch->pio_len == 0)
+        ch->pio_at = 0; /* streams of before left it where the last packet had ended */
     if (ch->unit >= ATA_UNITS || ch->owner >= ATA_UNITS || ch->pio_len > PIIX_PIO_MAX ||
         ch->pio_at > ch->pio_len || ch->saved_phase > ATA_DONE)
         return kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
@@ -273,7 +280,7 @@ channel_after_load(void *state, GError **err)
                               ch->pio_at, ch->pio_len, ch->unit, ch->saved_phase);
     ch->bm_table &= ~3u;
     gsi_source_set(&ch->irq, ch->irq_pending && !(ch->control & CONTROL_NIEN));
-    io_loop_run_sync(ch->piix->loop, channel_load_call, ch);
+    ch->restore = true;
     return true;
 }
 

@@ -69,6 +69,8 @@ typedef struct {
     uint8_t bm_command, bm_status;
     uint32_t bm_table;
 
+    bool restore; /* what was loaded is to begin anew */
+
     /* saved state's copies */
     uint8_t saved_phase, saved_packet[SCSI_CDB_MAX];
     uint64_t saved_moved;
@@ -92,7 +94,8 @@ void piix_channel_reset(PiixChannel *ch);
 void piix_channel_step(AtaRequest *req);
 /* The bus master was started; with the lock held. */
 void piix_channel_dma(PiixChannel *ch);
-/* Begins the command that was under way when the state was saved anew, in the loop. */
+/* Begins the command that was under way when the state was saved anew; in the loop, with the lock
+ * held. */
 void piix_channel_restore(PiixChannel *ch);
 
 #endif

@@ -45,6 +45,12 @@ ch_defer(PiixChannel *ch, PiixWork work)
     ch->queued = true;
 }
 
+static void
+ch_empty_buffer(PiixChannel *ch)
+{
+    ch->pio_at = ch->pio_len = 0;
+}
+
 /* ---- resets ---- */
 
 static void
@@ -71,7 +77,8 @@ static void
 ch_finish_reset(PiixChannel *ch)
 {
     ch->resetting = ch->active = ch->orphan = ch->dma_wanted = ch->fetching = false;
-    ch->pio_at = ch->pio_len = 0;
+    ch->restore = false;
+    ch_empty_buffer(ch);
     for (unsigned i = 0; i < ATA_UNITS; i++) {
         if (ch->bus.drives[i])
             ata_drive_reset(ch->bus.drives[i], false);
@@ -89,7 +96,7 @@ piix_channel_reset(PiixChannel *ch)
     }
     ch->irq_pending = false;
     ch_update_irq(ch);
-    ch->pio_at = ch->pio_len = 0;
+    ch_empty_buffer(ch);
     ch->orphan = ch->active;
     ch->resetting = true;
     ch_defer(ch, PIIX_RESET);
@@ -309,7 +316,7 @@ ch_stored(PiixChannel *ch)
 {
     struct iovec iov = { ch->buffer, ch->pio_len };
 
-    ch->pio_len = 0;
+    ch_empty_buffer(ch);
     if (ch->req.phase == ATA_PACKET) {
         memset(ch->req.packet, 0, sizeof(ch->req.packet));
         memcpy(ch->req.packet, ch->buffer, ATA_PACKET_SIZE);
@@ -421,7 +428,9 @@ piix_channel_restore(PiixChannel *ch)
     }
     if (ch->saved_moved <= req->length)
         req->moved = req->scsi.moved = ch->saved_moved;
-    if (ch->pio_len == 0 && !ch->dma_wanted)
+    if (ch->dma_wanted && ch->bm_status & BM_ACTIVE)
+        ch_defer(ch, PIIX_DMA);
+    else if (ch->pio_len == 0 && !ch->dma_wanted)
         ch_advance(ch);
 }
 
@@ -440,13 +449,13 @@ ch_pio_over(PiixChannel *ch)
     PiixRegs *r = ch_regs(ch);
 
     if (ch->pio_in && ch->req.phase == ATA_DONE) {
-        ch->pio_len = 0;
+        ch_empty_buffer(ch);
         ch_end(ch, ch->req.tf.command == COMMAND_PACKET);
         return;
     }
     r->status = ATA_SR_BUSY;
     if (ch->pio_in)
-        ch->pio_len = 0;
+        ch_empty_buffer(ch);
     ch_defer(ch, ch->pio_in ? PIIX_FETCH : PIIX_STORED);
 }
 
@@ -532,7 +541,7 @@ ch_command(PiixChannel *ch, uint8_t command)
     ch->req.tf.command = command;
     ch->regs[ch->unit].status = ATA_SR_BUSY;
     ch->regs[ch->unit].error = 0;
-    ch->pio_at = ch->pio_len = 0;
+    ch_empty_buffer(ch);
     ch_defer(ch, PIIX_START);
 }
 

@@ -83,8 +83,13 @@ class Guest:
         if sandbox:
             argv += ["-sandbox", "on,user=64055:64055"]
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
-        wait_for("the QMP socket", lambda: os.path.exists(self.qmp_path), 20)
+        wait_for("the QMP socket", self.has_qmp, 20)
         self.qmp = Qmp(self.qmp_path)
+
+    def has_qmp(self):
+        check(self.process.poll() is None, "kiln-vmm refused: " +
+              (self.process.stderr.read() if self.process.poll() is not None else ""))
+        return os.path.exists(self.qmp_path)
 
     def output(self):
         with open(self.serial, errors="replace") as file:
@@ -108,6 +113,8 @@ class Guest:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        elif self.process.returncode and not self.process.stderr.closed:
+            print("# kiln-vmm ended with %d: %s" % (self.process.returncode, self.process.stderr.read()))
         with open(os.path.join(os.environ["KILN_SUITE_OUT"], os.path.basename(self.serial)),
                   "w") as file:
             file.write(self.output())

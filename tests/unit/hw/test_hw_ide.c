@@ -295,6 +295,106 @@ test_save(void **state)
     assert_int_equal(wait_idle(f) & (DRQ | ERR), 0);
 }
 
+/* The machine is saved, and another one goes on. */
+static void
+go_on_elsewhere(Fixture *f)
+{
+    g_autoptr(GByteArray) data = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+
+    machine_set_running(f->fake->machine, false);
+    assert_true(machine_save(f->fake->machine, data, &err));
+    machine_reset(f->fake->machine);
+    if (!machine_load(f->fake->machine, data->data, data->len, &err))
+        fail_msg("%s", err->message);
+    machine_set_running(f->fake->machine, true);
+}
+
+static void
+send_packet(Fixture *f, const uint8_t *packet)
+{
+    assert_int_equal(wait_idle(f) & (DRQ | ERR), DRQ);
+    go_on_elsewhere(f);
+    for (unsigned i = 0; i < 12; i += 2) {
+        fake_out(f->fake, 0x1f0, 2, bytes_load16(packet + i));
+        if (i == 4)
+            go_on_elsewhere(f);
+    }
+    go_on_elsewhere(f);
+}
+
+/* Whatever the drive does when the machine is saved goes on. */
+static void
+test_save_anywhere(void **state)
+{
+    static const uint8_t ready[12] = { 0 }, read10[12] = { 0x28, 0, 0, 0, 0, 2, 0, 0, 3 };
+    Fixture *f = *state;
+    uint8_t page[6144];
+    unsigned got = 0;
+
+    command(f, 0xa0, 1, 0, 0);
+    send_packet(f, ready);
+    assert_int_equal(wait_idle(f) & ERR, ERR); /* unit attention */
+
+    /* a packet's data by PIO, then by DMA */
+    command(f, 0xa0, 1, 0x800 << 8, 0);
+    go_on_elsewhere(f);
+    send_packet(f, read10);
+    for (; wait_idle(f) & DRQ; go_on_elsewhere(f)) {
+        assert_true(got + 2048 <= sizeof(page));
+        read_data(f, page + got, 1000);
+        go_on_elsewhere(f);
+        read_data(f, page + got + 1000, 1048);
+        got += 2048;
+    }
+    assert_int_equal(got, 6144);
+    assert_int_equal(page[0], 9);
+    assert_int_equal(page[6143], 20);
+    for (unsigned early = 0; early < 2; early++) {
+        set_prd(f, 0, DATA, 6144, true);
+        memset(f->fake->ram + DATA, 0, 6144);
+        fake_out(f->fake, BM, 1, 0);
+        fake_out(f->fake, BM + 4, 4, TABLE);
+        fake_out(f->fake, BM + 2, 1, 6);
+        fake_out(f->fake, 0x1f6, 1, 0xf0);
+        fake_out(f->fake, 0x1f1, 1, 1);
+        command(f, 0xa0, 1, 0, 0);
+        if (early)
+            fake_out(f->fake, BM, 1, 9);
+        send_packet(f, read10);
+        if (!early)
+            fake_out(f->fake, BM, 1, 9);
+        go_on_elsewhere(f);
+        for (unsigned i = 0; !(fake_in(f->fake, BM + 2, 1) & 6); i++) {
+            assert_true(i < 100000);
+            g_usleep(50);
+        }
+        assert_int_equal(wait_idle(f) & (DRQ | ERR), 0);
+        assert_int_equal(f->fake->ram[DATA], 9);
+        assert_int_equal(f->fake->ram[DATA + 6143], 20);
+        fake_out(f->fake, BM, 1, 0);
+        go_on_elsewhere(f);
+    }
+
+    command(f, 0x30, 0, 60, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        go_on_elsewhere(f);
+        assert_int_equal(wait_idle(f) & (DRQ | ERR), DRQ);
+        for (unsigned w = 0; w < 128; w++) {
+            fake_out(f->fake, 0x1f0, 4, 0x01010101u * (0x31 + i));
+            if (w == 77)
+                go_on_elsewhere(f);
+        }
+    }
+    go_on_elsewhere(f);
+    assert_int_equal(wait_idle(f) & (DRQ | ERR), 0);
+    assert_int_equal(pread(f->disk, page, 1024, 60 * 512), 1024);
+    assert_int_equal(page[0], 0x31);
+    assert_int_equal(page[511], 0x31);
+    assert_int_equal(page[512], 0x32);
+    assert_int_equal(page[1023], 0x32);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -303,6 +403,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_signatures), TEST(test_pio),    TEST(test_fifo_index),      TEST(test_dma),
         TEST(test_bad_tables), TEST(test_packet), TEST(test_reset_in_flight), TEST(test_save),
+        TEST(test_save_anywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

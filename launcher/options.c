@@ -92,6 +92,58 @@ option_store(Options *options, const Option *o, const char *value, GError **err)
     return true;
 }
 
+/* A word without a dash is the first disk's image. */
+static bool
+options_set_disk(Options *options, const char *file, GError **err)
+{
+    if (options->hda)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "'%s': '%s' is the first disk already; another one is -drive file=%s",
+                              file, options->hda, file);
+    options->hda = g_strdup(file);
+    return true;
+}
+
+/* What -net says, one card and its back end, becomes a -nic. */
+static bool
+options_join_net(Options *options, GError **err)
+{
+    static const char *const keys[] = { "type", "model", "macaddr", "addr", NULL };
+    JsonObject *card = NULL, *back_end = NULL;
+    guint cards = 0, back_ends = 0;
+
+    for (guint i = 0; i < options->nets->len; i++) {
+        JsonObject *net = g_ptr_array_index(options->nets, i);
+        const char *type = keyval_text(net, "type");
+
+        if (!g_strcmp0(type, "none"))
+            continue;
+        if (g_strcmp0(type, "nic") != 0) {
+            back_end = net;
+            back_ends++;
+            continue;
+        }
+        if (!keyval_check("-net nic", net, keys, err))
+            return false;
+        card = net;
+        cards++;
+    }
+    if (cards == 0 && back_ends == 0)
+        return true;
+    if (cards != 1 || back_ends != 1)
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "-net: there are %u cards (nic) and %u back ends, and there can be one "
+            "of each; several are written as -nic user,model=virtio",
+            cards, back_ends);
+    for (size_t i = 1; keys[i]; i++)
+        if (json_object_has_member(card, keys[i]))
+            json_object_set_string_member(back_end, i == 2 ? "mac" : keys[i],
+                                          keyval_text(card, keys[i]));
+    g_ptr_array_add(options->nics, json_object_ref(back_end));
+    return true;
+}
+
 static Options *
 options_new(void)
 {
@@ -119,9 +171,9 @@ options_parse(int argc, char **argv, GError **err)
         const Option *o;
 
         if (*name != '-' || !name[1]) {
-            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                           "'%s' is not an option; a disk is -drive file=%s,if=virtio", arg, arg);
-            return NULL;
+            if (!options_set_disk(options, arg, err))
+                return NULL;
+            continue;
         }
         name += name[1] == '-' && name[2] ? 2 : 1;
         o = option_find(name);
@@ -140,6 +192,8 @@ options_parse(int argc, char **argv, GError **err)
         if (!option_store(options, o, value, err))
             return NULL;
     }
+    if (!options_join_net(options, err))
+        return NULL;
     return g_steal_pointer(&options);
 }
 
@@ -166,7 +220,7 @@ char *
 options_help(void)
 {
     GString *text = g_string_new("kiln-vmm runs one KVM guest. Its options are written as QEMU's.\n"
-                                 "usage: kiln-vmm [OPTION...]\n\n");
+                                 "usage: kiln-vmm [OPTION...] [DISK]\n\n");
 
     for (size_t i = 0; i < option_count; i++) {
         const Option *o = &option_table[i];

@@ -17,9 +17,9 @@ typedef struct {
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
     char *incoming, *gdb;
     char *hda, *hdb, *hdc, *hdd, *cdrom;
-    GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *chardevs, *mons;
+    GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *nets, *chardevs;
     GPtrArray *fw_cfgs, *smbios;          /* of JsonObject */
-    GPtrArray *add_fds, *globals;         /* of JsonObject */
+    GPtrArray *add_fds, *globals, *mons;  /* of JsonObject */
     GPtrArray *vncs;                      /* of JsonObject */
     GPtrArray *serials, *parallels, *monitors, *qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;

@@ -63,7 +63,9 @@ test_mistakes_are_named(void **state)
         { "-device", "{\"driver\":", "not JSON" },
         { "-device", "x,=3", "no name before" },
         { "-smp", "2,,", "-smp" },
-        { "disk.raw", "", "is not an option" },
+        { "disk.raw", "other.raw", "'disk.raw' is the first disk already" },
+        { "-net", "nic", "1 cards (nic) and 0 back ends" },
+        { "-net", "nic,modle=e1000", "did you mean 'model'" },
         { "-no-such-thing-at-all", "", "-help" },
     };
 
@@ -79,6 +81,23 @@ test_mistakes_are_named(void **state)
         }
         assert_refused(err, rows[i].says);
     }
+}
+
+static void
+test_older_ways(void **state)
+{
+    g_autoptr(Options) o = PARSE(NULL, "-net", "user,hostfwd=tcp::2222-:22", "disk.raw", "-net",
+                                 "nic,model=virtio,macaddr=52:54:00:00:00:01", "-net", "none");
+    JsonObject *nic;
+
+    (void)state;
+    assert_non_null(o);
+    assert_string_equal(o->hda, "disk.raw");
+    assert_int_equal(o->nics->len, 1);
+    nic = g_ptr_array_index(o->nics, 0);
+    assert_string_equal(keyval_text(nic, "type"), "user");
+    assert_string_equal(keyval_text(nic, "model"), "virtio");
+    assert_string_equal(keyval_text(nic, "mac"), "52:54:00:00:00:01");
 }
 
 static void
@@ -272,6 +291,7 @@ main(void)
         cmocka_unit_test(test_text_and_lists),
         cmocka_unit_test(test_later_options_override_members),
         cmocka_unit_test(test_mistakes_are_named),
+        cmocka_unit_test(test_older_ways),
         cmocka_unit_test(test_missing_argument),
         cmocka_unit_test(test_every_option_is_in_the_help),
         cmocka_unit_test(test_typed_members),

@@ -121,7 +121,7 @@ static const SavedTable vmgenid_saved = {
 };
 
 static const DeviceProp vmgenid_props[] = {
-    { "guid", PROP_STRING, offsetof(VmGenId, guid), .required = true,
+    { "guid", PROP_STRING, offsetof(VmGenId, guid), "auto",
       .help = "the identifier: a UUID, or auto" },
 };
 

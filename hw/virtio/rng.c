@@ -41,6 +41,15 @@ typedef struct {
     bool waiting; /* for the source to have some */
 } VirtioRng;
 
+/* What a device draws on that names none, as QEMU's does. */
+static const RngSource kernel_source = { .fd = -1 };
+
+static const RngSource *
+rng_source(const VirtioRng *rng)
+{
+    return rng->rng.object ? rng->rng.object : &kernel_source;
+}
+
 static void
 source_free(gpointer opaque)
 {
@@ -111,7 +120,7 @@ rng_source_ready(void *opaque, uint32_t events)
 
     (void)events;
     rng->waiting = false;
-    io_loop_modify_fd(rng->loop, ((RngSource *)rng->rng.object)->fd, 0);
+    io_loop_modify_fd(rng->loop, rng_source(rng)->fd, 0);
     virt_queue_schedule(&rng->virtio.queues[0]);
 }
 
@@ -138,7 +147,7 @@ rng_refill(VirtioRng *rng)
 static ssize_t
 rng_fill(VirtioRng *rng)
 {
-    const RngSource *source = rng->rng.object;
+    const RngSource *source = rng_source(rng);
     const struct iovec *in = virt_chain_in(&rng->chain);
     size_t want = MIN(MIN(rng->chain.in_len, BURST), rng->left), done = 0;
     ssize_t n = 0;
@@ -162,7 +171,7 @@ static void
 rng_handle(VirtQueue *q)
 {
     VirtioRng *rng = (VirtioRng *)q->dev;
-    const RngSource *source = rng->rng.object;
+    const RngSource *source = rng_source(rng);
     unsigned turn = 0;
 
     while (!rng->waiting && virt_queue_next(q, &rng->chain, &turn)) {
@@ -196,7 +205,7 @@ static void
 rng_queue_start(VirtQueue *q)
 {
     VirtioRng *rng = (VirtioRng *)q->dev;
-    const RngSource *source = rng->rng.object;
+    const RngSource *source = rng_source(rng);
 
     rng->timer = io_timer_new(rng->loop, rng_period_over, rng);
     rng->period_end = 0;
@@ -209,7 +218,7 @@ static void
 rng_queue_stop(VirtQueue *q)
 {
     VirtioRng *rng = (VirtioRng *)q->dev;
-    const RngSource *source = rng->rng.object;
+    const RngSource *source = rng_source(rng);
 
     g_clear_pointer(&rng->timer, io_timer_free);
     if (source->fd >= 0)
@@ -236,8 +245,8 @@ rng_unrealize(VirtioDevice *dev)
 }
 
 static const DeviceProp rng_props[] = {
-    { "rng", PROP_RNG, offsetof(VirtioRng, rng), .required = true,
-      .help = "id of an -object rng-random or rng-builtin" },
+    { "rng", PROP_RNG, offsetof(VirtioRng, rng),
+      .help = "id of an -object rng-random or rng-builtin (a builtin one of its own)" },
     { "max-bytes", PROP_UINT64, offsetof(VirtioRng, max_bytes), "9223372036854775807", .min = 1,
       .max = INT64_MAX, .help = "most bytes in a period" },
     { "period", PROP_UINT32, offsetof(VirtioRng, period_ms), "65536", .min = 1, .max = G_MAXINT32,

@@ -177,7 +177,7 @@ test_iasl_full(void **state)
         assert_true(board_create(fake->machine, boards[i], &err));
         fake_device(fake, "pvpanic", NULL);
         fake_device(fake, "vmgenid", "guid", "12345678-9abc-def0-1122-334455667788", NULL);
-        fake_device_refused(fake, "only one", "vmgenid", "guid", "auto", NULL);
+        fake_device_refused(fake, "only one", "vmgenid", NULL);
         fake_device(fake, i ? "pci-bridge" : "pcie-pci-bridge", "id", "br1", NULL);
         check_tables(fake);
         assert_memory_equal(fake->ram + 0xfb000 + 40, "\x78\x56\x34\x12\xbc\x9a\xf0\xde\x11\x22",

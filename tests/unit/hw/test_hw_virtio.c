@@ -592,6 +592,19 @@ test_rate_limit(void **state)
     assert_true(io_clock_ns() - start >= 300 * 1000000);
 }
 
+/* A device that names no source has one of its own. */
+static void
+test_own_source(void **state)
+{
+    Fixture *f = *state;
+    Fixture other = { .fake = f->fake, .q = &other.drv.q[0] };
+
+    virtio_driver_init(&other.drv, f->fake,
+                       fake_device(f->fake, "virtio-rng-pci", "addr", "0x6", NULL));
+    virtio_driver_start(&other.drv, 0, 1, SIZE);
+    expect_alive(&other);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -628,6 +641,7 @@ main(void)
         TEST(test_doorbell),
         TEST(test_unplug),
         TEST(test_rate_limit),
+        TEST(test_own_source),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

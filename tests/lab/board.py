@@ -118,10 +118,10 @@ class Board:
             log.write(line + "\n")
         self.write_row(name, 0, int(failed), int(not failed), 0)
 
-    def take_failed(self, time_of_run):
-        """Forgets the results of suites that failed, keeps their logs as NAME.log.first or .second,
-        and returns their names."""
-        failed = [row[0] for row in self.rows() if row[2]]
+    def take_failed(self, time_of_run, stays):
+        """Forgets the results of suites that failed, but for those of which @stays, keeps their logs as
+        NAME.log.first or .second, and returns their names."""
+        failed = [row[0] for row in self.rows() if row[2] and not stays(row[0])]
         for name in failed:
             os.unlink(self.path(name, "row"))
             os.replace(self.path(name, "log"), self.path(name, f"log.{time_of_run}"))

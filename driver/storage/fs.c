@@ -180,6 +180,7 @@ find_exports(StorageManager *m, const StoragePoolSource *spec, GError **err)
     const char *host =
         spec && spec->hosts->len ? ((const StoragePoolHost *)spec->hosts->pdata[0])->name : NULL;
     const char *const words[] = { "showmount", "--no-headers", "--exports", host, NULL };
+    g_autoptr(GError) cause = NULL;
     g_autofree char *out = NULL;
     g_auto(GStrv) lines = NULL;
     GPtrArray *sources;
@@ -195,8 +196,11 @@ find_exports(StorageManager *m, const StoragePoolSource *spec, GError **err)
                        "hostname must be specified for netfs sources: <source><host name='…'/>");
         return NULL;
     }
-    if (!storage_run(words, -1, &out, err))
+    if (!storage_run(words, -1, &out, &cause)) {
+        kiln_error_set(err, VIR_ERR_OPERATION_FAILED,
+                       "no storage pools were found on host '%s': %s", host, cause->message);
         return NULL;
+    }
     sources = g_ptr_array_new_with_free_func((GDestroyNotify)storage_pool_source_free);
     lines = g_strsplit(out, "\n", -1);
     for (size_t i = 0; lines[i]; i++)

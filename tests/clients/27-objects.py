@@ -20,6 +20,7 @@ from daemon import BUILD, Daemon, refused, run, wait_for  # noqa: E402
 MIB = 1 << 20
 INVALID, ARGUMENT, XML_ERROR = L.VIR_ERR_OPERATION_INVALID, L.VIR_ERR_INVALID_ARG, L.VIR_ERR_XML_ERROR
 UNSUPPORTED, CONFIG = L.VIR_ERR_OPERATION_UNSUPPORTED, L.VIR_ERR_CONFIG_UNSUPPORTED
+FAILED = L.VIR_ERR_OPERATION_FAILED
 NETWORK = """<network><name>n</name><bridge name='nbr0'/>
 <ip address='192.168.83.1' netmask='255.255.255.0'>
 <dhcp><range start='192.168.83.2' end='192.168.83.9'/></dhcp></ip></network>"""
@@ -190,7 +191,8 @@ def storage():
     with Daemon() as daemon:
         conn = L.open(daemon.uri("qemu"))
         for source, code in ((None, ARGUMENT), ("<source/>", CONFIG),
-                             ("<source><host name='a'/><host name='b'/></source>", CONFIG)):
+                             ("<source><host name='a'/><host name='b'/></source>", CONFIG),
+                             ("<source><host name='127.0.0.1'/></source>", FAILED)):
             refused(code, conn.findStoragePoolSources, "netfs", source, 0)
         volumes(pools(daemon, conn), daemon.root)
         conn.close()

@@ -197,6 +197,8 @@ void
 qcow2_checker_clear(Qcow2Checker *c)
 {
     qcow2_counts_free(c->counts);
+    g_free(c->claims);
+    g_free(c->claimed_tables);
     g_array_unref(c->l1);
     g_array_unref(c->l2);
     g_free(c->refcount_table);

@@ -28,7 +28,10 @@ typedef struct {
     bool wrote;          /* something on disk was changed */
     GArray *l1;          /* of CheckL1, filled before check_mapping() */
     GArray *l2;          /* of CheckL2, sorted, each table once, after check_mapping() */
-    int failed;          /* first -errno of a thread */
+    /* bits of clusters, NULL unless snapshots are to be mended: what the disk of now and the tables
+     * that lead to it have, and which of it are its L2 tables */
+    uint64_t *claims, *claimed_tables;
+    int failed; /* first -errno of a thread */
 } Qcow2Checker;
 
 /* An L1 table; tables that are the same are listed as often as they are referred to. */
@@ -65,6 +68,13 @@ int check_write(Qcow2Checker *c, uint64_t offset, const void *buf, size_t length
 bool check_count(Qcow2Checker *c, uint64_t offset, uint64_t length, uint64_t weight);
 /* Whether @offset is the start of a cluster and [offset, offset + length) in the file. */
 bool check_in_file(const Qcow2Checker *c, uint64_t offset, uint64_t length);
+
+/* check_claims.c: fills c->claims; the snapshot table has so many bytes. 0 or -errno. */
+int check_claim(Qcow2Checker *c, uint64_t snapshot_table_bytes);
+/* Whether some of [offset, offset + bytes) is claimed; false where nothing was filled. */
+bool check_is_claimed(const Qcow2Checker *c, uint64_t offset, uint64_t bytes);
+/* Whether the cluster at @offset is claimed for something that is no L2 table. */
+bool check_is_no_table(const Qcow2Checker *c, uint64_t offset);
 
 /* Lists an L1 table for check_mapping(). */
 void check_list_l1(Qcow2Checker *c, uint64_t offset, uint32_t entries, bool active);

@@ -23,8 +23,10 @@ table_replace(Qcow2Checker *c, uint64_t offset, const GByteArray *bytes, uint64_
 static bool
 snapshot_fits(Qcow2Checker *c, const Qcow2Snapshot *s)
 {
-    return s->l1_size <= (QCOW2_L1_BYTES_MAX / 8) &&
-           check_in_file(c, s->l1_offset, (uint64_t)s->l1_size * 8);
+    uint64_t bytes = (uint64_t)s->l1_size * 8;
+
+    return s->l1_size <= (QCOW2_L1_BYTES_MAX / 8) && check_in_file(c, s->l1_offset, bytes) &&
+           !check_is_claimed(c, s->l1_offset, bytes);
 }
 
 /* Drops the snapshots that nothing can be read from. Says whether the table has to be written. */
@@ -40,7 +42,7 @@ snapshots_sift(Qcow2Checker *c, GPtrArray *table)
             check_report(
                 c, FINDING_CORRUPTION, check_mends(c),
                 "ERROR: the L1 table of snapshot '%s' (%s), %u entries at 0x%" G_GINT64_MODIFIER
-                "x, is not in the file",
+                "x, is not in the file, or where the disk has something else",
                 s->id, s->name, s->l1_size, s->l1_offset);
             g_ptr_array_remove_index(table, i);
             changed = true;
@@ -82,6 +84,11 @@ check_snapshot_table(Qcow2Checker *c)
             g_ptr_array_set_size(table, 0);
             length = 0;
         }
+    }
+    if (check_mends(c)) {
+        r = check_claim(c, length);
+        if (r < 0)
+            return r;
     }
     changed = snapshots_sift(c, table) || table->len != c->h->snapshots;
     for (guint i = 0; i < table->len; i++) {

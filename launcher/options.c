@@ -109,6 +109,9 @@ static bool
 options_join_net(Options *options, GError **err)
 {
     static const char *const keys[] = { "type", "model", "macaddr", "addr", NULL };
+    static const char *const moved[][2] = { { "model", "model" },
+                                            { "macaddr", "mac" },
+                                            { "addr", "addr" } };
     JsonObject *card = NULL, *back_end = NULL;
     guint cards = 0, back_ends = 0;
 
@@ -136,10 +139,9 @@ options_join_net(Options *options, GError **err)
             "-net: there are %u cards (nic) and %u back ends, and there can be one "
             "of each; several are written as -nic user,model=virtio",
             cards, back_ends);
-    for (size_t i = 1; keys[i]; i++)
-        if (json_object_has_member(card, keys[i]))
-            json_object_set_string_member(back_end, i == 2 ? "mac" : keys[i],
-                                          keyval_text(card, keys[i]));
+    for (size_t i = 0; i < G_N_ELEMENTS(moved); i++)
+        if (json_object_has_member(card, moved[i][0]))
+            json_object_set_string_member(back_end, moved[i][1], keyval_text(card, moved[i][0]));
     g_ptr_array_add(options->nics, json_object_ref(back_end));
     return true;
 }

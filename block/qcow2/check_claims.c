@@ -11,6 +11,14 @@
 
 enum { RUN = 64 << 10 }; /* bytes of a table read at once */
 
+static bool
+is_marked(const Qcow2Checker *c, const uint64_t *bits, uint64_t offset)
+{
+    uint64_t i = offset / c->cluster;
+
+    return bits[i / 64] >> i % 64 & 1;
+}
+
 static void
 mark(const Qcow2Checker *c, uint64_t *bits, uint64_t offset, uint64_t bytes)
 {
@@ -68,7 +76,8 @@ claim_l2(Qcow2Checker *c, uint64_t word)
 {
     uint64_t host = word & QCOW2_OFFSET_MASK;
 
-    if (host == 0 || !check_in_file(c, host, c->cluster))
+    /* each table once: a damaged L1 table may name one of them as often as it has entries */
+    if (host == 0 || !check_in_file(c, host, c->cluster) || is_marked(c, c->claimed_tables, host))
         return 0;
     mark(c, c->claims, host, c->cluster);
     mark(c, c->claimed_tables, host, c->cluster);
@@ -102,10 +111,10 @@ check_claim(Qcow2Checker *c, uint64_t snapshot_table_bytes)
 bool
 check_is_claimed(const Qcow2Checker *c, uint64_t offset, uint64_t bytes)
 {
-    uint64_t end = qcow2_layout_div(offset + bytes, c->cluster);
+    uint64_t end = MIN(offset + bytes, c->n_clusters * c->cluster);
 
-    for (uint64_t i = offset / c->cluster; c->claims && i < MIN(end, c->n_clusters); i++)
-        if (c->claims[i / 64] >> i % 64 & 1)
+    for (uint64_t at = offset; c->claims && at < end; at += c->cluster)
+        if (is_marked(c, c->claims, at))
             return true;
     return false;
 }
@@ -113,7 +122,5 @@ check_is_claimed(const Qcow2Checker *c, uint64_t offset, uint64_t bytes)
 bool
 check_is_no_table(const Qcow2Checker *c, uint64_t offset)
 {
-    uint64_t i = offset / c->cluster;
-
-    return check_is_claimed(c, offset, c->cluster) && !(c->claimed_tables[i / 64] >> i % 64 & 1);
+    return check_is_claimed(c, offset, c->cluster) && !is_marked(c, c->claimed_tables, offset);
 }

@@ -87,8 +87,8 @@ class Guest:
         self.qmp = Qmp(self.qmp_path)
 
     def has_qmp(self):
-        check(self.process.poll() is None, "kiln-vmm refused: " +
-              (self.process.stderr.read() if self.process.poll() is not None else ""))
+        if self.process.poll() is not None:
+            check(False, "kiln-vmm refused: " + self.process.stderr.read())
         return os.path.exists(self.qmp_path)
 
     def output(self):

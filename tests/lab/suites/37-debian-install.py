@@ -3,7 +3,7 @@
 qcow2 volume: address by DHCP, packages through the NAT of network 'default'. Then the volume boots: the
 system is the one that was asked for, has an address, and ends on `virsh shutdown`.
 
-It takes 33 minutes where nothing runs beside it, and 50 beside another lab:
+It takes 33 minutes where nothing runs beside it, and by its pace some 50 beside another lab:
     KILN_WHOLE=1 run-suites 37-debian-install
 
 # timeout: 7200

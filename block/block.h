@@ -85,6 +85,10 @@ bool block_node_set_threshold(BlockNode *node, uint64_t bytes, BlockThresholdHoo
                               void *opaque, GError **err);
 uint64_t block_node_threshold(const BlockNode *node); /* 0: none */
 
+/* The offset at which the write to @node that reached furthest ended, since it was opened; 0 when
+ * there was none. Zeroes count, discards do not. Any thread. */
+uint64_t block_node_written_end(const BlockNode *node);
+
 /* Puts all that was written to the node onto stable storage, waiting for it; nothing to do for a
  * read-only node. With cache.no-flush metadata is written, but nothing waits for the storage. For
  * the end of a node's use, when no request is in flight: the caller does it before the last

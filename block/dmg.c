@@ -120,13 +120,15 @@ read_list(BlockNode *node, const char *list, uint64_t fork_at, GError **err)
     while ((at = strstr(at, "<data>")) && at < end) {
         const char *stop = strstr(at, "</data>");
         g_autofree char *text = NULL;
+        g_autofree uint8_t *mish = NULL;
         gsize length;
 
         if (!stop)
             break;
         text = g_strndup(at + 6, stop - at - 6);
-        g_base64_decode_inplace(text, &length);
-        if (!read_mish(node, (const uint8_t *)text, length, fork_at, err))
+        /* not in place: that wants two characters, and leaves the length unset otherwise */
+        mish = g_base64_decode(text, &length);
+        if (!read_mish(node, mish, length, fork_at, err))
             return false;
         at = stop;
     }

@@ -78,6 +78,7 @@ struct BlockNode {
     BlockLocking locking;
     unsigned mem_align, request_align; /* what O_DIRECT asks for; 1 and BLOCK_SECTOR otherwise */
 
+    uint64_t written_end; /* where the write that reached furthest ended; atomic */
     struct {
         uint64_t bytes; /* atomic; 0: none */
         BlockThresholdHook hook;
@@ -252,14 +253,19 @@ block_extent_release(const BlockExtent *extent)
 
 void block_threshold_reached(BlockNode *protocol, uint64_t end);
 
-/* A write to @protocol's file ends at @end. */
+/* A write to @node ends at @end. */
 static inline void
-block_threshold_check(BlockNode *protocol, uint64_t end)
+block_note_write(BlockNode *node, uint64_t end)
 {
-    uint64_t bytes = __atomic_load_n(&protocol->threshold.bytes, __ATOMIC_ACQUIRE);
+    uint64_t bytes = __atomic_load_n(&node->threshold.bytes, __ATOMIC_ACQUIRE);
+    uint64_t furthest = __atomic_load_n(&node->written_end, __ATOMIC_RELAXED);
 
+    while (G_UNLIKELY(end > furthest) &&
+           !__atomic_compare_exchange_n(&node->written_end, &furthest, end, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
     if (G_UNLIKELY(bytes > 0 && end > bytes))
-        block_threshold_reached(protocol, end);
+        block_threshold_reached(node, end); /* of a protocol */
 }
 
 /* Keeps for block_error_set() that a call on protocol @node failed, if it did. Returns @r. */

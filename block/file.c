@@ -94,6 +94,9 @@ file_size(BlockNode *node, bool want_device, GError **err)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot stat image '%s'",
                                     node->filename);
     node->is_device = node->fixed = S_ISBLK(st.st_mode);
+    if (!S_ISREG(st.st_mode) && !node->is_device)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "'%s' is neither a regular file nor a block device", node->filename);
     if (want_device != node->is_device || !(S_ISREG(st.st_mode) || node->is_device))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "'%s' is not a %s; use <disk type='%s'>", node->filename,

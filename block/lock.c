@@ -90,10 +90,12 @@ block_lock_image(BlockNode *protocol, bool writable, bool share_rw, GError **err
     /* an earlier claim on the same node keeps what it has */
     locks_set(protocol->fd, protocol->locks_used, protocol->locks_refused);
     if (r > 0)
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
-                              "image '%s' is in use by another process (locked for %s); stop its "
-                              "user, or give both disks <shareable/> if their guests can share it",
-                              protocol->filename, writable ? "writing" : "reading");
+        return kiln_error_set(
+            err, VIR_ERR_OPERATION_INVALID,
+            "image '%s' is in use by another process or disk (locked for %s); stop its "
+            "user, or give both disks <shareable/> (share-rw=on) if their guests "
+            "can share it",
+            protocol->filename, writable ? "writing" : "reading");
     /* a file system without locks: only a user who insists is refused */
     if (protocol->locking == BLOCK_LOCKING_AUTO)
         return true;

@@ -191,6 +191,12 @@ block_node_threshold(const BlockNode *node)
     return __atomic_load_n(&node->threshold.bytes, __ATOMIC_ACQUIRE);
 }
 
+uint64_t
+block_node_written_end(const BlockNode *node)
+{
+    return __atomic_load_n(&node->written_end, __ATOMIC_RELAXED);
+}
+
 void
 block_threshold_reached(BlockNode *protocol, uint64_t end)
 {

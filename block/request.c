@@ -162,7 +162,7 @@ chunk_transfer(BlockRequest *req)
     bool whole = (at->offset | req->chunk) % unit == 0;
 
     if (op == BLOCK_OP_WRITE)
-        block_threshold_check(protocol, at->offset + req->chunk);
+        block_note_write(protocol, at->offset + req->chunk);
     if (op == BLOCK_OP_WRITE && unit > BLOCK_SECTOR && !block_gate_enter(req, !whole))
         return;
     if (whole && slice_is_aligned(req, protocol->mem_align)) {
@@ -200,7 +200,7 @@ chunk_fallocate(BlockRequest *req)
 {
     req->chunk = MIN(req->chunk, (uint64_t)FALLOC_MAX);
     if (req->op == BLOCK_OP_ZERO)
-        block_threshold_check(req->at.protocol, req->at.offset + req->chunk);
+        block_note_write(req->at.protocol, req->at.offset + req->chunk);
     req->phase = PHASE_PLAIN;
     req->step = (BlockStep){
         .op = BLOCK_OP_ZERO,
@@ -339,6 +339,8 @@ block_request_begin(BlockRequest *req)
     }
     if (req->op == BLOCK_OP_ZERO && !block_node_can_discard(node))
         req->flags &= ~(unsigned)BLOCK_UNMAP;
+    if (req->op == BLOCK_OP_WRITE || req->op == BLOCK_OP_ZERO)
+        block_note_write(node, req->offset + req->length);
     request_next_chunk(req);
 }
 

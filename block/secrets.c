@@ -234,6 +234,9 @@ block_secrets_add(BlockSecrets *secrets, GHashTable *keys, const BlockOpenOps *o
 
     if (!keys_check(keys, err))
         return false;
+    if (g_hash_table_contains(secrets->by_id, id))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "there is a secret '%s' already",
+                              id);
     if (data) {
         bytes = g_strdup(data);
         length = strlen(data);

@@ -50,7 +50,7 @@ block_node_pwrite(BlockNode *node, uint64_t offset, const void *buf, size_t leng
         return r;
     if (!node->driver->pwrite)
         return -ENOTSUP;
-    block_threshold_check(node, offset + length);
+    block_note_write(node, offset + length);
     r = node->driver->pwrite(node, offset, buf, length, flags & ~(unsigned)BLOCK_FUA);
     block_fault_note(node, BLOCK_FAULT_WRITE, offset, length, r);
     return sync_finish(node, r, flags);
@@ -85,7 +85,7 @@ block_node_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, Block
         return -ENOTSUP;
     if (!block_node_can_discard(node))
         flags &= ~(unsigned)BLOCK_UNMAP;
-    block_threshold_check(node, offset + length);
+    block_note_write(node, offset + length);
     r = node->driver->write_zeroes
             ? node->driver->write_zeroes(node, offset, length, flags & ~(unsigned)BLOCK_FUA)
             : -ENOTSUP;
@@ -116,7 +116,7 @@ block_node_reflink(BlockNode *node, uint64_t offset, int fd, uint64_t from, uint
         return r;
     if (!node->driver->reflink)
         return -EOPNOTSUPP;
-    block_threshold_check(node, offset + length);
+    block_note_write(node, offset + length);
     return node->driver->reflink(node, offset, fd, from, length);
 }
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "launcher/keyval.h"
 #include "util/error.h"
 
 /* "HOST:PORT" as options; HOST may be empty or in brackets. The caller frees. */
@@ -82,6 +83,43 @@ chardev_words(const char *what, const char *text, const char *id, GError **err)
                        shared && !strcmp(first, "stdio") ? ",signal=off" : "", comma, NULL);
 }
 
+static bool
+words_take_stdio(GPtrArray *list)
+{
+    for (guint i = 0; i < list->len; i++) {
+        const char *word = g_ptr_array_index(list, i);
+
+        if (g_str_has_prefix(word, "stdio") || g_str_has_prefix(word, "mon:stdio"))
+            return true;
+    }
+    return false;
+}
+
+static bool
+words_have(GPtrArray *list, const char *key, const char *value)
+{
+    for (guint i = 0; i < list->len; i++)
+        if (!g_strcmp0(keyval_text(g_ptr_array_index(list, i), key), value))
+            return true;
+    return false;
+}
+
+bool
+chardev_words_take_terminal(Options *options)
+{
+    if (options->nographic || options->nodefaults || options->daemonize || options->display ||
+        options->vncs->len > 0 || options->serials->len > 0 ||
+        words_take_stdio(options->monitors) || words_take_stdio(options->qmps) ||
+        words_take_stdio(options->pretty_qmps) || words_take_stdio(options->parallels) ||
+        (options->debugcon && g_str_has_prefix(options->debugcon, "stdio")) ||
+        !g_strcmp0(options->gdb, "stdio") || words_have(options->devices, "driver", "isa-serial") ||
+        words_have(options->chardevs, "backend", "stdio") ||
+        words_have(options->chardevs, "type", "stdio"))
+        return false;
+    options->nographic = true;
+    return true;
+}
+
 bool
 chardev_words_on_terminal(const Options *options)
 {
@@ -94,5 +132,5 @@ chardev_words_shared(const Options *options, unsigned n)
     if (n < options->serials->len)
         return g_str_has_prefix(g_ptr_array_index(options->serials, n), "mon:");
     return n == 0 && chardev_words_on_terminal(options) && options->monitors->len == 0 &&
-           options->mons->len == 0 && options->qmps->len == 0;
+           options->mons->len == 0 && options->qmps->len == 0 && options->pretty_qmps->len == 0;
 }

@@ -15,4 +15,8 @@ bool chardev_words_on_terminal(const Options *options);
 /* Serial port @n shares what it is connected to with a monitor. */
 bool chardev_words_shared(const Options *options, unsigned n);
 
+/* A guest whose screen nothing shows, run from a terminal that nothing else is to use: as with
+ * -nographic. Returns whether that became so. */
+bool chardev_words_take_terminal(Options *options);
+
 #endif

@@ -103,9 +103,12 @@ static bool
 cpu_spec_item(CpuSpec *spec, JsonObject *obj, const char *key, GError **err)
 {
     static const char *const hints[] = {
-        "host-cache-info",       "l3-cache",          "x-migrate-smi-count",
-        "full-cpuid-auto-level", "fill-mtrr-mask",    "host-phys-bits",
-        "host-phys-bits-limit",  "vmware-cpuid-freq", NULL,
+        "host-cache-info", "l3-cache",       "x-migrate-smi-count", "full-cpuid-auto-level",
+        "fill-mtrr-mask",  "host-phys-bits", "vmware-cpuid-freq",   NULL,
+    };
+    static const char *const of_the_model[] = {
+        "vendor",  "family",    "stepping",   "model-id",    "level", "xlevel",
+        "xlevel2", "min-level", "min-xlevel", "min-xlevel2", NULL,
     };
     bool on = true;
 
@@ -121,6 +124,11 @@ cpu_spec_item(CpuSpec *spec, JsonObject *obj, const char *key, GError **err)
         return keyval_uint("-cpu", obj, key, 1000000, UINT64_C(100000000000), &spec->tsc_hz, err);
     if (hyperv_is_option(key))
         return hyperv_spec_item(&spec->hyperv, obj, key, err);
+    if (!strcmp(key, "host-phys-bits-limit"))
+        return keyval_uint("-cpu", obj, key, 0, 52, &spec->phys_limit, err);
+    if (g_strv_contains(of_the_model, key))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-cpu: %s= is not offered: it comes with the model", key);
     if (g_strv_contains(hints, key))
         return true;
     if (!keyval_bool("-cpu", obj, key, &on, err))
@@ -398,11 +406,13 @@ cpu_trim_xsave(CpuDefinition *d)
 
 /* A guest that believes in more address bits than the processor has would lose what it stores. */
 static bool
-cpu_set_physical_bits(CpuDefinition *d, uint64_t bits, GError **err)
+cpu_set_physical_bits(CpuDefinition *d, uint64_t bits, uint64_t limit, GError **err)
 {
     struct kvm_cpuid_entry2 *e = cpuid_find(&d->cpuid, LEAF_EXT_SIZES, 0);
     unsigned host = cpuid_physical_bits(&d->cpuid);
 
+    if (bits == 0 && limit > 0 && limit < host)
+        bits = limit;
     if (bits > host)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-cpu: phys-bits=%u is beyond the %u of this host", (unsigned)bits,
@@ -491,7 +501,7 @@ cpu_define(const CpuSpec *spec, const Cpuid *supported, const char *map_dir, int
     if (!cpu_apply_switches(d, spec, supported, map, kvm_fd, ret_missing, err))
         return NULL;
     cpu_finish(d, spec, named);
-    if (!cpu_set_physical_bits(d, spec->phys_bits, err) ||
+    if (!cpu_set_physical_bits(d, spec->phys_bits, spec->phys_limit, err) ||
         !cpu_set_hyperv(d, &spec->hyperv, kvm_fd, err))
         return NULL;
     if (spec->enforce && ret_missing->len > 0) {

@@ -23,6 +23,7 @@ typedef struct {
     bool enforce, check, hide_kvm, migratable;
     bool pmu, pmu_given;
     uint64_t phys_bits;  /* 0: the host's */
+    uint64_t phys_limit; /* at most so many of the host's; 0: all */
     uint64_t tsc_hz;     /* 0: the host's */
     bool hint_dedicated; /* vCPUs have host CPUs to themselves */
     HypervSpec hyperv;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/error.h"
@@ -56,12 +57,15 @@ daemonize_begin(Daemonize *d, bool wanted, GError **err)
 void
 daemonize_ready(Daemonize *d)
 {
+    struct stat error;
+
     if (d->fd < 0)
         return;
     dup2(d->null, STDIN_FILENO);
     dup2(d->null, STDOUT_FILENO);
-    /* stderr stays when it is a log file; a terminal would not outlive its user. */
-    if (isatty(STDERR_FILENO))
+    /* stderr stays when it is a log file; a terminal does not outlive its user, and who reads a
+     * pipe would wait for its end. */
+    if (fstat(STDERR_FILENO, &error) < 0 || !S_ISREG(error.st_mode))
         dup2(d->null, STDERR_FILENO);
     close(d->null);
     if (write(d->fd, "", 1) == 1) {

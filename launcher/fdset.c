@@ -20,7 +20,9 @@ typedef struct {
 } FdEntry;
 
 struct FdSets {
-    GArray *entries; /* of FdEntry */
+    bool confined;
+    GArray *entries;   /* of FdEntry */
+    GHashTable *names; /* of files, by "'/dev/fdset/N'", of sets that are gone, too */
 };
 
 static void
@@ -39,6 +41,7 @@ fdset_new(void)
 
     sets->entries = g_array_new(FALSE, FALSE, sizeof(FdEntry));
     g_array_set_clear_func(sets->entries, fdset_entry_clear);
+    sets->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return sets;
 }
 
@@ -48,6 +51,7 @@ fdset_free(FdSets *sets)
     if (!sets)
         return;
     g_array_unref(sets->entries);
+    g_hash_table_unref(sets->names);
     g_free(sets);
 }
 
@@ -62,6 +66,10 @@ fdset_add(FdSets *sets, int64_t id, int fd, const char *opaque)
             e.set = MAX(e.set, g_array_index(sets->entries, FdEntry, i).set + 1);
     }
     g_array_append_val(sets->entries, e);
+    if (opaque && opaque[0] == '/')
+        g_hash_table_insert(sets->names,
+                            g_strdup_printf("'/dev/fdset/%" G_GINT64_FORMAT "'", e.set),
+                            g_strdup_printf("'%s'", opaque));
     return e.set;
 }
 
@@ -134,6 +142,19 @@ fdset_list(FdSets *sets)
     return list;
 }
 
+char *
+fdset_name_files(FdSets *sets, const char *text)
+{
+    GString *out = g_string_new(text);
+    GHashTableIter iter;
+    void *set, *file;
+
+    g_hash_table_iter_init(&iter, sets->names);
+    while (strstr(out->str, "'/dev/fdset/") && g_hash_table_iter_next(&iter, &set, &file))
+        g_string_replace(out, set, file, 0);
+    return g_string_free(out, FALSE);
+}
+
 /* The set's number in "/dev/fdset/N", -1 for any other path. */
 static int64_t
 fdset_number(const char *path)
@@ -146,6 +167,12 @@ fdset_number(const char *path)
         return -1;
     id = g_ascii_strtoll(number, &end, 10);
     return *end ? -1 : id;
+}
+
+void
+fdset_confine(FdSets *sets)
+{
+    sets->confined = true;
 }
 
 int
@@ -165,6 +192,9 @@ fdset_open(FdSets *sets, const char *path, int flags, mode_t mode, GError **err)
                 path);
         else if (fd < 0)
             kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot open '%s'", path);
+        if (fd < 0 && sets->confined)
+            g_prefix_error(err, "the guest's process reaches no files unless -sandbox is off; give "
+                                "the file with add-fd and name it /dev/fdset/N: ");
         return fd;
     }
     for (guint i = 0; i < sets->entries->len && fd < 0; i++) {

@@ -29,6 +29,13 @@ bool fdset_remove(FdSets *sets, int64_t id, int fd);
 /* What query-fdsets answers. */
 JsonArray *fdset_list(FdSets *sets);
 
+/* A copy of the message @text in which sets whose descriptors came with a file's name (opaque=) are
+ * called by it: people do not know what '/dev/fdset/3' is. g_free() it. */
+char *fdset_name_files(FdSets *sets, const char *text);
+
+/* The process reaches no files by their names any more: errors say so. */
+void fdset_confine(FdSets *sets);
+
 /* Opens @path with open(2) @flags; for "/dev/fdset/N" a duplicate of the set's descriptor whose
  * access mode allows @flags. The caller owns the descriptor; -1 with @err. */
 int fdset_open(FdSets *sets, const char *path, int flags, mode_t mode, GError **err);

@@ -81,7 +81,7 @@ help_text(const Options *options, GError **err)
     if (help_in_list(options->objects, "qom-type"))
         return g_strdup(
             "memory-backend-memfd\nmemory-backend-ram\niothread\nmain-loop\nrng-random\n"
-            "rng-builtin\n");
+            "rng-builtin\nsecret\nthrottle-group\ntls-creds-x509\n");
     if (help_in_list(options->netdevs, "type"))
         return net_backend_help();
     if (help_in_list(options->chardevs, "backend"))

@@ -231,9 +231,15 @@ run_change(HmpCall *call)
 static void
 run_set_link(HmpCall *call)
 {
-    JsonObject *args = object_of("name", call->words[1]);
+    bool on = strcmp(call->words[2], "on") == 0;
+    JsonObject *args;
 
-    json_object_set_boolean_member(args, "up", strcmp(call->words[2], "on") == 0);
+    if (!on && strcmp(call->words[2], "off") != 0) {
+        g_string_append_printf(call->out, "Error: a link is on or off, not '%s'\n", call->words[2]);
+        return;
+    }
+    args = object_of("name", call->words[1]);
+    json_object_set_boolean_member(args, "up", on);
     hmp_do(call, "set_link", args);
 }
 

@@ -47,7 +47,8 @@ keyval_nearest(const char *word, const char *const *words)
     for (; *words; words++) {
         unsigned d = keyval_distance(word, *words);
 
-        if (d < least && d < strlen(*words)) {
+        /* a short word of which half is other letters is another word */
+        if (d < least && d < strlen(*words) && 2 * d < strlen(word)) {
             least = d;
             best = *words;
         }

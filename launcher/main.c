@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "hw/display/display.h"
+#include "launcher/chardev_words.h"
 #include "launcher/daemonize.h"
 #include "launcher/help.h"
 #include "launcher/keyval.h"
@@ -114,7 +115,8 @@ static bool
 main_load_libraries(const Options *options, GError **err)
 {
     JsonObject *sandbox = options->sandbox;
-    bool monitor = options->qmps->len > 0 || options->monitors->len > 0 || options->mons->len > 0;
+    bool monitor = options->qmps->len > 0 || options->pretty_qmps->len > 0 ||
+                   options->monitors->len > 0 || options->mons->len > 0;
     bool on = true, crypto = false;
 
     if (sandbox && (!keyval_bool("-sandbox", sandbox, "enable", &on, err) ||
@@ -219,6 +221,10 @@ main(int argc, char **argv)
         fputs(text, stdout);
         return EXIT_SUCCESS;
     }
+    if (!err && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
+        chardev_words_take_terminal(options))
+        vm_warn("the guest's first serial port is on this terminal (Ctrl-a h shows the keys); with "
+                "-vnc :0 its screen can be looked at");
     if (!err && main_prepare(options, &err) && (vm = vm_new(options, &err)) &&
         daemonize_begin(&daemon, options->daemonize, &err)) {
         main_set_name(options);
@@ -226,8 +232,11 @@ main(int argc, char **argv)
         if (sandbox && main_run(vm, sandbox, options, &daemon, &err))
             status = vm->exit_status;
     }
-    if (err)
-        vm_warn("%s", err->message);
+    if (err) {
+        g_autofree char *said = vm ? fdset_name_files(vm->fdsets, err->message) : NULL;
+
+        vm_warn("%s", said ? said : err->message);
+    }
     daemonize_fail(&daemon);
     return status;
 }

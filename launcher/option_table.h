@@ -4,6 +4,7 @@
 #ifndef KILN_LAUNCHER_OPTION_TABLE_H
 #define KILN_LAUNCHER_OPTION_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum {
@@ -22,6 +23,7 @@ typedef struct {
     const char *const *keys;     /* NULL: whoever reads the object knows them */
     const char *argument, *help; /* a row without help is an alias */
     const char *prefix;          /* OPTION_KEYVALS of one file name: what comes before it */
+    bool once;                   /* OPTION_TEXT that cannot be given again */
 } Option;
 
 /* Legal in QEMU, with a meaning that Kiln has not built: named, so that nobody looks for a typo. */

@@ -54,6 +54,15 @@ option_merge(JsonObject **into, JsonObject *obj)
         json_object_set_member(*into, l->data, json_object_dup_member(obj, l->data));
 }
 
+/* A second image would take the place of the first. */
+static bool
+option_given_twice(const Option *o, const char *first, const char *second, GError **err)
+{
+    return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                          "-%s %s: this drive has '%s' already; for another one use -drive",
+                          o->name, second, first);
+}
+
 static bool
 option_store(Options *options, const Option *o, const char *value, GError **err)
 {
@@ -66,6 +75,8 @@ option_store(Options *options, const Option *o, const char *value, GError **err)
         *(bool *)field = true;
         return true;
     case OPTION_TEXT:
+        if (o->once && *(char **)field)
+            return option_given_twice(o, *(char **)field, value, err);
         g_free(*(char **)field);
         *(char **)field = g_strdup(value);
         return true;

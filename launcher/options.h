@@ -15,15 +15,16 @@ typedef struct {
     JsonObject *overcommit;
     char *bios;
     char *uuid, *cpu, *kernel, *initrd, *append, *pidfile, *display, *vga, *log_file;
+    char *debugcon;
     char *incoming, *gdb;
     char *hda, *hdb, *hdc, *hdd, *cdrom;
     GPtrArray *objects, *numa, *drives, *blockdevs, *devices, *netdevs, *nics, *nets, *chardevs;
-    GPtrArray *fw_cfgs, *smbios;          /* of JsonObject */
-    GPtrArray *add_fds, *globals, *mons;  /* of JsonObject */
-    GPtrArray *vncs;                      /* of JsonObject */
-    GPtrArray *serials, *parallels, *monitors, *qmps; /* of char * */
+    GPtrArray *fw_cfgs, *smbios;                      /* of JsonObject */
+    GPtrArray *add_fds, *globals, *mons;              /* of JsonObject */
+    GPtrArray *vncs;                                  /* of JsonObject */
+    GPtrArray *serials, *parallels, *monitors, *qmps, *pretty_qmps; /* of char * */
     bool paused, no_shutdown, no_reboot, daemonize, nodefaults, nographic, no_user_config;
-    GPtrArray *usbdevices;                /* of char * */
+    GPtrArray *usbdevices; /* of char * */
     bool help, version, enable_kvm, usb, snapshot, gdb_short;
 } Options;
 

@@ -22,6 +22,8 @@
 
 enum { OUTPUT_PAUSE = 256 * 1024, OUTPUT_MAX = 1 << 20, INPUT_STEP = 4096, FDS_MAX = 16 };
 
+typedef enum { SESSION_HUMAN, SESSION_QMP, SESSION_PRETTY } SessionKind;
+
 struct QmpSession {
     Qmp *qmp;
     Chardev *chardev;
@@ -30,14 +32,15 @@ struct QmpSession {
     GArray *fds;                    /* of int, received and not yet asked for */
     bool open, negotiated, waiting; /* waiting: input stopped until output has gone */
     bool quit_after;
-    Hmp *hmp; /* a human is at the other end; else NULL */
+    bool pretty; /* messages over many lines */
+    Hmp *hmp;    /* a human is at the other end; else NULL */
 };
 
 struct Qmp {
     Vm *vm;
     GPtrArray *sessions; /* of QmpSession */
     QmpSession *for_gdb; /* one of them; NULL until it is needed */
-    GAsyncQueue *events; /* of char *: lines from other threads */
+    GAsyncQueue *events; /* of JsonNode *, from other threads */
     GMainContext *context;
 };
 
@@ -112,11 +115,15 @@ session_push(QmpSession *s)
 }
 
 static void
-session_send_line(QmpSession *s, const char *line, bool may_drop)
+session_send_node(QmpSession *s, JsonNode *node, bool may_drop)
 {
+    g_autofree char *text = NULL;
+
     if (!s->open || (may_drop && s->out->len > OUTPUT_MAX))
         return;
-    g_byte_array_append(s->out, (const uint8_t *)line, strlen(line));
+    text = json_to_string(node, s->pretty);
+    g_byte_array_append(s->out, (const uint8_t *)text, strlen(text));
+    g_byte_array_append(s->out, (const uint8_t *)"\r\n", 2);
     session_push(s);
 }
 
@@ -125,13 +132,9 @@ static void
 session_send(QmpSession *s, JsonObject *message)
 {
     g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
-    g_autofree char *text = NULL;
-    g_autofree char *line = NULL;
 
     json_node_take_object(node, message);
-    text = json_to_string(node, FALSE);
-    line = g_strconcat(text, "\r\n", NULL);
-    session_send_line(s, line, false);
+    session_send_node(s, node, false);
 }
 
 static void
@@ -154,6 +157,22 @@ session_can_read(void *opaque)
     return s->waiting ? 0 : INPUT_STEP;
 }
 
+/* Errors name files as the user does. */
+static JsonObject *
+session_answer(QmpSession *s, JsonObject *message)
+{
+    JsonObject *reply = qmp_dispatch(&qmp_commands, s, &s->negotiated, message);
+
+    if (json_object_has_member(reply, "error")) {
+        JsonObject *error = json_object_get_object_member(reply, "error");
+        g_autofree char *desc = fdset_name_files(s->qmp->vm->fdsets,
+                                                 json_object_get_string_member(error, "desc"));
+
+        json_object_set_string_member(error, "desc", desc);
+    }
+    return reply;
+}
+
 static void
 session_read(void *opaque, const uint8_t *data, size_t len)
 {
@@ -166,7 +185,7 @@ session_read(void *opaque, const uint8_t *data, size_t len)
         if (!qmp_stream_next(&s->in, &data, &len, &message, &err))
             return;
         if (message)
-            session_send(s, qmp_dispatch(&qmp_commands, s, &s->negotiated, message));
+            session_send(s, session_answer(s, message));
         else
             session_send(s, qmp_error("GenericError", err->message, NULL));
         if (s->quit_after) {
@@ -244,7 +263,7 @@ session_free(void *opaque)
 }
 
 static bool
-qmp_add_session(Qmp *qmp, const char *id, bool human, GError **err)
+qmp_add_session(Qmp *qmp, const char *id, SessionKind kind, GError **err)
 {
     Chardev *chardev = machine_object_find(qmp->vm->machine, OBJECT_CHARDEV, id);
     QmpSession *s;
@@ -252,7 +271,8 @@ qmp_add_session(Qmp *qmp, const char *id, bool human, GError **err)
     if (!chardev)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: no -chardev with id=%s", id);
     s = qmp_silent_session(qmp);
-    if (human) {
+    s->pretty = kind == SESSION_PRETTY;
+    if (kind == SESSION_HUMAN) {
         s->hmp = hmp_new(s, chardev, err);
         return s->hmp != NULL;
     }
@@ -266,12 +286,12 @@ qmp_add_session(Qmp *qmp, const char *id, bool human, GError **err)
 static void
 qmp_send_events(Qmp *qmp)
 {
-    for (char *line; (line = g_async_queue_try_pop(qmp->events)); g_free(line))
+    for (JsonNode *event; (event = g_async_queue_try_pop(qmp->events)); json_node_unref(event))
         for (guint i = 0; i < qmp->sessions->len; i++) {
             QmpSession *s = g_ptr_array_index(qmp->sessions, i);
 
             if (s->negotiated)
-                session_send_line(s, line, true);
+                session_send_node(s, event, true);
         }
 }
 
@@ -282,12 +302,11 @@ qmp_on_events(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
-static char *
-qmp_event_line(const char *name, JsonObject *data)
+static JsonNode *
+qmp_event(const char *name, JsonObject *data)
 {
-    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
     JsonObject *event = json_object_new(), *timestamp = json_object_new();
-    g_autofree char *text = NULL;
     int64_t now = g_get_real_time();
 
     json_object_set_int_member(timestamp, "seconds", now / G_USEC_PER_SEC);
@@ -297,8 +316,7 @@ qmp_event_line(const char *name, JsonObject *data)
     if (data)
         json_object_set_object_member(event, "data", data);
     json_node_take_object(node, event);
-    text = json_to_string(node, FALSE);
-    return g_strconcat(text, "\r\n", NULL);
+    return node;
 }
 
 static void
@@ -306,7 +324,7 @@ qmp_emit(void *opaque, const char *name, JsonObject *data)
 {
     Qmp *qmp = opaque;
 
-    g_async_queue_push(qmp->events, qmp_event_line(name, data));
+    g_async_queue_push(qmp->events, qmp_event(name, data));
     /* In order with the answers when the main thread emits; else as soon as it can. */
     if (g_main_context_is_owner(qmp->context))
         qmp_send_events(qmp);
@@ -343,9 +361,43 @@ qmp_add_monitor(Qmp *qmp, const char *words, unsigned index, GError **err)
     if (!strcmp(words, "none"))
         return true;
     if (g_str_has_prefix(words, "chardev:"))
-        return qmp_add_session(qmp, words + strlen("chardev:"), true, err);
+        return qmp_add_session(qmp, words + strlen("chardev:"), SESSION_HUMAN, err);
     return vm_add_chardev_words(qmp->vm, "-monitor", words, id, err) &&
-           qmp_add_session(qmp, id, true, err);
+           qmp_add_session(qmp, id, SESSION_HUMAN, err);
+}
+
+static bool
+qmp_add_mon(Qmp *qmp, JsonObject *mon, GError **err)
+{
+    static const char *const modes[] = { "readline", "control", NULL };
+    const char *id = keyval_text(mon, "chardev");
+    int mode = SESSION_HUMAN;
+    bool pretty = false;
+
+    if (!keyval_enum("-mon", mon, "mode", modes, &mode, err) ||
+        !keyval_bool("-mon", mon, "pretty", &pretty, err))
+        return false;
+    if (!id)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: wants chardev=ID");
+    if (pretty && mode == SESSION_HUMAN)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-mon: pretty=on is for mode=control only");
+    return qmp_add_session(qmp, id, pretty ? SESSION_PRETTY : (SessionKind)mode, err);
+}
+
+/* Each of -qmp or of -qmp-pretty. */
+static bool
+qmp_add_words(Qmp *qmp, const char *option, const GPtrArray *list, SessionKind kind,
+              unsigned *number, GError **err)
+{
+    for (guint i = 0; i < list->len; i++) {
+        g_autofree char *id = g_strdup_printf("compat_monitor%u", (*number)++);
+
+        if (!vm_add_chardev_words(qmp->vm, option, g_ptr_array_index(list, i), id, err) ||
+            !qmp_add_session(qmp, id, kind, err))
+            return false;
+    }
+    return true;
 }
 
 Qmp *
@@ -353,40 +405,25 @@ qmp_new(Vm *vm, GError **err)
 {
     g_autoptr(Qmp) qmp = g_new0(Qmp, 1);
     const Options *o = vm->options;
+    unsigned number = 0;
 
     qmp->vm = vm;
     qmp->sessions = g_ptr_array_new_with_free_func(session_free);
-    qmp->events = g_async_queue_new_full(g_free);
+    qmp->events = g_async_queue_new_full((GDestroyNotify)json_node_unref);
     qmp->context = g_main_context_default();
-    for (guint i = 0; i < o->mons->len; i++) {
-        JsonObject *mon = g_ptr_array_index(o->mons, i);
-        const char *id = keyval_text(mon, "chardev"), *mode = keyval_text(mon, "mode");
-
-        if (mode && strcmp(mode, "control") && strcmp(mode, "readline")) {
-            kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                           "-mon: mode=%s: expected readline or control", mode);
+    for (guint i = 0; i < o->mons->len; i++)
+        if (!qmp_add_mon(qmp, g_ptr_array_index(o->mons, i), err))
             return NULL;
-        }
-        if (!id || !qmp_add_session(qmp, id, g_strcmp0(mode, "control") != 0, err)) {
-            if (!id)
-                kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-mon: wants chardev=ID");
-            return NULL;
-        }
-    }
-    for (guint i = 0; i < o->qmps->len; i++) {
-        g_autofree char *id = g_strdup_printf("compat_monitor%u", i);
-
-        if (!vm_add_chardev_words(vm, "-qmp", g_ptr_array_index(o->qmps, i), id, err) ||
-            !qmp_add_session(qmp, id, false, err))
-            return NULL;
-    }
+    if (!qmp_add_words(qmp, "-qmp", o->qmps, SESSION_QMP, &number, err) ||
+        !qmp_add_words(qmp, "-qmp-pretty", o->pretty_qmps, SESSION_PRETTY, &number, err))
+        return NULL;
     for (guint i = 0; i < o->monitors->len; i++)
         if (!qmp_add_monitor(qmp, g_ptr_array_index(o->monitors, i), i, err))
             return NULL;
     for (guint i = 0; i < MAX(o->serials->len, 1); i++) {
         g_autofree char *id = g_strdup_printf("serial%u", i);
 
-        if (chardev_words_shared(o, i) && !qmp_add_session(qmp, id, true, err))
+        if (chardev_words_shared(o, i) && !qmp_add_session(qmp, id, SESSION_HUMAN, err))
             return NULL;
     }
     if ((o->gdb || o->gdb_short) && !qmp_start_gdb(qmp, o->gdb ? o->gdb : "tcp::1234", err))

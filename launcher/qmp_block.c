@@ -93,7 +93,7 @@ qmp_query_block(QmpSession *session, JsonObject *args, GError **err)
 }
 
 static JsonObject *
-device_stats(const DriveStats *s)
+device_stats(const DriveStats *s, const BlockNode *node)
 {
     static const struct {
         DriveKind kind;
@@ -120,11 +120,34 @@ device_stats(const DriveStats *s)
         json_object_set_int_member(stats, rows[i].failed, s->kind[rows[i].kind].failed);
         json_object_set_int_member(stats, rows[i].invalid, 0);
     }
-    json_object_set_int_member(stats, "wr_highest_offset", 0);
+    json_object_set_int_member(stats, "wr_highest_offset",
+                               node ? (gint64)block_node_written_end(node) : 0);
     json_object_set_boolean_member(stats, "account_invalid", TRUE);
     json_object_set_boolean_member(stats, "account_failed", TRUE);
     json_object_set_array_member(stats, "timed_stats", json_array_new());
     return stats;
+}
+
+/* How far the file of @node was written, as BlockStats has it: of what the format lies on
+ * ("parent"), and in the same way of each image behind it. */
+static void
+device_written(JsonObject *object, const BlockNode *node)
+{
+    JsonObject *parent = json_object_new(), *stats = json_object_new();
+    const BlockNode *backing = block_node_backing(node), *file = node;
+
+    while (block_node_file(file))
+        file = block_node_file(file);
+    json_object_set_int_member(stats, "wr_highest_offset", (gint64)block_node_written_end(file));
+    json_object_set_object_member(parent, "stats", stats);
+    json_object_set_object_member(object, "parent", parent);
+    if (backing) {
+        JsonObject *behind = json_object_new();
+
+        json_object_set_string_member(behind, "node-name", block_node_name(backing));
+        device_written(behind, backing);
+        json_object_set_object_member(object, "backing", behind);
+    }
 }
 
 JsonNode *
@@ -139,17 +162,21 @@ qmp_query_blockstats(QmpSession *session, JsonObject *args, GError **err)
         Device *dev = g_ptr_array_index(devices, i);
         Drive *drive = drive_of(dev);
         DriveStats stats;
+        BlockNode *node;
         JsonObject *disk;
 
         if (!drive)
             continue;
+        node = drive_has_medium(drive) ? drive->image.object : NULL;
         drive_stats(drive, &stats);
         disk = json_object_new();
         json_object_set_string_member(disk, "device", "");
         json_object_set_string_member(disk, "qdev", dev->id ? dev->id : dev->path);
-        if (drive_has_medium(drive))
-            json_object_set_string_member(disk, "node-name", block_node_name(drive->image.object));
-        json_object_set_object_member(disk, "stats", device_stats(&stats));
+        json_object_set_object_member(disk, "stats", device_stats(&stats, node));
+        if (node) {
+            json_object_set_string_member(disk, "node-name", block_node_name(node));
+            device_written(disk, node);
+        }
         json_array_add_object_element(list, disk);
     }
     return qmp_node_array(list);

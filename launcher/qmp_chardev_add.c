@@ -158,6 +158,7 @@ add_options(Vm *vm, const char *id, JsonObject *backend, GError **err)
     g_autoptr(JsonObject) options = json_object_new(), empty = json_object_new();
     JsonObject *data = add_data(backend, empty, err);
     g_autoptr(GList) names = data ? json_object_get_members(data) : NULL;
+    bool wait = false;
 
     if (!data || !keyval_check("chardev-add", backend, members, err))
         return NULL;
@@ -176,6 +177,14 @@ add_options(Vm *vm, const char *id, JsonObject *backend, GError **err)
     for (GList *l = names; l; l = l->next) {
         if (!add_member(vm, type, data, l->data, options, err))
             return NULL;
+    }
+    if (!keyval_bool("chardev-add", options, "wait", &wait, err))
+        return NULL;
+    if (wait) {
+        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                       "chardev-add: wait=true would stop this monitor until a client comes; use "
+                       "wait=false");
+        return NULL;
     }
     return !vm->confine || add_confined(type, options, err) ? g_steal_pointer(&options) : NULL;
 }

@@ -61,11 +61,8 @@ COMMAND(qmp_screendump)
     if (!bytes)
         return NULL;
     fd = fdset_open(vm->fdsets, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666, err);
-    if (fd < 0) {
-        g_prefix_error(err, "the guest's process reaches no files unless -sandbox is off; give "
-                            "the file with add-fd and name it /dev/fdset/N: ");
+    if (fd < 0)
         return NULL;
-    }
     ret = file_write_all(fd, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
     if (ret < 0)
         kiln_error_set_errno(err, VIR_ERR_OPERATION_FAILED, ret, "writing '%s'", name);
@@ -111,7 +108,8 @@ display_password_server(Vm *vm, JsonObject *args, GError **err)
     }
     server = vm_vnc_find(vm, id);
     if (!server)
-        kiln_error_set(err, VIR_ERR_INVALID_ARG, "there is no VNC server '%s'", id ? id : "");
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "there is no VNC server%s%s%s: -vnc starts one",
+                       id ? " '" : "", id ? id : "", id ? "'" : "");
     return server;
 }
 

@@ -46,6 +46,7 @@ static bool
 sandbox_parse(Sandbox *s, JsonObject *option, GError **err)
 {
     const char *user = option ? keyval_text(option, "user") : NULL;
+    guint64 uid, gid;
     char *end;
 
     s->on = true;
@@ -55,10 +56,13 @@ sandbox_parse(Sandbox *s, JsonObject *option, GError **err)
     if (!user)
         return true;
     s->has_user = true;
-    s->uid = g_ascii_strtoull(user, &end, 10);
+    uid = g_ascii_strtoull(user, &end, 10);
     if (end != user && *end == ':' && g_ascii_isdigit(end[1])) {
-        s->gid = g_ascii_strtoull(end + 1, &end, 10);
-        if (!*end && s->uid > 0)
+        gid = g_ascii_strtoull(end + 1, &end, 10);
+        s->uid = (uid_t)uid;
+        s->gid = (gid_t)gid;
+        /* the largest number stands for nobody in the kernel's calls */
+        if (!*end && uid > 0 && uid < UINT32_MAX && gid < UINT32_MAX)
             return true;
     }
     return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -397,6 +401,7 @@ sandbox_enter(Sandbox *s, Vm *vm, GError **err)
         return false;
     sandbox_of_vcpus = s;
     vm->confine = sandbox_confine_vcpu;
+    fdset_confine(vm->fdsets);
     /* Threads of images were made while files could be opened, in the host's network and with its
      * bounding set: those that are made now have what this one has left. GLib would keep ended
      * threads for pools to come. */

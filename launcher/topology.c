@@ -50,9 +50,11 @@ topology_parse(JsonObject *smp, Topology *ret, GError **err)
             "-smp: sockets %u * dies %u * cores %u * threads %u is not maxcpus %u",
             (unsigned)sockets, (unsigned)dies, (unsigned)cores, (unsigned)threads, (unsigned)max);
     if (cpus > max || max > TOPOLOGY_MAX_CPUS)
-        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                              "-smp: %u processors of at most %u; the limit is %d", (unsigned)cpus,
-                              (unsigned)max, TOPOLOGY_MAX_CPUS);
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "-smp: %u processors of at most %u, which is maxcpus or what sockets, "
+            "dies, cores and threads make; the limit is %d",
+            (unsigned)cpus, (unsigned)max, TOPOLOGY_MAX_CPUS);
     *ret = (Topology){
         .cpus = cpus,
         .max_cpus = max,

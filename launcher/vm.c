@@ -60,6 +60,7 @@ vm_free(Vm *vm)
     vm_vnc_free(vm->vnc);
     block_secrets_free(vm->secrets);
     g_free(vm->main_loop_id);
+    g_free(vm->stdio_id);
     g_clear_pointer(&vm->tls_clients, g_hash_table_unref);
     vm_limits_free(vm);
     machine_free(vm->machine);

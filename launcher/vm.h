@@ -73,6 +73,7 @@ struct Vm {
     bool (*need_zstd)(GError **err); /* before an image compressed by it is read; NULL: is there */
     bool (*need_crypto)(GError **err); /* before an encrypted image is opened; NULL: is there */
     char *main_loop_id;                /* of -object main-loop; NULL: none */
+    char *stdio_id;                    /* the last chardev on standard input and output */
     struct BlockSecrets *secrets;      /* of -object secret; NULL: none */
     GHashTable *tls_clients;           /* id -> directory of -object tls-creds-x509; NULL: none */
     bool images_away;                  /* another process has the guest's images */

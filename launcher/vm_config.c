@@ -66,7 +66,8 @@ config_machine(Vm *vm, GError **err)
 
     if (vm->options->accel)
         accel = keyval_text(vm->options->accel, "accel");
-    if (accel && strcmp(accel, "kvm"))
+    /* Of a list that begins with KVM the others are never come to. */
+    if (accel && strcmp(accel, "kvm") && !g_str_has_prefix(accel, "kvm:"))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-accel %s: only kvm runs guests",
                               accel);
     vm->board = type ? board_find(type) : board_list[0];
@@ -126,6 +127,52 @@ config_chipset(Vm *vm, MachineConfig *ret, GError **err)
     return true;
 }
 
+/* What config_globals() below knows of the board. */
+static const char *const config_board_globals[] = {
+    "ICH9-LPC.noreboot",   "ICH9-LPC.disable_s3", "ICH9-LPC.disable_s4",
+    "PIIX4_PM.disable_s3", "PIIX4_PM.disable_s4", NULL,
+};
+
+/* driver=D,property=P,value=V as D.P=V, and nothing that no device would ever look at in silence.
+ */
+static bool
+config_check_global(JsonObject *global, GError **err)
+{
+    const char *driver = keyval_text(global, "driver"), *name = keyval_text(global, "property");
+    const char *value = keyval_text(global, "value");
+    g_autoptr(GList) keys = NULL;
+
+    if (driver && name && value) {
+        g_autofree char *key = g_strconcat(driver, ".", name, NULL);
+        g_autofree char *text = g_strdup(value);
+
+        json_object_remove_member(global, "driver");
+        json_object_remove_member(global, "property");
+        json_object_remove_member(global, "value");
+        json_object_set_string_member(global, key, text);
+    }
+    keys = json_object_get_members(global);
+    for (GList *l = keys; l; l = l->next) {
+        const char *key = l->data, *dot = strrchr(key, '.');
+        g_autofree char *model = dot ? g_strndup(key, (gsize)(dot - key)) : NULL;
+        const DeviceClass *class = dot ? device_class_find(model) : NULL;
+
+        if (!dot || dot == key || !dot[1])
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "-global %s: wants DRIVER.PROPERTY=VALUE", driver ? driver : key);
+        if (g_strv_contains(config_board_globals, key))
+            continue;
+        if (!class)
+            vm_warn("warning: -global %s: there is no device '%s' here; nothing is set", key,
+                    model);
+        else if (!device_class_has_prop(class, dot + 1))
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "-global %s: '%s' has no property '%s' that can be set", key,
+                                  model, dot + 1);
+    }
+    return true;
+}
+
 /* -global ICH9-LPC.disable_s4=0 and its like: what the board is made with. */
 static bool
 config_globals(Vm *vm, MachineConfig *ret, GError **err)
@@ -136,6 +183,8 @@ config_globals(Vm *vm, MachineConfig *ret, GError **err)
         JsonObject *global = g_ptr_array_index(vm->options->globals, i);
         bool no_reboot = !ret->tco_reboots;
 
+        if (!config_check_global(global, err))
+            return false;
         if (!keyval_bool("-global", global, "ICH9-LPC.noreboot", &no_reboot, err))
             return false;
         ret->tco_reboots = !no_reboot;
@@ -157,11 +206,19 @@ config_globals(Vm *vm, MachineConfig *ret, GError **err)
 static bool
 config_rtc(Vm *vm, MachineConfig *ret, GError **err)
 {
+    /* Either way the guest's clock goes with the host's, and its ticks are never made up for. */
+    static const char *const clocks[] = { "host", "rt", "vm", NULL };
+    static const char *const fixes[] = { "none", "slew", NULL };
     JsonObject *rtc = vm->options->rtc;
     const char *base = rtc ? keyval_text(rtc, "base") : NULL;
+    int clock = 0, fix = 0;
     g_autoptr(GDateTime) date = NULL;
+    g_autofree char *time = NULL;
     g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
 
+    if (rtc && (!keyval_enum("-rtc", rtc, "clock", clocks, &clock, err) ||
+                !keyval_enum("-rtc", rtc, "driftfix", fixes, &fix, err)))
+        return false;
     ret->rtc_base = RTC_BASE_UTC;
     if (!base || !strcmp(base, "utc"))
         return true;
@@ -169,11 +226,12 @@ config_rtc(Vm *vm, MachineConfig *ret, GError **err)
         ret->rtc_base = RTC_BASE_LOCALTIME;
         return true;
     }
-    date = g_date_time_new_from_iso8601(base, utc);
+    time = g_strconcat(base, strchr(base, 'T') ? "" : "T00:00:00", NULL);
+    date = g_date_time_new_from_iso8601(time, utc);
     if (!date)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "-rtc: base=%s; it can be: utc, localtime, or a date as "
-                              "2006-06-17T16:01:21",
+                              "2006-06-17T16:01:21 or 2006-06-17",
                               base);
     ret->rtc_base = RTC_BASE_TIME;
     ret->rtc_seconds = g_date_time_to_unix(date);

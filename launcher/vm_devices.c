@@ -143,6 +143,11 @@ vm_add_object(Vm *vm, JsonObject *object, GError **err)
         return vm_limits_add_object(vm, object, err);
     if (type && vm_vnc_takes_object(type))
         return vm_vnc_add_object(vm, object, err);
+    if (!type || !g_str_has_prefix(type, "rng-"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-object %s: no such object, or none that can come later; "
+                              "'-object help' lists them",
+                              type ? type : "");
     props = keyval_table("-object", object, err);
     return props && rng_object_add(vm->machine, props, err);
 }
@@ -169,12 +174,59 @@ devices_open_file(void *opaque, const char *path, int flags, GError **err)
     return fdset_open(((Vm *)opaque)->fdsets, path, flags, 0, err);
 }
 
+/* Standard input and output are one's, and go away in the background. */
+static bool
+devices_take_stdio(Vm *vm, const char *id, GError **err)
+{
+    if (vm->options->daemonize)
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "chardev '%s': -daemonize leaves no terminal to it; use another back "
+                              "end, and -display none for -nographic",
+                              id);
+    if (vm->stdio_id && machine_object_find(vm->machine, OBJECT_CHARDEV, vm->stdio_id))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "chardev '%s': standard input and output are those of '%s' already; "
+                              "with mon:stdio a serial port and the monitor share them",
+                              id, vm->stdio_id);
+    g_free(vm->stdio_id);
+    vm->stdio_id = g_strdup(id);
+    return true;
+}
+
+/* Checks what concerns more than this one; says so when all waits for a client. */
+static bool
+devices_check_chardev(Vm *vm, JsonObject *options, GError **err)
+{
+    const char *id = keyval_text(options, "id"), *type = keyval_text(options, "backend");
+    bool server = false, wait;
+
+    if (!type)
+        type = keyval_text(options, "type");
+    if (!id || !type)
+        return true;
+    if (!strcmp(type, "stdio"))
+        return devices_take_stdio(vm, id, err);
+    if (strcmp(type, "socket"))
+        return true;
+    if (!keyval_bool("-chardev", options, "server", &server, err))
+        return false;
+    wait = server;
+    if (!keyval_bool("-chardev", options, "wait", &wait, err))
+        return false;
+    if (server && wait)
+        vm_warn("chardev '%s' waits for a client before the guest begins; wait=off does not", id);
+    return true;
+}
+
 bool
 vm_add_chardev(Vm *vm, JsonObject *options, GError **err)
 {
     g_autoptr(GHashTable) props = keyval_table("-chardev", options, err);
-    g_autoptr(Chardev) chardev = props ? chardev_new(vm->machine, props, err) : NULL;
+    g_autoptr(Chardev) chardev = NULL;
 
+    if (!props || !devices_check_chardev(vm, options, err))
+        return false;
+    chardev = chardev_new(vm->machine, props, err);
     if (!chardev || !machine_object_add(vm->machine, OBJECT_CHARDEV, chardev_id(chardev), chardev,
                                         (GDestroyNotify)chardev_free, err))
         return false;
@@ -239,13 +291,13 @@ devices_apply_globals(Vm *vm, const char *driver, GHashTable *props)
         g_autoptr(GList) keys = json_object_get_members(g_ptr_array_index(vm->options->globals, i));
 
         for (GList *l = keys; l; l = l->next) {
-            g_auto(GStrv) parts = g_strsplit(l->data, ".", 2);
+            const char *key = l->data, *dot = strrchr(key, '.'); /* cfi.pflash01.drive */
+            g_autofree char *model = dot ? g_strndup(key, (gsize)(dot - key)) : NULL;
             JsonObject *global = g_ptr_array_index(vm->options->globals, i);
 
-            if (parts[0] && parts[1] && class && device_class_find(parts[0]) == class &&
-                !g_hash_table_contains(props, parts[1]))
-                g_hash_table_insert(props, g_strdup(parts[1]),
-                                    g_strdup(keyval_text(global, l->data)));
+            if (model && class && device_class_find(model) == class &&
+                !g_hash_table_contains(props, dot + 1))
+                g_hash_table_insert(props, g_strdup(dot + 1), g_strdup(keyval_text(global, key)));
         }
     }
 }
@@ -319,7 +371,7 @@ vm_add_chardev_words(Vm *vm, const char *what, const char *text, const char *id,
     return chardev && vm_add_chardev(vm, chardev, err);
 }
 
-/* -serial and -parallel: @kind and @index name the back end. */
+/* -serial, -parallel and -debugcon: @kind and @index name the back end. */
 static bool
 devices_add_port(Vm *vm, const char *kind, const char *text, unsigned index, GError **err)
 {
@@ -332,7 +384,8 @@ devices_add_port(Vm *vm, const char *kind, const char *text, unsigned index, GEr
         return true;
     number = g_strdup_printf("%u", index);
     devices_set(device, "driver", driver);
-    devices_set(device, "index", number);
+    if (strcmp(kind, "debugcon"))
+        devices_set(device, "index", number);
     if (g_str_has_prefix(text, "chardev:")) {
         devices_set(device, "chardev", text + strlen("chardev:"));
         return vm_add_device(vm, device, err);
@@ -352,6 +405,8 @@ vm_add_devices(Vm *vm, GError **err)
     for (guint i = 0; i < o->parallels->len; i++)
         if (!devices_add_port(vm, "parallel", g_ptr_array_index(o->parallels, i), i, err))
             return false;
+    if (o->debugcon && !devices_add_port(vm, "debugcon", o->debugcon, 0, err))
+        return false;
     if (chardev_words_on_terminal(o) &&
         !devices_add_port(vm, "serial", chardev_words_shared(o, 0) ? "mon:stdio" : "stdio", 0, err))
         return false;

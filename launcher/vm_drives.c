@@ -238,6 +238,17 @@ drives_taken(Vm *vm, const DrivePlace *place)
     return false;
 }
 
+static unsigned
+drives_ide_places(Vm *vm, unsigned units)
+{
+    for (unsigned n = 0;; n++) {
+        g_autofree char *bus = g_strdup_printf("ide.%u", n);
+
+        if (!bus_find(vm->machine, BUS_IDE, bus, NULL))
+            return n * units;
+    }
+}
+
 static bool
 drives_place(Vm *vm, JsonObject *drive, DrivePlace *place, GError **err)
 {
@@ -282,6 +293,17 @@ drives_place(Vm *vm, JsonObject *drive, DrivePlace *place, GError **err)
     for (index = 0; !placed && drives_taken(vm, place); index++) {
         place->bus = (index + 1) / units;
         place->unit = (index + 1) % units;
+    }
+    if (!strcmp(place->interface, "ide")) {
+        g_autofree char *bus = g_strdup_printf("ide.%u", (unsigned)place->bus);
+
+        if (place->unit >= units || !bus_find(vm->machine, BUS_IDE, bus, NULL))
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                                  "-drive: bus=%u,unit=%u (index=%u): this machine has %u places "
+                                  "for if=ide; use if=virtio or if=scsi",
+                                  (unsigned)place->bus, (unsigned)place->unit,
+                                  (unsigned)(place->bus * units + place->unit),
+                                  drives_ide_places(vm, units));
     }
     if (strcmp(place->interface, "none") && drives_taken(vm, place))
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -409,6 +431,11 @@ drives_add(Vm *vm, JsonObject *given, GError **err)
     if (!drives_place(vm, drive, &place, err) || !drives_cache(drive, file, device, err))
         return false;
     name = drives_name(drive, &place);
+    if (machine_object_find(vm->machine, OBJECT_BLOCK_NODE, name))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "-drive: there is a drive or block node '%s' already; give this one "
+                              "another id=",
+                              name);
     has_image = keyval_text(drive, "file") != NULL;
     if (has_image && !drives_add_image(vm, drive, file, &place, name, err))
         return false;

@@ -5,9 +5,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/private.h"
 
-#include "network/hook.h"
 #include "network/netlink.h"
 #include "util/error.h"
+#include "util/hook.h"
 #include "xml/xmltab.h"
 
 #include <string.h>
@@ -87,12 +87,26 @@ network_choose_bridge(NetworkManager *m, NetworkDef *def, GError **err)
 /* --- start and stop --------------------------------------------------------------------- */
 
 bool
+network_run_hook_with(const Network *network, const char *xml, const char *operation,
+                      const char *sub, GError **err)
+{
+    NetworkManager *m = network->manager;
+    g_autofree char *input = g_strdup_printf("<hookData>\n%s</hookData>\n", xml);
+    const HookCall call = { m->hook_program, network->object.name, operation, sub, input };
+
+    if (hook_is_disabled(m->hook_program))
+        registry_warn(&m->registry, "hook script %s is not executable, and is not run",
+                      m->hook_program);
+    return hook_run(&call, NULL, err);
+}
+
+bool
 network_run_hook(const Network *network, const NetworkDef *def, const char *operation,
                  const char *sub, GError **err)
 {
     g_autofree char *xml = network_def_format(def);
 
-    return hook_run(network->manager->hook_program, network->object.name, operation, sub, xml, err);
+    return network_run_hook_with(network, xml, operation, sub, err);
 }
 
 /* What a running network shows that its definition leaves open. */

@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/private.h"
 
-#include "network/hook.h"
 #include "network/macs.h"
 #include "network/macvtap.h"
 #include "network/netlink.h"
@@ -207,8 +206,7 @@ run_port_hook(Network *network, const Port *port, const char *operation, const c
     g_autofree char *own = port_format(network->live, port);
     g_autofree char *xml = g_strconcat(net, own, NULL);
 
-    return hook_run(network->manager->hook_program, network->object.name, operation, sub_operation,
-                    xml, err);
+    return network_run_hook_with(network, xml, operation, sub_operation, err);
 }
 
 /* --- what a port joins ------------------------------------------------------------------ */

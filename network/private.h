@@ -67,8 +67,11 @@ bool network_stop_locked(Network *network, GError **err);
 /* Gives @def a bridge name that no other network and no interface has, if it needs one. */
 bool network_choose_bridge(NetworkManager *manager, NetworkDef *def, GError **err);
 
+/* Run the administrator's hooks, with @def or @xml as the data of the hook. */
 bool network_run_hook(const Network *network, const NetworkDef *def, const char *operation,
                       const char *sub_operation, GError **err);
+bool network_run_hook_with(const Network *network, const char *xml, const char *operation,
+                           const char *sub_operation, GError **err);
 
 /* bringup.c */
 /* Refuses by name what @def asks for and Kiln does not apply (VIR_ERR_CONFIG_UNSUPPORTED). */

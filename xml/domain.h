@@ -145,12 +145,10 @@ DomainDef *domain_def_parse(const char *xml, unsigned flags, const DomainDefault
                             GError **err);
 
 typedef enum {
-    DOMAIN_FORMAT_INACTIVE = 1 << 0,   /* without what only a running guest has */
-    DOMAIN_FORMAT_SECURE = 1 << 1,     /* with passwords */
-    DOMAIN_FORMAT_MIGRATABLE = 1 << 2, /* for another host: without automatic devices' addresses
-                                        * being lost; today the same as without */
-    DOMAIN_FORMAT_STATUS = 1 << 3,     /* the daemon's own file: everything */
-    DOMAIN_FORMAT_JOINED = 1 << 4,     /* for readers: interfaces of networks as what they joined */
+    DOMAIN_FORMAT_INACTIVE = 1 << 0, /* without what only a running guest has */
+    DOMAIN_FORMAT_SECURE = 1 << 1,   /* with passwords */
+    DOMAIN_FORMAT_STATUS = 1 << 2,   /* the daemon's own file: everything */
+    DOMAIN_FORMAT_JOINED = 1 << 3,   /* for readers: interfaces of networks as what they joined */
 } DomainFormatFlags;
 
 /* g_free() the text. */
@@ -172,6 +170,8 @@ bool domain_def_complete(DomainDef *def, const DomainDefaults *defaults, GError 
  * runs on the host's. */
 bool domain_def_as_new(DomainDef *def, bool keep_cpu, GError **err);
 bool domain_def_names_cpu(const DomainDef *def);
+/* The processor part of domain_def_as_new(). */
+bool domain_def_give_cpu(DomainDef *def, GError **err);
 
 /* The model of an interface that names none: rtl8139. For one that is to come to @running (else
  * NULL), a q35, it is virtio: a card of that age finds no slot there while the guest runs. */

@@ -89,7 +89,7 @@ static const char *const user_alias[] = { "ua-", NULL };
 static const XmlRow address_rows[] = {
     { NULL, "type", XML_ENUM, A(type), XML_REQUIRED | XML_ABI, .names = domain_address_types },
     { NULL, "domain", XML_HEX, A(domain), XML_ABI, .max = 0xffff, .width = 4, .when = PCI },
-    { NULL, "controller", XML_UINT, A(controller), XML_ABI, .max = 99,
+    { NULL, "controller", XML_UINT, A(controller), XML_ABI, .max = DOMAIN_ADDRESS_CONTROLLER_MAX,
       .when = DRIVE | VIRTIO_SERIAL | CCID },
     { NULL, "bus", XML_HEX, A(bus), XML_ABI, .max = 0xff, .width = 2, .when = PCI },
     { NULL, "bus", XML_UINT, A(bus), XML_ABI, .max = 99, .when = DRIVE | VIRTIO_SERIAL },

@@ -42,6 +42,9 @@ typedef struct {
     uint64_t dimm_slot, base;        /* DIMM */
 } DomainAddress;
 
+/* The largest controller= of an address of type 'drive' or 'virtio-serial'. */
+enum { DOMAIN_ADDRESS_CONTROLLER_MAX = 99 };
+
 typedef struct {
     uint64_t boot_order;
     char *boot_loadparm;

@@ -224,6 +224,9 @@ extern const XmlType domain_backing_type;
 /* <mirror>, and the <disk> that a copy goes to: likewise. */
 extern const XmlType domain_mirror_type, domain_copy_type;
 
+/* What its bus is when none is given, by its device and target (and what the device is, when that
+ * is not given). Completing a definition does it. */
+void domain_disk_give_bus(DomainDisk *disk);
 /* The file, or device, of a disk of type FILE or BLOCK; NULL for an empty drive and other types. */
 const char *domain_disk_path(const DomainDisk *disk);
 /* Whether the disk has an image: not an empty drive. */

@@ -22,8 +22,8 @@ domain_def_names_cpu(const DomainDef *def)
 }
 
 /* A client reads back which processor the guest has, even if it asked for none. */
-static bool
-give_cpu(DomainDef *def, GError **err)
+bool
+domain_def_give_cpu(DomainDef *def, GError **err)
 {
     DomainCpu *cpu = def->cpu;
 
@@ -79,5 +79,6 @@ check_devices(const DomainDef *def, GError **err)
 bool
 domain_def_as_new(DomainDef *def, bool keep_cpu, GError **err)
 {
-    return check_memory(def, err) && check_devices(def, err) && (keep_cpu || give_cpu(def, err));
+    return check_memory(def, err) && check_devices(def, err) &&
+           (keep_cpu || domain_def_give_cpu(def, err));
 }

@@ -106,6 +106,12 @@ place_disk(DomainDef *def, DomainDisk *disk, GError **err)
                                   "disk target '%s' is not a device name that "
                                   "counts (such as 'sda'); give the disk an <address>",
                                   disk->target);
+        if ((unsigned)index / layouts[disk->bus].per_controller > DOMAIN_ADDRESS_CONTROLLER_MAX)
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "disk target '%s' counts as the drive %d of its bus, whose "
+                                  "controller would be beyond the limit of %d; give the disk an "
+                                  "<address>",
+                                  disk->target, index, DOMAIN_ADDRESS_CONTROLLER_MAX);
         address = domain_new_address(&disk->info, DOMAIN_ADDRESS_DRIVE);
         address->controller = (uint64_t)index / layouts[disk->bus].per_controller;
         address->bus =

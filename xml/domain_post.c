@@ -226,8 +226,8 @@ complete_clock(DomainDef *def)
 
 /* --- devices ---------------------------------------------------------------------------------- */
 
-static void
-complete_disk(DomainDisk *disk)
+void
+domain_disk_give_bus(DomainDisk *disk)
 {
     static const struct {
         const char *prefix;
@@ -237,10 +237,6 @@ complete_disk(DomainDisk *disk)
         { "vd", DOMAIN_BUS_VIRTIO }, { "xvd", DOMAIN_BUS_XEN }, { "ubd", DOMAIN_BUS_UML },
     };
 
-    if (disk->tray == DOMAIN_TRAY_CLOSED)
-        disk->tray = DOMAIN_TRAY_ABSENT;
-    if (disk->type == DOMAIN_DISK_VHOSTUSER && !disk->snapshot)
-        disk->snapshot = 1; /* "no": the daemon cannot make any */
     if (!disk->device)
         disk->device = DOMAIN_DISK_DEVICE_DISK;
     for (size_t i = 0; !disk->bus && i < G_N_ELEMENTS(buses); i++)
@@ -248,6 +244,16 @@ complete_disk(DomainDisk *disk)
             disk->bus = disk->device == DOMAIN_DISK_DEVICE_FLOPPY ? DOMAIN_BUS_FDC : buses[i].bus;
     if (!disk->bus)
         disk->bus = DOMAIN_BUS_IDE;
+}
+
+static void
+complete_disk(DomainDisk *disk)
+{
+    if (disk->tray == DOMAIN_TRAY_CLOSED)
+        disk->tray = DOMAIN_TRAY_ABSENT;
+    if (disk->type == DOMAIN_DISK_VHOSTUSER && !disk->snapshot)
+        disk->snapshot = 1; /* "no": the daemon cannot make any */
+    domain_disk_give_bus(disk);
     set_default(&disk->driver_name, "qemu");
     set_default(&disk->format, "raw");
     if (disk->device == DOMAIN_DISK_DEVICE_CDROM)

@@ -37,7 +37,7 @@ prepare_new(SnapshotDef *def, GError **err)
 }
 
 static bool
-prepare_redefined(SnapshotDef *def, const DomainDefaults *defaults, GError **err)
+prepare_existing(SnapshotDef *def, bool stored, const DomainDefaults *defaults, GError **err)
 {
     if (!def->name)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "a redefined snapshot must have a name");
@@ -46,9 +46,9 @@ prepare_redefined(SnapshotDef *def, const DomainDefaults *defaults, GError **err
                               "missing creationTime from existing snapshot");
     if (!def->state)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing state from existing snapshot");
-    if (!def->domain)
+    if (stored && !def->domain)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "missing domain in snapshot");
-    return domain_def_complete(def->domain, defaults, err) &&
+    return (!def->domain || domain_def_complete(def->domain, defaults, err)) &&
            (!def->inactive || domain_def_complete(def->inactive, defaults, err));
 }
 
@@ -65,6 +65,21 @@ check_names(const SnapshotDef *def, GError **err)
     if (def->memory_file && def->memory != SNAPSHOT_EXTERNAL)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "memory filename '%s' requires external snapshot", def->memory_file);
+    return true;
+}
+
+/* A relative name would be looked up where the daemon happens to stand. */
+static bool
+check_paths(const SnapshotDef *def, GError **err)
+{
+    for (guint i = 0; i < def->disks->len; i++) {
+        const SnapshotDisk *entry = def->disks->pdata[i];
+        const char *path = entry->file ? entry->file : entry->dev;
+
+        if (path && !g_path_is_absolute(path))
+            return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                                  "disk snapshot image path '%s' must be absolute", path);
+    }
     return true;
 }
 
@@ -91,8 +106,10 @@ snapshot_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaul
     def = xml_type_parse(&snapshot_def_type, root, how, err);
     if (def && def->memory_file && !def->memory)
         def->memory = SNAPSHOT_EXTERNAL;
-    if (!def || !(existing ? prepare_redefined(def, defaults, err) : prepare_new(def, err)) ||
-        !check_names(def, err))
+    if (!def ||
+        !(existing ? prepare_existing(def, flags & SNAPSHOT_PARSE_STATUS, defaults, err)
+                   : prepare_new(def, err)) ||
+        !check_names(def, err) || (!(flags & SNAPSHOT_PARSE_STATUS) && !check_paths(def, err)))
         return NULL;
     return g_steal_pointer(&def);
 }
@@ -165,6 +182,11 @@ name_overlay(const SnapshotDef *def, SnapshotDisk *entry, const DomainDisk *disk
                               "cannot generate external snapshot name for disk '%s' without source "
                               "or on a '%s' device: name the new file",
                               disk->target, domain_disk_types[disk->type]);
+    if (!g_path_is_absolute(source))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "the new image of disk '%s' cannot be named after '%s', which is no "
+                              "absolute path: name it",
+                              disk->target, source);
     entry->type = DOMAIN_DISK_FILE;
     entry->file = overlay_name(source, def->name);
     return strcmp(entry->file, source) != 0 ||
@@ -246,6 +268,8 @@ snapshot_def_align(SnapshotDef *def, int fallback, bool mixed, GError **err)
 
         if (!align_one(def, disk, entry, fallback, mixed, err))
             return false;
+        if (entry->location == SNAPSHOT_EXTERNAL && entry->file && !entry->type)
+            entry->type = DOMAIN_DISK_FILE;
     }
     return true;
 }

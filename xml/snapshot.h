@@ -56,11 +56,12 @@ typedef enum {
     SNAPSHOT_PARSE_VALIDATE = 1 << 0, /* against the schema first */
     SNAPSHOT_PARSE_REDEFINE =
         1 << 1, /* of what exists: name, state, time, parent and <domain> count */
-    SNAPSHOT_PARSE_STATUS = 1 << 2, /* the daemon's own file, as REDEFINE */
+    SNAPSHOT_PARSE_STATUS = 1 << 2, /* the daemon's own file, as REDEFINE; with <domain> */
 } SnapshotParseFlags;
 
 /* Without REDEFINE: name (the time when there is none), time and memory's default are set, and what
- * only existing snapshots have is dropped. Errors as domain_def_parse(). */
+ * only existing snapshots have is dropped. With it <domain> may be missing. Errors as
+ * domain_def_parse(). */
 SnapshotDef *snapshot_def_parse(const char *xml, unsigned flags, const DomainDefaults *defaults,
                                 GError **err);
 

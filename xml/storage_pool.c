@@ -194,6 +194,9 @@ storage_check_name(const char *what, const char *name, GError **err)
 {
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "%s name '%s' names a directory", what, name);
+    if (strpbrk(name, "/\n\r"))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "%s name '%s' has a '/' or a line end", what,
+                              name);
     if (strlen(name) > STORAGE_NAME_MAX)
         return kiln_error_set(err, VIR_ERR_XML_ERROR, "%s name has %zu bytes, limit is %d", what,
                               strlen(name), STORAGE_NAME_MAX);

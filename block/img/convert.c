@@ -1,6 +1,7 @@
 /* convert.c - kiln-img convert: one or more images, one after the other, into a new image.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/driver.h"
 #include "block/img/img.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct {
     uint64_t size; /* of all sources */
     BlockNode *target;
     bool target_backed;
+    bool new_file; /* see is_new_file() */
 } Converting;
 
 static const char *
@@ -120,6 +122,17 @@ open_target(const Converting *c, GError **err)
     return img_open(args, text->str, NULL, how | IMG_OPEN_OPTIONS, cache, err);
 }
 
+/* Whether all that was made is in regular files: nothing was there before. */
+static bool
+is_new_file(const Converting *c)
+{
+    const BlockNode *file = block_node_protocol(c->target);
+    const char *data_file = g_hash_table_lookup(c->options, "data_file");
+
+    return file->fd >= 0 && !file->is_device &&
+           (!data_file || g_file_test(data_file, G_FILE_TEST_IS_REGULAR));
+}
+
 static bool
 make_target(Converting *c, GError **err)
 {
@@ -144,6 +157,7 @@ make_target(Converting *c, GError **err)
     c->target = open_target(c, err);
     if (!c->target)
         return false;
+    c->new_file = is_new_file(c); /* the sandbox shows no names */
     if (args->compress && block_image_is_encrypted(c->target))
         return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                               "Compression and encryption not supported at the same time");
@@ -155,11 +169,19 @@ make_target(Converting *c, GError **err)
     return true;
 }
 
+/* Whether the target was made with its mappings, or (@space) with all its space. */
+static bool
+is_preallocated(const Converting *c, bool space)
+{
+    const char *mode = g_hash_table_lookup(c->options, "preallocation");
+
+    return mode && strcmp(mode, "off") != 0 && !(space && strcmp(mode, "metadata") == 0);
+}
+
 /* Whether what is not written reads as zeroes. */
 static bool
 target_is_zero(const Converting *c)
 {
-    const char *prealloc = g_hash_table_lookup(c->options, "preallocation");
     bool zero = true;
     ImgWalk walk;
     ImgRange range;
@@ -170,9 +192,12 @@ target_is_zero(const Converting *c)
         return true;
     if (c->args->no_create || block_node_size(c->target) == 0)
         return false;
-    if (block_image_is_encrypted(c->target) && prealloc && strcmp(prealloc, "off") != 0)
+    if (is_preallocated(c, false) && block_image_is_encrypted(c->target))
         return false;
-    /* a new file is a hole; a device has what was there before; LUKS has no holes at all */
+    /* where space is there from the beginning, it reads as zeroes, too */
+    if (c->new_file && !block_image_is_encrypted(c->target))
+        return true;
+    /* a device has what was there before; LUKS has no holes at all */
     img_walk_begin(&walk, c->target, NULL);
     for (uint64_t at = 0, size = block_node_size(c->target); zero && at < size; at += range.length)
         zero = img_walk_range(&walk, at, size - at, &range) == 0 && range.kind == IMG_COPY_ZERO;
@@ -209,13 +234,17 @@ copy_bitmaps(const Converting *c, GError **err)
     return true;
 }
 
-/* The grains of a streamOptimized image are packed, whether -c is given or not. */
+/* The grains of a streamOptimized image are packed, whether -c is given or not; those of another
+ * vmdk never, of which -c asks nothing with qemu-img either. */
 static bool
 wants_compression(const Converting *c)
 {
     const char *subformat = g_hash_table_lookup(c->options, "subformat");
+    bool stream = subformat && strcmp(subformat, "streamOptimized") == 0;
 
-    return c->args->compress || (subformat && strcmp(subformat, "streamOptimized") == 0);
+    if (strcmp(block_node_driver(c->target), "vmdk") == 0 && !c->args->no_create)
+        return stream;
+    return c->args->compress || stream;
 }
 
 static bool
@@ -230,6 +259,7 @@ copy_all(const Converting *c, GError **err)
         .threads = img_threads(args->parallel == IMG_UNSET ? THREADS_DEFAULT : args->parallel),
         .sparse = sparse > 0 ? MAX(sparse, img_sparse_unit(c->target)) : 0,
         .target_zero = target_is_zero(c),
+        .own_blocks = is_preallocated(c, true),
         .compress = wants_compression(c),
         .offload = args->copy_offload,
         .salvage = args->salvage,

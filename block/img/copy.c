@@ -349,7 +349,7 @@ img_copy(const ImgCopy *copy, GError **err)
 
     g_mutex_init(&state.lock);
     img_walk_begin(&state.walk, copy->source, copy->base);
-    state.clone = !copy->compress && copy->sparse > 0;
+    state.clone = !copy->compress && !copy->own_blocks && copy->sparse > 0;
     state.clone_unit = MAX((uint32_t)CLONE_ALIGN, block_node_cluster_size(copy->target));
     for (unsigned i = 1; i < n; i++)
         threads[i] = g_thread_new("copy", worker, &state);

@@ -24,8 +24,10 @@ backing_check(ImgArgs *args, const char *filename, GHashTable *options, GError *
         return format || kiln_error_set(err, VIR_ERR_INVALID_ARG,
                                         "Backing file specified without backing format; add '-F "
                                         "FORMAT'");
-    /* asked for its size and no more: what is encrypted needs no secret for that */
-    node = img_open(args, path, format, IMG_OPEN_CHAIN | IMG_OPEN_NO_IO, NULL, err);
+    /* asked for its size and no more: what is encrypted needs no secret for that, and a guest's
+     * disk may be in use, whose next overlay this is to be */
+    node =
+        img_open(args, path, format, IMG_OPEN_CHAIN | IMG_OPEN_NO_IO | IMG_OPEN_SHARE, NULL, err);
     if (!node) {
         g_prefix_error(err, "backing image: ");
         return false;

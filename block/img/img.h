@@ -118,6 +118,7 @@ typedef enum {
     IMG_OPEN_QUIET = 1 << 4,   /* no warning about a raw image that was not said to be raw */
     IMG_OPEN_NO_IO = 1 << 5,   /* only to be told about: encrypted images need no secret */
     IMG_OPEN_AGAIN = 1 << 6,   /* a second try: what was warned of is known */
+    IMG_OPEN_SHARE = 1 << 7,   /* also while others write to it */
 } ImgOpen;
 
 /* What --object secret and the cache mode say. @cache NULL: writeback. */
@@ -204,6 +205,7 @@ typedef struct {
     unsigned threads;
     uint64_t sparse;  /* least run of zeroes that is left out; 0: write all */
     bool target_zero; /* what is not written reads as zeroes already */
+    bool own_blocks;  /* the target's space was taken for it: no sharing of the source's */
     bool compress, offload, salvage;
     uint64_t rate; /* bytes per second; 0: no limit */
     BlockFlags write_flags;

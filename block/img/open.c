@@ -53,7 +53,7 @@ img_image_options(const ImgArgs *args, unsigned how, const char *cache, BlockIma
         .ops = { .opaque = (void *)args, .secret = secret_get, .tls = tls_get },
         .read_only = !(how & IMG_OPEN_WRITE),
         .follow_backing = how & IMG_OPEN_CHAIN,
-        .force_share = args->force_share && !(how & IMG_OPEN_WRITE),
+        .force_share = (args->force_share || how & IMG_OPEN_SHARE) && !(how & IMG_OPEN_WRITE),
         .no_flush = cache && strcmp(cache, "unsafe") == 0,
         .direct = cache && (strcmp(cache, "none") == 0 || strcmp(cache, "off") == 0 ||
                             strcmp(cache, "directsync") == 0),

@@ -341,10 +341,6 @@ args_check(NbdArgs *args, int n_files)
         nbd_fail("--image-opts names the format as driver=…: leave --format out");
         return false;
     }
-    if (args->temporary && args->image_opts) {
-        nbd_fail("--snapshot needs the name of an image, not --image-opts");
-        return false;
-    }
     return cache_check(args);
 }
 

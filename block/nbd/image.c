@@ -99,6 +99,25 @@ image_window(const NbdArgs *args, BlockNode *node, GError **err)
     return block_node_open(object, &ops, err);
 }
 
+/* The name that an overlay anywhere calls the image by. */
+static char *
+temporary_base(const NbdArgs *args, GError **err)
+{
+    g_autoptr(JsonObject) object = NULL;
+    g_autoptr(JsonNode) node = NULL;
+    g_autofree char *text = NULL;
+
+    if (!args->image_opts)
+        return strstr(args->file, ":") ? g_strdup(args->file)
+                                       : g_canonicalize_filename(args->file, NULL);
+    object = tool_keyval_object(args->file, TOOL_SHORT_WARN, err);
+    if (!object)
+        return NULL;
+    node = json_node_init_object(json_node_alloc(), object);
+    text = json_to_string(node, FALSE);
+    return g_strconcat("json:", text, NULL);
+}
+
 /* What is written goes to a file without a name, over the image. */
 static BlockNode *
 open_temporary(const NbdArgs *args, BlockImageOptions options, GError **err)
@@ -111,8 +130,9 @@ open_temporary(const NbdArgs *args, BlockImageOptions options, GError **err)
     BlockNode *node = NULL;
     int fd;
 
-    image =
-        strstr(args->file, ":") ? g_strdup(args->file) : g_canonicalize_filename(args->file, NULL);
+    image = temporary_base(args, err);
+    if (!image)
+        return NULL;
     options.read_only = true;
     base = block_image_open(image, args->format, &options, err);
     if (!base)

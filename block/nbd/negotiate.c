@@ -218,8 +218,7 @@ option_export_name(Negotiation *n)
 /* ---- meta contexts ---- */
 
 static int
-context_offer(Negotiation *n, NbdContextKind kind, uint32_t id, const char *name,
-              const char *bitmap)
+context_offer(Negotiation *n, NbdContextKind kind, uint32_t id, const char *name, unsigned bitmap)
 {
     uint32_t wire_id = GUINT32_TO_BE(n->option == NBD_OPT_SET_META_CONTEXT ? id : 0);
     struct iovec pieces[] = {
@@ -260,15 +259,14 @@ query_answer(Negotiation *n, const NbdExport *export_, const char *query)
     int r = 0;
 
     if (query_selects(n, query, NBD_CONTEXT_ALLOCATION))
-        r = context_offer(n, NBD_CONTEXT_IS_ALLOCATION, 1, NBD_CONTEXT_ALLOCATION, NULL);
+        r = context_offer(n, NBD_CONTEXT_IS_ALLOCATION, 1, NBD_CONTEXT_ALLOCATION, 0);
     if (r == 0 && export_->allocation_depth && query_selects(n, query, NBD_CONTEXT_DEPTH))
-        r = context_offer(n, NBD_CONTEXT_IS_DEPTH, 2, NBD_CONTEXT_DEPTH, NULL);
+        r = context_offer(n, NBD_CONTEXT_IS_DEPTH, 2, NBD_CONTEXT_DEPTH, 0);
     for (unsigned i = 0; r == 0 && export_->bitmaps && export_->bitmaps[i]; i++) {
         g_autofree char *name = g_strconcat(NBD_CONTEXT_BITMAP, export_->bitmaps[i], NULL);
 
         if (query_selects(n, query, name))
-            r = context_offer(n, NBD_CONTEXT_IS_BITMAP, FIRST_BITMAP_ID + i, name,
-                              export_->bitmaps[i]);
+            r = context_offer(n, NBD_CONTEXT_IS_BITMAP, FIRST_BITMAP_ID + i, name, i);
     }
     return r;
 }

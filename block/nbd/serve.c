@@ -192,10 +192,23 @@ kernel_serve(Serve *s, GError **err)
 
 /* ---- the whole ---- */
 
+/* The first of the chain that has the bitmap: an overlay is often made where a copy begins. */
+static BlockNode *
+bitmap_holder(BlockNode *node, const char *name)
+{
+    for (; node; node = block_node_backing(node)) {
+        g_autoptr(GPtrArray) there = block_image_bitmaps(node);
+
+        for (guint i = 0; there && i < there->len; i++)
+            if (strcmp(((BlockBitmap *)g_ptr_array_index(there, i))->name, name) == 0)
+                return node;
+    }
+    return NULL;
+}
+
 static NbdExport *
 export_new(const NbdArgs *args, BlockNode *node, GError **err)
 {
-    g_autoptr(GPtrArray) there = block_image_bitmaps(node);
     NbdExport *export_ = g_new0(NbdExport, 1);
 
     export_->name = g_strdup(args->export_name ? args->export_name : "");
@@ -208,14 +221,12 @@ export_new(const NbdArgs *args, BlockNode *node, GError **err)
     export_->multi_conn = args->shared != 1;
     export_->allocation_depth = args->allocation_depth;
     export_->bitmaps = g_strdupv((char **)args->bitmaps->pdata);
-    for (char **name = export_->bitmaps; *name; name++) {
-        bool found = false;
-
-        for (guint i = 0; there && i < there->len; i++)
-            found |= strcmp(((BlockBitmap *)g_ptr_array_index(there, i))->name, *name) == 0;
-        if (!found) {
+    export_->holders = g_new0(BlockNode *, g_strv_length(export_->bitmaps) + 1);
+    for (unsigned i = 0; export_->bitmaps[i]; i++) {
+        export_->holders[i] = bitmap_holder(node, export_->bitmaps[i]);
+        if (!export_->holders[i]) {
             kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "image '%s' has no bitmap '%s'",
-                           args->file, *name);
+                           args->file, export_->bitmaps[i]);
             nbd_export_free(export_);
             return NULL;
         }

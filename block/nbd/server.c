@@ -16,6 +16,7 @@ nbd_export_free(NbdExport *export_)
     g_free(export_->name);
     g_free(export_->description);
     g_strfreev(export_->bitmaps);
+    g_free(export_->holders);
     block_node_unref(export_->node);
     g_free(export_);
 }

@@ -18,6 +18,7 @@ typedef struct {
     bool multi_conn;       /* several clients at once, which may rely on each other's flushes */
     bool allocation_depth; /* offers qemu:allocation-depth */
     char **bitmaps;        /* offered as qemu:dirty-bitmap:NAME; NULL for none */
+    BlockNode **holders;   /* of each bitmap: the node, or one of the chain below it */
 } NbdExport;
 
 void nbd_export_free(NbdExport *export_);

@@ -16,7 +16,7 @@ typedef enum {
 typedef struct {
     uint32_t id;
     NbdContextKind kind;
-    const char *bitmap; /* of the export */
+    unsigned bitmap; /* which of the export */
 } NbdContext;
 
 struct NbdServer {

@@ -34,11 +34,18 @@ extent_of_depth(BlockNode *node, uint64_t offset, uint64_t *length, uint32_t *re
 }
 
 static int
-extent_of_bitmap(BlockNode *node, const char *bitmap, uint64_t offset, uint64_t *length,
+extent_of_bitmap(BlockNode *holder, const char *bitmap, uint64_t offset, uint64_t *length,
                  uint32_t *ret_flags)
 {
+    uint64_t size = block_node_size(holder);
     bool dirty = false;
-    int r = block_image_bitmap_status(node, bitmap, offset, length, &dirty);
+    int r = 0;
+
+    /* an image below may be shorter: what it does not have did not change there */
+    if (offset < size) {
+        *length = MIN(*length, size - offset);
+        r = block_image_bitmap_status(holder, bitmap, offset, length, &dirty);
+    }
 
     *ret_flags = dirty ? NBD_STATE_DIRTY : 0;
     return r;
@@ -54,7 +61,8 @@ extent_at(const NbdExport *export_, const NbdContext *context, uint64_t offset, 
     case NBD_CONTEXT_IS_DEPTH:
         return extent_of_depth(export_->node, offset, length, ret_flags);
     case NBD_CONTEXT_IS_BITMAP:
-        return extent_of_bitmap(export_->node, context->bitmap, offset, length, ret_flags);
+        return extent_of_bitmap(export_->holders[context->bitmap],
+                                export_->bitmaps[context->bitmap], offset, length, ret_flags);
     }
     return -EINVAL;
 }

@@ -1,7 +1,7 @@
 /* amend.c - changes to a qcow2 image that is there: version, refcount width, names in the header.
  *
- * Version 2 has no zero clusters: on the way down those of the disk become written zeroes. An image
- * with snapshots stays version 3, as theirs would have to change as well.
+ * Version 2 has no zero clusters: on the way down those of the disk become written zeroes, and
+ * those of snapshots absent ones, which over a backing file would show what that has.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
@@ -167,8 +167,7 @@ static bool
 version_lower_refuse(const Amend *a, GError **err)
 {
     const Qcow2Header *h = &a->q->header;
-    const char *why = h->snapshots > 0                           ? "snapshots"
-                      : h->refcount_order != V2_REFCOUNT_ORDER   ? "refcount_bits other than 16"
+    const char *why = h->refcount_order != V2_REFCOUNT_ORDER     ? "refcount_bits other than 16"
                       : h->incompatible & QCOW2_INCOMPAT_DIRTY   ? "the dirty bit set"
                       : h->incompatible & QCOW2_INCOMPAT_CORRUPT ? "the corrupt bit set"
                       : a->q->has_data_file                      ? "a data file"
@@ -179,6 +178,116 @@ version_lower_refuse(const Amend *a, GError **err)
     return !why || kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
                                   "image '%s' has %s, which compat=0.10 does not know",
                                   block_node_filename(a->node), why);
+}
+
+/* The L2 tables of all snapshots: offset to how many entries of L1 tables lead there. 0 or -errno.
+ */
+static int
+snapshot_tables(Amend *a, const GPtrArray *snapshots, GHashTable *tables)
+{
+    BlockNode *file = a->node->file;
+    uint64_t cluster = a->q->cluster_size;
+    int r = 0;
+
+    for (guint i = 0; i < snapshots->len && r == 0; i++) {
+        const Qcow2Snapshot *s = snapshots->pdata[i];
+        g_autofree uint8_t *l1 = NULL;
+
+        if (s->l1_size > QCOW2_L1_BYTES_MAX / 8 || s->l1_offset > file->size ||
+            (uint64_t)s->l1_size * 8 > file->size - s->l1_offset)
+            return -EUCLEAN;
+        l1 = g_try_malloc((size_t)s->l1_size * 8 + 1);
+        if (!l1)
+            return -ENOMEM;
+        r = block_node_pread(file, s->l1_offset, l1, (size_t)s->l1_size * 8);
+        for (uint32_t k = 0; k < s->l1_size && r == 0; k++) {
+            gint64 host = be64(l1 + (size_t)k * 8) & QCOW2_OFFSET_MASK;
+            gpointer n;
+
+            if (host == 0)
+                continue;
+            if (host % cluster != 0 || host + cluster > file->size)
+                return -EUCLEAN;
+            n = g_hash_table_lookup(tables, &host);
+            g_hash_table_insert(tables, g_memdup2(&host, sizeof(host)),
+                                GUINT_TO_POINTER(GPOINTER_TO_UINT(n) + 1));
+        }
+    }
+    return r;
+}
+
+/* Goes through the zero clusters of one such table: -EEXIST when there is one, or, with @expand,
+ * makes them absent and gives up what they have taken. Lock held (alone). */
+static int
+snapshot_table_walk(Amend *a, uint64_t host, unsigned uses, uint8_t *table, bool expand)
+{
+    Qcow2 *q = a->q;
+    g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    bool changed = false;
+    int r = block_node_pread(a->node->file, host, table, q->cluster_size);
+
+    for (uint64_t i = 0; i < q->cluster_size && r == 0; i += 8) {
+        uint64_t entry = be64(table + i), place = entry & QCOW2_OFFSET_MASK;
+
+        if (entry & QCOW2_COMPRESSED || !(entry & QCOW2_ZERO))
+            continue;
+        if (!expand)
+            return -EEXIST;
+        if (place)
+            g_array_append_val(places, place);
+        put_be64(table + i, 0);
+        changed = true;
+    }
+    if (r == 0 && changed)
+        r = block_node_pwrite(a->node->file, host, table, q->cluster_size, 0);
+    if (r == 0 && places->len > 0)
+        r = block_node_flush(a->node->file); /* nothing leads there any more */
+    for (guint i = 0; i < places->len && r == 0; i++)
+        for (unsigned n = 0; n < uses; n++)
+            qcow2_free(q, g_array_index(places, uint64_t, i), q->cluster_size, false);
+    return r;
+}
+
+/* Whether snapshots can be what version 2 has; with @expand they become that. Lock held (alone). */
+static bool
+snapshots_lower(Amend *a, bool expand, GError **err)
+{
+    const Qcow2Header *h = &a->q->header;
+    bool backed = a->node->backing || a->node->backing_filename;
+    g_autoptr(GPtrArray) snapshots = NULL;
+    g_autoptr(GHashTable) tables = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    g_autofree uint8_t *table = g_malloc(a->q->cluster_size);
+    const char *name = block_node_filename(a->node);
+    GHashTableIter it;
+    gpointer host, uses;
+    uint64_t bytes;
+    int r = 0;
+
+    if (h->snapshots == 0)
+        return true;
+    r = qcow2_snapshot_table_read(a->node->file, h->snapshots_offset, h->snapshots, h->size,
+                                  &snapshots, &bytes);
+    for (guint i = 0; i < snapshots->len && r == 0; i++) {
+        const Qcow2Snapshot *s = snapshots->pdata[i];
+
+        if (s->disk_size != h->size || s->vm_state_size > UINT32_MAX)
+            return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                                  "snapshot '%s' of image '%s' has another size than the disk, or "
+                                  "4 GiB of VM state: compat=0.10 has no room to say so",
+                                  s->name, name);
+    }
+    if (r == 0)
+        r = snapshot_tables(a, snapshots, tables);
+    g_hash_table_iter_init(&it, tables);
+    while (r == 0 && (expand || backed) && g_hash_table_iter_next(&it, &host, &uses))
+        r = snapshot_table_walk(a, *(gint64 *)host, GPOINTER_TO_UINT(uses), table, expand);
+    if (r == -EEXIST)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "snapshots of image '%s' have zero clusters over its backing file, "
+                              "which compat=0.10 does not know",
+                              name);
+    return r == 0 || block_error_set(err, VIR_ERR_OPERATION_FAILED, r, a->node,
+                                     "the snapshots of image '%s'", name);
 }
 
 /* Version 2 has none; left in the file they would be clusters that nothing leads to. */
@@ -238,7 +347,12 @@ version_lower(Amend *a, GError **err)
     bool ok;
     int r = 0;
 
-    if (!version_lower_refuse(a, err) || !bitmaps_remove(a->node, err))
+    if (!version_lower_refuse(a, err))
+        return false;
+    qcow2_lock_alone(q);
+    ok = snapshots_lower(a, false, err);
+    qcow2_unlock_alone(q);
+    if (!ok || !bitmaps_remove(a->node, err))
         return false;
     for (uint64_t c = 0; c < n && r == 0; c++) {
         if (!(q->l1[c >> q->l2_bits] & QCOW2_OFFSET_MASK)) {
@@ -255,7 +369,15 @@ version_lower(Amend *a, GError **err)
     if (r < 0)
         block_error_set(err, VIR_ERR_OPERATION_FAILED, r, a->node,
                         "writing the zero clusters of image '%s'", block_node_filename(a->node));
-    ok = r == 0;
+    /* tables that the disk shared with snapshots had their zeroes, and so are the disk's alone now
+     */
+    ok = r == 0 && snapshots_lower(a, true, err);
+    if (ok) {
+        r = qcow2_flush_locked(q);
+        ok = r == 0 ||
+             block_error_set(err, VIR_ERR_OPERATION_FAILED, r, a->node,
+                             "writing the tables of image '%s'", block_node_filename(a->node));
+    }
     if (ok) {
         q->header.version = 2;
         q->header.header_length = QCOW2_HEADER_V2;

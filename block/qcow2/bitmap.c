@@ -2,8 +2,9 @@
  *
  * Source: QEMU's docs/interop/qcow2.txt, "Bitmaps". While an image is open for writing the bits of
  * enabled bitmaps live in memory and the file says in_use: a user that dies leaves bitmaps that
- * nobody trusts. The set of bitmaps that follow changes only while no request runs; so requests
- * need no lock.
+ * nobody trusts. The set of bitmaps that follow, and what was written so far, are looked at by
+ * whoever has the image alone: so a request sets its bits when nobody can have that before its
+ * bytes are there.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/qcow2/bitmap.h"

@@ -94,7 +94,7 @@ qcow2_bitmap_directory_read(BlockNode *file, unsigned cluster_bits, uint64_t off
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
     g_autofree uint8_t *bytes = NULL;
-    uint64_t at = 0;
+    uint64_t at = 0, bits = 0;
     int r;
 
     *ret = g_ptr_array_new_with_free_func((GDestroyNotify)qcow2_bitmap_entry_free);
@@ -114,7 +114,8 @@ qcow2_bitmap_directory_read(BlockNode *file, unsigned cluster_bits, uint64_t off
         if (length == 0)
             return -EINVAL;
         g_ptr_array_add(*ret, e);
-        if (!g_hash_table_add(names, e->name))
+        bits += (uint64_t)e->table_size << cluster_bits;
+        if (!g_hash_table_add(names, e->name) || bits > QCOW2_BITMAPS_BYTES_MAX)
             return -EINVAL;
         at += length;
     }

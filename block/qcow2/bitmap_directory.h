@@ -21,6 +21,8 @@ enum {
     QCOW2_BITMAP_TYPE_DIRTY = 1,
 };
 
+#define QCOW2_BITMAPS_BYTES_MAX                                                                    \
+    (UINT64_C(256) << 30) /* of all bitmaps' bits: their tables are read */
 #define QCOW2_BITMAP_TABLE_OFFSET UINT64_C(0x00fffffffffffe00)
 #define QCOW2_BITMAP_TABLE_ONES UINT64_C(1) /* with offset 0: all bits are set */
 

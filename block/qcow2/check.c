@@ -3,7 +3,7 @@
  * All references are counted (check_mapping.c, check_tables.c), the refcounts on disk are compared
  * with them (check_refcounts.c) or made anew (check_rebuild.c), and at last the COPIED flags
  * (check_copied.c). Content is not looked at. Memory: two bytes for each cluster in use, 1 GiB at
- * most, and 32 for each L2 table.
+ * most, and 32 for each L2 table; to mend snapshots and bitmaps half as much again.
  *
  * Mending works on the file; whoever has tables of the image in memory reads them again after it.
  *
@@ -150,6 +150,7 @@ mark_clean(Qcow2Checker *c)
     if (r < 0 || c->ret->corruptions > 0 || c->h->version < 3 || !(c->h->incompatible & marks))
         return r;
     c->h->incompatible &= ~marks;
+    c->wrote = true; /* an image that is not corrupt any more is opened as such */
     r = qcow2_header_store(c->file, c->h);
     return r ? r : block_node_flush(c->file);
 }
@@ -197,8 +198,7 @@ void
 qcow2_checker_clear(Qcow2Checker *c)
 {
     qcow2_counts_free(c->counts);
-    g_free(c->claims);
-    g_free(c->claimed_tables);
+    check_claims_free(c->claims);
     g_array_unref(c->l1);
     g_array_unref(c->l2);
     g_free(c->refcount_table);

@@ -4,10 +4,13 @@
 #ifndef KILN_BLOCK_QCOW2_CHECK_H
 #define KILN_BLOCK_QCOW2_CHECK_H
 
+#include "block/qcow2/bitmap_directory.h"
 #include "block/qcow2/counts.h"
 #include "block/qcow2/layout.h"
 #include "block/qcow2/qcow2.h"
 #include "block/qcow2/upkeep.h"
+
+typedef struct CheckClaims CheckClaims;
 
 typedef struct {
     BlockNode *file;
@@ -28,9 +31,8 @@ typedef struct {
     bool wrote;          /* something on disk was changed */
     GArray *l1;          /* of CheckL1, filled before check_mapping() */
     GArray *l2;          /* of CheckL2, sorted, each table once, after check_mapping() */
-    /* bits of clusters, NULL unless snapshots are to be mended: what the disk of now and the tables
-     * that lead to it have, and which of it are its L2 tables */
-    uint64_t *claims, *claimed_tables;
+    /* what is where; NULL unless tables are to be mended, and could be where something else is */
+    CheckClaims *claims;
     int failed; /* first -errno of a thread */
 } Qcow2Checker;
 
@@ -69,12 +71,17 @@ bool check_count(Qcow2Checker *c, uint64_t offset, uint64_t length, uint64_t wei
 /* Whether @offset is the start of a cluster and [offset, offset + length) in the file. */
 bool check_in_file(const Qcow2Checker *c, uint64_t offset, uint64_t length);
 
-/* check_claims.c: fills c->claims; the snapshot table has so many bytes. 0 or -errno. */
+/* check_claims.c: makes c->claims where it is needed; the snapshot table has so many bytes. 0 or
+ * -errno. One thread, as what follows; without claims nothing is in the way of anything. */
 int check_claim(Qcow2Checker *c, uint64_t snapshot_table_bytes);
-/* Whether some of [offset, offset + bytes) is claimed; false where nothing was filled. */
-bool check_is_claimed(const Qcow2Checker *c, uint64_t offset, uint64_t bytes);
-/* Whether the cluster at @offset is claimed for something that is no L2 table. */
-bool check_is_no_table(const Qcow2Checker *c, uint64_t offset);
+void check_claims_free(CheckClaims *claims);
+/* Whether a snapshot's L1 table, or an L2 table of the disk (@active) or of a snapshot, may be at a
+ * place of the file: nothing else is there, or nothing in it would be mended. */
+bool check_l1_fits(Qcow2Checker *c, uint64_t offset, uint32_t entries);
+bool check_l2_fits(Qcow2Checker *c, uint64_t host, bool active);
+/* Whether the disk has some of [offset, offset + bytes); whether an L2 table of it is there. */
+bool check_is_disk(const Qcow2Checker *c, uint64_t offset, uint64_t bytes);
+bool check_is_l2(const Qcow2Checker *c, uint64_t offset, uint64_t bytes);
 
 /* Lists an L1 table for check_mapping(). */
 void check_list_l1(Qcow2Checker *c, uint64_t offset, uint32_t entries, bool active);
@@ -83,6 +90,8 @@ void check_list_l1(Qcow2Checker *c, uint64_t offset, uint32_t entries, bool acti
 int check_mapping(Qcow2Checker *c);        /* check_mapping.c: L1 and L2 tables, data */
 int check_snapshot_table(Qcow2Checker *c); /* check_tables.c */
 int check_bitmaps(Qcow2Checker *c);        /* check_tables.c */
+/* Reads a bitmap's table; *ret stays NULL when it makes no sense. 0 or -errno. */
+int check_bitmap_table(Qcow2Checker *c, const Qcow2BitmapEntry *e, uint8_t **ret);
 int
 check_refcount_table(Qcow2Checker *c); /* check_refcounts.c: its blocks, before the comparison */
 int check_compare(Qcow2Checker *c);    /* check_refcounts.c: refcounts against references */

@@ -291,12 +291,12 @@ l1_entry(Qcow2Checker *c, const CheckL1 *l1, uint64_t index, uint64_t entry)
     if (host == 0)
         return 0;
     if (host < c->cluster || !check_in_file(c, host, c->cluster) ||
-        (!l1->active && check_is_no_table(c, host)) ||
-        !check_count(c, host, c->cluster, l1->weight)) {
+        !check_l2_fits(c, host, l1->active) || !check_count(c, host, c->cluster, l1->weight)) {
         check_report(c, FINDING_CORRUPTION,
                      check_mends(c) && check_write(c, at, &none, sizeof(none)) == 0,
                      "ERROR: the L2 table at 0x%" G_GINT64_MODIFIER
-                     "x of the L1 entry at 0x%" G_GINT64_MODIFIER "x is not a cluster of the file",
+                     "x of the L1 entry at 0x%" G_GINT64_MODIFIER
+                     "x is not a cluster of the file, or something else is there",
                      host, at);
         return 0;
     }

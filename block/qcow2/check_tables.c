@@ -4,18 +4,18 @@
 #include <errno.h>
 #include <string.h>
 
-#include "block/qcow2/bitmap_directory.h"
 #include "block/qcow2/check.h"
 #include "block/qcow2/snapshot_table.h"
 
 enum { SNAPSHOT_EXTRA_V3 = 16 }; /* bytes of extra data that version 3 asks for */
 
-/* Puts @bytes in place of a table of @old_bytes at @offset, whose clusters were counted already:
- * what gets shorter fits where it was. */
+/* Puts @bytes in place of a table of @old_bytes at @offset. -EFBIG when there is no room, or the
+ * disk has some of it. */
 static int
 table_replace(Qcow2Checker *c, uint64_t offset, const GByteArray *bytes, uint64_t old_bytes)
 {
-    if (qcow2_layout_div(bytes->len, c->cluster) > qcow2_layout_div(old_bytes, c->cluster))
+    if (qcow2_layout_div(bytes->len, c->cluster) > qcow2_layout_div(old_bytes, c->cluster) ||
+        check_is_disk(c, offset, old_bytes))
         return -EFBIG;
     return check_write(c, offset, bytes->data, bytes->len);
 }
@@ -26,7 +26,7 @@ snapshot_fits(Qcow2Checker *c, const Qcow2Snapshot *s)
     uint64_t bytes = (uint64_t)s->l1_size * 8;
 
     return s->l1_size <= (QCOW2_L1_BYTES_MAX / 8) && check_in_file(c, s->l1_offset, bytes) &&
-           !check_is_claimed(c, s->l1_offset, bytes);
+           check_l1_fits(c, s->l1_offset, s->l1_size);
 }
 
 /* Drops the snapshots that nothing can be read from. Says whether the table has to be written. */
@@ -42,7 +42,7 @@ snapshots_sift(Qcow2Checker *c, GPtrArray *table)
             check_report(
                 c, FINDING_CORRUPTION, check_mends(c),
                 "ERROR: the L1 table of snapshot '%s' (%s), %u entries at 0x%" G_GINT64_MODIFIER
-                "x, is not in the file, or where the disk has something else",
+                "x, is not in the file, or where something else is",
                 s->id, s->name, s->l1_size, s->l1_offset);
             g_ptr_array_remove_index(table, i);
             changed = true;
@@ -70,7 +70,7 @@ check_snapshot_table(Qcow2Checker *c)
     int r;
 
     if (c->h->snapshots == 0)
-        return 0;
+        return check_claim(c, 0);
     r = qcow2_snapshot_table_read(c->file, old_offset, c->h->snapshots, c->h->size, &table,
                                   &length);
     if (r < 0 && r != -EINVAL)
@@ -85,11 +85,9 @@ check_snapshot_table(Qcow2Checker *c)
             length = 0;
         }
     }
-    if (check_mends(c)) {
-        r = check_claim(c, length);
-        if (r < 0)
-            return r;
-    }
+    r = check_claim(c, length);
+    if (r < 0)
+        return r;
     changed = snapshots_sift(c, table) || table->len != c->h->snapshots;
     for (guint i = 0; i < table->len; i++) {
         const Qcow2Snapshot *s = table->pdata[i];
@@ -104,7 +102,7 @@ check_snapshot_table(Qcow2Checker *c)
     bytes = qcow2_snapshot_table_format(table);
     r = table->len > 0 ? table_replace(c, old_offset, bytes, length) : 0;
     if (r == -EFBIG) {
-        /* entries that grow: the table moves behind the end, which a refcount is made for below */
+        /* the table moves behind the end, which a refcount is made for below */
         uint64_t end = c->file->size, at = qcow2_layout_div(end, c->cluster) * c->cluster;
 
         r = check_write(c, at, bytes->data, bytes->len);
@@ -125,16 +123,14 @@ check_snapshot_table(Qcow2Checker *c)
     return r ? r : qcow2_header_store(c->file, c->h);
 }
 
-/* Counts the clusters of one bitmap. False when its table is of no use. */
-static int
-bitmap_count(Qcow2Checker *c, const Qcow2BitmapEntry *e, bool *ret_good)
+int
+check_bitmap_table(Qcow2Checker *c, const Qcow2BitmapEntry *e, uint8_t **ret)
 {
     uint64_t bytes = (uint64_t)e->table_size * 8;
     g_autofree uint8_t *table = NULL;
     int r;
 
-    *ret_good = false;
-    if (!check_in_file(c, e->table_offset, bytes))
+    if (!check_in_file(c, e->table_offset, bytes) || check_is_l2(c, e->table_offset, bytes))
         return 0;
     table = g_malloc(bytes + 1);
     r = check_read(c, e->table_offset, table, bytes);
@@ -144,9 +140,30 @@ bitmap_count(Qcow2Checker *c, const Qcow2BitmapEntry *e, bool *ret_good)
         uint64_t entry = be64(table + i * 8), host = entry & QCOW2_BITMAP_TABLE_OFFSET;
 
         if (entry & ~(QCOW2_BITMAP_TABLE_OFFSET | (host ? 0 : QCOW2_BITMAP_TABLE_ONES)) ||
-            (host && (host < c->cluster || !check_in_file(c, host, c->cluster))))
+            (host && (host < c->cluster || !check_in_file(c, host, c->cluster) ||
+                      check_is_l2(c, host, c->cluster))))
             return 0;
     }
+    *ret = g_steal_pointer(&table);
+    return 0;
+}
+
+/* Counts the clusters of one bitmap, unless its table is of no use. */
+static int
+bitmap_count(Qcow2Checker *c, const Qcow2BitmapEntry *e, bool *ret_good)
+{
+    uint64_t bytes = (uint64_t)e->table_size * 8;
+    g_autofree uint8_t *table = NULL;
+    int r = 0;
+
+    /* tables that lie on one another would be read as often as there are bitmaps */
+    if (check_in_file(c, e->table_offset, bytes) &&
+        !qcow2_counts_any(c->counts, e->table_offset / c->cluster,
+                          qcow2_layout_div(bytes, c->cluster)))
+        r = check_bitmap_table(c, e, &table);
+    *ret_good = table != NULL;
+    if (!table)
+        return r;
     check_count(c, e->table_offset, bytes, 1);
     for (uint32_t i = 0; i < e->table_size; i++) {
         uint64_t host = be64(table + i * 8) & QCOW2_BITMAP_TABLE_OFFSET;
@@ -154,7 +171,6 @@ bitmap_count(Qcow2Checker *c, const Qcow2BitmapEntry *e, bool *ret_good)
         if (host)
             check_count(c, host, c->cluster, 1);
     }
-    *ret_good = true;
     return 0;
 }
 

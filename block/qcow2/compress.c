@@ -135,7 +135,6 @@ qcow2_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, size_
     }
     if (bytes < 0)
         return bytes;
-    qcow2_bitmaps_dirty(node, offset, length);
     g_mutex_lock(&q->lock);
     qcow2_change_wait(q, change.first, change.end);
     r = g_atomic_int_get(&q->corrupt) ? -EIO : compressed_place(q, cluster, bytes, &entry, &at);
@@ -144,6 +143,7 @@ qcow2_pwrite_compressed(BlockNode *node, uint64_t offset, const void *buf, size_
         return r;
     }
     qcow2_change_begin(q, &change);
+    qcow2_bitmaps_dirty(node, offset, length);
     g_mutex_unlock(&q->lock);
     r = block_node_pwrite(node->file, at, out, bytes, 0);
     g_mutex_lock(&q->lock);

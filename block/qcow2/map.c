@@ -42,14 +42,14 @@ qcow2_map(BlockNode *node, uint64_t offset, uint64_t length, BlockMapFor what, B
 
     if (what == BLOCK_MAP_ZERO || (what == BLOCK_MAP_WRITE && g_atomic_int_get(&q->corrupt)))
         return map_slow(length, ret);
-    if (what == BLOCK_MAP_WRITE)
-        qcow2_bitmaps_dirty(node, offset, length);
     g_mutex_lock(&q->table_lock);
     r = q->holds.closed ? -EAGAIN : qcow2_run_find(q, offset, length, true, &run);
     data = r == 0 && run.kind == QCOW2_NORMAL && !q->crypt &&
            (what == BLOCK_MAP_READ || (run.copied && qcow2_is_data(q, run.host, run.length)));
     if (data)
         hold = qcow2_hold(q);
+    if (data && what == BLOCK_MAP_WRITE)
+        qcow2_bitmaps_dirty(node, offset, run.length);
     g_mutex_unlock(&q->table_lock);
     if (data) {
         r = block_node_map(q->data, run.host, run.length, what, ret);

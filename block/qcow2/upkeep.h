@@ -44,7 +44,8 @@ bool qcow2_create_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GErr
 bool qcow2_amend_options_parse(GHashTable *table, Qcow2CreateOptions *ret, GError **err);
 
 /* Called by the data path: at the end of open (not when the image is opened to be checked; without
- * the lock); before a guest's bytes change (lock-free, returns at once when no bitmap is enabled);
+ * the lock); before a guest's bytes change (with the lock, or with table_lock and a hold, which
+ * stays until they have changed; returns at once when no bitmap is enabled);
  * in close, without the lock, before what is dirty is written for the last time. */
 bool qcow2_upkeep_open(BlockNode *node, GError **err);
 void qcow2_bitmaps_dirty(BlockNode *node, uint64_t offset, uint64_t length);

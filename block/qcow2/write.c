@@ -255,6 +255,7 @@ write_new(Qcow2 *q, uint64_t offset, const Content *content, uint64_t length, ui
     }
     change = (Qcow2Change){ .first = p.cluster, .end = p.cluster + p.count };
     qcow2_change_begin(q, &change);
+    qcow2_bitmaps_dirty(q->node, p.offset, p.length);
     g_mutex_unlock(&q->lock);
     r = place_write(q, &p, content);
     g_mutex_lock(&q->lock);
@@ -280,6 +281,7 @@ write_in_place(Qcow2 *q, uint64_t offset, const Qcow2Run *run, const Content *co
     g_mutex_lock(&q->table_lock);
     hold = qcow2_hold(q);
     g_mutex_unlock(&q->table_lock);
+    qcow2_bitmaps_dirty(q->node, offset, run->length);
     g_mutex_unlock(&q->lock);
     r = content_write(q, content, offset, run->host, run->length, 0);
     qcow2_hold_release(q, hold);
@@ -293,7 +295,6 @@ write_content(BlockNode *node, uint64_t offset, Content content, uint64_t length
     Qcow2 *q = qcow2_of(node);
     int r = 0;
 
-    qcow2_bitmaps_dirty(node, offset, length);
     g_mutex_lock(&q->lock);
     while (r == 0 && length > 0) {
         uint64_t done = MIN(length, WRITE_MAX);

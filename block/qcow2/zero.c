@@ -122,6 +122,7 @@ write_zeroes_whole(Qcow2 *q, uint64_t offset, uint64_t length, bool keep)
             uint64_t part = MIN(end - offset, q->cluster_size - within);
 
             qcow2_change_wait(q, c, c + 1);
+            qcow2_bitmaps_dirty(q->node, offset, part);
             if (part == q->cluster_size)
                 r = cluster_zero(q, c, keep, !keep);
             else
@@ -136,6 +137,26 @@ write_zeroes_whole(Qcow2 *q, uint64_t offset, uint64_t length, bool keep)
         }
         g_mutex_unlock(&q->lock);
     }
+    return r;
+}
+
+/* Zeroes in the data file, whose places are those of the disk. */
+static int
+data_file_zero(Qcow2 *q, uint64_t offset, uint64_t length, BlockFlags flags)
+{
+    unsigned bits = q->header.cluster_bits;
+    Qcow2Change change = { .first = offset >> bits, .end = ((offset + length - 1) >> bits) + 1 };
+    int r;
+
+    g_mutex_lock(&q->lock);
+    qcow2_change_wait(q, change.first, change.end);
+    qcow2_change_begin(q, &change);
+    qcow2_bitmaps_dirty(q->node, offset, length);
+    g_mutex_unlock(&q->lock);
+    r = block_node_write_zeroes(q->data, offset, length, flags);
+    g_mutex_lock(&q->lock);
+    qcow2_change_end(q, &change);
+    g_mutex_unlock(&q->lock);
     return r;
 }
 
@@ -157,10 +178,9 @@ qcow2_write_zeroes(BlockNode *node, uint64_t offset, uint64_t length, BlockFlags
     /* version 2 has no zero clusters: only what has no backing file can be given up */
     if (q->header.version < 3 && (lies_on_another(node) || !(flags & BLOCK_UNMAP)))
         return -ENOTSUP;
-    qcow2_bitmaps_dirty(node, offset, length);
     if (q->header.autoclear & QCOW2_AUTOCLEAR_RAW_DATA_FILE) {
         /* whoever reads the data file as a raw image sees them too */
-        r = block_node_write_zeroes(q->data, offset, length, flags);
+        r = data_file_zero(q, offset, length, flags);
         if (r < 0)
             return r;
     }
@@ -182,9 +202,8 @@ qcow2_discard(BlockNode *node, uint64_t offset, uint64_t length)
     /* version 2 would show what the backing file has */
     if (first >= last || (q->header.version < 3 && lies_on_another(node)))
         return 0;
-    qcow2_bitmaps_dirty(node, first, last - first);
     if (q->has_data_file) {
-        int r = block_node_write_zeroes(q->data, first, MIN(last, node->size) - first, BLOCK_UNMAP);
+        int r = data_file_zero(q, first, MIN(last, node->size) - first, BLOCK_UNMAP);
 
         if (r < 0)
             return r;
@@ -216,8 +235,8 @@ qcow2_make_empty(BlockNode *node, GError **err)
     }
     if (r == 0)
         r = qcow2_flush_locked(q);
-    qcow2_unlock_alone(q);
     qcow2_bitmaps_dirty(node, 0, node->size);
+    qcow2_unlock_alone(q);
     return r == 0 || block_error_set(err, VIR_ERR_SYSTEM_ERROR, r, node,
                                      "image '%s' cannot be emptied", block_node_filename(node));
 }

@@ -183,6 +183,8 @@ bulk_disks(Domain *domain, bool chains, WireParams *params)
         bulk_counter(params, "block", i, "allocation", disk->allocation);
         bulk_counter(params, "block", i, "capacity", disk->capacity);
         bulk_counter(params, "block", i, "physical", disk->physical);
+        if (disk->threshold > 0)
+            bulk_counter(params, "block", i, "threshold", disk->threshold);
     }
 }
 

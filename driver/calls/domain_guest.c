@@ -5,6 +5,7 @@
 #include <libvirt/libvirt.h>
 #include <string.h>
 
+#include "driver/calls/connection.h"
 #include "driver/calls/domain_reply.h"
 #include "driver/calls/guest.h"
 #include "driver/calls/handlers.h"
@@ -41,10 +42,11 @@ hostname_of_leases(Call *call, GError **err)
 bool
 call_domain_get_hostname(Call *call, const DomainFlagsArgs *args, StringRet *ret, GError **err)
 {
-    const unsigned agent = VIR_DOMAIN_GET_HOSTNAME_AGENT;
+    /* The agent knows, if nothing is said; readers of a read-only connection may not talk to it. */
+    bool leases = args->flags == VIR_DOMAIN_GET_HOSTNAME_LEASE ||
+                  (args->flags == 0 && call_connection_is_read_only(call->connection));
 
-    ret->value = args->flags & agent ? domain_guest_hostname(call->domain, err)
-                                     : hostname_of_leases(call, err);
+    ret->value = leases ? hostname_of_leases(call, err) : domain_guest_hostname(call->domain, err);
     return ret->value != NULL;
 }
 

@@ -301,7 +301,7 @@ disk_chain(Argv *argv, DomainDisk *disk, const CacheMode *cache, char **ret, GEr
         g_free(backing);
         backing = g_steal_pointer(&node);
     }
-    if (argv_chain_has_backing(disk->format)) {
+    if (domain_disk_has_source(disk)) {
         g_free(disk->backing_store); /* what it said stands in the chain, now with the nodes */
         disk->backing_store = argv_chain_xml(chain, first);
     }

@@ -108,6 +108,8 @@ domain_device_insert(DomainDef *def, const DomainDevice *device, DomainDevice *r
 {
     void *copy = xml_type_copy(device->kind->type, device->device);
 
+    if (device->kind->id == DEVICE_DISK)
+        domain_disk_give_bus(copy); /* it has its place by that */
     if (device->kind->single) {
         *(void **)((char *)def + device->kind->list) = copy;
     } else {

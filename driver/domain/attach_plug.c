@@ -342,14 +342,11 @@ chardev_object(JsonObject *option)
         move_flag(option, data, "server");
         move_flag(option, data, "wait");
         move_flag(option, data, "telnet");
-        move_flag(option, data, "telnet");
     } else {
         move_member(option, data, "path", "out");
         move_flag(option, data, "append");
         move_member(option, data, "fd", "fd");
     }
-    move_member(option, data, "logfile", "logfile");
-    move_flag(option, data, "logappend");
     move_member(option, data, "logfile", "logfile");
     move_flag(option, data, "logappend");
     json_object_set_string_member(backend, "type", type);

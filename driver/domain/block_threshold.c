@@ -77,6 +77,7 @@ domain_set_block_threshold(Domain *domain, const char *dev, uint64_t bytes, GErr
         json_object_set_string_member(arguments, "node-name", node);
         json_object_set_int_member(arguments, "write-threshold", (gint64)bytes);
         ok = qmp_command(run->qmp, "block-set-write-threshold", arguments, DOMAIN_QMP_SECONDS, err);
+        g_atomic_int_inc(&run->fill_orders);
     }
     domain_job_end(domain);
     return ok;

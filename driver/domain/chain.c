@@ -321,14 +321,33 @@ domain_image_program(const DomainManager *manager)
     return given && *given ? g_strdup(given) : g_build_filename(dir, "kiln-img", NULL);
 }
 
+/* What kiln-img writes to standard error of the image @path, whose name it is not told. */
+static char *
+reader_words(const char *said, const char *path)
+{
+    g_autofree char *quoted = g_strdup_printf("'%s'", path);
+    GString *out = g_string_new(said);
+
+    g_strchomp(out->str);
+    g_string_set_size(out, strlen(out->str));
+    if (g_str_has_prefix(out->str, "kiln-img: "))
+        g_string_erase(out, 0, strlen("kiln-img: "));
+    if (g_string_replace(out, "'/dev/fdset/0'", quoted, 0) == 0) {
+        g_autofree char *prefix = g_strdup_printf("image %s: ", quoted);
+
+        g_string_prepend(out, prefix);
+    }
+    return g_string_free(out, FALSE);
+}
+
 /* Takes @fd. */
 static char *
-reader_run(const char *program, int fd, const char *format, GError **err)
+reader_run(const char *program, int fd, const char *path, const char *format, GError **err)
 {
     g_autoptr(GSubprocessLauncher) launcher =
         g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
     g_autoptr(GSubprocess) child = NULL;
-    g_autofree char *out = NULL, *said = NULL;
+    g_autofree char *out = NULL, *said = NULL, *words = NULL;
 
     g_subprocess_launcher_take_stdin_fd(launcher, fd);
     child = g_subprocess_launcher_spawn(launcher, err, program, "probe", format ? "-f" : NULL,
@@ -337,7 +356,8 @@ reader_run(const char *program, int fd, const char *format, GError **err)
         return NULL;
     if (g_subprocess_get_successful(child))
         return g_steal_pointer(&out);
-    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s", said ? g_strchomp(said) : "kiln-img failed");
+    words = reader_words(said && *said ? said : "kiln-img failed", path);
+    kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "%s", words);
     return NULL;
 }
 
@@ -357,11 +377,9 @@ domain_image_probe(const DomainManager *manager, const char *path, const char *f
         file_explain_denied(err, r, path);
         return false;
     }
-    out = reader_run(program, fd, format, err);
-    if (!out) {
-        g_prefix_error(err, "image '%s': ", path);
+    out = reader_run(program, fd, path, format, err);
+    if (!out)
         return false;
-    }
     json = json_from_string(out, NULL);
     if (!json || !JSON_NODE_HOLDS_OBJECT(json))
         return kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "image '%s': '%s' answered nothing",

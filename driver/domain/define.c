@@ -191,7 +191,13 @@ definition_rename(Domain *domain, const char *name, GError **err)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "cannot rename domain with snapshots");
     if (strcmp(old, name) == 0)
-        return true;
+        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
+                              "domain '%s' cannot be renamed to itself", name);
+    if (!*name || strpbrk(name, "/\n"))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "'%s' is no name for a domain: it must not be empty, nor contain '/' "
+                              "or line ends",
+                              name);
     g_free(def->name);
     def->name = g_strdup(name);
     if (!domain_def_complete(def, &manager->defaults, err) ||
@@ -214,17 +220,18 @@ definition_rename(Domain *domain, const char *name, GError **err)
 bool
 domain_rename(Domain *domain, const char *name, GError **err)
 {
+    g_autofree char *old = NULL;
     bool ok;
 
     if (!domain_job_begin(domain, "rename", err))
         return false;
+    old = domain_dup_name(domain);
     g_mutex_lock(&domain->manager->define_lock);
     ok = definition_rename(domain, name, err);
     g_mutex_unlock(&domain->manager->define_lock);
     domain_job_end(domain);
     if (!ok)
         return false;
-    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_UNDEFINED, VIR_DOMAIN_EVENT_UNDEFINED_RENAMED);
-    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_DEFINED, VIR_DOMAIN_EVENT_DEFINED_RENAMED);
+    domain_event_renamed(domain, old);
     return true;
 }

@@ -563,6 +563,7 @@ typedef struct {
     int64_t rd_req, rd_bytes, wr_req, wr_bytes, flush_req; /* -1 unknown, as all below */
     int64_t rd_ns, wr_ns, flush_ns;
     int64_t allocation, capacity, physical; /* bytes: on the host, for the guest, of the file */
+    int64_t threshold;                      /* bytes; 0: none is set */
     int error; /* virDomainDiskErrorCode: what the guest was stopped for; NONE: nothing */
 } DomainBlockStats;
 void domain_block_stats_free(DomainBlockStats *stats);

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "driver/domain/private.h"
 
-/* Sends @event, to which it adds whose it is; @id is the domain's when it happened. */
+/* Sends @event, to which it adds whose it is (and the name, unless it has one); @id is the domain's
+ * when it happened. */
 static void
 event_send(Domain *domain, int id, DomainEvent *event)
 {
@@ -12,8 +13,8 @@ event_send(Domain *domain, int id, DomainEvent *event)
 
     if (!manager->ops || !manager->ops->event)
         return;
-    name = domain_dup_name(domain);
-    event->name = name;
+    if (!event->name)
+        event->name = name = domain_dup_name(domain);
     event->uuid = domain->uuid;
     event->domain_id = id;
     manager->ops->event(manager->opaque, event);
@@ -31,6 +32,17 @@ void
 domain_event_lifecycle(Domain *domain, int event, int detail)
 {
     domain_event_lifecycle_id(domain, domain_id(domain), event, detail);
+}
+
+void
+domain_event_renamed(Domain *domain, const char *old)
+{
+    event_send(domain, -1,
+               &(DomainEvent){ .id = VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                               .name = old,
+                               .event = VIR_DOMAIN_EVENT_UNDEFINED,
+                               .detail = VIR_DOMAIN_EVENT_UNDEFINED_RENAMED });
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_DEFINED, VIR_DOMAIN_EVENT_DEFINED_RENAMED);
 }
 
 void

@@ -47,6 +47,38 @@ node_text(xmlDoc *doc, xmlNode *node)
     return text;
 }
 
+/* @node with all in it that is of namespace @uri put into none. */
+static void
+forget_namespace(xmlNode *node, const char *uri)
+{
+    if (is_of(node, uri))
+        node->ns = NULL;
+    for (xmlAttr *attr = node->properties; attr; attr = attr->next)
+        if (attr->ns && strcmp((const char *)attr->ns->href, uri) == 0)
+            attr->ns = NULL;
+    for (xmlNode *child = node->children; child; child = child->next)
+        if (child->type == XML_ELEMENT_NODE)
+            forget_namespace(child, uri);
+}
+
+/* The text of an application's element as it was set, which is without its namespace: the caller
+ * has named that. @element is changed. */
+static char *
+element_text(xmlDoc *doc, xmlNode *element, const char *uri)
+{
+    forget_namespace(element, uri);
+    for (xmlNs **next = &element->nsDef; *next; next = &(*next)->next) {
+        xmlNs *ns = *next;
+
+        if (strcmp((const char *)(ns->href ? ns->href : BAD_CAST ""), uri) != 0)
+            continue;
+        *next = ns->next;
+        xmlFreeNs(ns);
+        break;
+    }
+    return node_text(doc, element);
+}
+
 char *
 domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GError **err)
 {
@@ -76,7 +108,7 @@ domain_metadata(Domain *domain, int type, const char *uri, unsigned flags, GErro
     }
     if (whole && (doc = xml_read(whole, strlen(whole), "metadata", err)) &&
         (element = find_element(xmlDocGetRootElement(doc), uri)))
-        text = node_text(doc, element);
+        text = element_text(doc, element, uri);
     if (!text && !(err && *err))
         kiln_error_set(err, VIR_ERR_NO_DOMAIN_METADATA,
                        "Requested metadata element is not present");

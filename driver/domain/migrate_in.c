@@ -34,7 +34,7 @@ incoming_def(DomainManager *manager, const DomainMigrate *migrate, GError **err)
         g_free(def->name);
         def->name = g_strdup(migrate->name);
     }
-    return g_steal_pointer(&def);
+    return def ? domain_hook_filter(manager, "migrate", g_steal_pointer(&def), err) : NULL;
 }
 
 /* What the file system has of where the guest is waited for goes with its run. */

@@ -148,9 +148,8 @@ domain_block_peek(Domain *domain, const char *path, uint64_t offset, size_t size
     return (size_t)got == size ? g_bytes_new_take(g_steal_pointer(&bytes), size) : NULL;
 }
 
-/* Of the file or device that the image lies in. */
-static bool
-host_block_info(const char *source, DomainBlockInfo *ret, GError **err)
+bool
+domain_host_block_info(const char *source, DomainBlockInfo *ret, GError **err)
 {
     uint64_t size = 0;
     struct stat st;
@@ -209,7 +208,7 @@ disk_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GE
 
     if (!path)
         return remote_block_info(domain, disk, ret, err);
-    if (!host_block_info(path, ret, err))
+    if (!domain_host_block_info(path, ret, err))
         return false;
     if (strcmp(format, "raw") == 0)
         return true;
@@ -222,12 +221,30 @@ disk_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GE
     return true;
 }
 
+/* Of a running guest: how far its image's file was written, as libvirt has it; programs learn from
+ * it that a volume must grow. */
+static void
+add_written(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret)
+{
+    g_autoptr(GPtrArray) list =
+        domain_is_active(domain) ? domain_block_stats(domain, false, NULL) : NULL;
+
+    for (guint i = 0; list && i < list->len; i++) {
+        const DomainBlockStats *stats = list->pdata[i];
+
+        if (strcmp(stats->target, disk->target) == 0 && stats->allocation > 0)
+            ret->allocation = (uint64_t)stats->allocation;
+    }
+}
+
 bool
 domain_block_info(Domain *domain, const char *path, DomainBlockInfo *ret, GError **err)
 {
     DomainDisk *disk = find_image(domain, path, err);
     bool ok = disk && disk_block_info(domain, disk, ret, err);
 
+    if (ok)
+        add_written(domain, disk, ret);
     xml_type_free(&domain_disk_type, disk);
     return ok;
 }

@@ -79,6 +79,8 @@ typedef struct {
     int stop_reason;           /* virDomainShutoffReason for when the process is gone */
     int stop_detail;           /* virDomainEventStoppedDetailType */
     uint64_t balloon_kib;      /* memory the guest has now */
+    unsigned fill_orders;      /* what may have set a write threshold of an image; see stats.c */
+    unsigned fill_none;        /* those orders after which none had one */
     unsigned rate_orders;      /* what may have begun to measure the dirty rate; see dirty_rate.c */
     unsigned
         rate_unstarted; /* one more than the orders after which nothing had begun; 0: unknown */
@@ -230,6 +232,8 @@ bool domain_registry_rename(Domain *domain, const char *name, GError **err);
 /* --- events.c ------------------------------------------------------------------------------- */
 
 void domain_event_lifecycle(Domain *domain, int event, int detail);
+/* That there is no domain @old any more, but one of the name that @domain has now. */
+void domain_event_renamed(Domain *domain, const char *old);
 /* As domain_event_lifecycle() with the id the domain had. */
 void domain_event_lifecycle_id(Domain *domain, int id, int event, int detail);
 void domain_event_send(Domain *domain, int event_id, int event, int detail, uint64_t value,
@@ -361,6 +365,11 @@ char *domain_monitor_path(Domain *domain);
 void domain_reconnect_all(DomainManager *manager);
 void domain_autostart_all(DomainManager *manager);
 
+/* --- params.c --------------------------------------------------------------------------------- */
+
+/* What the host has of the file or block device @source, whatever its format. */
+bool domain_host_block_info(const char *source, DomainBlockInfo *ret, GError **err);
+
 /* --- progress.c ------------------------------------------------------------------------------ */
 
 /* In a job: it moves the guest's memory from now on, for @operation (virDomainJobOperation). */
@@ -409,10 +418,14 @@ bool domain_run_load(DomainRun *run, int fd, GError **err);
 
 /* --- hooks.c ---------------------------------------------------------------------------------- */
 
-/* Runs the hook NAME @operation @sub_operation - with the definition on its standard input. True
- * when there is none. VIR_ERR_HOOK_SCRIPT_FAILED with the script's standard error. */
-bool domain_hook_run(DomainManager *manager, const char *name, const char *operation,
-                     const char *sub_operation, const DomainDef *def, GError **err);
+/* Runs the hooks NAME @operation @sub_operation - with the definition on their standard input. True
+ * when there are none. VIR_ERR_HOOK_SCRIPT_FAILED with the script's standard error. */
+bool domain_hook_run(DomainManager *manager, const char *operation, const char *sub_operation,
+                     const DomainDef *def, GError **err);
+/* As above with "begin"; what the scripts write takes the place of @def, which is taken. The guest
+ * must not be able to tell the one from the other. The caller frees what it gets. */
+DomainDef *domain_hook_filter(DomainManager *manager, const char *operation, DomainDef *def,
+                              GError **err);
 
 /* --- console.c -------------------------------------------------------------------------------- */
 

@@ -190,11 +190,49 @@ updated_xml(DomainManager *manager, DomainDef *def, unsigned format, GError **er
     return domain_def_format(def, format);
 }
 
+/* The sockets that the daemon chose for @live when it was started: elsewhere it chooses others. */
+static void
+forget_sockets(DomainDef *live, const DomainManager *manager)
+{
+    g_autofree char *channels = g_build_filename(manager->lib_dir, "channel", "", NULL);
+
+    for (guint i = 0; i < live->channels->len; i++) {
+        DomainChar *channel = live->channels->pdata[i];
+
+        if (!channel->source.path || !g_str_has_prefix(channel->source.path, channels))
+            continue;
+        g_clear_pointer(&channel->source.path, g_free);
+        channel->source.mode = DOMAIN_CHAR_MODE_ABSENT;
+    }
+    for (guint i = 0; i < live->graphics->len; i++) {
+        DomainGraphics *graphics = live->graphics->pdata[i];
+
+        if (!graphics->socket || !g_str_has_prefix(graphics->socket, manager->run_dir))
+            continue;
+        g_clear_pointer(&graphics->socket, g_free);
+        for (guint k = 0; k < graphics->listens->len; k++)
+            g_clear_pointer(&((DomainListen *)graphics->listens->pdata[k])->socket, g_free);
+    }
+}
+
+/* A copy whose <currentMemory> is what the guest has (0: not known), not what it was told to have:
+ * it takes its time, and has no driver, maybe. */
+static DomainDef *
+as_ballooned(const DomainDef *def, uint64_t kib)
+{
+    DomainDef *copy = domain_def_copy(def);
+
+    if (kib > 0)
+        copy->current_memory = kib;
+    return copy;
+}
+
 char *
 domain_xml(Domain *domain, unsigned flags, GError **err)
 {
-    unsigned format = (flags & VIR_DOMAIN_XML_SECURE ? DOMAIN_FORMAT_SECURE : 0) |
-                      (flags & VIR_DOMAIN_XML_MIGRATABLE ? DOMAIN_FORMAT_MIGRATABLE : 0);
+    unsigned format = flags & VIR_DOMAIN_XML_SECURE ? DOMAIN_FORMAT_SECURE : 0;
+    bool update = flags & VIR_DOMAIN_XML_UPDATE_CPU;
+    g_autoptr(DomainDef) ballooned = NULL;
     g_autoptr(DomainDef) updated = NULL;
     const DomainDef *def;
     char *xml = NULL;
@@ -203,12 +241,16 @@ domain_xml(Domain *domain, unsigned flags, GError **err)
     def = domain->live;
     if (!def || ((flags & VIR_DOMAIN_XML_INACTIVE) && domain->config))
         def = domain->config;
-    if (!domain->live || (flags & VIR_DOMAIN_XML_INACTIVE))
+    /* for another host: the running guest's devices, without what this host has of them */
+    if (!domain->live || (flags & (VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_MIGRATABLE)))
         format |= DOMAIN_FORMAT_INACTIVE;
     else
         format |= DOMAIN_FORMAT_JOINED;
-    if (def && (flags & VIR_DOMAIN_XML_UPDATE_CPU) && def->cpu &&
-        def->cpu->mode == DOMAIN_CPU_HOST_MODEL)
+    if (def && def == domain->live)
+        def = ballooned = as_ballooned(def, domain->run->balloon_kib);
+    if (ballooned && (flags & VIR_DOMAIN_XML_MIGRATABLE))
+        forget_sockets(ballooned, domain->manager);
+    if (def && update && def->cpu && def->cpu->mode == DOMAIN_CPU_HOST_MODEL)
         updated = domain_def_copy(def);
     else if (def)
         xml = domain_def_format(def, format);

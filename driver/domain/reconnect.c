@@ -61,6 +61,7 @@ run_restore(Domain *domain, const DomainStatus *status)
 
     run->id = status->def->id;
     run->monitor_path = g_strdup(status->monitor);
+    run->fill_orders = 1; /* there may have been some */
     run->log_path = g_strdup_printf("%s/%s.log", manager->log_dir, status->def->name);
     run->cgroup = cgroup_find(manager->cgroups, group);
     run->reset_after_shutdown = status->reset_after_shutdown;
@@ -184,8 +185,7 @@ reconnect_one(Reconnect *item)
     if (!domain_process_open(&run->process, status->pid, status->start_time, &err) ||
         status->starting || status->autodestroy ||
         !run_connect(run, status->def, &state, &reason, &err) ||
-        !domain_hook_run(domain->manager, status->def->name, "reconnect", "begin", status->def,
-                         &err)) {
+        !domain_hook_run(domain->manager, "reconnect", "begin", status->def, &err)) {
         reconnect_give_up(item, run,
                           err                ? err->message
                           : status->starting ? "it was being started"

@@ -92,6 +92,8 @@ domain_manager_restore(DomainManager *manager, const char *path, const char *xml
     def = save_head_def(&head, &manager->defaults, true, err);
     if (def && xml)
         def = save_def_replace(g_steal_pointer(&def), xml, &manager->defaults, err);
+    if (def)
+        def = domain_hook_filter(manager, "restore", g_steal_pointer(&def), err);
     if (flags & STATE_FLAGS)
         head.running = flags & VIR_DOMAIN_SAVE_RUNNING;
     if (!head.running)
@@ -122,6 +124,8 @@ domain_start_managed(Domain *domain, unsigned flags, const void *client, GError 
     if (fd < 0)
         return false;
     def = save_head_def(&head, &manager->defaults, true, err);
+    if (def)
+        def = domain_hook_filter(manager, "restore", g_steal_pointer(&def), err);
     if (!head.running)
         flags |= VIR_DOMAIN_START_PAUSED;
     ok = def &&

@@ -1,7 +1,6 @@
 /* save.c - saving a running guest into a file, and what is done with the files of managed saves.
  *
- * Follows virDomainSave*, virDomainManagedSave* and virDomainSaveImage* of libvirt 9.0. Left out:
- * libvirt's hook "restore".
+ * Follows virDomainSave*, virDomainManagedSave* and virDomainSaveImage* of libvirt 9.0.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>

@@ -291,7 +291,11 @@ save_def_replace(DomainDef *def, const char *xml, const DomainDefaults *defaults
     g_autoptr(DomainDef) old = def;
     g_autoptr(DomainDef) new = domain_def_parse(xml, 0, defaults, err);
 
-    if (!new || !domain_def_abi_check(old, new, err))
+    /* one that names no processor means the same as it did when the guest was defined */
+    if (!new ||
+        (domain_def_names_cpu(old) && !domain_def_names_cpu(new) &&
+         !domain_def_give_cpu(new, err)) ||
+        !domain_def_abi_check(old, new, err))
         return NULL;
     copy_aliases(old, new);
     return g_steal_pointer(&new);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "driver/domain/argv.h"
 #include "driver/domain/attach.h"
 #include "driver/domain/snapshot.h"
 #include "util/error.h"
@@ -88,24 +89,42 @@ is_offline(const SnapshotDef *def)
     return def->state == SNAPSHOT_STATE_SHUTOFF;
 }
 
+/* That @def is of this guest, as @old (NULL: none) is whose definition stands in for one not given.
+ */
+static bool
+take_guest(const Domain *domain, SnapshotDef *def, SnapshotDef *old, GError **err)
+{
+    uint8_t own[16];
+
+    if (!def->domain && old) {
+        def->domain = g_steal_pointer(&old->domain);
+        def->inactive = g_steal_pointer(&old->inactive);
+    }
+    if (!def->domain)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "missing domain in snapshot %s, which is not known yet", def->name);
+    domain_def_uuid(def->domain, own);
+    return memcmp(own, domain->uuid, sizeof(own)) == 0 ||
+           kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                          "definition for snapshot must use the domain's own uuid, not %s",
+                          def->domain->uuid);
+}
+
+/* @def is taken over. */
 static bool
 redefine(Domain *domain, SnapshotDef *def, unsigned flags, GError **err)
 {
-    g_autofree char *uuid = NULL, *current = domain_snapshot_current(domain, NULL);
+    g_autofree char *current = domain_snapshot_current(domain, NULL);
     g_autoptr(SnapshotDef) old = domain_snapshot_copy(domain, def->name, NULL);
     bool disks_only = def->state == SNAPSHOT_STATE_DISK_SNAPSHOT;
     bool external = disks_only || def->memory == SNAPSHOT_EXTERNAL;
-    uint8_t own[16];
 
-    domain_def_uuid(def->domain, own);
-    if (memcmp(own, domain->uuid, sizeof(own)) != 0) {
-        uuid = g_strdup(def->domain->uuid);
-        snapshot_def_free(def);
-        return kiln_error_set(err, VIR_ERR_INVALID_ARG,
-                              "definition for snapshot must use the domain's own uuid, not %s",
-                              uuid);
-    }
     if (!check_parent(domain, def->name, def->parent, err) ||
+        ((flags & VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY) && !disks_only &&
+         !kiln_error_set(err, VIR_ERR_INVALID_ARG,
+                         "disk-only flag for snapshot %s requires disk-snapshot state",
+                         def->name)) ||
+        !take_guest(domain, def, old, err) ||
         (old && is_offline(old) != is_offline(def) &&
          !kiln_error_set(err, VIR_ERR_INVALID_ARG,
                          "cannot change between online and offline snapshot state in snapshot %s",
@@ -124,6 +143,27 @@ redefine(Domain *domain, SnapshotDef *def, unsigned flags, GError **err)
 }
 
 /* --- what is to be made ----------------------------------------------------------------------- */
+
+/* Nodes have their numbers in a running guest only. */
+static bool
+forget_nodes(DomainDef *def, GError **err)
+{
+    for (guint i = 0; i < def->disks->len; i++) {
+        DomainDisk *disk = def->disks->pdata[i];
+        g_autoptr(GPtrArray) layers = NULL;
+
+        if (!disk->backing_store)
+            continue;
+        layers = argv_chain_parse(disk, err);
+        if (!layers)
+            return false;
+        for (guint j = 0; j < layers->len; j++)
+            ((ChainLayer *)layers->pdata[j])->index = 0;
+        g_free(disk->backing_store);
+        disk->backing_store = argv_chain_xml(layers, 0);
+    }
+    return true;
+}
 
 /* The guest as it is goes into @def. *ret_state: virDomainState. */
 static bool
@@ -145,7 +185,8 @@ describe_guest(Domain *domain, SnapshotDef *def, int *ret_state, GError **err)
         def->domain = domain_def_parse(xml, 0, &manager->defaults, err);
     else if (!def->domain)
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "the domain is gone");
-    return def->domain && domain_disks_resolve(manager, def->domain, err);
+    return def->domain && (!xml || forget_nodes(def->domain, err)) &&
+           domain_disks_resolve(manager, def->domain, err);
 }
 
 /* State, memory and places of disks, as libvirt decides them. */
@@ -169,8 +210,6 @@ decide(SnapshotDef *def, int state, bool active, unsigned flags, GError **err)
     if (active && !disks_only && def->memory == SNAPSHOT_NO)
         return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                               "internal snapshot of a running VM must include the memory state");
-    if (!active && (flags & VIR_DOMAIN_SNAPSHOT_CREATE_HALT))
-        return kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
     def->state = disks_only && active ? SNAPSHOT_STATE_DISK_SNAPSHOT : now;
     if (disks_only || !active)
         def->memory = SNAPSHOT_NO;
@@ -364,7 +403,7 @@ make(Domain *domain, SnapshotDef *made, unsigned flags, GError **err)
     int state = VIR_DOMAIN_SHUTOFF;
 
     if (domain_snapshot_exists(domain, name, NULL)) {
-        kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain moment %s already exists", name);
+        kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "domain moment %s already exists", name);
         return NULL;
     }
     def->parent = domain_snapshot_current(domain, NULL);

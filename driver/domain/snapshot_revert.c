@@ -149,6 +149,9 @@ revert(Domain *domain, SnapshotDef *def, unsigned flags, GError **err)
          domain_snapshot_set_current(domain, def->name, err);
     if (memory >= 0)
         close(memory);
+    if (ok && persistent)
+        domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_DEFINED,
+                               VIR_DOMAIN_EVENT_DEFINED_FROM_SNAPSHOT);
     if (!persistent && !domain_is_active(domain))
         domain_registry_remove(domain);
     return ok;

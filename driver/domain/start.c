@@ -270,10 +270,10 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
     bool ok;
 
     domain_resources_init(&resources, run, live);
-    ok = domain_hook_run(manager, live->name, "prepare", "begin", live, err) &&
+    ok = domain_hook_run(manager, "prepare", "begin", live, err) &&
          (log = domain_log_open(run->log_path, err)) >= 0 &&
          (argv = argv_build(&config, live, err)) != NULL && domain_tune_group(run, live, err) &&
-         domain_hook_run(manager, live->name, "start", "begin", live, err);
+         domain_hook_run(manager, "start", "begin", live, err);
     if (ok) {
         domain_log_command(log, (char *const *)argv->pdata);
         mark = domain_log_mark(log);
@@ -286,7 +286,7 @@ run_prepare(DomainRun *run, DomainDef *live, int saved, GError **err)
     return ok && reach_monitor(run, mark, err) && domain_tune_threads(run, live, err) &&
            domain_perf_start(run, live, err) && (saved < 0 || domain_run_load(run, saved, err)) &&
            configure_devices(run, live, saved >= 0, err) &&
-           domain_hook_run(manager, live->name, "started", "begin", live, err);
+           domain_hook_run(manager, "started", "begin", live, err);
 }
 
 /* Makes the prepared run what clients see. */

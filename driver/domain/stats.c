@@ -1,10 +1,9 @@
 /* stats.c - counters of a guest's disks, and its interfaces as the host knows them.
  *
- * QMP query-blockstats, query-block (QEMU QMP reference, block-core.json).
+ * QMP query-blockstats, query-block, query-named-block-nodes (QEMU QMP reference, block-core.json).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
-#include <sys/stat.h>
 
 #include "driver/domain/argv.h"
 #include "driver/domain/private.h"
@@ -88,21 +87,27 @@ disk_error(const DomainDisk *disk, JsonArray *blocks)
                                          : VIR_DOMAIN_DISK_ERROR_NONE;
 }
 
+/* How far the file of the @depth-th image of the disk's chain was written since the guest started:
+ * what libvirt calls its allocation. */
+static int64_t
+written_end(JsonArray *answer, const DomainDisk *disk, unsigned depth)
+{
+    JsonObject *entry = find_device(answer, disk->info.alias);
+
+    for (unsigned i = 0; i < depth; i++)
+        entry = qmp_object(entry, "backing");
+    return count(qmp_object(qmp_object(entry, "parent"), "stats"), "wr_highest_offset");
+}
+
 /* What the host has of it. */
 static void
 add_sizes(DomainBlockStats *stats)
 {
-    struct stat st;
+    DomainBlockInfo info;
 
-    stats->allocation = stats->physical = -1;
-    if (!stats->path || stat(stats->path, &st) < 0)
-        return;
-    if (S_ISBLK(st.st_mode)) {
-        stats->allocation = stats->physical = stats->capacity;
-        return;
-    }
-    stats->allocation = (int64_t)st.st_blocks * 512;
-    stats->physical = (int64_t)st.st_size;
+    stats->physical = stats->path && domain_host_block_info(stats->path, &info, NULL)
+                          ? (int64_t)info.physical
+                          : -1;
 }
 
 static DomainBlockStats *
@@ -123,13 +128,14 @@ disk_stats(const DomainDisk *disk, JsonArray *answer, JsonArray *blocks)
     stats->wr_ns = count(entry, "wr_total_time_ns");
     stats->flush_ns = count(entry, "flush_total_time_ns");
     stats->capacity = capacity(disk, blocks);
+    stats->allocation = written_end(answer, disk, 0);
     stats->error = disk_error(disk, blocks);
     return stats;
 }
 
 /* The images below the disk's own; nothing is counted for them. */
 static void
-add_chain(GPtrArray *list, const DomainDisk *disk)
+add_chain(GPtrArray *list, const DomainDisk *disk, JsonArray *answer)
 {
     g_autoptr(GPtrArray) chain = argv_chain_parse(disk, NULL);
 
@@ -143,8 +149,46 @@ add_chain(GPtrArray *list, const DomainDisk *disk)
         stats->rd_req = stats->rd_bytes = stats->wr_req = stats->wr_bytes = -1;
         stats->flush_req = stats->rd_ns = stats->wr_ns = stats->flush_ns = -1;
         stats->capacity = -1;
+        stats->allocation = written_end(answer, disk, i + 1);
         g_ptr_array_add(list, stats);
     }
+}
+
+/* The VMM's node of image @index, its "format" or its "storage". */
+static JsonObject *
+find_node(JsonArray *nodes, unsigned index, const char *part)
+{
+    g_autofree char *name = g_strdup_printf("libvirt-%u-%s", index, part);
+
+    for (guint i = 0; i < json_array_get_length(nodes); i++) {
+        JsonObject *node = qmp_element(nodes, i);
+
+        if (strcmp(qmp_text(node, "node-name"), name) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* What only the images' nodes tell. This is one more question to the VMM: it is asked for chains,
+ * and for guests that may have a threshold, until there is none. @orders are those from before. */
+static void
+add_nodes(DomainRun *run, unsigned orders, GPtrArray *list)
+{
+    g_autoptr(JsonNode) answer = NULL;
+    JsonArray *nodes = qmp_execute_list(run->qmp, "query-named-block-nodes", NULL, &answer, NULL);
+    bool any = false;
+
+    for (guint i = 0; nodes && i < list->len; i++) {
+        DomainBlockStats *stats = list->pdata[i];
+        JsonObject *image = qmp_object(find_node(nodes, stats->index, "format"), "image");
+
+        stats->threshold = qmp_number(find_node(nodes, stats->index, "storage"), "write_threshold");
+        any = any || stats->threshold > 0;
+        if (stats->capacity < 0 && image)
+            stats->capacity = count(image, "virtual-size");
+    }
+    if (nodes && !any)
+        g_atomic_int_set(&run->fill_none, orders);
 }
 
 GPtrArray *
@@ -155,10 +199,12 @@ domain_block_stats(Domain *domain, bool chains, GError **err)
     g_autoptr(JsonNode) blocks = NULL;
     g_autoptr(GPtrArray) list = NULL;
     JsonArray *stats, *sizes;
+    unsigned orders;
     bool any;
 
     if (!run)
         return NULL;
+    orders = (unsigned)g_atomic_int_get(&run->fill_orders);
     list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_block_stats_free);
     g_mutex_lock(&domain->lock);
     any = domain->live && domain->live->disks->len > 0;
@@ -172,9 +218,11 @@ domain_block_stats(Domain *domain, bool chains, GError **err)
     for (guint i = 0; domain->live && i < domain->live->disks->len; i++) {
         g_ptr_array_add(list, disk_stats(domain->live->disks->pdata[i], stats, sizes));
         if (chains)
-            add_chain(list, domain->live->disks->pdata[i]);
+            add_chain(list, domain->live->disks->pdata[i], stats);
     }
     g_mutex_unlock(&domain->lock);
+    if (chains || orders != (unsigned)g_atomic_int_get(&run->fill_none))
+        add_nodes(run, orders, list);
     for (guint i = 0; i < list->len; i++)
         add_sizes(list->pdata[i]);
     return g_steal_pointer(&list);

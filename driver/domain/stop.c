@@ -40,7 +40,7 @@ domain_run_release(DomainRun *run, const DomainDef *def, const char *reason)
     domain_run_unwatch(run);
     if (ran && run->log_path)
         domain_log_end(run->log_path, reason);
-    domain_hook_run(manager, def->name, "stopped", "end", def, NULL);
+    domain_hook_run(manager, "stopped", "end", def, NULL);
     for (guint i = 0; i < run->ports->len; i++) {
         const DomainPort *port = run->ports->pdata[i];
 
@@ -48,7 +48,7 @@ domain_run_release(DomainRun *run, const DomainDef *def, const char *reason)
     }
     sockets_remove(run);
     cgroup_remove(run->cgroup);
-    domain_hook_run(manager, def->name, "release", "end", def, NULL);
+    domain_hook_run(manager, "release", "end", def, NULL);
     domain_status_remove(manager, def->name);
 }
 

@@ -202,6 +202,17 @@ limits_note(DomainInterface *net, const DomainLimits *limits)
     limit_set(&net->outbound, &limits->outbound);
 }
 
+/* A definition that had them could not be started. */
+static bool
+can_limit(const DomainInterface *net, GError **err)
+{
+    return net->type != DOMAIN_NET_USER ||
+           kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                          "bandwidth of interface '%s' cannot be limited: it has user networking; "
+                          "use an interface of a network or a bridge",
+                          net->mac);
+}
+
 typedef struct {
     const char *name;
     const DomainLimits *limits;
@@ -216,6 +227,8 @@ limits_note_config(DomainDef *config, const DomainDef *live, void *opaque, GErro
 
     if (!net)
         return no_interface(wanted->name, err);
+    if (!can_limit(net, err))
+        return false;
     limits_note(net, wanted->limits);
     return true;
 }
@@ -230,6 +243,8 @@ limits_apply(DomainRun *run, DomainDef *live, void *opaque, GError **err)
     (void)run;
     if (!net)
         return no_interface(wanted->name, err);
+    if (!can_limit(net, err))
+        return false;
     before = xml_type_copy(&domain_interface_type, net);
     limits_note(net, wanted->limits);
     ok = domain_bandwidth_set(net, err);

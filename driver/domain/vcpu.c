@@ -179,9 +179,18 @@ pin_live(Domain *domain, const PinChange *change, GError **err)
 {
     g_autoptr(DomainRun) run = domain_run_get(domain, err);
     pid_t tid = run ? pin_thread(run, change) : 0;
+    bool offline = false;
 
     if (!run)
         return false;
+    if (tid == 0 && change->kind == DOMAIN_PIN_VCPU) {
+        g_mutex_lock(&domain->lock);
+        offline = domain->live && change->id < domain->live->vcpus;
+        g_mutex_unlock(&domain->lock);
+    }
+    /* it runs there once it is plugged in */
+    if (offline)
+        return true;
     if (tid == 0)
         return kiln_error_set(err, VIR_ERR_INVALID_ARG, "the running guest has no %s %u",
                               change->kind == DOMAIN_PIN_VCPU ? "vcpu" : "iothread", change->id);

@@ -357,7 +357,8 @@ check_ids(const DomainDef *def, const VcpuChange *change, GError **err)
             return kiln_error_set(err, VIR_ERR_INVALID_ARG,
                                   "vcpu '%u' is already in requested state", id);
         if (id == 0 || vcpu.hotpluggable != TRISTATE_ON)
-            return kiln_error_set(err, VIR_ERR_INVALID_ARG, "vcpu '%u' can't be hotunplugged", id);
+            return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                                  "vcpu '%u' can't be hotunplugged", id);
     }
     return true;
 }

@@ -62,7 +62,7 @@ names(const CpuMap *map, GHashTable *set, GHashTable *other, bool in)
 
     for (const CpuMapFeature *const *f = cpumap_features(map); *f; f++)
         if (g_hash_table_contains(set, *f) && g_hash_table_contains(other, *f) == in)
-            g_string_append_printf(text, "%s%s", text->len ? "," : "", (*f)->name);
+            g_string_append_printf(text, "%s%s", text->len ? ", " : "", (*f)->name);
     return g_string_free(text, FALSE);
 }
 
@@ -100,62 +100,78 @@ features_of_model(const CpuMapModel *model)
 
 /* --- what is asked for ------------------------------------------------------------------------ */
 
-/* The text of <arch>, which is in hosts' descriptions only (those hold more than guests' may), or
- * NULL. xmlFree() it. */
-static xmlChar *
-read_arch(const xmlNode *root)
+/* Whether <cpu>, whose <arch> is @arch (NULL: there is none), describes what @host_only allows:
+ * hosts' descriptions say their architecture, and not what only guests have. */
+static bool
+check_kind(const xmlNode *root, const char *arch, bool host_only, GError **err)
 {
-    const xmlNode *arch = xml_child(root, "arch");
+    bool host = host_only || arch;
 
-    return arch ? xmlNodeGetContent(arch) : NULL;
+    if (arch && !host_only && xmlHasProp(root, BAD_CAST "match"))
+        return kiln_error_set(err, VIR_ERR_XML_ERROR,
+                              "<arch> cannot be used in a <cpu> that has 'match': one describes a "
+                              "host, the other a guest");
+    if (host && xmlHasProp(root, BAD_CAST "mode"))
+        return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "Attribute mode is only allowed for guest CPU");
+    if (host && !arch)
+        return kiln_error_set(err, VIR_ERR_XML_ERROR, "Missing CPU architecture");
+    if (arch && strcmp(arch, "x86_64") != 0 && strcmp(arch, "i686") != 0)
+        return kiln_error_set(
+            err, VIR_ERR_CONFIG_UNSUPPORTED,
+            "architecture '%s' of a CPU: x86_64 and i686 are what can be compared here", arch);
+    return true;
+}
+
+/* The policies of features are guests' own: what a host has is required. */
+static void
+forget_policies(DomainCpu *cpu)
+{
+    for (guint i = 0; i < cpu->features->len; i++)
+        ((DomainCpuFeature *)cpu->features->pdata[i])->policy = DOMAIN_FEATURE_REQUIRE;
 }
 
 static DomainCpu *
-parse_cpu(const char *xml, bool validate, GError **err)
+parse_cpu(const char *xml, bool host_only, bool validate, GError **err)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, strlen(xml), "CPU definition", err);
     xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
+    const xmlNode *arch_node = root ? xml_child(root, "arch") : NULL;
+    xmlChar *arch = arch_node ? xmlNodeGetContent(arch_node) : NULL;
     DomainCpu *cpu = NULL;
-    xmlChar *arch;
+    const char *lack = NULL;
 
-    if (!root)
-        return NULL;
-    if (strcmp((const char *)root->name, "cpu") != 0) {
+    if (root && strcmp((const char *)root->name, "cpu") != 0)
         kiln_error_set(err, VIR_ERR_XML_ERROR, "XML does not contain expected 'cpu' element");
-        return NULL;
-    }
-    arch = read_arch(root);
-    if (arch && strcmp((const char *)arch, "x86_64") != 0 &&
-        strcmp((const char *)arch, "i686") != 0)
-        kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
-                       "architecture '%s' of a CPU: x86_64 and i686 are what can be compared here",
-                       (const char *)arch);
-    else
+    else if (root && check_kind(root, (const char *)arch, host_only, err))
         cpu = xml_type_parse(&domain_cpu_type, root, validate && !arch ? XML_STRICT : 0, err);
-    if (cpu && arch && !cpu->model) {
-        kiln_error_set(err, VIR_ERR_XML_ERROR, "Missing CPU model name");
+    if (cpu && !cpu->model)
+        lack = arch                 ? "Missing CPU model name"
+               : cpu->features->len ? "Non-empty feature list specified without CPU model"
+                                    : NULL;
+    if (lack) {
+        kiln_error_set(err, VIR_ERR_XML_ERROR, "%s", lack);
         xml_type_free(&domain_cpu_type, cpu);
         cpu = NULL;
     }
+    if (cpu && arch)
+        forget_policies(cpu);
     xmlFree(arch);
     return cpu;
 }
 
-/* The wish that @xml describes; @where names it in errors ("", " at index 1"). */
+/* The wish that @cpu is, which is freed; one without a model asks for nothing. */
 static Wish *
-wish_parse(const CpuMap *map, const char *xml, bool validate, const char *where, GError **err)
+wish_new(const CpuMap *map, DomainCpu *cpu, GError **err)
 {
-    DomainCpu *cpu = parse_cpu(xml, validate, err);
     g_autoptr(Wish) wish = g_new0(Wish, 1);
-    bool ok = cpu != NULL;
+    bool ok = true;
 
-    if (cpu && !cpu->model)
-        ok = kiln_error_set(err, VIR_ERR_INVALID_ARG, "no CPU model specified%s", where);
-    else if (cpu && !(wish->model = cpumap_find_model(map, cpu->model)))
+    if (cpu->model && !(wish->model = cpumap_find_model(map, cpu->model)))
         ok = kiln_error_set(err, VIR_ERR_INTERNAL_ERROR, "Unknown CPU model %s", cpu->model);
     for (int i = 0; ok && i <= DOMAIN_FEATURE_FORBID; i++)
-        wish->sets[i] =
-            i == DOMAIN_FEATURE_REQUIRE ? features_of_model(wish->model) : features_new();
+        wish->sets[i] = i == DOMAIN_FEATURE_REQUIRE && wish->model ? features_of_model(wish->model)
+                                                                   : features_new();
     for (guint i = 0; ok && i < cpu->features->len; i++) {
         const DomainCpuFeature *asked = cpu->features->pdata[i];
         const CpuMapFeature *feature = cpumap_find_feature(map, asked->name);
@@ -177,9 +193,28 @@ wish_parse(const CpuMap *map, const char *xml, bool validate, const char *where,
 
 /* --- compare ---------------------------------------------------------------------------------- */
 
-/* Sets @ret_why for what is incompatible. */
+/* What libvirt's clients see of @facts: all of a host, and of what KVM offers that which the
+ * domain capabilities' host-model names. */
+static GHashTable *
+reported(const CpuMap *map, const CpuFacts *facts, GHashTable *have, bool of_kvm)
+{
+    NodeHostModel *like = of_kvm ? cpu_facts_host_model(facts, map) : NULL;
+    const CpuMapModel *model = like ? cpumap_find_model(map, like->model) : NULL;
+    GHashTable *set;
+
+    if (!like)
+        return g_hash_table_ref(have);
+    set = model ? features_of_model(model) : features_new();
+    for (const char *const *name = like->require; *name; name++)
+        g_hash_table_add(set, (gpointer)cpumap_find_feature(map, *name));
+    cpu_host_model_free(like);
+    return set;
+}
+
+/* Sets @ret_why for what is incompatible. @shown: what more than @wish there may be to count. */
 static int
-compare(const CpuMap *map, GHashTable *have, const char *vendor, const Wish *wish, char **ret_why)
+compare(const CpuMap *map, GHashTable *have, GHashTable *shown, const char *vendor,
+        const Wish *wish, char **ret_why)
 {
     GHashTable *const *sets = wish->sets;
     g_autoptr(GHashTable) rest = NULL;
@@ -207,7 +242,7 @@ compare(const CpuMap *map, GHashTable *have, const char *vendor, const Wish *wis
 
         for (int i = DOMAIN_FEATURE_FORCE; i <= DOMAIN_FEATURE_DISABLE; i++)
             asked |= g_hash_table_contains(sets[i], *f);
-        if (!asked && g_hash_table_contains(have, *f))
+        if (!asked && g_hash_table_contains(have, *f) && g_hash_table_contains(shown, *f))
             g_hash_table_add(rest, (gpointer)*f);
     }
     if (g_hash_table_size(rest) == 0)
@@ -242,16 +277,20 @@ node_compare_cpu(Node *node, const NodeRequest *request, const char *xml, unsign
     const CpuFacts *facts = map ? find_facts(node, request, map, &own, err) : NULL;
     g_autoptr(Wish) wish = NULL;
     g_autoptr(GHashTable) have = NULL;
+    g_autoptr(GHashTable) shown = NULL;
     g_autofree char *why = NULL;
+    DomainCpu *cpu;
     int result;
 
     if (!facts)
         return VIR_CPU_COMPARE_ERROR;
-    wish = wish_parse(map, xml, flags & VIR_CONNECT_COMPARE_CPU_VALIDATE_XML, "", err);
+    cpu = parse_cpu(xml, false, flags & VIR_CONNECT_COMPARE_CPU_VALIDATE_XML, err);
+    wish = cpu ? wish_new(map, cpu, err) : NULL;
     if (!wish)
         return VIR_CPU_COMPARE_ERROR;
     have = features_of_facts(map, facts);
-    result = compare(map, have, cpu_facts_vendor(facts, map), wish, &why);
+    shown = reported(map, facts, have, request != NULL);
+    result = compare(map, have, shown, cpu_facts_vendor(facts, map), wish, &why);
     if (result == VIR_CPU_COMPARE_INCOMPATIBLE &&
         (flags & VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE)) {
         kiln_error_set(err, VIR_ERR_CPU_INCOMPATIBLE, "%s", why);
@@ -307,22 +346,23 @@ baseline_add(Baseline *base, const Wish *wish, GError **err)
     return true;
 }
 
-/* The model that needs the fewest features named beside it; the one that all hosts have is as good
- * as one that needs as many. */
+/* The one that all hosts have, or else that which needs the fewest features named beside it. */
 static const CpuMapModel *
 choose_model(const CpuMap *map, const Baseline *base)
 {
     const CpuMapModel *best = NULL;
     guint best_cost = 0;
 
+    if (base->model)
+        return base->model;
     for (const CpuMapModel *const *m = cpumap_models(map); *m; m++) {
         g_autoptr(GHashTable) features = features_of_model(*m);
         guint cost = count(features, base->common, false) + count(base->common, features, false);
 
         if (((*m)->vendor && base->vendor && strcmp((*m)->vendor, base->vendor) != 0) ||
-            (!(*m)->host_usable && *m != base->model))
+            !(*m)->host_usable)
             continue;
-        if (!best || cost < best_cost || (cost == best_cost && *m == base->model)) {
+        if (!best || cost < best_cost) {
             best = *m;
             best_cost = cost;
         }
@@ -330,28 +370,62 @@ choose_model(const CpuMap *map, const Baseline *base)
     return best;
 }
 
+static int
+compare_names(const void *a, const void *b)
+{
+    const CpuMapFeature *const *one = a, *const *other = b;
+
+    return strcmp((*one)->name, (*other)->name);
+}
+
+/* Those of @set that are not in @other, in the map's order. */
+static void
+add_missing(GPtrArray *list, const CpuMap *map, GHashTable *set, GHashTable *other)
+{
+    for (const CpuMapFeature *const *f = cpumap_features(map); *f; f++)
+        if (g_hash_table_contains(set, *f) && !g_hash_table_contains(other, *f))
+            g_ptr_array_add(list, (gpointer)*f);
+}
+
+/* @model must be given as it is where all hosts have it (@forbid: always, as libvirt says for a
+ * hypervisor). @expand: features of the model as well, and all by their names, as libvirt sorts. */
 static char *
-baseline_format(const CpuMap *map, const Baseline *base, const CpuMapModel *model, bool expand)
+baseline_format(const CpuMap *map, const Baseline *base, const CpuMapModel *model, bool forbid,
+                bool expand)
 {
     g_autoptr(GHashTable) features = features_of_model(model);
+    g_autoptr(GHashTable) none = features_new();
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
     GString *xml = g_string_new("<cpu mode='custom' match='exact'>\n");
 
-    xml_line(xml, 1, "<model fallback='%s'>%s</model>", model == base->model ? "forbid" : "allow",
-             model->name);
+    xml_line(xml, 1, "<model fallback='%s'>%s</model>",
+             forbid || model == base->model ? "forbid" : "allow", model->name);
     if (base->vendor_given && base->vendor)
         xml_line(xml, 1, "<vendor>%s</vendor>", base->vendor);
-    for (const CpuMapFeature *const *f = cpumap_features(map); *f; f++)
-        if (g_hash_table_contains(base->common, *f) &&
-            (expand || !g_hash_table_contains(features, *f)))
-            xml_line(xml, 1, "<feature policy='require' name='%s'/>", (*f)->name);
-    for (const CpuMapFeature *const *f = cpumap_features(map); *f; f++)
-        if (!g_hash_table_contains(base->common, *f) && g_hash_table_contains(features, *f))
-            xml_line(xml, 1, "<feature policy='disable' name='%s'/>", (*f)->name);
+    add_missing(list, map, base->common, expand ? none : features);
+    add_missing(list, map, features, base->common);
+    if (expand && list->len)
+        qsort(list->pdata, list->len, sizeof(gpointer), compare_names);
+    for (guint i = 0; i < list->len; i++) {
+        const CpuMapFeature *feature = list->pdata[i];
+
+        xml_line(xml, 1, "<feature policy='%s' name='%s'/>",
+                 g_hash_table_contains(base->common, feature) ? "require" : "disable",
+                 feature->name);
+    }
     g_string_append(xml, "</cpu>\n");
     return g_string_free(xml, FALSE);
 }
 
-/* Takes away what is not for guests that migrate, and (@facts) what KVM does not offer. */
+/* Bits that say what a guest's system has switched on: no definition can ask for them. */
+static bool
+is_switched_by_guest(const CpuMapFeature *feature)
+{
+    return strcmp(feature->name, "osxsave") == 0 || strcmp(feature->name, "ospke") == 0;
+}
+
+/* Takes away what is not for guests, or (@migratable) for those that migrate, and (@facts) what KVM
+ * does not offer. */
 static void
 baseline_narrow(Baseline *base, const CpuFacts *facts, bool migratable)
 {
@@ -362,7 +436,8 @@ baseline_narrow(Baseline *base, const CpuFacts *facts, bool migratable)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         const CpuMapFeature *feature = key;
 
-        if ((migratable && !feature->migratable) || (facts && !cpu_facts_have(facts, feature)))
+        if (is_switched_by_guest(feature) || (migratable && !feature->migratable) ||
+            (facts && !cpu_facts_have(facts, feature)))
             g_hash_table_iter_remove(&iter);
     }
 }
@@ -383,12 +458,14 @@ node_baseline_cpu(Node *node, const NodeRequest *request, const char *const *xml
     if (ok && n == 0)
         ok = kiln_error_set(err, VIR_ERR_INVALID_ARG, "no CPUs given");
     for (size_t i = 0; ok && i < n; i++) {
-        g_autofree char *where = g_strdup_printf(" at index %zu", i);
-        Wish *wish = wish_parse(map, xml[i], false, where, err);
+        DomainCpu *cpu = parse_cpu(xml[i], !request, false, err);
+        Wish *wish = cpu ? wish_new(map, cpu, err) : NULL;
 
         ok = wish != NULL;
         if (wish)
             g_ptr_array_add(wishes, wish);
+        if (ok && !wish->model)
+            ok = kiln_error_set(err, VIR_ERR_INVALID_ARG, "no CPU model specified at index %zu", i);
         ok = ok && baseline_add(&base, wish, err);
     }
     if (ok)
@@ -396,7 +473,8 @@ node_baseline_cpu(Node *node, const NodeRequest *request, const char *const *xml
     if (ok && (g_hash_table_size(base.common) == 0 || !(model = choose_model(map, &base))))
         ok = kiln_error_set(err, VIR_ERR_OPERATION_FAILED, "CPUs are incompatible");
     if (ok)
-        text = baseline_format(map, &base, model, flags & VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
+        text = baseline_format(map, &base, model, request != NULL,
+                               flags & VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
     if (base.common)
         g_hash_table_unref(base.common);
     return text;

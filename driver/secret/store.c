@@ -54,9 +54,12 @@ secret_store_read_value(const SecretManager *m, const SecretDef *def, GError **e
     text = file_read_limited(path, VALUE_FILE_MAX, NULL, err);
     if (!text)
         return NULL;
-    data = g_base64_decode_inplace(text, &length);
+    /* not in place: that does not take the empty text of an empty value */
+    data = g_base64_decode(text, &length);
     value = secret_value_new(data, length);
-    explicit_bzero(text, length);
+    explicit_bzero(data, length);
+    g_free(data);
+    explicit_bzero(text, strlen(text));
     g_free(text);
     return value;
 }

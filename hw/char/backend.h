@@ -54,6 +54,9 @@ bool chardev_option_bool(Chardev *chardev, const char *name, bool fallback, bool
                          GError **err);
 bool chardev_option_number(Chardev *chardev, const char *name, int64_t fallback, int64_t min,
                            int64_t max, int64_t *ret, GError **err);
+/* A port by its number is one that there can be; names are for the resolver, which takes a number
+ * too large for another. */
+bool chardev_check_port(Chardev *chardev, const char *port, GError **err);
 /* "chardev 'ID': …"; returns false. */
 bool chardev_error(Chardev *chardev, GError **err, int code, const char *format, ...)
     G_GNUC_PRINTF(4, 5);

@@ -70,6 +70,18 @@ chardev_option_number(Chardev *chardev, const char *name, int64_t fallback, int6
     return true;
 }
 
+bool
+chardev_check_port(Chardev *chardev, const char *port, GError **err)
+{
+    guint64 number;
+
+    if (port[strspn(port, "0123456789")] != '\0' ||
+        g_ascii_string_to_unsigned(port, 10, 0, UINT16_MAX, &number, NULL))
+        return true;
+    return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
+                         "there is no port '%s': they go from 1 to %d", port, UINT16_MAX);
+}
+
 static bool
 chardev_check_options(Chardev *chardev, GError **err)
 {

@@ -18,6 +18,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -129,20 +131,51 @@ socket_set_peer(Chardev *chardev, int fd)
     chardev_set_open(chardev, true);
 }
 
+/* Waits for @events of @fd. What ends the process is blocked in all threads and read by the main
+ * loop, which does not run yet: -EINTR when such a signal has come. */
+static int
+socket_wait(int fd, short events)
+{
+    struct pollfd p[] = { { fd, events, 0 }, { -1, POLLIN, 0 } };
+    sigset_t set;
+    int ret;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    p[1].fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (p[1].fd < 0)
+        return -errno;
+    ret = poll(p, G_N_ELEMENTS(p), -1) < 0 ? -errno : 0;
+    if (ret == 0 && p[1].revents)
+        ret = -EINTR;
+    close(p[1].fd);
+    return ret;
+}
+
 static int
 socket_connect(Socket *s)
 {
-    int fd = socket(s->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool local = s->address.ss_family == AF_UNIX;
+    int fd =
+        socket(s->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | (local ? 0 : SOCK_NONBLOCK), 0);
+    int status = 0;
+    socklen_t len = sizeof(status);
 
     if (fd < 0)
         return -errno;
-    if (connect(fd, (const struct sockaddr *)&s->address, s->address_len) < 0) {
-        int saved = errno;
-
-        close(fd);
-        return -saved;
+    if (connect(fd, (const struct sockaddr *)&s->address, s->address_len) < 0)
+        status = errno;
+    if (status == EINPROGRESS) {
+        status = -socket_wait(fd, POLLOUT);
+        if (status == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &status, &len) < 0)
+            status = errno;
     }
-    return fd;
+    if (status == 0)
+        return fd;
+    close(fd);
+    return -status;
 }
 
 static void
@@ -240,6 +273,8 @@ socket_tcp_address(Chardev *chardev, GError **err)
     if (!port)
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
                              "a socket needs path=, fd= or port=");
+    if (!chardev_check_port(chardev, port, err))
+        return false;
     r = getaddrinfo(host && *host ? host : NULL, port, &hints, &list);
     if (r != 0)
         return chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED,
@@ -310,13 +345,12 @@ static bool
 socket_begin(Chardev *chardev, bool wait, GError **err)
 {
     Socket *s = chardev_state(chardev);
-    int fd;
+    int fd, ret;
 
     if (s->server) {
-        struct pollfd p = { s->listener, POLLIN, 0 };
-
-        if (wait && poll(&p, 1, -1) < 0)
-            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno,
+        ret = wait ? socket_wait(s->listener, POLLIN) : 0;
+        if (ret < 0)
+            return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, ret,
                                         "chardev '%s': waiting for a client", chardev_id(chardev));
         chardev_watch(chardev, s->listener);
         if (wait)

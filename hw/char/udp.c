@@ -51,8 +51,11 @@ udp_resolve(Chardev *chardev, const char *host, const char *port, struct addrinf
             GError **err)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_PASSIVE };
-    int r = getaddrinfo(host && *host ? host : NULL, port, &hints, ret);
+    int r;
 
+    if (!chardev_check_port(chardev, port, err))
+        return false;
+    r = getaddrinfo(host && *host ? host : NULL, port, &hints, ret);
     return r == 0 ||
            chardev_error(chardev, err, VIR_ERR_CONFIG_UNSUPPORTED, "address '%s', port '%s': %s",
                          host ? host : "", port, gai_strerror(r));

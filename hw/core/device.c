@@ -231,7 +231,7 @@ device_new(Machine *machine, const char *driver, GHashTable *props, GError **err
         for (size_t i = 0; i < n; i++) {
             unsigned d = props_distance(driver, list[i]->name);
 
-            if (d < best && !list[i]->abstract && !list[i]->board) {
+            if (d < best && 2 * d < strlen(driver) && !list[i]->abstract && !list[i]->board) {
                 best = d;
                 nearest = list[i]->name;
             }

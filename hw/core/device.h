@@ -106,8 +106,8 @@ typedef struct {
  * derived first. All are called in the main thread without the device's lock, vCPUs possibly
  * running. */
 struct DeviceClass {
-    const char *name;           /* as in -device */
-    const char *const *aliases; /* NULL-terminated, may be NULL */
+    const char *name;              /* as in -device */
+    const char *const *aliases;    /* NULL-terminated, may be NULL */
     const DeviceVariant *variants; /* may be NULL */
     const char *description;
     const DeviceClass *base;
@@ -115,7 +115,7 @@ struct DeviceClass {
     bool abstract; /* only a base */
     bool board;    /* made by the board, not by -device */
     bool hotpluggable;
-    size_t state_size; /* of the state struct, whose first member is a Device */
+    size_t state_size;   /* of the state struct, whose first member is a Device */
     size_t drive_offset; /* of a disk's Drive (hw/block/drive.h) in it; 0: no disk */
     const DeviceProp *props;
     size_t n_props;
@@ -129,7 +129,7 @@ struct DeviceClass {
      * "disk@0,0", "channel@0/disk@0,0" (IEEE 1275 as QEMU's bootorder writes it). Each class of the
      * chain adds its part, base first. The caller frees. */
     char *(*firmware_node)(Device *dev);
-    const char *option_rom; /* a PCI function's, where PciDetails does not name it */
+    const char *option_rom;      /* a PCI function's, where PciDetails does not name it */
     const void *details;         /* what the base wants to know: PciDetails, … */
     const char *const *syscalls; /* beyond the common ones, NULL-terminated */
 };
@@ -183,6 +183,8 @@ void device_unplug_refused(Device *dev);
 /* Text of "-device help" (classes) and "-device NAME,help" (properties). Caller frees. */
 char *device_help_classes(void);
 char *device_help_props(const DeviceClass *class);
+/* Whether devices of the class have a property of that name. */
+bool device_class_has_prop(const DeviceClass *class, const char *name);
 
 /* The path by which firmware knows the device: "/pci@i0cf8/scsi@3/disk@0,0". The caller frees. */
 char *device_firmware_path(Device *dev);

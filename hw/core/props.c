@@ -273,7 +273,7 @@ prop_unknown(Device *dev, const char *name, GError **err)
         for (size_t i = 0; i < class->n_props; i++) {
             unsigned d = props_distance(name, class->props[i].name);
 
-            if (d < best) {
+            if (d < best && 2 * d < strlen(name)) {
                 best = d;
                 nearest = class->props[i].name;
             }
@@ -295,6 +295,12 @@ prop_find(const DeviceClass *class, const char *name)
         }
     }
     return NULL;
+}
+
+bool
+device_class_has_prop(const DeviceClass *class, const char *name)
+{
+    return prop_find(class, name) != NULL;
 }
 
 static bool

@@ -395,8 +395,11 @@ static const VirtioClass gpu_virtio_class = {
     .reset = gpu_reset,
 };
 
+static const char *const gpu_aliases[] = { "virtio-gpu", NULL };
+
 const DeviceClass virtio_gpu_pci_class = {
     .name = "virtio-gpu-pci",
+    .aliases = gpu_aliases,
     .description = "virtio GPU, 2D",
     .bus = BUS_PCI,
     .base = &virtio_device_class,

@@ -12,6 +12,7 @@
 #include "hw/isa/fw_cfg.h"
 #include "hw/pci/board.h"
 #include "util/error.h"
+#include "util/uuid.h"
 
 #include <string.h>
 
@@ -108,6 +109,38 @@ static const struct {
 };
 
 static bool
+smbios_byte(const char *text, const char **ret_end)
+{
+    char *end;
+    guint64 value = g_ascii_strtoull(text, &end, 10);
+
+    *ret_end = end;
+    return g_ascii_isdigit(*text) && value <= UINT8_MAX;
+}
+
+/* Fields that are no strings; what is wrong with @value, NULL: nothing. */
+static const char *
+smbios_wrong(const char *name, const char *value)
+{
+    static const char *const numbers[] = { "max-speed", "current-speed", "speed", NULL };
+    uint8_t uuid[16];
+    const char *end;
+    guint64 number;
+
+    if (!strcmp(name, "uuid") && !kiln_uuid_parse(value, uuid))
+        return "is not a UUID";
+    if (!strcmp(name, "release") &&
+        !(smbios_byte(value, &end) && *end == '.' && smbios_byte(end + 1, &end) && !*end))
+        return "is not two numbers up to 255 with a dot between";
+    if (!strcmp(name, "uefi") && strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+        return "is neither 'on' nor 'off'";
+    if (g_strv_contains(numbers, name) &&
+        !g_ascii_string_to_unsigned(value, 10, 0, UINT16_MAX, &number, NULL))
+        return "is not a number up to 65535";
+    return NULL;
+}
+
+static bool
 smbios_field_known(const SmbiosField *fields, const char *name)
 {
     for (; fields->name; fields++) {
@@ -123,7 +156,7 @@ smbios_check(const SmbiosOption *option, GError **err)
     const char *type = g_hash_table_lookup(option->props, "type");
     const SmbiosField *fields = NULL;
     GHashTableIter iter;
-    gpointer key;
+    gpointer key, value;
 
     if (option->file)
         return (option->file_len >= 4 && option->file[1] >= 4 &&
@@ -139,11 +172,16 @@ smbios_check(const SmbiosOption *option, GError **err)
                               "-smbios type=%s: types 0, 1, 2, 3, 4, 11 and 17 can be set",
                               type ? type : "");
     g_hash_table_iter_init(&iter, option->props);
-    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+    while (g_hash_table_iter_next(&iter, &key, &value)) {
+        const char *wrong = smbios_wrong(key, value);
+
         if (strcmp(key, "type") && !smbios_field_known(fields, key))
             return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED,
                                   "-smbios type=%s: there is no field '%s'", type,
                                   (const char *)key);
+        if (wrong)
+            return kiln_error_set(err, VIR_ERR_CONFIG_UNSUPPORTED, "-smbios type=%s: %s=%s %s",
+                                  type, (const char *)key, (const char *)value, wrong);
     }
     return true;
 }

@@ -33,6 +33,7 @@ DOMAIN = """<domain type='kvm'>
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 MODEL = "<cpu match='%s'><model>%s</model>%s</cpu>"
+HOST = "<cpu><arch>x86_64</arch><model>%s</model></cpu>"
 
 
 def compare():
@@ -43,8 +44,9 @@ def compare():
         if cpu.find("model") is None:
             return "no model of the CPU map describes this host"
         text = ElementTree.tostring(cpu, encoding="unicode")
-        assert conn.compareCPU(text) in (libvirt.VIR_CPU_COMPARE_IDENTICAL,
-                                         libvirt.VIR_CPU_COMPARE_SUPERSET)
+        assert conn.compareCPU(text) == libvirt.VIR_CPU_COMPARE_IDENTICAL, text
+        for every in ("<cpu/>", "<cpu mode='host-model'/>", "<cpu mode='host-passthrough'/>"):
+            assert conn.compareCPU(every) == libvirt.VIR_CPU_COMPARE_SUPERSET, every
         own, vendor = cpu.find("model").text, cpu.find("vendor").text
         other = "AMD" if vendor == "Intel" else "Intel"
         foreign = MODEL % ("exact", own, "<vendor>%s</vendor>" % other)
@@ -63,9 +65,15 @@ def compare():
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(text)
         out = daemon.virsh("cpu-compare", path, scheme="qemu")
-        assert "identical to host CPU" in out or "is a superset of CPU" in out, out
+        assert "identical to host CPU" in out, out
         out = daemon.virsh("cpu-baseline", path, scheme="qemu")
-        assert "<cpu mode='custom' match='exact'>" in out, out
+        assert "<cpu mode='custom' match='exact'>" in out and "disable" not in out and "osxsave" not in out, out
+        assert "<model fallback='forbid'>%s</model>" % own in out, out
+        if os.access("/dev/kvm", os.R_OK | os.W_OK):
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(conn.getDomainCapabilities())
+            out = daemon.virsh("hypervisor-cpu-compare", path, scheme="qemu")
+            assert "is identical to the CPU provided by hypervisor" in out, out
         conn.close()
     return None
 
@@ -74,18 +82,22 @@ def baseline():
     """What is common to models is what they share, and fits libvirt's schema of <cpu>."""
     with Daemon() as daemon:
         conn = libvirt.open(daemon.uri("qemu"))
-        text = conn.baselineCPU([MODEL % ("exact", "Westmere", ""),
-                                 MODEL % ("exact", "SandyBridge", "")])
+        text = conn.baselineCPU([HOST % "Westmere",
+                                 HOST % "SandyBridge"])
         cpu = ElementTree.fromstring(text)
         assert cpu.get("mode") == "custom" and cpu.find("model").text == "Westmere", text
-        full = conn.baselineCPU([MODEL % ("exact", "Westmere", ""),
-                                 MODEL % ("exact", "SandyBridge", "")],
+        full = conn.baselineCPU([HOST % "Westmere",
+                                 HOST % "SandyBridge"],
                                 libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES)
         names = {each.get("name") for each in ElementTree.fromstring(full).iter("feature")}
         assert {"sse4.2", "aes", "lm"} <= names and "avx" not in names, names
         refused(libvirt.VIR_ERR_OPERATION_FAILED, conn.baselineCPU,
-                [MODEL % ("exact", "Westmere", ""), MODEL % ("exact", "EPYC", "")])
-        refused(libvirt.VIR_ERR_INVALID_ARG, conn.baselineCPU, ["<cpu/>"])
+                [HOST % "Westmere", HOST % "EPYC"])
+        sorted_names = re.findall("<feature policy='require' name='([^']*)'/>", full)
+        assert sorted_names == sorted(sorted_names), full
+        refused(libvirt.VIR_ERR_XML_ERROR, "Missing CPU architecture", conn.baselineCPU, ["<cpu/>"])
+        refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "Attribute mode", conn.baselineCPU,
+                ["<cpu mode='custom'><model>Westmere</model></cpu>"])
         conn.close()
 
 

@@ -9,6 +9,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import importlib.util
 import inspect
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -89,8 +90,8 @@ def connection_and_host():
         right(dict, conn.getFreePages, [4], 0, 1)
         right(list, conn.getCPUModelNames, "x86_64")
         wrong(L.VIR_ERR_INVALID_ARG, conn.getCPUModelNames, "nonsense")
-        right(str, conn.baselineCPU, [CPU])
-        wrong(L.VIR_ERR_INVALID_ARG, conn.baselineCPU, ["<cpu/>"])
+        right(str, conn.baselineCPU, ["<cpu><arch>x86_64</arch><model>qemu64</model></cpu>"])
+        wrong(L.VIR_ERR_XML_ERROR, conn.baselineCPU, ["<cpu/>"])
         right(str, conn.baselineHypervisorCPU, None, None, None, None, [CPU])
         right(int, conn.compareCPU, CPU)
         right(int, conn.compareHypervisorCPU, None, None, None, None, CPU)
@@ -305,6 +306,13 @@ def saved_and_restored():
         right((int, None), dom.save, file)
         right(str, conn.saveImageGetXMLDesc, file)
         right((int, None), conn.saveImageDefineXML, file, dom.XMLDesc(), L.VIR_DOMAIN_SAVE_PAUSED)
+        # without the processor that the daemon put in, and with another one
+        bare = re.sub(r"<cpu .*?</cpu>", "", dom.XMLDesc(), flags=re.S)
+        assert bare != dom.XMLDesc()
+        right((int, None), conn.saveImageDefineXML, file, bare, L.VIR_DOMAIN_SAVE_PAUSED)
+        assert "qemu64" in conn.saveImageGetXMLDesc(file)
+        wrong(L.VIR_ERR_CONFIG_UNSUPPORTED, conn.saveImageDefineXML, file,
+              dom.XMLDesc().replace("qemu64", "kvm64"), L.VIR_DOMAIN_SAVE_PAUSED)
         right((int, None), conn.restore, file)
         wrong(L.VIR_ERR_SYSTEM_ERROR, conn.restore, daemon.root + "/none")
         right((int, None), dom.saveFlags, file, None, L.VIR_DOMAIN_SAVE_PAUSED)

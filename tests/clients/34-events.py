@@ -173,6 +173,23 @@ def jobs_and_missing_images():
         conn.close()
 
 
+def definitions():
+    """What tells a list of domains to drop the old name and to take the new one."""
+    seen = []
+    with event_loop(), Daemon() as daemon:
+        conn = libvirt.open(daemon.uri("qemu"))
+        dom = conn.defineXML(XML % "/nowhere")
+        call = conn.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            lambda _, who, event, detail, __: seen.append((who.name(), event, detail)), None)
+        dom.rename("retold")
+        wait_for("the events", lambda: len(seen) == 2)
+        assert seen == [("told", libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED_RENAMED),
+                        ("retold", libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_RENAMED)], seen
+        conn.domainEventDeregisterAny(call)
+        conn.close()
+
+
 def network_that_is_starting():
     """virt-manager asks a network whether it runs as soon as it is defined, and never again if the
     answer comes between the start and its event."""
@@ -181,7 +198,7 @@ def network_that_is_starting():
         os.makedirs(hooks, exist_ok=True)
         hook = os.path.join(hooks, "network")
         with open(hook, "w", encoding="utf-8") as stream:
-            stream.write("#!/bin/sh\ntest $2 != start || { touch %s/begun; sleep 1; }\n" % daemon.root)
+            stream.write("#!/bin/sh\ntest $1-$2 != slow-start || { touch %s/begun; sleep 1; }\n" % daemon.root)
         os.chmod(hook, 0o755)
         conn, other = libvirt.open(daemon.uri("qemu")), libvirt.open(daemon.uri("qemu"))
         net = conn.networkDefineXML("<network><name>slow</name><bridge name='kilnslow'/></network>")
@@ -197,7 +214,7 @@ def network_that_is_starting():
 
 
 if __name__ == "__main__":
-    TESTS = [viewer_and_tray, jobs_and_missing_images]
+    TESTS = [definitions, viewer_and_tray, jobs_and_missing_images]
     if os.geteuid() == 0:
         TESTS.append(network_that_is_starting)
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):

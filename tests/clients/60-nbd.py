@@ -137,6 +137,14 @@ def serves_bitmaps_snapshots_and_offsets():
             rows = [tuple(int(n) for n in line.split()[:3]) for line in out.splitlines()]
             assert rows == [(0, 65536, 1), (65536, 5 * MIB - 65536, 0), (5 * MIB, 131072, 1),
                             (5 * MIB + 131072, 16 * MIB - 5 * MIB - 131072, 0)], out
+        # a bitmap of an image below, which is shorter; also under what is temporary
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", d + "/over.qcow2", "17M")
+        for words in (("-s", image), (d + "/over.qcow2",)):
+            maps = []
+            for program in (TOOL, "qemu-nbd"):
+                with server(d + "/s", "-f", "qcow2", "-t", "-B", "b0", *words, program=program):
+                    maps.append(run("nbdinfo", "--map=qemu:dirty-bitmap:b0", uri(d + "/s")))
+            assert maps[0] == maps[1], maps
         with server(d + "/s", "-f", "qcow2", "-t", "-l", "first", image):
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", uri(d + "/s"))
             told = [run(tool, "info", *more, uri(d + "/s", "")) for tool in (IMG, "qemu-img")
@@ -202,6 +210,17 @@ def forgets_what_is_temporary():
                 uri(d + "/s"))
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 5 1000 70000", uri(d + "/s"))
         assert same(image, before)
+        # an image that a name does not say: a window, and one with a key
+        with server(d + "/s", "--image-opts", "-s", "-t",
+                    "driver=raw,offset=%d,file.filename=%s" % (3 * MIB, image)):
+            run("qemu-io", "-f", "raw", "-c", "write -P 5 0 70000", "-c", "read -P 5 0 70000", uri(d + "/s"))
+        assert same(image, before)
+        secret = ("--object", "secret,id=s,data=word")
+        run(IMG, "create", "-q", *secret, "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s,"
+            "encrypt.iter-time=10", d + "/locked", "1M")
+        with server(d + "/s", *secret, "--image-opts", "-s", "-t",
+                    "driver=qcow2,encrypt.key-secret=s,file.filename=%s/locked" % d):
+            run("qemu-io", "-f", "raw", "-c", "read -P 0 0 1M", "-c", "write -P 5 0 70000", uri(d + "/s"))
 
 
 def speaks_tls():

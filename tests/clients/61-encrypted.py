@@ -5,7 +5,6 @@ images that are encrypted or not; made, gone back to, and merged again. Data are
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
-import contextlib
 import importlib
 import json
 import os
@@ -13,7 +12,7 @@ import sys
 
 import libvirt
 
-from daemon import Daemon, event_loop, refused, run
+from daemon import event_loop, guest_of, refused, run
 
 snapshots = importlib.import_module("72-snapshots")
 DISK_ONLY, UNSUPPORTED = snapshots.DISK_ONLY, snapshots.UNSUPPORTED
@@ -113,16 +112,8 @@ def flat(options, prefix=""):
             yield "%s%s=%s" % (prefix, key, value)
 
 
-@contextlib.contextmanager
 def guest(form):
-    with Daemon() as daemon:
-        one = Guest(daemon, form)
-        try:
-            yield one
-        finally:
-            with contextlib.suppress(libvirt.libvirtError):
-                one.dom.destroy()
-            one.conn.close()
+    return guest_of(lambda daemon: Guest(daemon, form))
 
 
 def snapshots_are_inside_encrypted_images():

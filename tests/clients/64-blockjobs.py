@@ -8,6 +8,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def jobs():
         qemu_img("convert", "-q", "-O", "raw", path["top"], path["base"] + ".raw")
         dom = conn.defineXML(XML.format(top=path["top"], serial=path["serial"]))
         dom.create()
+        assert "block.0.allocation=0\n" in daemon.virsh("domstats", "layers", "--block")  # nothing is written
         events = Events(conn, dom)
         wait_for("the guest", lambda: os.path.exists(path["serial"]) and
                  b"GRUB loading" in open(path["serial"], "rb").read())
@@ -151,10 +153,18 @@ def jobs():
         refused(libvirt.VIR_ERR_INVALID_ARG, dom.setBlockThreshold, "vdz", 1)
         refused(libvirt.VIR_ERR_INVALID_ARG, dom.setBlockThreshold, "vda[77]", 1)
         daemon.virsh("domblkthreshold", "layers", "vda", "524288")
+        told = daemon.virsh("domstats", "layers", "--block")
+        assert "block.0.threshold=524288\n" in told and "block.1.threshold" not in told, told
+        # the images below have their sizes
+        assert daemon.virsh("domstats", "layers", "--block", "--backing").count(".capacity=") >= 2
         daemon.virsh("blockpull", "layers", "vda", "--wait", timeout=SECONDS)
         wait_for("the threshold", lambda: len(events.fills) >= 2)
         assert [e[0].split("[")[0] for e in events.fills] == ["vda", "vda"], events.fills
         assert all(e[1:3] == (path["low"], 524288) and e[3] > 0 for e in events.fills), events.fills
+        told = daemon.virsh("domstats", "layers", "--block")
+        written = int(re.search(r"block\.0\.allocation=(\d+)", told).group(1))
+        assert 524288 < written <= os.path.getsize(path["low"]), told
+        assert dom.blockInfo("vda")[1] == written, dom.blockInfo("vda")
         events.wait(("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL,
                      libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED))
         assert chain_of(dom) == ["low"], dom.XMLDesc()

@@ -6,6 +6,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -331,6 +332,19 @@ def what_the_daemon_forgets_not():
         one.expect(("removed", "usb-disk2"))
 
 
+def images_by_their_names():
+    """The VMM is given descriptors; what it says of them names the files."""
+    with guest() as one:
+        path = image(one, "used")
+        with open(path, "rb") as stream:
+            fcntl.lockf(stream, fcntl.LOCK_SH, 1, 201)  # as QEMU does: others may not write
+            refused(libvirt.VIR_ERR_INTERNAL_ERROR, "image '%s' is in use" % path,
+                    one.dom.attachDeviceFlags, disk(path, "vdb", "virtio"), LIVE)
+        one.dom.attachDeviceFlags(disk(path, "vdb", "virtio"), LIVE)
+        refused(libvirt.VIR_ERR_INTERNAL_ERROR, "error: image '%s' is not in qcow2 format" % path,
+                one.dom.attachDeviceFlags, disk(path, "vdc", "virtio", kind="qcow2"), LIVE)
+
+
 def definitions_alone():
     with guest() as one:
         path = image(one, "a.img")
@@ -373,7 +387,7 @@ def a_screen_s_password():
 
 TESTS = [definitions_alone, disks_come, usb_comes_and_goes_at_once, scsi_brings_its_controller, channels,
          a_chain_of_images, media, interfaces, taps,
-         what_the_daemon_forgets_not, a_screen_s_password]
+         images_by_their_names, what_the_daemon_forgets_not, a_screen_s_password]
 
 
 if __name__ == "__main__":

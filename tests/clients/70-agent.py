@@ -106,7 +106,8 @@ def a_good_agent_answers_every_call():
         dom = one.dom
         wait_for("the event", lambda: one.seen == [(1, 2)])
         assert dom.hostname(libvirt.VIR_DOMAIN_GET_HOSTNAME_AGENT) == "inside"
-        refused(libvirt.VIR_ERR_NO_HOSTNAME, dom.hostname, 0)
+        assert dom.hostname(0) == "inside"
+        refused(libvirt.VIR_ERR_NO_HOSTNAME, dom.hostname, libvirt.VIR_DOMAIN_GET_HOSTNAME_LEASE)
         assert dom.getTime() == {"seconds": 1234567890, "nseconds": 123456789}
         dom.setTime({"seconds": 5, "nseconds": 6})
         dom.setTime(None, libvirt.VIR_DOMAIN_TIME_SYNC)

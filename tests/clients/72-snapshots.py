@@ -5,7 +5,6 @@ deleted, taken up by a new daemon. The guests are small programs; what their dis
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
-import contextlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import xml.etree.ElementTree as ET
 
 import libvirt
 
-from daemon import BUILD, Daemon, event_loop, refused, run, wait_for
+from daemon import BUILD, event_loop, guest_of, refused, run, wait_for
 
 BARE = os.path.abspath(os.path.join(BUILD, "tests/unit/launcher/bare_guest"))
 IMG = os.path.abspath(os.path.join(BUILD, "block/img/kiln-img"))
@@ -116,16 +115,8 @@ class Guest:
         return ET.fromstring(snap.getXMLDesc())
 
 
-@contextlib.contextmanager
 def guest():
-    with Daemon() as daemon:
-        one = Guest(daemon)
-        try:
-            yield one
-        finally:
-            with contextlib.suppress(libvirt.libvirtError):
-                one.dom.destroy()
-            one.conn.close()
+    return guest_of(Guest)
 
 
 def stopped_guests_go_back_and_forth():
@@ -142,11 +133,13 @@ def stopped_guests_go_back_and_forth():
         assert second.getParent().getName() == "one" and one.dom.snapshotCurrent().getName() == "two"
         assert one.judge(second).findtext("description") == "a & b"
         one.fill("third")
+        one.events.clear()
         one.dom.revertToSnapshot(first)
+        wait_events(one, [(libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_FROM_SNAPSHOT)])
         assert one.reads() == "first" and one.dom.snapshotCurrent().getName() == "one"
         one.dom.revertToSnapshot(second)
         assert one.reads() == "second" and one.dom.info()[0] == libvirt.VIR_DOMAIN_SHUTOFF
-        refused(INVALID, one.make, "two")
+        refused(libvirt.VIR_ERR_OPERATION_FAILED, "two already exists", one.make, "two")
         # to running, from the beginning
         one.dom.revertToSnapshot(first, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
         assert one.dom.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT], one.dom.state()
@@ -233,11 +226,10 @@ def running_guests_keep_their_memory():
         assert one.dom.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT], one.dom.state()
         # while it runs: stopped, and begun again
         one.dom.revertToSnapshot(snap, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
-        wait_events(one, [(STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT),
-                          (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT),
-                          (STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT),
-                          (STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT),
-                          (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT)])
+        begun = [(STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT),
+                 (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT),
+                 (libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_FROM_SNAPSHOT)]
+        wait_events(one, begun + [(STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT)] + begun)
         one.make("second")
         snap.delete()
         one.dom.snapshotLookupByName("second").delete()
@@ -311,6 +303,9 @@ def disks_go_over_to_new_images():
         memory = os.path.join(one.daemon.root, "memory")
         full = one.make("full", 0, "<memory snapshot='external' file='%s'/>" % memory)
         one.judge(full)
+        # numbers of nodes are the running guest's, also of what lies behind
+        assert "index=" in one.dom.XMLDesc() and "backingStore" in full.getXMLDesc()
+        assert not re.search(r"<(backingStore|source)[^>]* index=", full.getXMLDesc()), full.getXMLDesc()
         assert os.path.exists(memory) and one.source() == one.disk.replace(".qcow2", ".full")
         one.dom.destroy()
         assert one.reads(one.source()) == "base"
@@ -400,6 +395,9 @@ def stopped_guests_get_new_images():
         one.make("again", DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT |
                  libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, more)
         assert one.source() == mine and one.names() == ["off"]
+        # what has no guest to end or memory to keep is made all the same
+        one.make("halted", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_HALT)
+        assert sorted(one.names()) == ["halted", "off"] and one.dom.isActive() == 0
 
 
 def variable_stores_come_along():
@@ -431,6 +429,21 @@ def wrong_ones_are_refused():
         refused(argument, one.make, "a", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
         refused(libvirt.VIR_ERR_XML_DETAIL, one.make, "a/b")
         refused(UNSUPPORTED, one.make, "a", 0, "<disks><disk name='vdz'/></disks>")
+        refused(libvirt.VIR_ERR_XML_ERROR, "'beside.qcow2' must be absolute", one.make, "a", DISK_ONLY,
+                "<disks><disk name='vda'><source file='beside.qcow2'/></disk></disks>")
+        bare = "<domainsnapshot><name>again</name><description>%s</description><state>shutoff</state>" \
+            "<creationTime>15</creationTime><disks><disk name='vda' snapshot='external'>" \
+            "<source file='/nowhere/new'/></disk></disks>%s</domainsnapshot>"
+        refused(libvirt.VIR_ERR_XML_ERROR, "missing domain", one.dom.snapshotCreateXML, bare % ("first", ""), REDEFINE)
+        whole = bare % ("first", re.sub(r"<\?xml.*\?>", "", one.dom.XMLDesc()))
+        refused(argument, "requires disk-snapshot state", one.dom.snapshotCreateXML, whole, REDEFINE | DISK_ONLY)
+        one.dom.snapshotCreateXML(whole, REDEFINE)
+        # a known one keeps its guest's definition where none is given
+        made = one.dom.snapshotCreateXML(bare % ("second", ""), REDEFINE)
+        text = made.getXMLDesc()
+        assert "<description>second" in text and "<domain type='kvm'>" in text, text
+        assert "<disk name='vda' snapshot='external' type='file'>" in text, text
+        made.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
         refused(UNSUPPORTED, one.make, "a", 0, "<disks><disk name='vda' snapshot='no'/></disks>")
         refused(libvirt.VIR_ERR_XML_INVALID_SCHEMA, one.make, "a", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE,
                 "<nonsense/>")

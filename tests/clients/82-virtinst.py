@@ -6,6 +6,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -241,8 +242,12 @@ def all_is_valid_xml():
         for command in (["dumpxml", "edited"], ["dumpxml", "edited", "--inactive"], ["capabilities"],
                         ["net-dumpxml", "default"], ["pool-dumpxml", "default"], ["domcapabilities"],
                         ["vol-dumpxml", "edited.qcow2", "default"]):
+            text = host.do("virsh", *command)
+            if command == ["capabilities"]:
+                # libvirt, too, writes of a host names that its schema has no dot for (sse4.1)
+                text = re.sub(r"<feature name='[^']*\.[^']*'/>", "", text)
             with open(path, "w", encoding="utf-8") as stream:
-                stream.write(host.do("virsh", *command))
+                stream.write(text)
             done = subprocess.run(["virt-xml-validate", path], capture_output=True, text=True, check=False)
             assert done.returncode == 0, "%r: %s" % (command, done.stderr)
         dom.destroy()

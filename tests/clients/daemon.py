@@ -37,7 +37,9 @@ class Daemon:
         self.wrap = list(wrap) or (["unshare", "--net"] if os.geteuid() == 0 else [])
         self.env = {**os.environ, "KILN_VMM": os.path.abspath(BUILD + "/launcher/kiln-vmm"),
                     "KILN_IMG": os.path.abspath(BUILD + "/block/img/kiln-img"),
-                    "KILN_LEASES": os.path.abspath(BUILD + "/network/kiln-leases"), **(env or {})}
+                    "KILN_LEASES": os.path.abspath(BUILD + "/network/kiln-leases"),
+                    "G_DEBUG": "fatal-criticals",  # a call that GLib refuses is an error of ours
+                    **(env or {})}
         if config is not None:
             path = os.path.join(self.root, "test.conf")
             with open(path, "w", encoding="utf-8") as stream:
@@ -200,6 +202,19 @@ def event_loop():
         stop.set()
         thread.join(10)
         libvirt.virEventRemoveTimeout(tick)
+
+
+@contextlib.contextmanager
+def guest_of(make):
+    """What @make makes of a daemon of its own, with a connection `conn` and a domain `dom`, until the end."""
+    with Daemon() as daemon:
+        one = make(daemon)
+        try:
+            yield one
+        finally:
+            with contextlib.suppress(libvirt.libvirtError):
+                one.dom.destroy()
+            one.conn.close()
 
 
 def wait_for(what, condition, seconds=120):

@@ -52,11 +52,17 @@ workload_read(BlockNode *node, GError **err)
 }
 
 static void
-must(bool ok, const GError *err, const char *what)
+must_fail(const GError *err, const char *what)
 {
-    if (!ok)
-        g_error("%s: %s", what, err ? err->message : "failed");
+    g_error("%s: %s", what, err ? err->message : "failed");
 }
+
+/* Not a function: what @ok sets @err to is looked at after it. */
+#define must(ok, err, what)                                                                        \
+    do {                                                                                           \
+        if (!(ok))                                                                                 \
+            must_fail(err, what);                                                                  \
+    } while (0)
 
 static GHashTable *
 options_of(const char *text)

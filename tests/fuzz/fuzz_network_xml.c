@@ -23,7 +23,8 @@ check_lines(const NetworkDef *def)
     g_autofree char *addn = dnsmasq_addn_hosts_text(def);
     g_autofree char *rules = ruleset_apply(def);
 
-    if (strchr(conf, '\r') || strchr(hosts, '\r') || strchr(addn, '\r') || strchr(rules, '\r'))
+    if (strchr(conf, '\r') || strchr(hosts, '\r') || strchr(addn, '\r') ||
+        (rules && strchr(rules, '\r')))
         abort();
 }
 

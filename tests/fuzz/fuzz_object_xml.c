@@ -58,7 +58,7 @@ check_snapshot(const char *text)
     g_autoptr(SnapshotDef) again = NULL;
 
     snapshot_def_free(snapshot_def_parse(text, 0, &defaults, NULL));
-    if (!def)
+    if (!def || !def->domain)
         return;
     snapshot_def_align(def, SNAPSHOT_EXTERNAL, true, NULL);
     out = snapshot_def_format(def, DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_SECURE);

@@ -124,7 +124,9 @@ class Daemon:
 
     def __init__(self, wrap=(), env=None, args=()):
         self.wrap, self.args = list(wrap), list(args)
-        self.env = dict(os.environ, KILN_VMM=VMM, KILN_IMG=IMG, KILN_LEASES=LEASES, **(env or {}))
+        # a call that GLib refuses is an error of ours
+        self.env = dict(os.environ, KILN_VMM=VMM, KILN_IMG=IMG, KILN_LEASES=LEASES,
+                        G_DEBUG="fatal-criticals", **(env or {}))
         self.log = os.path.join(TMP, "virtkilnd.log")
         self.process = None
 

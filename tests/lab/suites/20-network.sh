@@ -332,7 +332,7 @@ check "hook is told" has "default stopped end -" "$(cat $root/hook.log)"
 ip link del cable; ip link del cable2
 check "nothing is left of default" test "$before" = "$(host_state)"
 touch $root/hook-fails
-refused "a hook can refuse the start" 70 "Hook script" net start default
+refused "a hook can refuse the start" 70 "hook default start begin - exited with status 1" net start default
 rm -f $root/hook-fails $root/hook
 check "nothing is left of the refused start" test "$before" = "$(host_state)"
 check "a start killed at any moment leaves nothing unknown" killed_starts

@@ -3,12 +3,9 @@
 qcow2 volume: address by DHCP, packages through the NAT of network 'default'. Then the volume boots: the
 system is the one that was asked for, has an address, and ends on `virsh shutdown`.
 
-It takes 33 minutes where nothing runs beside it, and by its pace some 50 beside another lab:
-    KILN_WHOLE=1 run-suites 37-debian-install
-
 # timeout: 7200
 # mirror:
-# once: it takes that long
+# once: it takes half an hour beside another lab
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -23,20 +20,26 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import (Daemon, IMG, PROJECT, TMP, check, console, run, state, test,  # noqa: E402
+from suite import (Daemon, Failed, IMG, PROJECT, TMP, check, console, run, state, test,  # noqa: E402
                    virsh, wait_for, write)
 
 NAME = "installed"
 INSTALL_SECONDS = 6000
 BOOT_SECONDS = 600
+EARLY_SECONDS = 900
 # The login comes up beside the network, not behind it.
 ADDRESS = "until ip -4 -o address | grep -F ' 192.168.122.'; do sleep 2; done"
 WWW = "/run/kiln-world/www"         # what world.test serves
 TREE = "http://world.test/debian/dists/trixie/main/installer-amd64/"
 LOG = os.path.join(TMP, "console.log")
-WORDS = "auto=true priority=critical DEBIAN_FRONTEND=text mitigations=off log_host=192.168.122.1 --- console=ttyS0 mitigations=off"
+# A periodic tick asks KVM for no timer each time, and what leaves the guest is what costs most here.
+WORDS = ("auto=true priority=critical DEBIAN_FRONTEND=text mitigations=off nohz=off highres=off "
+         "log_host=192.168.122.1 --- console=ttyS0 mitigations=off")
 # The mirror's lists are not signed, and of the installer's own answers apt wants one more than it is given.
 UNSIGNED = "/usr/lib/base-installer.d/01unsigned"
+# In place before there is a kernel, each of these spares the installed system an update of its initramfs,
+# two minutes here.
+EARLY = "busybox zstd initramfs-tools btrfs-progs dmsetup libfuse3-4"
 PRESEED = """
 d-i preseed/early_command string (echo '#!/bin/sh'; echo "echo 'Acquire::AllowInsecureRepositories true;' \
 > /target/etc/apt/apt.conf.d/01unsigned") > %s; chmod 755 %s
@@ -68,7 +71,7 @@ d-i partman/choose_partition select finish
 d-i partman/confirm boolean true
 d-i partman/confirm_nooverwrite boolean true
 d-i base-installer/debootstrap_variant string minbase
-d-i base-installer/includes string systemd-sysv udev dbus ifupdown dhcpcd-base iproute2 debconf-i18n
+d-i base-installer/includes string systemd-sysv udev dbus ifupdown dhcpcd-base iproute2 debconf-i18n %s
 d-i base-installer/install-recommends boolean false
 d-i base-installer/kernel/image string linux-image-cloud-amd64
 d-i base-installer/initramfs-tools/driver-policy select dep
@@ -84,7 +87,7 @@ d-i grub-installer/only_debian boolean true
 d-i grub-installer/bootdev string /dev/vda
 d-i finish-install/reboot_in_progress note
 d-i debian-installer/exit/poweroff boolean true
-""" % (UNSIGNED, UNSIGNED)
+""" % (UNSIGNED, UNSIGNED, EARLY)
 
 
 def served_mirror():
@@ -123,7 +126,7 @@ def syslog():
 
 
 def install():
-    threading.Thread(target=syslog, daemon=True).start()
+    virsh("undefine", NAME, "--remove-all-storage", check_status=False)
     begin = time.monotonic()
     command = ["virt-install", "--connect", "qemu:///system", "--name", NAME, "--memory", "1024",
                "--osinfo", "debian11", "--disk", "size=2,format=qcow2,bus=virtio,cache=unsafe",
@@ -141,7 +144,9 @@ def install():
             time.sleep(20)
     log.follow()
     check(installation.returncode == 0, "virt-install ended with %d" % installation.returncode)
-    wait_for("the installer powers the guest off", lambda: state(NAME) == "shut off", 60)
+    wait_for("the guest is off", lambda: state(NAME) == "shut off", 60)
+    with open(LOG, encoding="utf-8", errors="replace") as text:
+        check("reboot: Power down" in text.read(), "it was not the installer that ended it")
     print("# installed in %d s" % (time.monotonic() - begin), flush=True)
 
 
@@ -169,8 +174,21 @@ def breathe():
         print("# booting, %d s" % (time.monotonic() - begin), flush=True)
 
 
+def attempt(action, seconds):
+    """@action, and once more where it fails within @seconds: the lab's emulator ends a guest now and then,
+    and the suite as a whole has no second try."""
+    begin = time.monotonic()
+    try:
+        action()
+    except Failed as error:
+        if time.monotonic() - begin > seconds:
+            raise
+        print("# once more, as it ended early: %s" % error, flush=True)
+        virsh("destroy", NAME, check_status=False)
+        action()
+
+
 def boots():
-    threading.Thread(target=breathe, daemon=True).start()
     virsh("start", NAME)
     with console(NAME) as terminal:
         log_in(terminal)
@@ -185,17 +203,16 @@ def boots():
     wait_for("the guest ends", lambda: state(NAME) == "shut off", BOOT_SECONDS)
 
 
-if "KILN_WHOLE" not in os.environ:
-    print("skip Debian's installer - it takes most of an hour; KILN_WHOLE=1 ./check", flush=True)
-elif not served_mirror():
+if not served_mirror():
     print("skip Debian's installer - there is no mirror, see tests/lab/mirror", flush=True)
 else:
     with Daemon():
         virsh("net-start", "default", check_status=False)
+        threading.Thread(target=syslog, daemon=True).start()
         done = False
         with test("Debian's installer installs a system from a mirror by itself"):
             try:
-                install()
+                attempt(install, EARLY_SECONDS)
                 done = True
             finally:
                 if os.path.exists(LOG):
@@ -203,7 +220,8 @@ else:
         with test("the system that it installed boots from its volume, and ends on virsh shutdown"):
             check(done, "there is none")
             volume()
-            boots()
+            threading.Thread(target=breathe, daemon=True).start()
+            attempt(boots, EARLY_SECONDS)
         virsh("destroy", NAME, check_status=False)
         virsh("undefine", NAME, "--remove-all-storage", check_status=False)
     os.unlink(os.path.join(WWW, "debian"))

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""A guest with every kind of disk and card, consoles, entropy, balloon, watchdog, inputs and a screen
-is saved and restored on both machines while a stock kernel uses all of them at once: what it wrote and
-sent before is there after, each of them goes on, and none is complained about. One machine only:
+"""Guests with every kind of disk and card, consoles, entropy, balloon, watchdog, inputs, virtio sockets
+and screens are saved and restored on both machines while a stock kernel uses all of them at once: what it
+wrote and sent before is there after, each of them goes on, and none is complained about. One set only:
     run-suites 57-save-devices -- --env KILN_ONLY=pc
 
-# timeout: 900
+# timeout: 1200
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -18,7 +18,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
-from suite import TMP, check, run, test, wait_for  # noqa: E402
+from suite import PROJECT, TMP, check, run, test, wait_for  # noqa: E402
 from vmm import Guest, initrd_with  # noqa: E402
 
 ONLY = os.environ.get("KILN_ONLY", "")
@@ -27,6 +27,7 @@ SECONDS = 240                       # of a guest, on a busy host
 ROUNDS = 3                          # of saving and restoring
 PART = 128 << 10                    # what is written, or sent, at a time
 ECHO_PORT = 5700
+VSOCK_CID, VSOCK_GUEST_PORT, VSOCK_HOST_PORT = 57, 5701, 5702
 COMPLAINT = (r"(ata[0-9]|scsi|sd |sr |usb|xhci|ehci|uhci|e1000|8139|virtio|drm|i6300|hid|I/O|NETDEV)"
              r".*(error|fail|time.?out|timed out|exception|hang|not respond|cannot|unable|reset)"
              r"|BUG:|WARNING:|Oops|lockup|hung_task|blocked for more")
@@ -69,12 +70,15 @@ cd_drive() {
         turn disk$size $n
     done
 }
+# The host forgets whom it cannot reach: who was connecting when the guest was saved may be reset.
 card() {
     n=0
     while :; do
         dd if=/tmp/random of=/tmp/sent.$1 bs=4096 skip=$((n * 5 %% 2000)) count=32 2> /dev/null
-        nc 10.57.$1.1 %(port)d < /tmp/sent.$1 > /tmp/echo.$1
-        cmp -s /tmp/sent.$1 /tmp/echo.$1 || bad echo $1
+        nc 10.57.$1.1 %(port)d < /tmp/sent.$1 > /tmp/echo.$1 2> /dev/null
+        came=$(wc -c < /tmp/echo.$1)
+        head -c $came /tmp/sent.$1 | cmp -s - /tmp/echo.$1 || bad echo $1
+        [ $came = $((32 * 4096)) ] || { sleep 0.1; continue; }
         n=$((n + 1))
         turn card$1 $n
     done
@@ -103,8 +107,34 @@ entropy() {
     bad entropy
 }
 
+# The host's end of a connection is gone when the guest is saved.
+vsock() {
+    cp /extra/vsock /tmp/vsock
+    chmod 755 /tmp/vsock
+    n=0
+    while :; do
+        if /tmp/vsock %(guest_port)d %(host_port)d > /dev/null 2>&1; then
+            n=$((n + 1))
+            turn vsock $n
+        else
+            sleep 0.1
+        fi
+    done
+}
+screen() {
+    echo 0,0 > /sys/class/graphics/$1/pan    # one that has no console is not shown before
+    n=0
+    while :; do
+        dd if=/tmp/random of=/dev/$1 bs=65536 skip=$((n %% 120)) seek=$((n * 5 %% 17)) count=1 \
+            conv=notrunc 2> /dev/null || bad draw $1
+        n=$((n + 1))
+        turn $1 $n
+        sleep 0.1
+    done
+}
+
 for name in /sys/block/[sv]d*; do disk ${name##*/} & done
-for name in /sys/block/sr*; do cd_drive ${name##*/} & done
+for name in /sys/block/sr*; do [ -e $name ] && cd_drive ${name##*/} & done
 for name in /sys/class/net/eth*; do
     number=$(sed 's/.*://' $name/address)
     ip address flush dev ${name##*/}
@@ -116,9 +146,12 @@ for name in /sys/class/virtio-ports/*; do
     [ "$(cat $name/name)" = org.kiln.test ] && port /dev/${name##*/} &
 done
 entropy &
-for name in /dev/input/event*; do cat $name >> /tmp/events & done
+[ -e /extra/vsock ] && vsock &
+for name in /sys/class/input/event*; do
+    cat /dev/input/${name##*/} >> "/tmp/events-$(tr ' ' - < $name/device/name)" &
+done
 { while echo >&4; do sleep 2; done; bad watchdog; } 4> /dev/watchdog &
-[ -e /dev/fb0 ] && cat /tmp/random > /dev/fb0 2> /dev/null
+for name in /sys/class/graphics/fb[0-9]; do screen ${name##*/} & done
 memory=$(md5sum < /tmp/random)
 dmesg -c > /dev/null
 while :; do
@@ -126,7 +159,9 @@ while :; do
     [ "$(md5sum < /tmp/random)" = "$memory" ] || bad memory
     dmesg -c | grep -iE "$(cat /extra/complaint)" | sed 's/^/BAD dmesg /'
     cd /tmp/turns
-    echo "TURNS $(for name in *; do [ -f $name ] && echo "$name=$(cat $name)"; done | grep -v new | tr '\n' ' ')events=$(wc -c < /tmp/events) ."
+    turns=$(for name in *; do [ -f $name ] && echo "$name=$(cat $name)"; done | grep -v new | tr '\n' ' ')
+    cd /tmp
+    echo "TURNS $turns$(for name in events-*; do echo "$name=$(wc -c < $name)"; done | tr '\n' ' ')."
 done
 """
 
@@ -167,18 +202,74 @@ def answer(path):
             pass
 
 
-class Setup:
-    """A machine's devices: the options of each process that has the guest."""
+class Vsock:
+    """The host's end of virtio sockets: talks to the guest, and lets itself be greeted, again and again."""
 
-    def __init__(self, machine, modules, options, disks, drives, cards, screen):
+    def __init__(self):
+        run("modprobe", "vhost_vsock")
+        self.program = os.path.join(TMP, "vsock")
+        run("cc", "-static", "-O1", "-o", self.program, os.path.join(PROJECT, "tests/lab/vsock.c"))
+        self.wrong = []                     # what came and should not
+        self.data = os.urandom(PART)
+        self.expected = bytes((byte + 1) & 0xff for byte in self.data)
+        for loop in self.talk, self.listen:
+            threading.Thread(target=loop, daemon=True).start()
+
+    def talk(self):
+        while True:
+            got = b""
+            try:
+                with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as peer:
+                    peer.settimeout(20)
+                    peer.connect((VSOCK_CID, VSOCK_GUEST_PORT))
+                    for at in range(0, PART, 4096):
+                        peer.sendall(self.data[at:at + 4096])
+                        got += receive(peer, 4096)
+            except OSError:
+                time.sleep(0.1)             # nobody is there yet, or no more
+            if got != self.expected[:len(got)]:
+                self.wrong.append("another answer than what was sent")
+
+    def listen(self):
+        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as listener:
+            listener.bind((socket.VMADDR_CID_ANY, VSOCK_HOST_PORT))
+            listener.listen(2)
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    peer.settimeout(20)
+                    try:
+                        said = receive(peer, 21)
+                    except OSError:
+                        continue
+                    if said != b"hello from the guest\n"[:len(said)]:
+                        self.wrong.append("greeted by %r" % said)
+
+
+class Setup:
+    """A guest's devices: the options of each process that has it."""
+
+    next_card = 10
+
+    def __init__(self, label, machine, modules, options, disks, drives, cards, screens, vsock=None):
         """@disks, @drives (of CDs): -device with the node's name missing, @cards: with the card's."""
-        self.machine, self.turns = machine, ["port", "entropy"]
-        self.argv = ["-machine", machine, "-smp", "2", "-sandbox", "off", *options,
-                     "-device", screen + ",id=screen"]
+        self.label, self.vsock, self.turns = label, vsock, ["port", "entropy"]
+        self.place, self.pointer = 0, "Tablet" if any("tablet" in option for option in options) else "Mouse"
+        self.screens = ["screen%d" % number for number in range(len(screens))]
+        self.turns += ["fb%d" % number for number in range(len(screens))]
+        self.argv = ["-machine", machine, "-smp", "2", "-sandbox", "off", *options]
+        for name, screen in zip(self.screens, screens):
+            self.argv += ["-device", "%s,id=%s" % (screen, name)]
+        files = {"complaint": COMPLAINT.encode()}
+        if vsock:
+            self.turns.append("vsock")
+            self.argv += ["-device", "vhost-vsock-pci,guest-cid=%d" % VSOCK_CID]
+            with open(vsock.program, "rb") as file:
+                files["vsock"] = file.read()
         digests = ""
         for number, device in enumerate(disks + drives):
             is_disk = number < len(disks)
-            path = os.path.join(TMP, "%s-%d.img" % (machine, number))
+            path = os.path.join(TMP, "%s-%d.img" % (label, number))
             data = bytes((8 + number) * MIB) if is_disk else os.urandom(MIB + number * 65536)
             with open(path, "wb") as file:
                 file.write(data)
@@ -190,7 +281,8 @@ class Setup:
                           % (number, number, read_only),
                           "-device", "%s,drive=d%d" % (device, number)]
             self.turns.append("disk%d" % (len(data) // 512))
-        for number, card in enumerate(cards, 10 if machine == "q35" else 20):
+        for number, card in enumerate(cards, Setup.next_card):
+            Setup.next_card += 1
             name = "save%d" % number
             run("ip", "tuntap", "add", name, "mode", "tap", "vnet_hdr")
             run("ip", "address", "add", "10.57.%d.1/24" % number, "dev", name)
@@ -198,10 +290,10 @@ class Setup:
             self.argv += ["-netdev", "tap,id=n%d,ifname=%s,script=no,downscript=no,vhost=off" % (number, name),
                           "-device", "%s,netdev=n%d,mac=52:54:00:57:00:%d" % (card, number, number)]
             self.turns.append("card%d" % number)
-        script = SCRIPT % {"disks": len(disks + drives), "port": ECHO_PORT}
-        self.initrd = initrd_with(os.path.join(TMP, "initrd-" + machine), modules,
-                                  {"run": script.encode(), "digests": digests.encode(),
-                                   "complaint": COMPLAINT.encode()})
+        script = SCRIPT % {"disks": len(disks + drives), "port": ECHO_PORT,
+                           "guest_port": VSOCK_GUEST_PORT, "host_port": VSOCK_HOST_PORT}
+        self.initrd = initrd_with(os.path.join(TMP, "initrd-" + label), modules,
+                                  {"run": script.encode(), "digests": digests.encode(), **files})
 
     def guest(self, *options):
         path = os.path.join(TMP, "port%d" % Guest.count)
@@ -218,8 +310,8 @@ def turns_of(guest):
     return {name: int(count) for name, count in re.findall(r"(\S+)=(\d+)", lines[-1])} if lines else {}
 
 
-def no_complaint(guest):
-    bad = re.findall(r"^BAD (.*)", guest.output(), re.M)
+def no_complaint(setup, guest):
+    bad = re.findall(r"^BAD (.*)", guest.output(), re.M) + (setup.vsock.wrong if setup.vsock else [])
     check(not bad, "the guest found: " + " | ".join(bad[:5]))
 
 
@@ -229,7 +321,7 @@ def goes_on(guest, setup, before):
 
     def on():
         nonlocal missing
-        no_complaint(guest)
+        no_complaint(setup, guest)
         check(guest.process.poll() is None, "kiln-vmm ended")
         now = turns_of(guest)
         missing = [name for name in setup.turns if now.get(name, 0) < before.get(name, 0) + 2]
@@ -242,11 +334,32 @@ def goes_on(guest, setup, before):
     return turns_of(guest)
 
 
-def picture(guest):
-    path = os.path.join(TMP, "screen.ppm")
-    guest.qmp.do("screendump", filename=path, device="screen")
-    with open(path, "rb") as file:
-        return file.read()
+def pictures(setup, guest):
+    data = []
+    for name in setup.screens:
+        path = os.path.join(TMP, "screen.ppm")
+        guest.qmp.do("screendump", filename=path, device=name)
+        with open(path, "rb") as file:
+            data.append(file.read())
+    return data
+
+
+def goes_to(guest, kind, *events):
+    """Events reach the guest, by an input device of that kind."""
+    def count():
+        return sum(n for name, n in turns_of(guest).items() if name.startswith("events-") and kind in name)
+
+    before = count()
+    guest.qmp.do("input-send-event", events=list(events))
+    wait_for("events by " + kind, lambda: count() > before, 60)
+
+
+def used_inputs(setup, guest):
+    goes_to(guest, "eyboard", *({"type": "key", "data": {"down": down, "key": {"type": "qcode", "data": "shift"}}}
+                                for down in (True, False)))
+    kind = "abs" if setup.pointer == "Tablet" else "rel"
+    setup.place += 1000                     # the kernel does not tell of a tablet that stays where it is
+    goes_to(guest, setup.pointer, *({"type": kind, "data": {"axis": axis, "value": setup.place}} for axis in "xy"))
 
 
 def migrated(guest):
@@ -265,20 +378,19 @@ def save_and_restore(setup, guest, turns, number):
     time.sleep(number * 0.7)
     guest.qmp.do("migrate", uri="file:" + path)
     migrated(guest)
-    screen = picture(guest)
-    no_complaint(guest)
+    seen = pictures(setup, guest)
+    no_complaint(setup, guest)
     check("WATCHDOG" not in guest.qmp.names(), "the watchdog was not fed")
     guest.qmp.do("quit")
     guest.end()
     following = setup.guest("-S", "-incoming", "file:" + path)
     try:
         migrated(following)
-        check(picture(following) == screen, "the screen is another one")
+        check(pictures(setup, following) == seen, "what a screen shows is something else")
         check(following.qmp.do("query-balloon")["actual"] == (224 + number * 8) * MIB, "the balloon")
         following.qmp.do("cont")
-        turns = goes_on(following, setup, turns)
-        following.qmp.do("send-key", keys=[{"type": "qcode", "data": "shift"}])
-        wait_for("a key", lambda: turns_of(following)["events"] > turns["events"], 60)
+        goes_on(following, setup, turns)
+        used_inputs(setup, following)
     except BaseException:
         time.sleep(1)                       # of one that dies, its last words
         following.__exit__()
@@ -286,16 +398,18 @@ def save_and_restore(setup, guest, turns, number):
     return following, turns_of(following)
 
 
-def try_machine(*words):
+def try_devices(*words):
     if not words[0].startswith(ONLY):
         return
-    setup = Setup(*words)
+    setup, turns = Setup(*words), None
     guest = setup.guest()
     try:
-        with test("%s: all devices are used at once" % setup.machine):
+        with test("%s: all devices are used at once" % setup.label):
             guest.wait_output("KILN-RUN-BEGIN", timeout=SECONDS)
             turns = goes_on(guest, setup, {})
-        with test("%s: saved and restored %d times, each goes on" % (setup.machine, ROUNDS)):
+            used_inputs(setup, guest)
+        with test("%s: saved and restored %d times, each goes on" % (setup.label, ROUNDS)):
+            check(turns, "they are not all used")
             for number in range(ROUNDS):
                 previous = guest
                 guest, turns = save_and_restore(setup, guest, turns, number)
@@ -306,23 +420,29 @@ def try_machine(*words):
 
 threading.Thread(target=echo, daemon=True).start()
 OTHERS = ["-device", "virtio-serial-pci", "-device", "virtio-rng-pci", "-device", "virtio-balloon-pci,id=balloon0",
-          "-device", "i6300esb", "-action", "watchdog=none", "-device", "virtio-keyboard-pci",
-          "-device", "virtio-tablet-pci", "-device", "pvpanic", "-device", "vmgenid"]
+          "-device", "i6300esb", "-action", "watchdog=none", "-device", "virtio-keyboard-pci", "-device", "vmgenid"]
+Q35_MODULES = ["ahci", "virtio_scsi", "xhci_pci", "ehci_pci", "uhci_hcd", "e1000", "e1000e", "virtio_gpu"]
 COMMON = ["sd_mod", "sr_mod", "usb_storage", "usbhid", "hid_generic", "virtio_input", "psmouse", "virtio_rng",
           "virtio_balloon", "i6300esb"]
-try_machine(
-    "q35", ["ahci", "virtio_scsi", "xhci_pci", "ehci_pci", "uhci_hcd", "e1000", "e1000e", "virtio_gpu", *COMMON],
+try_devices(
+    "q35", "q35", Q35_MODULES + COMMON,
     ["-device", "virtio-scsi-pci,id=scsi0", "-device", "qemu-xhci,id=usb0", "-device", "usb-hub,bus=usb0.0,port=3",
      "-device", "usb-kbd,bus=usb0.0,port=2", "-device", "usb-tablet,bus=usb0.0,port=3.1",
      "-device", "ich9-usb-ehci1,id=usb1,addr=0x1d.7",
      "-device", "ich9-usb-uhci1,masterbus=usb1.0,firstport=0,addr=0x1d.0,multifunction=on",
-     "-device", "usb-mouse,bus=usb1.0,port=2", *OTHERS],
+     "-device", "usb-mouse,bus=usb1.0,port=2", "-device", "virtio-tablet-pci", "-device", "pvpanic", *OTHERS],
     ["ide-hd,bus=ide.0", "scsi-hd,bus=scsi0.0,scsi-id=1", "usb-storage,bus=usb0.0,port=1",
      "usb-storage,bus=usb1.0,port=1", "virtio-blk-pci"],
     ["ide-cd,bus=ide.1", "scsi-cd,bus=scsi0.0,scsi-id=2"],
-    ["e1000e", "virtio-net-pci"], "virtio-vga")
-try_machine(
-    "pc", ["ata_piix", "uhci_hcd", "e1000", "8139cp", "cirrus", *COMMON],
-    ["-device", "piix3-usb-uhci,id=usb0", "-device", "usb-tablet,bus=usb0.0,port=2", *OTHERS],
+    ["e1000e", "virtio-net-pci"], ["virtio-vga"])
+try_devices(
+    "pc", "pc", ["ata_piix", "uhci_hcd", "e1000", "8139cp", "cirrus"] + COMMON,
+    ["-device", "piix3-usb-uhci,id=usb0", "-device", "usb-tablet,bus=usb0.0,port=2", "-device", "virtio-tablet-pci",
+     "-device", "pvpanic", *OTHERS],
     ["ide-hd,bus=ide.0,unit=0", "usb-storage,bus=usb0.0,port=1", "virtio-blk-pci"],
-    ["ide-cd,bus=ide.1,unit=0"], ["e1000", "rtl8139", "virtio-net-pci"], "cirrus-vga")
+    ["ide-cd,bus=ide.1,unit=0"], ["e1000", "rtl8139", "virtio-net-pci"], ["cirrus-vga"])
+try_devices(
+    "the others", "q35", ["xhci_pci", "bochs", "virtio_gpu", "vmw_vsock_virtio_transport"] + COMMON,
+    ["-device", "nec-usb-xhci,id=usb0", "-device", "usb-mouse,bus=usb0.0,port=2", "-device", "virtio-mouse-pci",
+     "-device", "pvpanic-pci", *OTHERS],
+    ["usb-storage,bus=usb0.0,port=1"], [], ["virtio-net-pci"], ["VGA", "bochs-display", "virtio-gpu-pci"], Vsock())

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The administrator's hook script /etc/kiln/hooks/qemu: when it is called, what it is given, and that
-it can refuse. Guests are not booted for it.
+"""The administrator's hook scripts /etc/kiln/hooks/qemu and qemu.d: when they are called, what they are
+given, that they can refuse, and change what is restored. Guests are not booted for it.
 
 # timeout: 700
 
@@ -16,6 +16,10 @@ sys.path.insert(0, os.path.join(os.environ["KILN_PROJECT"], "tests/lab"))
 from suite import Daemon, TMP, check, fails, gone, guest_xml, taps, test, vmm_pid  # noqa: E402
 
 HOOK = "/etc/kiln/hooks/qemu"
+FOLDER = HOOK + ".d"
+FILTER = """#!/bin/sh
+[ $2 != restore ] || sed 's,</name>,</name><title>by the hook</title>,'
+"""
 LOG, REFUSE = os.path.join(TMP, "hook.log"), os.path.join(TMP, "hook.refuse")
 SCRIPT = """#!/bin/sh
 cat > %s/hook.$2.xml
@@ -55,6 +59,12 @@ def accept():
     os.unlink(REFUSE)
 
 
+def write_script(path, text):
+    with open(path, "w", encoding="ascii") as stream:
+        stream.write(text)
+    os.chmod(path, 0o755)
+
+
 def is_refused(domain, operation, then):
     refuse(operation)
     try:
@@ -71,10 +81,8 @@ def is_refused(domain, operation, then):
     gone("hooked")
 
 
-os.makedirs(os.path.dirname(HOOK))
-with open(HOOK, "w", encoding="ascii") as file:
-    file.write(SCRIPT)
-os.chmod(HOOK, 0o755)
+os.makedirs(FOLDER)
+write_script(HOOK, SCRIPT)
 
 daemon = Daemon().start()
 try:
@@ -123,9 +131,24 @@ try:
         check(not guest.isActive(), "it runs on")
         gone("hooked")
         calls()
+    with test("what is restored goes through the scripts, which can refuse and change it"):
+        guest.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        saved = os.path.join(TMP, "hooked.save")
+        guest.save(saved)
+        write_script(FOLDER + "/10-title", FILTER)
+        calls()
+        link.restore(saved)
+        check(calls() == ["hooked restore begin -"] + ["hooked %s -" % call for call in begin], "otherwise")
+        check("<name>hooked</name>" in given("restore"), "definition")
+        check("<title>by the hook</title>" in guest.XMLDesc(), "the title is not there")
+        guest.destroy()
+        refuse("restore")
+        fails("virsh", "-c", "qemu:///system", "restore", saved, expect="this host is being serviced")
+        accept()
+        os.unlink(FOLDER + "/10-title")
+        check(not guest.isActive(), "it runs")
     with test("a hook that cannot be run is named"):
-        with open(HOOK, "w", encoding="ascii") as file:
-            file.write("#!/nowhere/interpreter\n")
+        write_script(HOOK, "#!/nowhere/interpreter\n")
         fails("virsh", "-c", "qemu:///system", "start", "hooked", expect=HOOK)
         gone("hooked")
     guest.undefine()
@@ -133,3 +156,4 @@ try:
 finally:
     daemon.stop()
     os.unlink(HOOK)
+    os.rmdir(FOLDER)

@@ -146,6 +146,19 @@ class TwoWays(unittest.TestCase):
 
         self.each([(k, "") for k in ("bochs", "cloop", "dmg")], check)
 
+    def test_empty_table(self):
+        """A dmg whose table of chunks has no character, or one, is refused."""
+        whole = made_images.dmg(b"\0" * 1024)
+        begin, end = whole.index(b"<data>") + 6, whole.index(b"</data>")
+        for text in (b"", b"b"):
+            with open("image.dmg", "wb") as stream:
+                rest = b" " * (end - begin - len(text))
+                stream.write(whole[:begin] + text + b"</data>" + rest + whole[end + 7:])
+            told = subprocess.run((KILN, "info", "image.dmg"), capture_output=True, text=True,
+                                  check=False, timeout=300)
+            self.assertEqual(told.returncode, 1)
+            self.assertIn("a table of chunks is cut short", told.stderr)
+
     def test_overlay_of_vmdk(self):
         rng = random.Random(SEED)
         with open("disk", "wb") as stream:

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,41 @@ class Luks(unittest.TestCase):
                 self.assertIn("give the id of a secret object", told)
                 command, *words = line.split()
                 self.run_one(KILN, [command, "--keyless", *words])
+
+    def test_header_stays(self):
+        """A damaged entry says that a table is where the keys are: check must not mend them."""
+        whole = "driver=qcow2,encrypt.key-secret=one,file.filename=k.qcow2"
+        path = os.path.join(self.directory.name, "k.qcow2")
+        for cluster in ("4k", "64k"):
+            # a table of the disk, which is behind what r.raw has, an L1 and an L2 table of the snapshot
+            for victim in ("disk", "l1", "l2"):
+                with self.subTest(cluster=cluster, victim=victim):
+                    self.run_one(QEMU, ["create", *SECRETS, "-f", "qcow2", "-o", "encrypt.format=luks,"
+                                        "encrypt.key-secret=one,encrypt.iter-time=1,cluster_size=" + cluster,
+                                        "k.qcow2", "1G"])
+                    self.run_one(KILN, ["convert", *SECRETS, "-n", "--target-image-opts", "r.raw", whole])
+                    self.run_one(KILN, ["snapshot", "--keyless", "-c", "one", "k.qcow2"])
+                    with open(path, "r+b") as image:
+                        head = image.read(1024)
+                        entries, l1, = struct.unpack_from(">IQ", head, 36)
+                        snapshots, = struct.unpack_from(">Q", head, 64)
+                        at = head.index(struct.pack(">II", 0x0537be77, 16))
+                        luks, length = struct.unpack_from(">QQ", head, at + 8)
+                        image.seek(luks)
+                        before = image.read(length)
+                        image.seek(snapshots)
+                        snapshot_l1, = struct.unpack(">Q", image.read(8))
+                        place = {"disk": l1 + entries * 8 - 8, "l1": snapshots, "l2": snapshot_l1}[victim]
+                        image.seek(place)
+                        image.write(struct.pack(">Q", luks | (1 << 63 if victim == "disk" else 0)))
+                    self.run_one(KILN, ["check", "--keyless", "k.qcow2"], good=False)
+                    self.run_one(KILN, ["check", "--keyless", "-r", "all", "k.qcow2"])
+                    with open(path, "rb") as image:
+                        image.seek(luks)
+                        self.assertEqual(image.read(length), before)
+                    self.run_one(QEMU, ["check", *SECRETS, "--image-opts", whole])
+                    for tool in (KILN, QEMU):
+                        self.assert_same(tool, "k.qcow2")
 
     def test_overlay(self):
         """Copy-on-write under encryption, with snapshots."""

@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -283,6 +284,56 @@ class Beside(unittest.TestCase):
         done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", "read -P 7 1M 300k", "w.qcow2"],
                               cwd=self.at[KILN], check=True, capture_output=True, text=True)
         self.assertNotIn("failed", done.stdout)
+
+    def test_compressed_vmdk(self):
+        """-c means something to streamOptimized only, and is taken for the others."""
+        self.lines("""
+            convert -c -O vmdk base.raw a.vmdk
+            compare a.vmdk base.raw
+            convert -c -O vmdk -o subformat=streamOptimized base.raw b.vmdk
+            compare b.vmdk base.raw
+        """)
+
+    def test_corrupt_mark(self):
+        """An image that was marked as corrupt, with nothing wrong in it, is good again after a check."""
+        for mark in (1, 2, 3):
+            self.make("create", "-q", "-f", "qcow2", "m.qcow2", "8M")
+            for where in self.at.values():
+                with open(os.path.join(where, "m.qcow2"), "r+b") as stream:
+                    stream.seek(79)
+                    stream.write(bytes([mark]))
+            self.both("check m.qcow2")
+            self.both("check -r all m.qcow2", status=0)
+            self.both("info m.qcow2")
+            self.both("resize m.qcow2 9M", status=0)
+            self.both("check m.qcow2", status=0)
+
+    def test_many_bitmaps(self):
+        """Thousands of bitmaps whose tables are one and the same take no time."""
+        where = self.at[KILN]
+        for bitmaps, clusters in ((65535, 1 << 20), (60000, 8192)):
+            self.make("create", "-q", "-f", "qcow2", "-o", "cluster_size=512", "many.qcow2", "1M")
+            path = os.path.join(where, "many.qcow2")
+            with open(path, "r+b") as image:
+                head = bytearray(image.read(512))
+                at = -(-os.path.getsize(path) // 512) * 512
+                table = at + (4 << 20)
+                directory = b"".join(struct.pack(">QIIBBHI8s", table, clusters, 2, 1, 16, 7, 0, b"%07d" % i)
+                                     for i in range(bitmaps))
+                begin = struct.unpack_from(">I", head, 100)[0]
+                struct.pack_into(">IIIIQQII", head, begin, 0x23852875, 24, bitmaps, 0, len(directory), at, 0, 0)
+                struct.pack_into(">Q", head, 88, 1)
+                image.seek(0)
+                image.write(head)
+                image.seek(at)
+                image.write(directory)
+                image.truncate(table + clusters * 8)
+            for words in ("check", "resize", "snapshot -c x", "check -r all"):
+                with self.subTest(words=words, clusters=clusters):
+                    start = time.monotonic()
+                    self.run_one(KILN, [*words.split(), "many.qcow2"] + (["2M"] if words == "resize" else []))
+                    self.assertLess(time.monotonic() - start, 20)
+            self.assertEqual(self.run_one(KILN, ["check", "many.qcow2"]).returncode, 0)
 
     def test_quiet_check(self):
         """What is wrong with an image is said all the same."""
@@ -678,6 +729,41 @@ class Beside(unittest.TestCase):
             self.assertIn("keyid=" if "secret" in words else "username=" if "psk" in words else "\n  secret\n", told)
         self.both("info --object help,nothing a.qcow2", status=1)
 
+    def test_preallocated(self):
+        """Space that was asked for stays with the image where the source has zeroes."""
+        for format_, options in (("raw", ""), ("qcow2", ""), ("qcow2", ",cluster_size=4k,extended_l2=off"),
+                                 ("qcow2", ",cluster_size=128k,extended_l2=on"), ("qcow2", ",data_file=x.data"),
+                                 ("qcow2", ",data_file=x.data,data_file_raw=on")):
+            for mode in ("metadata", "falloc", "full"):
+                if (format_, mode) == ("raw", "metadata"):
+                    continue
+                with self.subTest(format=format_, options=options, mode=mode):
+                    # what was there before does not show through
+                    for where in self.at.values():
+                        for name in ("x", "x.data"):
+                            with open(os.path.join(where, name), "wb") as stream:
+                                stream.write(b"old" * SIZE)
+                    self.both("convert -O %s -o preallocation=%s%s base.raw x" % (format_, mode, options), status=0)
+                    self.both("compare x base.raw", status=0)
+                    if mode == "metadata":
+                        told = self.both("map --output=json x", same_text=False).stdout
+                        self.assertEqual([r["start"] for r in json.loads(told) if "offset" not in r], [], told)
+                        continue
+                    holder = os.path.join(self.at[KILN], "x.data" if "data_file" in options else "x")
+                    self.assertGreaterEqual(os.stat(holder).st_blocks * 512, SIZE)
+                    if format_ == "qcow2":
+                        # kiln-img marks subclusters as data at once, which reads the same
+                        self.both("map --output=json x", same_text="extended_l2=on" not in options)
+                        self.both("check x", status=0)
+
+    def test_fixed(self):
+        """Formats that place every block beforehand still keep the holes of a new file."""
+        for words in ("vdi -o static=on", "vpc -o subformat=fixed", "vhdx -o subformat=fixed"):
+            with self.subTest(words=words):
+                self.both("convert -O %s base.raw x" % words, status=0)
+                self.both("compare x base.raw")
+                self.assertLess(os.stat(os.path.join(self.at[KILN], "x")).st_blocks * 512, SIZE // 2)
+
     def test_progress(self):
         """-p ends at 100; SIGUSR1 tells how far it is."""
         text = self.both("convert -p -O raw base.raw x.raw", same_text=False, status=0).stdout
@@ -702,8 +788,12 @@ class Beside(unittest.TestCase):
             busy = self.run_one(KILN, ["info", "a.qcow2"])
             shared = self.run_one(KILN, ["info", "-U", "a.qcow2"])
             changed = self.run_one(KILN, ["resize", "a.qcow2", "2M"])
+            overlay = self.run_one(KILN, ["create", "-f", "qcow2", "-b", "a.qcow2", "-F", "qcow2", "o.qcow2"])
+            again = self.run_one(KILN, ["create", "-f", "qcow2", "a.qcow2", "1M"])
             user.communicate(b"quit\n")
         self.assertEqual((busy.returncode, shared.returncode, changed.returncode), (1, 0, 1))
+        # what lies on an image in use can be made, but not the image itself again
+        self.assertEqual((overlay.returncode, again.returncode), (0, 1), overlay.stderr)
 
 
 if __name__ == "__main__":

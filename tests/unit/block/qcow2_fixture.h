@@ -37,4 +37,11 @@ void qcow2_fixture_poke(Qcow2Fixture *f, const char *name, uint64_t offset, uint
                         unsigned bytes);
 uint64_t qcow2_fixture_peek(Qcow2Fixture *f, const char *name, uint64_t offset, unsigned bytes);
 
+/* Not a function: what @ok sets @err to is looked at after it. */
+#define must(ok, err)                                                                              \
+    do {                                                                                           \
+        if (!(ok))                                                                                 \
+            fail_msg("%s", (err)->message);                                                        \
+    } while (0)
+
 #endif

@@ -11,13 +11,6 @@
 #include "tests/unit/block/qcow2_fixture.h"
 
 static void
-must(bool ok, GError *err)
-{
-    if (!ok)
-        fail_msg("%s", err->message);
-}
-
-static void
 amend(Qcow2Fixture *f, const char *name, const char *options)
 {
     BlockNode *node = qcow2_fixture_open(f, name, true, false);
@@ -85,6 +78,47 @@ test_amend(void **state)
     amend(f, "a", "compat=0.10,refcount_bits=16,lazy_refcounts=off");
     assert_info(f, "a", "compat: 0.10");
     qcow2_fixture_run(f, "qemu-img compare a before");
+}
+
+/* Zero clusters of snapshots, with and without a place, and shared by several of them. */
+static void
+test_lower_with_snapshots(void **state)
+{
+    static const char *const kinds[] = { "cluster_size=64k", "cluster_size=512",
+                                         "cluster_size=2M" };
+    g_autoptr(Qcow2Fixture) f = qcow2_fixture_new();
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        qcow2_fixture_run(f,
+                          "rm -f * && qemu-img create -q -f qcow2 -o %s a 8M && "
+                          "qemu-io -f qcow2 -c 'write -P 1 0 6M' -c 'write -z 0 2M' a && "
+                          "qemu-img snapshot -c one a && "
+                          "qemu-io -f qcow2 -c 'write -P 2 0 64k' -c 'write -z 4M 2M' a && "
+                          "qemu-img snapshot -c two a && qemu-img snapshot -c three a && "
+                          "qemu-io -f qcow2 -c 'write -zu 2M 2M' -c 'write -P 3 7M 1k' a",
+                          kinds[i]);
+        for (unsigned round = 0; round < 2; round++) {
+            qcow2_fixture_run(f,
+                              "qemu-img convert a disk%u && for s in one two three; do "
+                              "qemu-img convert -l $s a ${s}%u; done",
+                              round, round);
+            if (round == 0)
+                amend(f, "a", "compat=0.10");
+        }
+        assert_info(f, "a", "compat: 0.10");
+        qcow2_fixture_run(f, "for s in disk one two three; do cmp ${s}0 ${s}1 || exit; done && "
+                             "for s in two one three; do qemu-img snapshot -d $s a || exit; done");
+        qcow2_fixture_assert_clean(f, "a");
+    }
+    /* what version 2 cannot say */
+    qcow2_fixture_run(f, "rm -f * && qemu-img create -q -f qcow2 b 4M && "
+                         "qemu-img create -q -f qcow2 -b b -F qcow2 a && "
+                         "qemu-io -f qcow2 -c 'write -z 0 1M' a && qemu-img snapshot -c s a");
+    refuse_amend(f, "a", "compat=0.10");
+    qcow2_fixture_run(f, "rm -f * && qemu-img create -q -f qcow2 a 4M && "
+                         "qemu-img snapshot -c s a && qemu-img resize -q a 5M");
+    refuse_amend(f, "a", "compat=0.10");
 }
 
 static void
@@ -197,6 +231,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_amend),
+        cmocka_unit_test(test_lower_with_snapshots),
         cmocka_unit_test(test_backing),
         cmocka_unit_test(test_resize),
         cmocka_unit_test(test_grow_over_backing),

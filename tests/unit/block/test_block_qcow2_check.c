@@ -11,11 +11,14 @@
 
 #include "tests/unit/block/qcow2_fixture.h"
 
-enum { RANDOM_ROUNDS = 36, BOTH = BLOCK_CHECK_LEAKS | BLOCK_CHECK_ERRORS };
+#define HOST UINT64_C(0x00fffffffffffe00)
+
+enum { RANDOM_ROUNDS = 36, ZEROES_AT = 2560 << 10, BOTH = BLOCK_CHECK_LEAKS | BLOCK_CHECK_ERRORS };
 
 /* Offsets of an image's tables, as its header and tables say. */
 typedef struct {
     uint64_t cluster, l1, l1_entries, refcount_table, refcount_block, l2, snapshots, bitmaps;
+    uint64_t zeroes; /* a cluster of data that is written with zeroes */
 } Places;
 
 static Places
@@ -29,8 +32,15 @@ places_of(Qcow2Fixture *f, const char *name)
         .snapshots = qcow2_fixture_peek(f, name, 64, 8),
     };
 
+    bool wide = qcow2_fixture_peek(f, name, 7, 1) == 3 && qcow2_fixture_peek(f, name, 79, 1) & 16;
+    uint64_t entries = p.cluster / (wide ? 16 : 8);
+
     p.refcount_block = qcow2_fixture_peek(f, name, p.refcount_table, 8);
-    p.l2 = qcow2_fixture_peek(f, name, p.l1, 8) & UINT64_C(0x00fffffffffffe00);
+    p.l2 = qcow2_fixture_peek(f, name, p.l1, 8) & HOST;
+    p.zeroes = qcow2_fixture_peek(f, name, p.l1 + ZEROES_AT / (p.cluster * entries) * 8, 8) & HOST;
+    p.zeroes = qcow2_fixture_peek(
+                   f, name, p.zeroes + ZEROES_AT / p.cluster % entries * (p.cluster / entries), 8) &
+               HOST;
     /* extensions begin behind the header; qemu-img writes that of bitmaps among the first */
     for (uint64_t at = qcow2_fixture_peek(f, name, 100, 4); at && at < 1000;) {
         uint64_t type = qcow2_fixture_peek(f, name, at, 4);
@@ -60,6 +70,7 @@ image_make(Qcow2Fixture *f, const char *name, const char *options)
                       "dd if=/dev/zero bs=64k count=48 of=plain status=none && "
                       "qemu-io -f qcow2 -c 'write -c -P 3 2M 64k' %s || true",
                       name);
+    qcow2_fixture_run(f, "qemu-io -f qcow2 -c 'write -P 0 %d 20k' %s", ZEROES_AT, name);
     if (!narrow)
         qcow2_fixture_run(f,
                           "qemu-img snapshot -c one %s && "
@@ -124,7 +135,65 @@ static const char *const kinds[] = {
 static uint64_t
 data_of(Qcow2Fixture *f, const char *name, const Places *p)
 {
-    return qcow2_fixture_peek(f, name, p->l2, 8) & UINT64_C(0x00fffffffffffe00);
+    return qcow2_fixture_peek(f, name, p->l2, 8) & HOST;
+}
+
+/* Table and bits of the image's one bitmap, as they are in the file. */
+static char *
+bitmap_bytes(Qcow2Fixture *f, const char *name)
+{
+    Places p = places_of(f, name);
+    uint64_t table = p.bitmaps ? qcow2_fixture_peek(f, name, p.bitmaps, 8) : 0;
+    uint64_t bits = table ? qcow2_fixture_peek(f, name, table, 8) & HOST : 0;
+    char *text = NULL;
+
+    if (bits == 0)
+        return g_strdup("none");
+    qcow2_fixture_try(f, &text,
+                      "for at in %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT
+                      "; do tail -c +$((at + 1)) %s"
+                      " | head -c %" G_GUINT64_FORMAT " | sha256sum; done",
+                      table, bits, name, p.cluster);
+    return text;
+}
+
+/* A table is said to be where a bitmap or the snapshot table is. */
+static void
+damage_misled(Qcow2Fixture *f, const char *name, const Places *p, unsigned which)
+{
+    uint64_t table = p->bitmaps ? qcow2_fixture_peek(f, name, p->bitmaps, 8) : 0;
+    uint64_t bits = table ? qcow2_fixture_peek(f, name, table, 8) & HOST : 0;
+    uint64_t snapshot_l1 = p->snapshots ? qcow2_fixture_peek(f, name, p->snapshots, 8) : 0;
+    uint64_t end = p->l1 + p->l1_entries * 8 - 8, copied = UINT64_C(1) << 63;
+
+    switch (which) {
+    case 20:
+    case 21: /* a snapshot's L1 table */
+        if (p->snapshots && bits)
+            qcow2_fixture_poke(f, name, p->snapshots, which == 20 ? table : bits, 8);
+        break;
+    case 22:
+    case 23: /* an L2 table of a snapshot */
+        if (p->snapshots && bits)
+            qcow2_fixture_poke(f, name, snapshot_l1, which == 22 ? table : bits, 8);
+        break;
+    case 24: /* an L2 table of the disk, which is lost, but not more than that */
+        if (bits)
+            qcow2_fixture_poke(f, name, end, copied | bits, 8);
+        break;
+    case 25:
+        if (p->snapshots)
+            qcow2_fixture_poke(f, name, end, copied | p->snapshots, 8);
+        break;
+    case 26: /* the bits, where the disk's L2 table is: they are given up */
+        if (bits)
+            qcow2_fixture_poke(f, name, table, p->l2, 8);
+        break;
+    case 27: /* the snapshot table itself is somewhere on the disk, where zeroes are */
+        if (p->snapshots)
+            qcow2_fixture_poke(f, name, 64, p->zeroes, 8);
+        break;
+    }
 }
 
 /* Places of an image that something is written to, in words of the table @base. */
@@ -202,9 +271,19 @@ damage_known(Qcow2Fixture *f, const char *name, const Places *p, unsigned which)
             qcow2_fixture_poke(f, name, qcow2_fixture_peek(f, name, p->snapshots, 8),
                                data_of(f, name, p), 8);
         break;
+    default:
+        damage_misled(f, name, p, which);
     }
 }
-enum { KNOWN_DAMAGES = 20, DISK_STAYS = 12 /* what was poked is no part of the disk */ };
+
+enum {
+    KNOWN_DAMAGES = 28,
+    DISK_STAYS = 12, /* what was poked is no part of the disk */
+    DISK_GOES = 24,  /* … but for these */
+    DISK_GOES_END = 25,
+    BITMAP_STAYS = 16,
+    BITMAP_STAYS_END = 25,
+};
 
 static void
 test_known_damage(void **state)
@@ -213,12 +292,15 @@ test_known_damage(void **state)
 
     (void)state;
     for (unsigned k = 0; k < G_N_ELEMENTS(kinds); k++) {
+        g_autofree char *bits = NULL;
         Places p;
 
         qcow2_fixture_run(f, "rm -f good");
         p = image_make(f, "good", kinds[k]);
+        bits = bitmap_bytes(f, "good");
         for (unsigned d = 0; d < KNOWN_DAMAGES; d++) {
             g_autofree char *what = g_strdup_printf("%s, damage %u", kinds[k], d);
+            g_autofree char *bits_now = NULL;
             BlockCheck c;
             bool same;
 
@@ -234,8 +316,14 @@ test_known_damage(void **state)
                 assert_int_equal(c.leaks, judge(f, "bad", "leaks"));
             }
             assert_mends(f, "bad", what);
-            if (d >= DISK_STAYS)
+            if (d >= DISK_STAYS && (d < DISK_GOES || d > DISK_GOES_END))
                 qcow2_fixture_run(f, "qemu-img compare -f qcow2 -F qcow2 good bad");
+            bits_now = bitmap_bytes(f, "bad");
+            if (d >= BITMAP_STAYS && d <= BITMAP_STAYS_END && strcmp(bits, bits_now) != 0)
+                fail_msg("%s: the bitmap was\n%sand is\n%s", what, bits, bits_now);
+            if (d == DISK_GOES || d == DISK_GOES_END)
+                qcow2_fixture_run(f, "qemu-img snapshot -l good > good.list && "
+                                     "qemu-img snapshot -l bad | cmp - good.list");
         }
     }
 }

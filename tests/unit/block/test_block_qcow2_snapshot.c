@@ -75,13 +75,6 @@ assert_judge_reads(Qcow2Fixture *f, const char *name, const char *snapshot, cons
 }
 
 static void
-must(bool ok, GError *err)
-{
-    if (!ok)
-        fail_msg("%s", err->message);
-}
-
-static void
 take(BlockNode *node, GPtrArray *kept, const uint8_t *model, unsigned number)
 {
     Kept *k = g_new0(Kept, 1);
@@ -278,6 +271,54 @@ assert_dirty(BlockNode *node, const char *name, uint64_t offset, uint64_t length
     }
 }
 
+typedef struct {
+    BlockNode *node;
+    gint ends;
+} Busy;
+
+static gpointer
+busy_thread(gpointer opaque)
+{
+    Busy *b = opaque;
+    char bytes[512] = { 1 };
+
+    for (unsigned i = 0; !g_atomic_int_get(&b->ends); i++) {
+        uint64_t at = i % 16 << 16;
+
+        assert_int_equal(block_node_write_zeroes(b->node, at, 64 << 10, i & 1 ? BLOCK_UNMAP : 0),
+                         0);
+        assert_int_equal(block_node_pwrite(b->node, at, bytes, sizeof(bytes), 0), 0);
+        assert_int_equal(block_node_discard(b->node, at, 64 << 10), 0);
+    }
+    return NULL;
+}
+
+/* Bitmaps come and go while the guest writes, zeroes and discards. */
+static void
+test_bitmaps_under_writes(void **state)
+{
+    g_autoptr(Qcow2Fixture) f = qcow2_fixture_new();
+    g_autoptr(GError) err = NULL;
+    Busy busy = { 0 };
+    GThread *threads[2];
+
+    (void)state;
+    qcow2_fixture_create(f, "a", "size=1M");
+    busy.node = qcow2_fixture_open(f, "a", true, false);
+    for (unsigned i = 0; i < 2; i++)
+        threads[i] = g_thread_new("busy", busy_thread, &busy);
+    for (unsigned i = 0; i < 100; i++) {
+        must(block_image_bitmap_add(busy.node, "b", 0, true, &err), err);
+        must(block_image_bitmap_clear(busy.node, "b", &err), err);
+        must(block_image_bitmap_remove(busy.node, "b", &err), err);
+    }
+    g_atomic_int_set(&busy.ends, 1);
+    for (unsigned i = 0; i < 2; i++)
+        g_thread_join(threads[i]);
+    qcow2_fixture_close(busy.node);
+    qcow2_fixture_assert_clean(f, "a");
+}
+
 static void
 test_bitmaps_follow(void **state)
 {
@@ -378,9 +419,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),           cmocka_unit_test(test_too_narrow),
-        cmocka_unit_test(test_judges_snapshots), cmocka_unit_test(test_vm_state),
-        cmocka_unit_test(test_bitmaps_follow),   cmocka_unit_test(test_bitmap_of_the_dead),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_too_narrow),
+        cmocka_unit_test(test_judges_snapshots),
+        cmocka_unit_test(test_vm_state),
+        cmocka_unit_test(test_bitmaps_follow),
+        cmocka_unit_test(test_bitmaps_under_writes),
+        cmocka_unit_test(test_bitmap_of_the_dead),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,44 @@ test_definitions_in_the_file(void **state)
     assert_true(domain_destroy(domain, 0, NULL));
 }
 
+/* Hooks change what is restored, by virsh restore and from a managed save, as far as the guest
+ * cannot tell; they can refuse. */
+static void
+test_hooks_change_what_is_restored(void **state)
+{
+    Harness *harness = *state;
+    g_autofree char *path = path_in(harness, "vm.save"), *xml = NULL, *managed = NULL;
+    g_autoptr(Domain) domain = harness_start(harness, "vm", "", "");
+    g_autoptr(GError) err = NULL;
+
+    assert_true(domain_save(domain, path, NULL, 0, &err));
+    harness_set_hook(harness, "#!/bin/sh\n[ $2 != restore ] || "
+                              "sed 's,</name>,</name><title>by the hook</title>,'\n");
+    if (!domain_manager_restore(harness->manager, path, NULL, 0, &err))
+        fail_msg("%s", err->message);
+    xml = domain_xml(domain, 0, &err);
+    assert_non_null(strstr(xml, "<title>by the hook</title>"));
+    harness_set_hook(harness, "#!/bin/sh\n[ $2 != restore ] || "
+                              "sed 's,<title>.*,<title>of a managed save</title>,'\n");
+    assert_true(domain_managed_save(domain, NULL, 0, &err));
+    harness_wait_state(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SAVED);
+    if (!domain_start(domain, 0, NULL, &err))
+        fail_msg("%s", err->message);
+    managed = domain_xml(domain, 0, &err);
+    assert_non_null(strstr(managed, "<title>of a managed save</title>"));
+    assert_true(domain_destroy(domain, 0, NULL));
+    harness_set_hook(harness, "#!/bin/sh\n[ $2 != restore ] || { echo not today >&2; exit 4; }\n");
+    check_refused(domain_manager_restore(harness->manager, path, NULL, 0, &err), &err,
+                  VIR_ERR_HOOK_SCRIPT_FAILED, "status 4: not today");
+    harness_set_hook(harness, "#!/bin/sh\n[ $2 != restore ] || sed 's,>2</vcpu>,>3</vcpu>,'\n");
+    check_refused(domain_manager_restore(harness->manager, path, NULL, 0, &err), &err,
+                  VIR_ERR_CONFIG_UNSUPPORTED, "hook script");
+    harness_set_hook(harness, "#!/bin/sh\n[ $2 != restore ] || echo nonsense\n");
+    check_refused(domain_manager_restore(harness->manager, path, NULL, 0, &err), &err,
+                  VIR_ERR_XML_DETAIL, "hook script");
+    assert_int_equal(harness_count(harness, "run", ".status"), 0);
+}
+
 static void
 test_packing(void **state)
 {
@@ -299,10 +337,15 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
-        TEST(test_save_and_restore),      TEST(test_states_and_flags),
-        TEST(test_managed_save),          TEST(test_a_failed_save_leaves_the_guest_running),
-        TEST(test_a_save_can_be_aborted), TEST(test_a_failed_restore_leaves_nothing),
-        TEST(test_damaged_heads),         TEST(test_definitions_in_the_file),
+        TEST(test_save_and_restore),
+        TEST(test_states_and_flags),
+        TEST(test_managed_save),
+        TEST(test_a_failed_save_leaves_the_guest_running),
+        TEST(test_a_save_can_be_aborted),
+        TEST(test_a_failed_restore_leaves_nothing),
+        TEST(test_damaged_heads),
+        TEST(test_definitions_in_the_file),
+        TEST(test_hooks_change_what_is_restored),
         cmocka_unit_test(test_packing),
     };
 

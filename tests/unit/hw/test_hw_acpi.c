@@ -186,6 +186,79 @@ test_iasl_full(void **state)
     }
 }
 
+static const uint8_t *
+find_table(const FakeMachine *fake, uint64_t rsdp, const char *signature)
+{
+    const uint8_t *xsdt = fake->ram + bytes_load64(fake->ram + rsdp + 24);
+
+    for (uint32_t at = 36; at < bytes_load32(xsdt + 4); at += 8) {
+        const uint8_t *table = fake->ram + bytes_load64(xsdt + at);
+
+        if (memcmp(table, signature, 4) == 0)
+            return table;
+    }
+    fail_msg("no table %s", signature);
+    return NULL;
+}
+
+/* Two nodes, the second around the hole below 4 GiB: ACPI 6.4, 5.2.16 and 5.2.17. */
+static void
+test_numa(void **state)
+{
+    static uint8_t near[] = { 10, 31 }, far[] = { 17, 10 };
+    MachineNode nodes[] = { { .memory = 48 << 20, .distances = near },
+                            { .memory = 32 << 20, .distances = far } };
+    MachineCpu cpus[] = { { .apic_id = 0, .node = 0, .present = true },
+                          { .apic_id = 300, .node = 1, .present = true } };
+    MachineConfig config = { .name = "numa",
+                             .ram_below_4g = 64 << 20,
+                             .ram_above_4g = 16 << 20,
+                             .cpus = cpus,
+                             .n_cpus = 2,
+                             .max_cpus = 2,
+                             .nodes = nodes,
+                             .n_nodes = 2,
+                             .physical_bits = 40 };
+    static const struct {
+        uint32_t node;
+        uint64_t base, length;
+    } want[] = {
+        { 0, 0, 48 << 20 },
+        { 1, 48 << 20, 16 << 20 },
+        { 1, UINT64_C(4) << 30, 16 << 20 },
+    };
+    FakeMachine *fake = fake_machine_new(64 << 20, &config);
+    const uint8_t *srat, *slit, *at;
+    g_autoptr(GError) err = NULL;
+    uint64_t rsdp;
+
+    (void)state;
+    assert_true(board_create(fake->machine, &board_q35, &err));
+    rsdp = prepare(fake);
+    srat = find_table(fake, rsdp, "SRAT");
+    slit = find_table(fake, rsdp, "SLIT");
+    assert_int_equal(bytes_load64(slit + 36), 2);
+    assert_memory_equal(slit + 44, "\x0a\x1f\x11\x0a", 4);
+    at = srat + 48;
+    assert_memory_equal(at, "\0\x10\0\0\1\0\0\0", 8); /* the APIC 0 is of node 0 */
+    at += at[1];
+    assert_int_equal(at[0], 2); /* a number beyond 254 needs the x2APIC's form */
+    assert_int_equal(bytes_load32(at + 4), 1);
+    assert_int_equal(bytes_load32(at + 8), 300);
+    for (size_t i = 0; i < G_N_ELEMENTS(want); i++) {
+        at += at[1];
+        assert_int_equal(at[0], 1);
+        assert_int_equal(bytes_load32(at + 2), want[i].node);
+        assert_int_equal(bytes_load64(at + 8), want[i].base);
+        assert_int_equal(bytes_load64(at + 16), want[i].length);
+        assert_int_equal(bytes_load32(at + 28), 1);
+    }
+    assert_ptr_equal(at + at[1], srat + bytes_load32(srat + 4));
+    assert_int_equal(bytes_load32(find_table(fake, rsdp, "WAET") + 36),
+                     2); /* the PM timer is good */
+    fake_machine_free(fake);
+}
+
 /* Firmware runs these commands: every place they name lies in its blob, and what they sum up is a
  * whole table. */
 static void
@@ -436,6 +509,7 @@ main(void)
         cmocka_unit_test(test_iasl_large),  cmocka_unit_test(test_power_button),
         cmocka_unit_test(test_cpu_hotplug), cmocka_unit_test(test_no_cpu_hotplug),
         cmocka_unit_test(test_pm_timer),    cmocka_unit_test(test_reset_register),
+        cmocka_unit_test(test_numa),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -122,6 +123,30 @@ class Vmm(unittest.TestCase):
             if "-sandbox" not in ALWAYS: # with a sanitizer memory comes back late
                 self.assertLess(after[1] - before[1], 512)
 
+    def test_a_wait_for_a_client_can_be_ended(self):
+        """Signals are taken by the loop, which does not run yet."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "serial")
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.start("-nodefaults", "-display", "none", "-serial", "unix:%s,server=on" % path)
+                self.assertIn("'serial0' waits for a client", self.process.stderr.readline())
+                while not os.path.exists(path):
+                    time.sleep(0.05)
+                self.process.send_signal(number)
+                self.assertEqual(self.process.wait(SECONDS), 1)
+                self.assertFalse(os.path.exists(path))
+
+    def test_a_parent_that_reads_to_the_end(self):
+        """What runs in the background keeps no pipe open."""
+        with tempfile.TemporaryDirectory() as folder:
+            pid = os.path.join(folder, "pid")
+            done = subprocess.run([VMM, "-S", "-m", "32", "-nodefaults", "-display", "none", *ALWAYS,
+                                   "-daemonize", "-pidfile", pid], stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=SECONDS, check=False)
+            with open(pid, encoding="ascii") as stream:
+                os.kill(int(stream.read()), signal.SIGTERM)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_socket(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "m")
@@ -158,7 +183,7 @@ class Vmm(unittest.TestCase):
                                  ("info memory_size_summary", "base memory: 33554432\n")):
                 self.assertEqual(talk.ask(line), answer, line)
             for line in ("mouse_button 9", "mouse_move 1 b", "memsave 0 lots /tmp/x", "object_del r0",
-                         "block_job_cancel none", "set_password vnc x"):
+                         "block_job_cancel none", "set_password vnc x", "set_link m0 maybe"):
                 self.assertIn("Error: ", talk.ask(line), line)
             self.assertIn('size=0x040000 mem=rom name="', talk.ask("info roms"))
             self.assertIn("Device 0.0, Port 1, Speed 12 Mb/s, Product ", talk.ask("info usb"))
@@ -202,21 +227,24 @@ class Vmm(unittest.TestCase):
                 peer.close()
 
     def test_terminal(self):
-        here, there = pty.openpty()
-        self.start("-nographic", stdin=there, stdout=there)
-        os.close(there)
-        talk = Talk(here)
-        talk.send("\x01h")
-        self.assertIn("C-a x", talk.until("C-a C-a"))
-        talk.send("\x01s")
-        talk.until("not written back")
-        talk.send("\x01c")
-        talk.until(PROMPT)
-        self.assertEqual(talk.ask("info status"), "VM status: paused (prelaunch)\n")
-        talk.send("\x01x")
-        talk.until("terminated")
-        self.assertEqual(self.process.wait(SECONDS), 0)
-        os.close(here)
+        """Asked for, and with nothing else that would show the guest."""
+        for options in (["-nographic"], []):
+            with self.subTest(options=options):
+                here, there = pty.openpty()
+                self.start(*options, stdin=there, stdout=there)
+                os.close(there)
+                talk = Talk(here)
+                talk.send("\x01h")
+                self.assertIn("C-a x", talk.until("C-a C-a"))
+                talk.send("\x01s")
+                talk.until("not written back")
+                talk.send("\x01c")
+                talk.until(PROMPT)
+                self.assertEqual(talk.ask("info status"), "VM status: paused (prelaunch)\n")
+                talk.send("\x01x")
+                talk.until("terminated")
+                self.assertEqual(self.process.wait(SECONDS), 0)
+                os.close(here)
 
     def test_qmp(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -242,6 +270,28 @@ class Vmm(unittest.TestCase):
                               input='{"execute":"qmp_capabilities"}{"execute":"quit"}').stdout
         self.assertEqual([list(json.loads(line)) for line in said.splitlines()][:3],
                          [["QMP"], ["return"], ["return"]])
+
+    def test_pretty(self):
+        """The same messages over many lines, events among them."""
+        for words in (["-qmp-pretty", "stdio"],
+                      ["-chardev", "stdio,id=c", "-mon", "chardev=c,mode=control,pretty=on"]):
+            said = subprocess.run([VMM, *ALWAYS, "-S", "-nodefaults", "-display", "none", *words],
+                                  stdout=subprocess.PIPE, timeout=SECONDS, check=True, text=True,
+                                  input='{"execute":"qmp_capabilities"}{"execute":"quit"}').stdout
+            self.assertIn('{\n  "QMP"', said)
+            messages, at, decoder = [], 0, json.JSONDecoder()
+            while at < len(said):
+                message, at = decoder.raw_decode(said, at)
+                messages.append(list(message))
+                while at < len(said) and said[at].isspace():
+                    at += 1
+            self.assertEqual(messages[:3], [["QMP"], ["return"], ["return"]])
+            self.assertEqual(messages[3:], [["timestamp", "event", "data"]])
+        refused = subprocess.run([VMM, *ALWAYS, "-nodefaults", "-chardev", "null,id=c", "-mon",
+                                  "chardev=c,mode=readline,pretty=on"], stderr=subprocess.PIPE, timeout=SECONDS,
+                                 check=False, text=True)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("pretty=on is for mode=control", refused.stderr)
 
     def test_quit_at_once(self):
         """Before all of its processors have begun."""

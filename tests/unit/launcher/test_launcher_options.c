@@ -64,6 +64,9 @@ test_mistakes_are_named(void **state)
         { "-device", "x,=3", "no name before" },
         { "-smp", "2,,", "-smp" },
         { "disk.raw", "other.raw", "'disk.raw' is the first disk already" },
+        { "-fda", "floppy.img", "no floppy drive" },
+        { "-k", "de", "keyboard" },
+        { "-sdl", "", "no such option; 'kiln-vmm -help'" }, /* not: did you mean -smp */
         { "-net", "nic", "1 cards (nic) and 0 back ends" },
         { "-net", "nic,modle=e1000", "did you mean 'model'" },
         { "-no-such-thing-at-all", "", "-help" },
@@ -98,6 +101,46 @@ test_older_ways(void **state)
     assert_string_equal(keyval_text(nic, "type"), "user");
     assert_string_equal(keyval_text(nic, "model"), "virtio");
     assert_string_equal(keyval_text(nic, "mac"), "52:54:00:00:00:01");
+}
+
+static void
+test_no_image_replaces_another(void **state)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Options) o = PARSE(&err, "a.img", "-hda", "b.img");
+
+    (void)state;
+    assert_refused(err, "-hda b.img: this drive has 'a.img' already");
+    g_clear_error(&err);
+    assert_null(o);
+    o = PARSE(&err, "-cdrom", "a.iso", "-cdrom", "b.iso");
+    assert_refused(err, "has 'a.iso' already");
+}
+
+/* A guest that nothing shows is on the terminal it was started from. */
+static void
+test_who_takes_the_terminal(void **state)
+{
+    static const struct {
+        const char *option, *value;
+        bool takes;
+    } rows[] = {
+        { "-hda", "a.img", true },           { "-qmp", "unix:q,server=on", true },
+        { "-monitor", "stdio", false },      { "-vnc", ":3", false },
+        { "-serial", "file:log", false },    { "-display", "none", false },
+        { "-chardev", "stdio,id=c", false }, { "-device", "isa-serial,chardev=c", false },
+        { "-gdb", "stdio", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(Options) o = PARSE(NULL, rows[i].option, rows[i].value);
+
+        assert_non_null(o);
+        assert_int_equal(chardev_words_take_terminal(o), rows[i].takes);
+        assert_int_equal(chardev_words_on_terminal(o), rows[i].takes);
+        assert_false(chardev_words_take_terminal(o) && rows[i].takes);
+    }
 }
 
 static void
@@ -292,6 +335,8 @@ main(void)
         cmocka_unit_test(test_later_options_override_members),
         cmocka_unit_test(test_mistakes_are_named),
         cmocka_unit_test(test_older_ways),
+        cmocka_unit_test(test_no_image_replaces_another),
+        cmocka_unit_test(test_who_takes_the_terminal),
         cmocka_unit_test(test_missing_argument),
         cmocka_unit_test(test_every_option_is_in_the_help),
         cmocka_unit_test(test_typed_members),

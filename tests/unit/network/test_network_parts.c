@@ -1,4 +1,4 @@
-/* test_network_parts.c - what of a manager works without rights, the hook runner, interface names.
+/* test_network_parts.c - what of a manager works without rights, interface names.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <setjmp.h>
@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "network/hook.h"
 #include "network/network.h"
 #include "network/tap.h"
 #include "util/error.h"
@@ -51,41 +50,6 @@ test_session(void **state)
 }
 
 static void
-test_hook(void **state)
-{
-    g_autofree char *dir = g_dir_make_tmp("kiln-hook-XXXXXX", NULL);
-    g_autofree char *script = g_build_filename(dir, "network", NULL);
-    g_autofree char *seen = g_build_filename(dir, "seen", NULL);
-    g_autofree char *text =
-        g_strdup_printf("#!/bin/sh\n{ echo \"$@\"; cat; } > '%s'\n"
-                        "[ \"$2\" != bad ] || { echo no such day >&2; exit 3; }\n",
-                        seen);
-    g_autofree char *got = NULL;
-    g_autoptr(GError) err = NULL;
-
-    (void)state;
-    assert_true(hook_run(NULL, "n", "start", "begin", "<network/>\n", &err));
-    assert_true(hook_run(script, "n", "start", "begin", "<network/>\n", &err));
-    assert_true(g_file_set_contents(script, text, -1, NULL));
-    assert_int_equal(chmod(script, 0600), 0);
-    if (geteuid() != 0) {
-        assert_false(hook_run(script, "n", "start", "begin", "<network/>\n", &err));
-        g_clear_error(&err);
-    }
-    assert_int_equal(chmod(script, 0700), 0);
-    if (!hook_run(script, "n", "start", "begin", "<network/>\n", &err))
-        fail_msg("%s", err->message);
-    assert_true(g_file_get_contents(seen, &got, NULL, NULL));
-    assert_string_equal(got, "n start begin -\n<hookData>\n<network/>\n</hookData>\n");
-    assert_false(hook_run(script, "n", "bad", "begin", "<network/>\n", &err));
-    assert_true(g_error_matches(err, KILN_ERROR, VIR_ERR_HOOK_SCRIPT_FAILED));
-    assert_non_null(strstr(err->message, "no such day"));
-    g_unlink(seen);
-    g_unlink(script);
-    g_rmdir(dir);
-}
-
-static void
 test_names(void **state)
 {
     static const char *const good[] = { "vnet0", "a", "tap-1.2", "123456789012345" };
@@ -114,7 +78,6 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_session),
-        cmocka_unit_test(test_hook),
         cmocka_unit_test(test_names),
     };
 

@@ -242,6 +242,18 @@ test_life(void **state)
 }
 
 static void
+test_empty_value(void **state)
+{
+    World *w = *state;
+    g_autoptr(Secret) secret = define(w, "", UUID, VOLUME);
+
+    assert_true(secret_set_value(secret, "", 0, NULL));
+    check_value(w, UUID, "");
+    load(w);
+    check_value(w, UUID, "");
+}
+
+static void
 test_private(void **state)
 {
     World *w = *state;
@@ -293,6 +305,7 @@ main(void)
         cmocka_unit_test(test_xml),
         cmocka_unit_test(test_xml_refused),
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_empty_value, setup, teardown),
         cmocka_unit_test_setup_teardown(test_private, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clashes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_files, setup, teardown),

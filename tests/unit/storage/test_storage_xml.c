@@ -75,6 +75,9 @@ static void
 test_refused(void **state)
 {
     static const char *const bad[] = {
+        /* a name that the source gives */
+        "<pool type='logical'><source><name>../x</name></source></pool>",
+        "<pool type='logical'><source><name>a\nb</name></source></pool>",
         "<pool type='dir'><name>p</name></pool>",
         "<pool type='dir'><name>p</name><target><path>relative</path></target></pool>",
         "<pool type='dir'><name>p</name><target><path>/x</path><permissions><mode>rw</mode>"

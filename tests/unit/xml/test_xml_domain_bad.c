@@ -158,6 +158,8 @@ test_devices(void **state)
         { DISK("<target dev='vda'/><iotune><total_iops_sec>1</total_iops_sec><read_iops_sec>1"
                "</read_iops_sec></iotune>"),
           27, "total and read/write iops_sec" },
+        { "<disk type='file'><source file='/a'/><target dev='hdfda'/></disk>", 27,
+          "beyond the limit of 99" },
         { "<interface type='network'/>", 27, "<source network=" },
         { "<interface type='bridge'><source/></interface>", 27, "<source bridge=" },
         { "<interface type='nework'/>", 27, "did you mean 'network'?" },

@@ -54,6 +54,22 @@ entry(const SnapshotDef *def, guint i)
     return def->disks->pdata[i];
 }
 
+/* A known snapshot can be described again without its guest; the daemon's own file cannot lack it.
+ */
+static void
+test_old_ones_may_lack_their_guest(void **state)
+{
+    static const char bare[] = "<domainsnapshot><name>n</name><state>shutoff</state>"
+                               "<creationTime>5</creationTime></domainsnapshot>";
+    g_autoptr(SnapshotDef) def = NULL;
+
+    (void)state;
+    def = snapshot_def_parse(bare, SNAPSHOT_PARSE_REDEFINE, &defaults, NULL);
+    assert_non_null(def);
+    assert_null(def->domain);
+    refuse(bare, SNAPSHOT_PARSE_STATUS, VIR_ERR_XML_ERROR, "missing domain");
+}
+
 static void
 test_new_ones_forget_what_only_old_ones_have(void **state)
 {
@@ -150,6 +166,11 @@ test_wrong_disks_are_refused(void **state)
     refuse_disks(EXISTING("<disks><disk name='vda' snapshot='internal'><source file='/x'/></disk>"
                           "</disks>"),
                  SNAPSHOT_INTERNAL, "requires use of external");
+    refuse_disks("<domainsnapshot><name>s1</name><state>shutoff</state>"
+                 "<creationTime>1</creationTime><domain type='kvm'><name>a</name><memory>1</memory>"
+                 "<os><type>hvm</type></os><devices><disk type='file'><source file='a.img'/>"
+                 "<target dev='vda'/></disk></devices></domain></domainsnapshot>",
+                 SNAPSHOT_EXTERNAL, "no absolute path");
     refuse_disks(EXISTING("<disks><disk name='vda' snapshot='internal'><source>" SEALED "</source>"
                           "</disk></disks>"),
                  SNAPSHOT_INTERNAL, "<encryption> for disk 'vda' requires use of external");
@@ -176,6 +197,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_old_ones_may_lack_their_guest),
         cmocka_unit_test(test_new_ones_forget_what_only_old_ones_have),
         cmocka_unit_test(test_text_stays),
         cmocka_unit_test(test_bad_ones_are_refused),

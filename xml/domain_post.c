@@ -103,6 +103,43 @@ complete_memory(DomainDef *def, GError **err)
     return true;
 }
 
+static gint
+vcpu_compare(gconstpointer a, gconstpointer b)
+{
+    const DomainVcpu *x = *(DomainVcpu *const *)a, *y = *(DomainVcpu *const *)b;
+
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* A list names all processors in libvirt's order; those that it leaves out are off. */
+static void
+complete_vcpu_list(DomainDef *def)
+{
+    g_autofree bool *named = g_new0(bool, def->vcpus);
+    unsigned on = 0;
+
+    for (guint i = 0; i < def->vcpu_list->len; i++) {
+        const DomainVcpu *vcpu = def->vcpu_list->pdata[i];
+
+        on += vcpu->enabled == TRISTATE_ON;
+        if (vcpu->id < def->vcpus)
+            named[vcpu->id] = true;
+    }
+    for (uint64_t id = 0; id < def->vcpus; id++) {
+        DomainVcpu *vcpu;
+
+        if (named[id])
+            continue;
+        vcpu = g_new0(DomainVcpu, 1);
+        *vcpu = (DomainVcpu){
+            .id = id, .enabled = TRISTATE_OFF, .hotpluggable = TRISTATE_ON, .order = XML_UNSET
+        };
+        g_ptr_array_add(def->vcpu_list, vcpu);
+    }
+    g_ptr_array_sort(def->vcpu_list, vcpu_compare);
+    def->vcpus_current = on;
+}
+
 static bool
 complete_vcpus(DomainDef *def, GError **err)
 {
@@ -113,14 +150,8 @@ complete_vcpus(DomainDef *def, GError **err)
     /* the nodes say it already */
     if (def->numatune && def->numatune->nodeset && def->numatune->placement == 1)
         def->numatune->placement = 0;
-    if (def->vcpu_list->len) {
-        unsigned on = 0;
-
-        for (guint i = 0; i < def->vcpu_list->len; i++)
-            on += ((const DomainVcpu *)def->vcpu_list->pdata[i])->enabled == TRISTATE_ON;
-        if (def->vcpu_list->len == def->vcpus)
-            def->vcpus_current = on;
-    }
+    if (def->vcpu_list->len)
+        complete_vcpu_list(def);
     if (def->vcpus_current != XML_UNSET && def->vcpus_current > def->vcpus)
         return kiln_error_set(err, VIR_ERR_XML_ERROR,
                               "maxvcpus must not be less than current vcpus "

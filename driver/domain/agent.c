@@ -34,7 +34,6 @@ struct DomainAgent {
     int fd;     /* -1: not connected. Closed by the holder, or by anybody while nobody holds it */
     bool stale; /* the guest has closed its end since @fd was made */
     bool guest_ends; /* see domain_agent_guest_ends() */
-    int timeout;     /* of the next callers */
     uint64_t last_sync;
 
     AgentParser parser; /* the holder's */
@@ -47,7 +46,6 @@ domain_agent_new(void)
 
     agent->wake = file_move_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     agent->fd = -1;
-    agent->timeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     g_mutex_init(&agent->lock);
     g_cond_init(&agent->changed);
     agent_parser_init(&agent->parser);
@@ -300,8 +298,8 @@ synchronize(DomainAgentUse *use, GError **err)
 
 /* --- holding ---------------------------------------------------------------------------------- */
 
-static bool
-has_agent_channel(const DomainDef *def)
+bool
+domain_has_agent_channel(const DomainDef *def)
 {
     for (guint i = 0; i < def->channels->len; i++) {
         const DomainChar *channel = def->channels->pdata[i];
@@ -321,7 +319,7 @@ run_with_agent(Domain *domain, GError **err)
     g_mutex_lock(&domain->lock);
     if (!domain->live || domain->state != VIR_DOMAIN_RUNNING)
         kiln_error_set(err, VIR_ERR_OPERATION_INVALID, "domain is not running");
-    else if (!has_agent_channel(domain->live))
+    else if (!domain_has_agent_channel(domain->live))
         kiln_error_set(err, VIR_ERR_ARGUMENT_UNSUPPORTED, "QEMU guest agent is not configured");
     else
         run = domain_run_ref(domain->run);
@@ -393,7 +391,9 @@ domain_agent_begin(Domain *domain, DomainAgentUse *ret, GError **err)
         domain_run_unref(use.run);
         return false;
     }
-    use.timeout = use.agent->timeout;
+    g_mutex_lock(&domain->lock);
+    use.timeout = domain->agent_timeout;
+    g_mutex_unlock(&domain->lock);
     *ret = use;
     if (!synchronize(&use, err)) {
         domain_agent_end(ret);
@@ -423,13 +423,14 @@ domain_agent_check_timeout(int timeout, GError **err)
 bool
 domain_agent_set_timeout(Domain *domain, int timeout, GError **err)
 {
-    g_autoptr(DomainRun) run = NULL;
-
-    if (!domain_agent_check_timeout(timeout, err) || !(run = run_with_agent(domain, err)))
+    if (!domain_agent_check_timeout(timeout, err) ||
+        !domain_job_begin(domain, "agent timeout", err))
         return false;
-    g_mutex_lock(&run->agent->lock);
-    run->agent->timeout = timeout;
-    g_mutex_unlock(&run->agent->lock);
+    g_mutex_lock(&domain->lock);
+    domain->agent_timeout = timeout;
+    g_mutex_unlock(&domain->lock);
+    domain_status_refresh(domain);
+    domain_job_end(domain);
     return true;
 }
 

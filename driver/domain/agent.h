@@ -20,6 +20,9 @@ enum {
                                    * comes to: freezing and trimming may take long */
 };
 
+/* Any thread. */
+bool domain_has_agent_channel(const DomainDef *def);
+
 DomainAgent *domain_agent_new(void);
 void domain_agent_free(DomainAgent *agent);
 

@@ -648,7 +648,7 @@ bool domain_snapshot_delete(Domain *domain, const char *name, unsigned flags, GE
 
 /* That @timeout is seconds, or one of virDomainAgentResponseTimeoutValues. */
 bool domain_agent_check_timeout(int timeout, GError **err);
-/* virDomainAgentSetResponseTimeout; for the length of the run. */
+/* virDomainAgentSetResponseTimeout: until the run's end, or the end of the next one. */
 bool domain_agent_set_timeout(Domain *domain, int timeout, GError **err);
 /* virDomainQemuAgentCommand: the whole answer as text; g_free() it. @timeout: seconds, or
  * virDomainQemuAgentCommandTimeoutValues. */

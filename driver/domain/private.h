@@ -122,6 +122,8 @@ struct Domain {
     bool removed;         /* no more in the registry */
     GHashTable *consoles; /* char *path -> DomainConsole * (not owned) */
 
+    int agent_timeout; /* virDomainAgentResponseTimeoutValues, or seconds, until the run ends */
+
     GQueue job_waiters; /* DomainJobWaiter *, oldest first */
     const char *job;    /* name of the running job; NULL: none */
     gint64 job_since;   /* monotonic */
@@ -274,8 +276,11 @@ bool domain_nvram_undefine(const DomainManager *manager, const DomainDef *def, u
 /* --- live.c: the definition of a run -----------------------------------------------------------
  */
 
-/* A copy of @def for a run: id, aliases. */
+/* A copy of @def for a run: id, aliases, orders of processors. */
 DomainDef *domain_live_new(const DomainDef *def, int id);
+/* In which order the processors came, which <vcpus> tells of a running guest: from 1 on, without a
+ * gap, and nothing of those that are off (libvirt formatdomain, "CPU Allocation"). */
+void domain_live_number_vcpus(DomainDef *live);
 /* Sets the state of the channel with alias @alias, and connects to the guest's agent if it is the
  * agent's; true when it is and the state changed. With the state lock held. */
 bool domain_live_channel_state(DomainRun *run, DomainDef *live, const char *alias, bool open);

@@ -65,6 +65,8 @@ run_restore(Domain *domain, const DomainStatus *status)
     run->log_path = g_strdup_printf("%s/%s.log", manager->log_dir, status->def->name);
     run->cgroup = cgroup_find(manager->cgroups, group);
     run->reset_after_shutdown = status->reset_after_shutdown;
+    if (status->agent_timeout != XML_UNSET_INT)
+        domain->agent_timeout = (int)status->agent_timeout;
     for (guint i = 0; i < status->ports->len; i++)
         port_restore(run, status->ports->pdata[i]);
     for (guint i = 0; i < status->sockets->len; i++)

@@ -42,6 +42,7 @@ domain_new(DomainManager *manager, const uint8_t uuid[16], const char *name)
     domain->id = -1;
     domain->state = VIR_DOMAIN_SHUTOFF;
     domain->reason = VIR_DOMAIN_SHUTOFF_UNKNOWN;
+    domain->agent_timeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     g_mutex_init(&domain->lock);
     g_queue_init(&domain->job_waiters);
     domain->consoles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

@@ -301,8 +301,8 @@ save_domain(Domain *domain, const char *path, const char *xml, unsigned flags, G
     if (ok) {
         if (managed)
             domain_managed_save_set(domain, true);
-        domain_run_quit(run, VIR_DOMAIN_SHUTOFF_SAVED, VIR_DOMAIN_EVENT_STOPPED_SAVED);
         domain_job_tell(domain);
+        domain_run_quit(run, VIR_DOMAIN_SHUTOFF_SAVED, VIR_DOMAIN_EVENT_STOPPED_SAVED);
     }
     domain_job_end(domain);
     return ok;

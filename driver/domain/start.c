@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "driver/domain/agent.h"
 #include "driver/domain/graphics.h"
 #include "driver/domain/log.h"
 #include "driver/domain/perf.h"
@@ -304,6 +305,10 @@ run_publish(DomainRun *run, DomainDef *live, const void *client)
     run->started = true;
     domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP);
     g_mutex_unlock(&domain->lock);
+    if (domain_has_agent_channel(live))
+        domain_event_send(domain, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+                          VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+                          VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED, 0, NULL);
     domain_run_watch(run);
 }
 

@@ -62,6 +62,7 @@ domain_status_save(DomainRun *run, const DomainDef *def, bool starting, GError *
     status->reason = domain->reason;
     status->autodestroy = run->client != NULL;
     status->reset_after_shutdown = run->reset_after_shutdown;
+    status->agent_timeout = domain->agent_timeout;
     /* formatted under the lock: the definition may be the live one */
     status->def = (DomainDef *)def;
     text = xml_type_format(&domain_status_type, status, XML_STATUS | XML_SECURE);
@@ -123,6 +124,8 @@ static const XmlRow status_rows[] = {
     { "starting", NULL, XML_PRESENT, offsetof(DomainStatus, starting) },
     { "autodestroy", NULL, XML_PRESENT, offsetof(DomainStatus, autodestroy) },
     { "resetAfterShutdown", NULL, XML_PRESENT, offsetof(DomainStatus, reset_after_shutdown) },
+    { "agent", "timeout", XML_INT, offsetof(DomainStatus, agent_timeout),
+      .min = (uint64_t)VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, .max = G_MAXINT },
     { "process", "pid", XML_UINT, offsetof(DomainStatus, pid), XML_REQUIRED, .max = G_MAXINT },
     { "process", "startTime", XML_UINT, offsetof(DomainStatus, start_time), XML_REQUIRED },
     { "monitor", "path", XML_STRING, offsetof(DomainStatus, monitor), XML_REQUIRED },

@@ -17,6 +17,7 @@ typedef struct {
     int starting;           /* 0 or 1: the guest never ran; kill what there is */
     int autodestroy;        /* 0 or 1: its client's daemon has died */
     int reset_after_shutdown;
+    int64_t agent_timeout;
     uint64_t pid, start_time;
     char *monitor;
     GPtrArray *ports;   /* DomainStatusPort */

@@ -106,6 +106,7 @@ domain_run_stop(DomainRun *run, int reason, int event_detail)
         g_clear_pointer(&domain->live, domain_def_free);
     }
     domain->updated = false;
+    domain->agent_timeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
     domain_state_set(domain, VIR_DOMAIN_SHUTOFF, reason);
     g_mutex_unlock(&domain->lock);
     if (transient && !reverting) {

@@ -191,6 +191,7 @@ change_live(DomainDef *def, void *opaque, GError **err)
     list_vcpus(def);
     if (now->id < def->vcpus)
         set_online(def, now->id, now->online, true);
+    domain_live_number_vcpus(def);
     count_vcpus(def);
     return true;
 }

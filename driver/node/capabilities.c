@@ -1,11 +1,12 @@
 /* capabilities.c - the host, and what kinds of guest it runs, as capabilities XML.
  *
- * libvirt formatcaps, schema capability.rng of 9.0. Left out: cache banks.
+ * libvirt formatcaps, schema capability.rng of 9.0.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libvirt/libvirt.h>
 #include <string.h>
 
+#include "driver/node/caches.h"
 #include "driver/node/node_private.h"
 #include "driver/node/suspend.h"
 #include "driver/node/sysfs.h"
@@ -37,6 +38,27 @@ node_host_uuid(const char *root)
     return kiln_uuid_format(digest);
 }
 
+/* The time stamp counter that KVM gives a guest. */
+static void
+format_counter(GString *xml, Node *node)
+{
+    const CpuFacts *kvm = node_get_kvm(node, NULL);
+
+    if (kvm && kvm->tsc_khz)
+        xml_line(xml, 3, "<counter name='tsc' frequency='%" G_GUINT64_FORMAT "' scaling='%s'/>",
+                 kvm->tsc_khz * UINT64_C(1000), kvm->tsc_scaling ? "yes" : "no");
+}
+
+static void
+format_address_bits(GString *xml, const char *cpuinfo)
+{
+    g_autofree char *sizes = cpuinfo ? sysfs_find_line(cpuinfo, "address sizes") : NULL;
+    guint64 bits = sizes ? g_ascii_strtoull(sizes, NULL, 10) : 0;
+
+    if (bits)
+        xml_line(xml, 3, "<maxphysaddr mode='emulate' bits='%" G_GUINT64_FORMAT "'/>", bits);
+}
+
 static void
 format_host_cpu_model(GString *xml, Node *node, const CpuMap *map)
 {
@@ -59,11 +81,13 @@ format_host_cpu_model(GString *xml, Node *node, const CpuMap *map)
     if (cpu_facts_signature(host, &family, &model, &stepping) && family)
         xml_line(xml, 3, "<signature family='%u' model='%u' stepping='%u'/>", family, model,
                  stepping);
+    format_counter(xml, node);
     if (topology) {
         host_topology_count(topology, &nodes, &sockets, &cores, &threads);
         xml_line(xml, 3, "<topology sockets='%u' dies='1' cores='%u' threads='%u'/>", sockets,
                  cores, threads);
     }
+    format_address_bits(xml, cpuinfo);
     /* "sse4.1" too, which libvirt's schema of hosts' features takes no name with a dot for but
      * libvirt writes: a host that leaves it out is less than it is to cpu-baseline. */
     for (guint i = 0; like && i < extra->len; i++)
@@ -119,6 +143,28 @@ format_cell(GString *xml, const HostCell *cell)
     xml_line(xml, 4, "</cell>");
 }
 
+static void
+format_caches(GString *xml, const char *root)
+{
+    static const char *const kinds[] = { "both", "code", "data" };
+    g_autoptr(GPtrArray) caches = host_caches_read(root);
+
+    if (!caches->len)
+        return;
+    xml_line(xml, 2, "<cache>");
+    for (guint i = 0; i < caches->len; i++) {
+        const HostCache *cache = caches->pdata[i];
+        bool whole = cache->size_kib % 1024 == 0;
+
+        xml_line(
+            xml, 3,
+            "<bank id='%u' level='%u' type='%s' size='%" G_GUINT64_FORMAT "' unit='%s' cpus='%s'/>",
+            cache->id, cache->level, kinds[cache->kind],
+            whole ? cache->size_kib / 1024 : cache->size_kib, whole ? "MiB" : "KiB", cache->cpus);
+    }
+    xml_line(xml, 2, "</cache>");
+}
+
 /* Only what a guest can be started as: without KVM there is none. */
 static void
 format_guest(GString *xml, Node *node)
@@ -144,6 +190,7 @@ format_guest(GString *xml, Node *node)
     xml_line(xml, 3, "<acpi default='on' toggle='yes'/>");
     xml_line(xml, 3, "<apic default='on' toggle='no'/>");
     xml_line(xml, 3, "<cpuselection/>");
+    xml_line(xml, 3, "<deviceboot/>");
     xml_line(xml, 3, "<disksnapshot default='on' toggle='no'/>");
     xml_line(xml, 2, "</features>");
     xml_line(xml, 1, "</guest>");
@@ -212,6 +259,7 @@ node_get_capabilities(Node *node, GError **err)
         format_cell(xml, topology->cells->pdata[i]);
     xml_line(xml, 3, "</cells>");
     xml_line(xml, 2, "</topology>");
+    format_caches(xml, node_source(node)->root);
     xml_line(xml, 2, "<secmodel>");
     xml_line(xml, 3, "<model>none</model>");
     xml_line(xml, 3, "<doi>0</doi>");

@@ -103,6 +103,20 @@ kvm_read_msrs(int fd, const CpuMap *map)
     return msrs;
 }
 
+/* A processor must be there to be asked; where none can be made, nothing is known. */
+static unsigned
+kvm_read_tsc_khz(int fd)
+{
+    int vm = ioctl(fd, KVM_CREATE_VM, 0), vcpu = vm >= 0 ? ioctl(vm, KVM_CREATE_VCPU, 0) : -1;
+    int khz = vcpu >= 0 ? ioctl(vcpu, KVM_GET_TSC_KHZ, 0) : 0;
+
+    if (vcpu >= 0)
+        close(vcpu);
+    if (vm >= 0)
+        close(vm);
+    return khz > 0 ? (unsigned)khz : 0;
+}
+
 CpuFacts *
 cpu_facts_read_kvm(const CpuMap *map, GError **err)
 {
@@ -130,6 +144,9 @@ cpu_facts_read_kvm(const CpuMap *map, GError **err)
     }
     max = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
     facts->hyperv = hyperv_host_read(fd, &hyperv) ? hyperv_host_set(&hyperv) : 0;
+    if (ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_GET_TSC_KHZ) > 0)
+        facts->tsc_khz = kvm_read_tsc_khz(fd);
+    facts->tsc_scaling = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) > 0;
     facts->max_vcpus = max > 0 && max < NODE_MAX_VCPUS ? (unsigned)max : NODE_MAX_VCPUS;
     close(fd);
     return g_steal_pointer(&facts);

@@ -22,6 +22,8 @@ typedef struct {
     size_t n_leaves;
     GArray *msrs;       /* CpuMsrValue; NULL: not known, no MSR feature is there */
     unsigned max_vcpus; /* KVM's limit for one guest; 0 for the host itself */
+    unsigned tsc_khz;   /* of a guest's time stamp counter by default; 0: KVM does not tell */
+    bool tsc_scaling;   /* a guest may have another */
     uint32_t hyperv;    /* KVM's enlightenments, of HYPERV_BIT() (util/hyperv.h) */
 } CpuFacts;
 

@@ -146,8 +146,11 @@ def jobs_and_missing_images():
         assert told[0]["operation"] == libvirt.VIR_DOMAIN_JOB_OPERATION_DUMP, told
         assert told[0]["memory_total"] == told[0]["memory_processed"] == 64 << 20, told
         refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.abortJob)
+        stopped = libvirt.VIR_DOMAIN_EVENT_STOPPED
+        conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                    lambda _, dom, event, __, ___: event == stopped and told.append(event), None)
         dom.save(os.path.join(daemon.root, "saved"))
-        wait_for("the save", lambda: len(told) == 2)
+        wait_for("the save, and then the end", lambda: told[2:] == [stopped])
         keep = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
         stats = dom.jobStats(keep)
         assert stats.pop("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED and stats == told[1], (stats, told)

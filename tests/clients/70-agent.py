@@ -34,6 +34,8 @@ XML = """<domain type='kvm'>
 </domain>
 """
 CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+# (state, reason): of a guest that starts, and of its agent
+STARTED, OPENED, CLOSED = (2, 1), (1, 2), (2, 2)
 UNRESPONSIVE, UNSUPPORTED = libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
 
 
@@ -104,7 +106,7 @@ def guest(channel=CHANNEL):
 def a_good_agent_answers_every_call():
     with guest() as one:
         dom = one.dom
-        wait_for("the event", lambda: one.seen == [(1, 2)])
+        wait_for("the event", lambda: one.seen == [STARTED, OPENED])
         assert dom.hostname(libvirt.VIR_DOMAIN_GET_HOSTNAME_AGENT) == "inside"
         assert dom.hostname(0) == "inside"
         refused(libvirt.VIR_ERR_NO_HOSTNAME, dom.hostname, libvirt.VIR_DOMAIN_GET_HOSTNAME_LEASE)
@@ -156,12 +158,12 @@ def without_an_agent_calls_say_so():
     with guest("") as one:
         assert "is not configured" in refused(UNSUPPORTED, one.dom.fsFreeze)
         refused(UNSUPPORTED, one.dom.shutdownFlags, libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT)
-        refused(UNSUPPORTED, one.dom.agentSetResponseTimeout, 5, 0)
+        one.dom.agentSetResponseTimeout(5, 0)
     with guest() as one:
         one.qmp("x-close")
         wait_for("the state", lambda: one.state() == "disconnected")
         assert "is not connected" in refused(UNRESPONSIVE, one.dom.fsFreeze)
-        wait_for("the events", lambda: one.seen == [(1, 2), (2, 2)])
+        wait_for("the events", lambda: one.seen == [STARTED, OPENED, CLOSED])
         one.qmp("x-open")
         one.wait_connected()
         assert one.dom.fsThaw() == 2
@@ -240,6 +242,11 @@ def guests_shut_down_by_agent_and_by_button():
 
 def a_new_daemon_finds_the_agent():
     with guest() as one:
+        # how long to wait for it is kept, too, even if it is said before the start
+        one.dom.destroy()
+        one.dom.agentSetResponseTimeout(1, 0)
+        one.dom.create()
+        one.wait_connected()
         one.conn.close()
         one.daemon.stop()
         one.daemon.start()
@@ -254,6 +261,8 @@ def a_new_daemon_finds_the_agent():
                 assert problem.get_error_code() == UNRESPONSIVE, problem
                 return False
         wait_for("the agent", thawed)
+        one.manners("deaf")
+        assert "within '1' seconds" in refused(UNRESPONSIVE, one.dom.fsThaw)
 
 
 def snapshots_are_made_of_frozen_file_systems():

@@ -78,6 +78,8 @@ fake_read_kvm(const CpuMap *map, GError **err)
                                  1);
 
     (void)err;
+    facts->tsc_khz = 2596146;
+    facts->tsc_scaling = true;
     facts->hyperv = HYPERV_BIT(HYPERV_RELAXED) | HYPERV_BIT(HYPERV_VAPIC);
     return facts;
 }
@@ -114,6 +116,30 @@ fake_host_cpu(FakeHost *host, unsigned id)
     fake_host_write(host, dir, "%u-%u\n", id & ~1u, id | 1u);
 }
 
+/* A first-level cache of two threads, and a last-level one of four. */
+static void
+fake_host_caches(FakeHost *host, unsigned id)
+{
+    const struct {
+        const char *file, *near, *far;
+    } all[] = { { "level", "1", "3" }, { "type", "Data", "Unified" }, { "size", "32K", "32768K" } };
+    g_autofree char *dir = g_strdup_printf("/sys/devices/system/cpu/cpu%u/cache", id);
+
+    for (unsigned index = 0; index < 2; index++) {
+        g_autofree char *number = g_strdup_printf("%s/index%u/id", dir, index);
+        g_autofree char *shared = g_strdup_printf("%s/index%u/shared_cpu_list", dir, index);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+            g_autofree char *path = g_strdup_printf("%s/index%u/%s", dir, index, all[i].file);
+
+            fake_host_write(host, path, "%s\n", index ? all[i].far : all[i].near);
+        }
+        fake_host_write(host, number, "%u\n", index ? id / 4 : id / 2);
+        fake_host_write(host, shared, "%u-%u\n", index ? id & ~3u : id & ~1u,
+                        index ? id | 3u : id | 1u);
+    }
+}
+
 FakeHost *
 fake_host_new(bool offline)
 {
@@ -129,12 +155,15 @@ fake_host_new(bool offline)
                     "MemTotal:        8388608 kB\nMemAvailable:    4194304 kB\n"
                     "HugePages_Total:      64\nHugepagesize:       2048 kB\n");
     fake_host_write(host, "/proc/cpuinfo",
-                    "processor\t: 0\nmicrocode\t: 0x10\ncpu MHz\t\t: 2596.138\n");
+                    "processor\t: 0\nmicrocode\t: 0x10\ncpu MHz\t\t: 2596.138\n"
+                    "address sizes\t: 48 bits physical, 48 bits virtual\n");
     fake_host_write(host, "/sys/devices/system/cpu/online", offline ? "0-6\n" : "0-7\n");
     fake_host_write(host, "/sys/devices/system/cpu/present", "0-7\n");
     fake_host_write(host, "/sys/devices/system/node/online", "0-1\n");
-    for (unsigned id = 0; id < 8; id++)
+    for (unsigned id = 0; id < 8; id++) {
         fake_host_cpu(host, id);
+        fake_host_caches(host, id);
+    }
     for (unsigned node = 0; node < 2; node++) {
         g_autofree char *dir = g_strdup_printf("/sys/devices/system/node/node%u", node);
         g_autofree char *cpus = g_build_filename(dir, "cpulist", NULL);

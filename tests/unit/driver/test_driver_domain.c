@@ -758,14 +758,17 @@ test_vcpus_come_and_go(void **state)
     assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 4);
     assert_int_equal(domain_vcpu_count(domain, CONFIG, NULL), 2);
     check_xml(domain, 0, "<vcpu placement='static' current='4'>8</vcpu>");
-    check_xml(domain, 0, "<vcpu id='3' enabled='yes' hotpluggable='yes'/>");
+    check_xml(domain, 0, "<vcpu id='1' enabled='yes' hotpluggable='no' order='2'/>");
+    check_xml(domain, 0, "<vcpu id='3' enabled='yes' hotpluggable='yes' order='4'/>");
     check_xml(domain, 0, "<vcpu id='4' enabled='no' hotpluggable='yes'/>");
     check_xml(domain, VIR_DOMAIN_XML_INACTIVE, "<vcpu placement='static' current='2'>8</vcpu>");
     assert_true(domain_set_vcpu(domain, "2", 0, VIR_DOMAIN_AFFECT_LIVE, NULL));
     infos = domain_vcpu_infos(domain, NULL);
     assert_int_equal(infos->len, 3);
     assert_int_equal(g_array_index(infos, DomainVcpuInfo, 2).number, 3);
+    check_xml(domain, 0, "<vcpu id='3' enabled='yes' hotpluggable='yes' order='3'/>");
     assert_true(domain_set_vcpu(domain, "6-7", 1, VIR_DOMAIN_AFFECT_LIVE, NULL));
+    check_xml(domain, 0, "<vcpu id='6' enabled='yes' hotpluggable='yes' order='4'/>");
     assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 5);
     assert_true(domain_set_vcpus(domain, 2, LIVE, NULL));
     check_xml(domain, 0, "<vcpu placement='static' current='2'>8</vcpu>");
@@ -786,13 +789,17 @@ static void
 test_vcpus_of_a_definition(void **state)
 {
     Harness *harness = *state;
-    g_autoptr(Domain) domain = start_with_vcpus(
-        harness, "",
-        "<vcpu>4</vcpu><vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/>"
-        "<vcpu id='1' enabled='no'/><vcpu id='2' enabled='yes' hotpluggable='yes' order='2'/>"
-        "<vcpu id='3' enabled='no' hotpluggable='yes'/></vcpus>");
+    g_autoptr(Domain) domain =
+        start_with_vcpus(harness, "",
+                         "<vcpu>4</vcpu><vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/>"
+                         "<vcpu id='2' enabled='yes' hotpluggable='yes' order='2'/>"
+                         "<vcpu id='1' enabled='no'/></vcpus>");
 
+    check_xml(domain, VIR_DOMAIN_XML_INACTIVE,
+              "<vcpu id='2' enabled='yes' hotpluggable='yes' order='2'/>\n"
+              "    <vcpu id='3' enabled='no' hotpluggable='yes'/>");
     assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 2);
+    check_xml(domain, 0, "<vcpu id='0' enabled='yes' hotpluggable='no' order='1'/>");
     assert_true(domain_set_vcpu(domain, "2", 0, VIR_DOMAIN_AFFECT_LIVE, NULL));
     assert_int_equal(domain_vcpu_count(domain, LIVE, NULL), 1);
     assert_true(domain_set_vcpus(domain, 3, CONFIG, NULL));

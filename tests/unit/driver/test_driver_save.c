@@ -43,7 +43,7 @@ test_save_and_restore(void **state)
     assert_true(domain_save(domain, path, NULL, 0, &err));
     harness_wait_state(domain, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SAVED);
     /* suspended, stopped: saved, and the job is over */
-    harness_wait_event(harness, "vm 3 0\nvm 5 4\nvm id21 0\n");
+    harness_wait_event(harness, "vm 3 0\nvm id21 0\nvm 5 4\n");
     domain_job_finished(domain, true, &job);
     assert_true(job.completed);
     assert_int_equal(job.operation, VIR_DOMAIN_JOB_OPERATION_SAVE);

@@ -130,6 +130,8 @@ test_processors(void **state)
         { BASE
           "<vcpu>2</vcpu><vcpus><vcpu id='0' enabled='no'/><vcpu id='1' enabled='yes'/></vcpus>",
           27, "vcpu 0 can't be offline" },
+        { BASE "<vcpu>2</vcpu><vcpus><vcpu id='1' enabled='yes'/></vcpus>", 27,
+          "vcpu 0 can't be offline" },
         { BASE "<iothreads>513</iothreads>", 27, "from 0 to 512" },
         { BASE "<iothreadids><iothread id='1'/><iothread id='1'/></iothreadids>", 27, "duplicate" },
     };

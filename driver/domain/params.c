@@ -221,8 +221,25 @@ disk_block_info(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret, GE
     return true;
 }
 
-/* Of a running guest: how far its image's file was written, as libvirt has it; programs learn from
- * it that a volume must grow. */
+/* Of a running guest, as libvirt has it: programs learn from the allocation that a volume must
+ * grow, for which it is how far the image was written (@end); that of a qcow2 file is what it takes
+ * on the host. What it takes is the physical size, too, unless that says nothing new: then it is
+ * the file's own. */
+static void
+set_written(const DomainDisk *disk, uint64_t end, DomainBlockInfo *ret)
+{
+    const char *path = domain_disk_path(disk);
+    struct stat st;
+    bool is_file = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    uint64_t taken = is_file ? (uint64_t)st.st_blocks * 512 : 0;
+
+    ret->allocation = is_file && strcmp(argv_image_driver(disk), "qcow2") == 0 ? taken : end;
+    if (!ret->allocation)
+        ret->allocation = taken;
+    if (taken && ret->allocation != taken)
+        ret->physical = taken;
+}
+
 static void
 add_written(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret)
 {
@@ -232,8 +249,11 @@ add_written(Domain *domain, const DomainDisk *disk, DomainBlockInfo *ret)
     for (guint i = 0; list && i < list->len; i++) {
         const DomainBlockStats *stats = list->pdata[i];
 
-        if (strcmp(stats->target, disk->target) == 0 && stats->allocation > 0)
-            ret->allocation = (uint64_t)stats->allocation;
+        /* the disk's own image is the first of its chain */
+        if (strcmp(stats->target, disk->target) == 0) {
+            set_written(disk, (uint64_t)MAX(stats->allocation, 0), ret);
+            return;
+        }
     }
 }
 

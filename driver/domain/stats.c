@@ -99,14 +99,14 @@ written_end(JsonArray *answer, const DomainDisk *disk, unsigned depth)
     return count(qmp_object(qmp_object(entry, "parent"), "stats"), "wr_highest_offset");
 }
 
-/* What the host has of it. */
+/* What it takes on the host; the whole of a file that takes nothing yet. */
 static void
 add_sizes(DomainBlockStats *stats)
 {
     DomainBlockInfo info;
 
     stats->physical = stats->path && domain_host_block_info(stats->path, &info, NULL)
-                          ? (int64_t)info.physical
+                          ? (int64_t)(info.allocation ? info.allocation : info.physical)
                           : -1;
 }
 

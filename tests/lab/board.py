@@ -109,7 +109,11 @@ class Board:
         return os.path.exists(self.path(name, "row"))
 
     def has_begun(self, name):
-        return any(entry.startswith(f"{name}.log") for entry in os.listdir(self.directory))
+        return os.path.exists(self.path(name, "log"))
+
+    def has_failed(self, name):
+        """Before it was run again."""
+        return os.path.exists(self.path(name, "log.first"))
 
     def note(self, name, failed, line):
         """Ends a suite that no lab could end: @line is its log."""

@@ -64,7 +64,7 @@ WATCH = ("last=; while :; do for c in /sys/devices/system/cpu/cpu[1-9]*; do"
          " grep -q 0 $c/online && echo 1 > $c/online; done 2>/dev/null;"
          " now=$(cat /sys/devices/system/cpu/online); [ x$now = x$last ] || echo KILN-CPUS $now.;"
          " last=$now; sleep 0.5; done")
-ROUNDS = 3
+ROUNDS = 3 if "KILN_WHOLE" in os.environ else 1
 
 
 def say(guest, online, seen):

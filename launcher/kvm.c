@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "launcher/kvm_private.h"
+#include "launcher/kvm_stats.h"
 #include "launcher/vcpu_gate.h"
 #include "util/error.h"
 
@@ -117,6 +118,7 @@ kvm_make(Kvm *kvm, GError **err)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CREATE_PIT2");
     if (kvm->x2apic_api && ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) < 0)
         return kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "KVM_CAP_X2APIC_API");
+    kvm->stats_fd = kvm_stats_open(kvm->vm_fd);
     return true;
 }
 
@@ -182,7 +184,7 @@ kvm_begin(int fd, GError **err)
 
     g_mutex_init(&kvm->slots_lock);
     kvm->gate = vcpu_gate_new();
-    kvm->vm_fd = -1;
+    kvm->vm_fd = kvm->stats_fd = -1;
     kvm->fd = fd >= 0 ? fd : kvm_open(err);
     if (kvm->fd < 0 || !kvm_check(kvm, err) || !kvm_measure(kvm, err))
         return NULL;
@@ -210,6 +212,8 @@ kvm_free(Kvm *kvm)
         g_thread_join(kvm->maker);
     g_clear_error(&kvm->failure);
     g_clear_pointer(&kvm->routes, kvm_routes_free);
+    if (kvm->stats_fd >= 0)
+        close(kvm->stats_fd);
     if (kvm->vm_fd >= 0)
         close(kvm->vm_fd);
     if (kvm->fd >= 0)

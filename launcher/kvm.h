@@ -24,6 +24,7 @@ typedef struct KvmRoutes KvmRoutes;
 typedef struct {
     int fd; /* /dev/kvm */
     int vm_fd;
+    int stats_fd;      /* the virtual machine's counters (kvm_stats.h) */
     size_t run_size;   /* of struct kvm_run and what follows it */
     size_t xsave_size; /* of one vCPU's XSAVE image */
     unsigned max_vcpus, max_vcpu_id, max_slots, max_routes;

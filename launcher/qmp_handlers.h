@@ -34,6 +34,10 @@ QMP_HANDLER(qmp_query_dirty_rate);
 QMP_HANDLER(qmp_query_cpus_fast);
 QMP_HANDLER(qmp_query_hotpluggable_cpus);
 
+/* qmp_stats.c */
+QMP_HANDLER(qmp_query_stats);
+QMP_HANDLER(qmp_query_stats_schemas);
+
 /* qmp_block.c */
 QMP_HANDLER(qmp_query_block);
 QMP_HANDLER(qmp_query_blockstats);

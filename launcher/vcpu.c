@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "launcher/kvm_stats.h"
 #include "launcher/vcpu_gate.h"
 #include "launcher/vcpu_private.h"
 #include "util/error.h"
@@ -74,6 +75,7 @@ vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefinition
     v->cpu = cpu;
     v->ops = *ops;
     v->run = MAP_FAILED;
+    v->stats_fd = -1;
     v->stop = v->stopped = true;
     v->mmio = address_reader_new(mmio);
     v->pio = address_reader_new(pio);
@@ -84,6 +86,7 @@ vcpu_new(Kvm *kvm, unsigned index, const Topology *topology, const CpuDefinition
         vcpu_free(v);
         return NULL;
     }
+    v->stats_fd = kvm_stats_open(v->fd);
     v->run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED)
         kiln_error_set_errno(err, VIR_ERR_SYSTEM_ERROR, errno, "cannot map the state of vCPU %u",
@@ -123,6 +126,8 @@ vcpu_free(Vcpu *v)
     address_reader_free(v->pio);
     if (v->run != MAP_FAILED)
         munmap(v->run, v->kvm->run_size);
+    if (v->stats_fd >= 0)
+        close(v->stats_fd);
     if (v->fd >= 0)
         close(v->fd);
     vcpu_power_on_free(v->power_on);
@@ -474,6 +479,12 @@ int
 vcpu_fd(const Vcpu *v)
 {
     return v->fd;
+}
+
+int
+vcpu_stats_fd(const Vcpu *v)
+{
+    return v->stats_fd;
 }
 
 void

@@ -75,6 +75,7 @@ unsigned vcpu_index(const Vcpu *vcpu);
 uint32_t vcpu_apic_id(const Vcpu *vcpu);
 pid_t vcpu_thread_id(const Vcpu *vcpu); /* 0 before vcpu_start() */
 int vcpu_fd(const Vcpu *vcpu);
+int vcpu_stats_fd(const Vcpu *vcpu); /* for kvm_stats_read(); the vCPU's */
 
 /* Tells the guest's clock that the host held it for a while; the vCPU must be stopped. */
 void vcpu_clock_paused(Vcpu *vcpu);

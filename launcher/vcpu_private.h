@@ -25,6 +25,7 @@ struct Vcpu {
     uint32_t apic_id;
     Topology topology;
     int fd;
+    int stats_fd; /* its counters (kvm_stats.h) */
     struct kvm_run *run;
     AddressReader *mmio, *pio;
     bool in_guest; /* atomic: in KVM_RUN, or about to be (vcpu_gate.h) */

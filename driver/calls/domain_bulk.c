@@ -104,8 +104,26 @@ bulk_balloon(Domain *domain, WireParams *params)
 }
 
 static void
+bulk_vcpu_stats(WireParams *params, const GPtrArray *stats, unsigned number)
+{
+    for (guint i = 0; i < stats->len; i++) {
+        const DomainVcpuStat *stat = stats->pdata[i];
+        char field[80];
+
+        if (stat->vcpu != number)
+            continue;
+        bulk_field(field, sizeof field, "vcpu", number, stat->name);
+        if (stat->is_flag)
+            wire_params_add_boolean(params, field, stat->value);
+        else
+            wire_params_add_ullong(params, field, stat->value);
+    }
+}
+
+static void
 bulk_vcpu(Domain *domain, WireParams *params)
 {
+    g_autoptr(GPtrArray) stats = NULL;
     g_autoptr(GArray) infos = NULL;
     int current = domain_vcpu_count(domain, VIR_DOMAIN_AFFECT_CURRENT, NULL);
     int maximum =
@@ -116,6 +134,7 @@ bulk_vcpu(Domain *domain, WireParams *params)
     if (maximum >= 0)
         wire_params_add_uint(params, "vcpu.maximum", (unsigned)maximum);
     infos = domain_is_active(domain) ? domain_vcpu_infos(domain, NULL) : NULL;
+    stats = domain_vcpu_stats(domain);
     for (guint i = 0; infos && i < infos->len; i++) {
         const DomainVcpuInfo *info = &g_array_index(infos, DomainVcpuInfo, i);
         char field[80];
@@ -125,6 +144,7 @@ bulk_vcpu(Domain *domain, WireParams *params)
         bulk_counter(params, "vcpu", info->number, "time", (int64_t)info->cpu_time);
         bulk_counter(params, "vcpu", info->number, "wait", (int64_t)info->wait);
         bulk_counter(params, "vcpu", info->number, "delay", (int64_t)info->delay);
+        bulk_vcpu_stats(params, stats, info->number);
     }
 }
 

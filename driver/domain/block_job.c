@@ -229,14 +229,32 @@ job_number(JsonObject *job, const char *name)
     return (uint64_t)MAX(0, json_object_get_int_member_with_default(job, name, 0));
 }
 
+/* Also of a drive without a medium, which has no job. */
+static DomainRun *
+run_with_disk(Domain *domain, const char *path, char **ret_target, GError **err)
+{
+    g_autoptr(DomainRun) run = domain_run_get(domain, err);
+    const DomainDisk *disk;
+
+    if (!run)
+        return NULL;
+    g_mutex_lock(&domain->lock);
+    disk = domain->live ? domain_def_disk_named(domain->live, path) : NULL;
+    *ret_target = disk ? g_strdup(disk->target) : NULL;
+    g_mutex_unlock(&domain->lock);
+    if (!*ret_target)
+        kiln_error_set(err, VIR_ERR_INVALID_ARG, "disk '%s' not found in the domain", path);
+    return *ret_target ? g_steal_pointer(&run) : NULL;
+}
+
 bool
 domain_block_job_info(Domain *domain, const char *path, DomainBlockJob *ret, bool *ret_found,
                       GError **err)
 {
-    g_auto(Images) images = { 0 };
-    g_autoptr(DomainRun) run = images_of(domain, path, &images, err);
+    g_autofree char *target = NULL;
+    g_autoptr(DomainRun) run = run_with_disk(domain, path, &target, err);
     g_autoptr(GError) why = NULL;
-    g_autoptr(JsonObject) job = run ? domain_block_job_look(run, images.target, &why) : NULL;
+    g_autoptr(JsonObject) job = run ? domain_block_job_look(run, target, &why) : NULL;
     bool ready;
 
     if (!run)

@@ -381,6 +381,17 @@ typedef struct {
 /* Of a running guest: DomainVcpuInfo each. g_array_unref() it. */
 GArray *domain_vcpu_infos(Domain *domain, GError **err);
 
+/* What the hypervisor counts of a processor, in libvirt's names. */
+typedef struct {
+    unsigned vcpu;
+    char *name; /* "halt_exits.sum" */
+    bool is_flag;
+    uint64_t value;
+} DomainVcpuStat;
+/* DomainVcpuStat * of all processors, each with those of one behind the other; empty when the guest
+ * does not run or its host's KVM does not tell. g_ptr_array_unref() it. */
+GPtrArray *domain_vcpu_stats(Domain *domain);
+
 /* Where threads may run. @flags: virDomainModificationImpact. */
 typedef enum { DOMAIN_PIN_VCPU, DOMAIN_PIN_EMULATOR, DOMAIN_PIN_IOTHREAD } DomainPinKind;
 

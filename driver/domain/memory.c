@@ -178,16 +178,16 @@ add_guest_stats(JsonObject *answer, GArray *stats)
         { "stat-htlb-pgalloc", VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGALLOC, 1 },
         { "stat-htlb-pgfail", VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGFAIL, 1 },
     };
-    int64_t updated = json_object_get_int_member_with_default(answer, "last-update", 0);
+    int64_t updated = json_object_get_int_member_with_default(answer, "last-update", -1);
     JsonObject *told = node_object(json_object_get_member(answer, "stats"));
 
-    for (size_t i = 0; told && updated != 0 && i < G_N_ELEMENTS(names); i++) {
+    for (size_t i = 0; told && updated > 0 && i < G_N_ELEMENTS(names); i++) {
         int64_t value = json_object_get_int_member_with_default(told, names[i].name, -1);
 
         if (value >= 0)
             add_stat(stats, names[i].tag, (uint64_t)value / names[i].scale);
     }
-    if (updated > 0)
+    if (updated >= 0)
         add_stat(stats, VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE, updated);
 }
 

@@ -131,48 +131,6 @@ domain_cpu_times(Domain *domain, DomainCpuTimes *ret, GError **err)
     return true;
 }
 
-static uint64_t
-debug_number(const char *dir, const char *name)
-{
-    g_autofree char *path = g_build_filename(dir, name, NULL);
-    g_autofree char *text = NULL;
-
-    return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoull(text, NULL, 10) : 0;
-}
-
-/* KVM's directory of a guest is named "PID-DESCRIPTOR", and has one of each vCPU inside. */
-bool
-domain_halt_poll(Domain *domain, uint64_t *ret_success, uint64_t *ret_fail)
-{
-    const char *root = "/sys/kernel/debug/kvm";
-    g_autoptr(GDir) guests = g_dir_open(root, 0, NULL);
-    g_autofree char *prefix = NULL;
-    const char *guest, *vcpu;
-    bool found = false;
-    pid_t pid;
-
-    g_mutex_lock(&domain->lock);
-    pid = domain->live ? domain->run->process.pid : 0;
-    g_mutex_unlock(&domain->lock);
-    prefix = g_strdup_printf("%d-", (int)pid);
-    *ret_success = *ret_fail = 0;
-    while (pid > 0 && guests && (guest = g_dir_read_name(guests))) {
-        g_autofree char *dir = g_build_filename(root, guest, NULL);
-        g_autoptr(GDir) vcpus = g_str_has_prefix(guest, prefix) ? g_dir_open(dir, 0, NULL) : NULL;
-
-        while (vcpus && (vcpu = g_dir_read_name(vcpus))) {
-            g_autofree char *path = g_build_filename(dir, vcpu, NULL);
-
-            if (!g_str_has_prefix(vcpu, "vcpu"))
-                continue;
-            found = true;
-            *ret_success += debug_number(path, "halt_poll_success_ns");
-            *ret_fail += debug_number(path, "halt_poll_fail_ns");
-        }
-    }
-    return found;
-}
-
 /* VIR_DOMAIN_XML_UPDATE_CPU: what host-model stands for on this host, which may have to be asked of
  * KVM first. */
 static char *

@@ -154,6 +154,15 @@ def a_device_is_as_large_as_it_is():
     return None
 
 
+def what_kvm_counts_is_told_of_each_processor():
+    with guest() as one:
+        one.start()
+        stats = one.conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_VCPU | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL)[0][1]
+        assert stats["vcpu.0.exits.sum"] >= 0 and stats["vcpu.0.guest_mode.cur"] is False, stats
+        assert not any(name.startswith("vcpu.1.") or "hist" in name for name in stats), stats
+        assert {"cpu.haltpoll.success.time", "cpu.haltpoll.fail.time"} < set(stats), stats
+
+
 def disks_stand_by_their_bus_whether_it_is_said_or_not():
     with guest() as one:
         one.start()
@@ -219,5 +228,6 @@ if __name__ == "__main__":
     run([metadata_comes_back_as_it_was_set, xml_for_another_host_says_nothing_of_this_one,
          a_running_guest_s_images_say_what_they_lie_on, disks_stand_by_their_bus_whether_it_is_said_or_not,
          memory_is_what_the_guest_has, a_device_is_as_large_as_it_is,
-         pins_of_processors_that_are_not_there_yet, what_would_fail_later_is_refused_now,
+         what_kvm_counts_is_told_of_each_processor, pins_of_processors_that_are_not_there_yet,
+         what_would_fail_later_is_refused_now,
          names_of_guests_come_from_the_agent])

@@ -475,6 +475,42 @@ class Processors(unittest.TestCase):
             self.gone(number)
             self.assertEqual(self.numbers(), [0])
 
+    def counters(self, **args):
+        return self.command("query-stats", target="vcpu", **args)["return"]
+
+    def test_what_kvm_counts_of_each(self):
+        self.command("qmp_capabilities")
+        schemas = {each["target"]: {stat["name"]: stat for stat in each["stats"]}
+                   for each in self.command("query-stats-schemas")["return"]}
+        self.assertEqual(schemas["vcpu"]["exits"]["type"], "cumulative")
+        self.assertEqual(schemas["vcpu"]["guest_mode"]["unit"], "boolean")
+        self.assertEqual([schemas["vcpu"]["halt_wait_ns"][key] for key in ("unit", "base", "exponent")],
+                         ["seconds", 10, -9])
+        self.command("cont")
+        self.assertEqual(self.process.stdout.read(5), b"plug\n")
+        one, = self.counters()
+        self.assertEqual(one["provider"], "kvm")
+        self.assertEqual({stat["name"] for stat in one["stats"]}, set(schemas["vcpu"]))
+        self.assertIs({stat["name"]: stat["value"] for stat in one["stats"]}["guest_mode"], False)
+        self.command("device_add", driver=self.DRIVER, id="one", **{"socket-id": 1})
+        self.assertEqual(self.process.stdout.read(1), b"+")
+        wanted = [{"provider": "kvm", "names": ["exits"]}]
+        both = self.counters(providers=wanted)
+        self.assertEqual([len(each["stats"]) for each in both], [1, 1])
+        self.assertTrue(all(each["stats"][0]["value"] > 0 for each in both), both)
+        path = both[1]["qom-path"]
+        self.assertEqual(path, "/machine/peripheral/one")
+        self.assertEqual([each["qom-path"] for each in self.counters(vcpus=[path])], [path])
+        machine, = self.command("query-stats", target="vm")["return"]
+        self.assertEqual({stat["name"] for stat in machine["stats"]}, set(schemas["vm"]))
+        self.assertNotIn("qom-path", machine)
+        for says, args in (("'moon'", {"target": "moon"}), ("'vcpus'", {"target": "vm", "vcpus": []}),
+                           ("'kvm'", {"target": "vm", "providers": [{"provider": "x"}]}),
+                           ("'provider' is missing", {"target": "vm", "providers": [7]}),
+                           ("expected: array", {"target": "vcpu", "vcpus": 7})):
+            with self.subTest(args=args):
+                self.assertIn(says, self.command("query-stats", **args)["error"]["desc"])
+
     def test_what_is_refused(self):
         self.command("qmp_capabilities")
         for says, args in (

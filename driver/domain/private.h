@@ -408,8 +408,9 @@ bool domain_dump_write(DomainRun *run, const char *path, GError **err);
  * the guest did. */
 void domain_dump_auto(DomainRun *run, const char *why);
 /* In a job, the guest standing still: writes it to @path, a save file. @running: whether it is to
- * run when it is loaded. */
-bool domain_save_memory(DomainRun *run, const char *path, bool running, GError **err);
+ * run when it is loaded. @live: the guest runs on until nearly all of it is written, and then
+ * stands still (VIR_DOMAIN_PAUSED_SNAPSHOT), also when what follows fails. */
+bool domain_save_memory(DomainRun *run, const char *path, bool running, bool live, GError **err);
 /* Finds the managed saves of all domains. */
 void domain_managed_save_find(DomainManager *manager);
 char *domain_managed_save_path(const DomainManager *manager, const char *name);

@@ -227,18 +227,50 @@ make_head(Domain *domain, const char *xml, unsigned flags, SaveHead *head, GErro
     return true;
 }
 
+/* A guest that runs on, until it stands still at the end of what is written. */
+static bool
+write_running(DomainRun *run, SaveFile *file, SaveFormat format, GError **err)
+{
+    Domain *domain = run->domain;
+    bool ok, stopped;
+
+    g_mutex_lock(&domain->lock);
+    run->own_stop = run->own_resume = true;
+    g_mutex_unlock(&domain->lock);
+    ok = write_guest(run, file, format, err);
+    g_mutex_lock(&domain->lock);
+    run->own_stop = run->own_resume = false;
+    stopped = ok && domain->state == VIR_DOMAIN_RUNNING;
+    if (stopped)
+        domain_state_set(domain, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_SNAPSHOT);
+    g_mutex_unlock(&domain->lock);
+    if (!stopped)
+        return ok;
+    domain_status_refresh(domain);
+    domain_event_lifecycle(domain, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+    return true;
+}
+
 bool
-domain_save_memory(DomainRun *run, const char *path, bool running, GError **err)
+domain_save_memory(DomainRun *run, const char *path, bool running, bool live, GError **err)
 {
     g_auto(SaveFile) file = { .fd = -1 };
     g_auto(SaveHead) head = { NULL };
+    bool ok;
 
     if (!make_head(run->domain, NULL, running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED,
-                   &head, err) ||
-        !save_file_create(&file, path, &head, err))
+                   &head, err))
+        return false;
+    /* packed on its way through a pipe: in a file that it writes itself the VMM puts each page in
+     * its place, for which the guest stands still from the beginning */
+    if (live)
+        head.format = SAVE_FORMAT_ZSTD;
+    if (!save_file_create(&file, path, &head, err))
         return false;
     domain_job_report(run->domain, VIR_DOMAIN_JOB_OPERATION_SNAPSHOT);
-    if (!write_guest(run, &file, head.format, err) || !save_file_commit(&file, err)) {
+    ok = live ? write_running(run, &file, head.format, err)
+              : write_guest(run, &file, head.format, err);
+    if (!ok || !save_file_commit(&file, err)) {
         domain_job_done(run->domain, 0);
         return false;
     }

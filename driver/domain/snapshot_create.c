@@ -50,10 +50,7 @@ check_flags(unsigned flags, GError **err)
         if ((flags & rules[i].one) && !(flags & rules[i].other) == rules[i].needs)
             return kiln_error_set(err, VIR_ERR_INVALID_ARG, "%s%s", rules[i].what,
                                   rules[i].needs ? "" : " exclude each other");
-    return !(flags & VIR_DOMAIN_SNAPSHOT_CREATE_LIVE) ||
-           kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
-                          "memory is saved while the guest stands still: "
-                          "VIR_DOMAIN_SNAPSHOT_CREATE_LIVE is not supported");
+    return true;
 }
 
 /* --- redefining ------------------------------------------------------------------------------- */
@@ -198,6 +195,10 @@ decide(SnapshotDef *def, int state, bool active, unsigned flags, GError **err)
     int now = active ? state == VIR_DOMAIN_PAUSED ? SNAPSHOT_STATE_PAUSED : SNAPSHOT_STATE_RUNNING
                      : SNAPSHOT_STATE_SHUTOFF;
 
+    if ((flags & VIR_DOMAIN_SNAPSHOT_CREATE_LIVE) && def->memory != SNAPSHOT_EXTERNAL)
+        return kiln_error_set(err, VIR_ERR_OPERATION_UNSUPPORTED,
+                              "live snapshot creation is supported only during full system "
+                              "snapshots, with memory in a file of its own");
     if (active && state != VIR_DOMAIN_RUNNING && state != VIR_DOMAIN_PAUSED)
         return kiln_error_set(err, VIR_ERR_OPERATION_INVALID,
                               "the guest has powered off or crashed: no snapshot can be made");
@@ -333,7 +334,8 @@ make_inactive(Domain *domain, const SnapshotDef *def, unsigned flags, GError **e
     return false;
 }
 
-/* The guest stands still, or runs and only its disks are wanted. */
+/* The guest stands still, or runs and only its disks are wanted, or it is to run on as long as it
+ * can. */
 static bool
 make_active(DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err)
 {
@@ -341,14 +343,15 @@ make_active(DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err
     g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *memory = NULL;
     bool external = snapshot_def_is_external(def), saved = false, ok = true;
+    bool running = def->state == SNAPSHOT_STATE_RUNNING;
+    bool live = flags & VIR_DOMAIN_SNAPSHOT_CREATE_LIVE;
 
     if (def->memory == SNAPSHOT_EXTERNAL)
         memory = g_strdup(def->memory_file);
     else if (def->memory == SNAPSHOT_INTERNAL)
         memory = domain_snapshot_path(domain, def->name, "memory", true, err);
     if (def->memory != SNAPSHOT_NO)
-        ok = saved =
-            memory && domain_save_memory(run, memory, def->state == SNAPSHOT_STATE_RUNNING, err);
+        ok = saved = memory && domain_save_memory(run, memory, running, running && live, err);
     if (ok && external) {
         ok = ((flags & VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT) ||
               domain_snapshot_overlays(domain->manager, run, def, made, err)) &&
@@ -363,28 +366,37 @@ make_active(DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err
     return ok;
 }
 
+/* And not for an error, or because somebody wants it to. */
+static bool
+stands_for_snapshot(Domain *domain)
+{
+    int reason;
+
+    return domain_state(domain, &reason) == VIR_DOMAIN_PAUSED &&
+           reason == VIR_DOMAIN_PAUSED_SNAPSHOT;
+}
+
 static bool
 make_running(Domain *domain, DomainRun *run, const SnapshotDef *def, unsigned flags, GError **err)
 {
-    bool quiesce = flags & VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE, held = false, ok;
+    bool quiesce = flags & VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE;
+    bool live = flags & VIR_DOMAIN_SNAPSHOT_CREATE_LIVE, ok;
     g_autoptr(GError) why = NULL;
 
     if (quiesce && domain_fs_freeze(domain, NULL, 0, err) < 0) {
         domain_fs_thaw(domain, NULL);
         return false;
     }
-    if (def->memory != SNAPSHOT_NO && def->state == SNAPSHOT_STATE_RUNNING) {
-        held = domain_guest_hold(run, VIR_DOMAIN_PAUSED_SNAPSHOT, err);
-        if (!held)
-            return false;
-    }
+    if (def->memory != SNAPSHOT_NO && def->state == SNAPSHOT_STATE_RUNNING && !live &&
+        !domain_guest_hold(run, VIR_DOMAIN_PAUSED_SNAPSHOT, err))
+        return false;
     ok = make_active(run, def, flags, err);
     if (ok && (flags & VIR_DOMAIN_SNAPSHOT_CREATE_HALT)) {
         domain_run_quit(run, VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT,
                         VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT);
         return true;
     }
-    if (held)
+    if (def->state == SNAPSHOT_STATE_RUNNING && stands_for_snapshot(domain))
         domain_guest_let_go(run, VIR_DOMAIN_RUNNING_UNPAUSED);
     /* what is made is made: that the guest stays frozen is not the snapshot's failure */
     if (quiesce && domain_fs_thaw(domain, &why) < 0)

@@ -272,6 +272,43 @@ def running_guests_go_on():
         assert one.reads() == "mine"
 
 
+def running_guests_run_while_their_memory_is_saved():
+    live = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_LIVE
+    with guest() as one:
+        memory = os.path.join(one.daemon.root, "live.memory")
+        outside = "<memory snapshot='external' file='%s'/>" % memory
+        refused(libvirt.VIR_ERR_XML_ERROR, one.make, "off", live, outside)
+        one.fill("before")
+        one.dom.create()
+        one.goes_on()
+        for flags, more in ((live, ""), (live | DISK_ONLY, "")):
+            refused(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, one.make, "no", flags, more)
+        one.events.clear()
+        jobs = []
+        one.conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                                        lambda _, __, stats, ___: jobs.append(stats), None)
+        snap = one.make("run", live, outside)
+        wait_events(one, [(libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED),
+                          (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_UNPAUSED)])
+        # it was not one round: the guest ran in the first one
+        wait_for("the job", lambda: jobs)
+        assert jobs[0]["memory_iteration"] >= 2 and jobs[0]["operation"] == libvirt.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT, jobs
+        assert one.dom.state()[0] == libvirt.VIR_DOMAIN_RUNNING and one.judge(snap).findtext("state") == "running"
+        one.goes_on()
+        one.dom.destroy()
+        one.dom.revertToSnapshot(snap)
+        assert one.dom.state()[0] == libvirt.VIR_DOMAIN_RUNNING, one.dom.state()
+        one.goes_on()
+        # a file that cannot be made leaves the guest as it was
+        refused(libvirt.VIR_ERR_SYSTEM_ERROR, one.make, "nowhere", live,
+                "<memory snapshot='external' file='%s/no/where'/>" % one.daemon.root)
+        one.goes_on()
+        # one that stands still is saved as ever
+        one.dom.suspend()
+        one.make("still", live, outside.replace("live.", "still."))
+        assert one.dom.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER], one.dom.state()
+
+
 def wait_events(one, expected):
     wait_for("events %s of %s" % (expected, one.events), lambda: len(one.events) >= len(expected))
     assert one.events == expected, one.events
@@ -458,7 +495,8 @@ def wrong_ones_are_refused():
 if __name__ == "__main__":
     with event_loop():
         tests = [stopped_guests_go_back_and_forth, trees_are_listed_and_pruned, what_is_known_outlives_the_daemon,
-                 running_guests_keep_their_memory, running_guests_go_on, disks_go_over_to_new_images,
+                 running_guests_keep_their_memory, running_guests_go_on,
+                 running_guests_run_while_their_memory_is_saved, disks_go_over_to_new_images,
                  new_images_are_merged_when_their_snapshot_is_deleted, images_in_the_middle_are_merged,
                  stopped_guests_get_new_images,
                  variable_stores_come_along, wrong_ones_are_refused]

@@ -109,7 +109,7 @@ class Guest:
     def __enter__(self):
         return self
 
-    def __exit__(self, problem, *unused):
+    def __exit__(self, problem=None, *unused):
         if problem:
             print("# the console's end:\n" + "".join("# %s\n" % line for line in self.output().splitlines()[-10:]))
         if self.process.poll() is None:
